@@ -1,0 +1,1 @@
+"""Plots: pandas tables and a matplotlib Axes in, the Axes out."""

@@ -1,0 +1,1 @@
+"""The measuring, start to end: modes, prompts, capture, margin, report."""

@@ -1,0 +1,1 @@
+"""Numbers from arrays: silhouettes, margins, their influence functions and tests. No torch."""

@@ -1,0 +1,43 @@
+"""The triple every reported number travels as."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval.
+
+    `low`, `high` and `se` are None where no valid interval is known; then the number is descriptive only.
+    """
+
+    estimate: float
+    """Point estimate, in the unit of the quantity measured."""
+    low: float | None = None
+    """Lower end of the interval."""
+    high: float | None = None
+    """Upper end of the interval."""
+    se: float | None = None
+    """Standard error, the prompt being the unit of sampling."""
+    level: float | None = None
+    """Nominal coverage of (low, high), 0 to 1."""
+    method: str = "none"
+    """How the interval was made, for example "infinitesimal jackknife, t"; "none" without one."""
+    n_prompts: int = 0
+    """Prompts the number rests on."""
+
+    def to_dict(self) -> dict[str, float | int | str | None]:
+        """Plain record, as report.json stores it."""
+        return asdict(self)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One-row table with the fields as columns."""
+        return pd.DataFrame([self.to_dict()])
+
+    def __str__(self) -> str:
+        if self.low is None or self.high is None:
+            return f"{self.estimate:.3f}"
+        return f"{self.estimate:.3f} [{self.low:.3f}, {self.high:.3f}]"

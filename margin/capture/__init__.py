@@ -1,0 +1,1 @@
+"""The only room that knows torch and transformers: checkpoint in, run directory out."""

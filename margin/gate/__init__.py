@@ -1,0 +1,1 @@
+"""Baseline, verdict, JUnit."""

@@ -1,0 +1,1 @@
+"""What a run is asked: modes, prompts, chat rendering and its preflight."""

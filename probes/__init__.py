@@ -1,0 +1,1 @@
+"""Learned read-outs of hidden states: scikit-learn estimators on arrays."""
