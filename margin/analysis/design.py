@@ -1,0 +1,107 @@
+"""Which point belongs to which prompt and mode: the design every statistic of a run is computed on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from margin.errors import MarginError
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """N points, each one prompt under one mode.
+
+    The points of one prompt are dependent, so the prompt is the unit of every inference.
+    """
+
+    mode: NDArray[np.intp]
+    """(N,) index of each point's mode, 0 to k-1."""
+    prompt: NDArray[np.intp]
+    """(N,) index of each point's prompt, 0 to n-1."""
+    modes: tuple[str, ...]
+    """k mode names."""
+    prompt_ids: tuple[str, ...]
+    """n prompt ids."""
+
+    @property
+    def n_points(self) -> int:
+        """Number of points N."""
+        return len(self.mode)
+
+    @property
+    def n_modes(self) -> int:
+        """Number of modes k."""
+        return len(self.modes)
+
+    @property
+    def n_prompts(self) -> int:
+        """Number of prompts n."""
+        return len(self.prompt_ids)
+
+    @cached_property
+    def twin(self) -> NDArray[np.intp]:
+        """(N, k) index of the point of the same prompt in each mode (the point itself in its own), -1 if absent."""
+        point_of = np.full((self.n_prompts, self.n_modes), -1, dtype=np.intp)
+        point_of[self.prompt, self.mode] = np.arange(self.n_points)
+        return point_of[self.prompt]
+
+    @cached_property
+    def onehot(self) -> NDArray[np.float64]:
+        """(N, k) indicator of each point's mode."""
+        return np.eye(self.n_modes)[self.mode]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every prompt was seen under every mode."""
+        return self.n_points == self.n_prompts * self.n_modes
+
+    def sum_by_prompt(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Sums of `values` (N, ...) over each prompt's points: (n, ...)."""
+        sums = np.zeros((self.n_prompts, *values.shape[1:]))
+        np.add.at(sums, self.prompt, values)
+        return sums
+
+    def subset(self, keep: NDArray[np.bool_]) -> Design:
+        """The design of the points where `keep` (N,) is True; prompts and modes without points drop out."""
+        mode_names = np.asarray(self.modes, dtype=object)[self.mode[keep]]
+        prompt_ids = np.asarray(self.prompt_ids, dtype=object)[self.prompt[keep]]
+        return make_design(mode_names, prompt_ids)
+
+
+def make_design(modes: ArrayLike | Sequence[object], prompts: ArrayLike | Sequence[object] | None = None) -> Design:
+    """Index the labels of N points.
+
+    Parameters
+    ----------
+    modes : (N,) mode of each point, any hashable labels; at least two different ones.
+    prompts : (N,) prompt of each point; None makes every point a prompt of its own.
+
+    Raises
+    ------
+    MarginError : fewer than two modes, lengths that differ, or a prompt seen twice under one mode.
+    """
+    mode, mode_names = pd.factorize(np.asarray(modes), sort=False)
+    prompt, prompt_ids = pd.factorize(np.arange(len(mode)) if prompts is None else np.asarray(prompts), sort=False)
+    if len(mode_names) < 2:
+        raise MarginError(f"a margin needs at least two modes, got {len(mode_names)}")
+    if len(prompt) != len(mode):
+        raise MarginError(f"{len(mode)} modes but {len(prompt)} prompts: give one of each a point")
+    cells = pd.Series(prompt * len(mode_names) + mode)
+    if cells.duplicated().any():
+        twice = cells[cells.duplicated()].iloc[0]
+        raise MarginError(
+            f"prompt {prompt_ids[twice // len(mode_names)]!r} stands twice under mode "
+            f"{mode_names[twice % len(mode_names)]!r}: give each prompt one point a mode"
+        )
+    return Design(
+        mode=mode.astype(np.intp),
+        prompt=prompt.astype(np.intp),
+        modes=tuple(str(name) for name in mode_names),
+        prompt_ids=tuple(str(name) for name in prompt_ids),
+    )

@@ -1,0 +1,124 @@
+"""The one silhouette kernel: every margin is a mean of these samples.
+
+For point i with own mode c(i): a_i is its mean distance to the rest of its mode, b_ic its mean distance to mode c,
+b_i the least of those over the other modes, s_i = (b_i - a_i) / max(a_i, b_i) (Rousseeuw, 1987, "Silhouettes: a
+graphical aid to the interpretation and validation of cluster analysis"). The plain form leaves out the point itself;
+the leave-prompt-out form leaves out every point of its prompt, since a prompt's own answer under the rival mode is
+not a fresh draw from that mode and biases b downwards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from margin.analysis.design import Design
+from margin.analysis.distances import Distances
+
+
+@dataclass(frozen=True, eq=False)
+class ModeDistances:
+    """Mean distance from each point to each mode, some points left out."""
+
+    mean: NDArray[np.float64]
+    """(N, k); NaN where no point of the mode is left."""
+    count: NDArray[np.float64]
+    """(N, k) points each mean is over."""
+
+
+@dataclass(frozen=True, eq=False)
+class ModeSums:
+    """Summed distances from each point to each mode, and the distances within its prompt to leave out again."""
+
+    design: Design
+    total: NDArray[np.float64]
+    """(N, k) sum of the distances to all points of each mode."""
+    twin: NDArray[np.float64]
+    """(N, k) distance to the same prompt's point in each mode; 0 where that is the point itself or absent."""
+    resolution: float
+    """Mean distances below this share of the largest are rounding and count as 0."""
+
+    def plain(self) -> ModeDistances:
+        """Mean distances without the point itself."""
+        return self._without(self.design.onehot)
+
+    def leave_prompt_out(self) -> ModeDistances:
+        """Mean distances without any point of the same prompt."""
+        return self._without((self.design.twin >= 0).astype(np.float64))
+
+    def _without(self, excluded: NDArray[np.float64]) -> ModeDistances:
+        count = self.design.onehot.sum(axis=0) - excluded
+        return ModeDistances(mean_distances(self.total - excluded * self.twin, count, self.resolution), count)
+
+
+def mode_sums(distances: Distances, design: Design) -> ModeSums:
+    """Sum the distances from each point to each mode. One product D @ onehot, and N k single distances."""
+    return ModeSums(
+        design=design,
+        total=distances.matmul(design.onehot),
+        twin=twin_distances(distances, design),
+        resolution=distances.resolution,
+    )
+
+
+def twin_distances(distances: Distances, design: Design) -> NDArray[np.float64]:
+    """(N, k) distance from each point to its prompt's point in each mode; 0 where absent."""
+    twin = np.zeros((design.n_points, design.n_modes))
+    for mode in range(design.n_modes):
+        here = np.flatnonzero((design.twin[:, mode] >= 0) & (design.mode != mode))
+        twin[here, mode] = distances.between(here, design.twin[here, mode])
+    return twin
+
+
+def mean_distances(
+    total: NDArray[np.float64], count: NDArray[np.float64], resolution: float
+) -> NDArray[np.float64]:
+    """Sums (..., N, k) over counts, NaN where the count is 0, 0 where the mean is only rounding."""
+    empty = count <= 0
+    mean = np.maximum(total, 0) / np.where(empty, 1, count)
+    mean[mean <= resolution * mean.max(initial=0)] = 0
+    mean[np.broadcast_to(empty, mean.shape)] = np.nan
+    return mean
+
+
+@dataclass(frozen=True, eq=False)
+class Silhouette:
+    """Silhouette of every point."""
+
+    samples: NDArray[np.float64]
+    """(..., N) s_i in [-1, 1]; above 0 the point is nearer its own mode. 0 for 0/0 and where a mean is missing."""
+    within: NDArray[np.float64]
+    """(..., N) a_i, NaN where the mode holds no other point."""
+    between: NDArray[np.float64]
+    """(..., N) b_i, NaN where no other mode has a point left."""
+    rival: NDArray[np.intp]
+    """(..., N) index of the nearest other mode."""
+
+
+def silhouette(mean: NDArray[np.float64], mode: NDArray[np.intp]) -> Silhouette:
+    """Silhouettes from mean distances.
+
+    Parameters
+    ----------
+    mean : (..., N, k) mean distance from each point to each mode; NaN marks a mode that does not take part.
+    mode : (..., N) each point's own mode.
+    """
+    own = mode[..., None]
+    within = np.take_along_axis(mean, own, axis=-1)[..., 0]
+    others = np.where(np.isnan(mean), np.inf, mean)
+    np.put_along_axis(others, np.broadcast_to(own, (*mean.shape[:-1], 1)), np.inf, axis=-1)
+    rival = others.argmin(axis=-1)
+    between = np.take_along_axis(others, rival[..., None], axis=-1)[..., 0]
+    between[np.isinf(between)] = np.nan
+    larger = np.maximum(within, between)
+    samples = np.divide(between - within, larger, out=np.zeros_like(larger), where=larger > 0)
+    return Silhouette(samples=samples, within=within, between=between, rival=rival)
+
+
+def one_vs_one(mean: NDArray[np.float64], mode: NDArray[np.intp], a: int, b: int) -> Silhouette:
+    """Silhouettes when only modes `a` and `b` take part; points of other modes get 0."""
+    pair = np.isin(np.arange(mean.shape[-1]), (a, b))
+    taking_part = np.isin(mode, (a, b))[..., None]
+    return silhouette(np.where(pair & taking_part, mean, np.nan), mode)

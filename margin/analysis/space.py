@@ -1,0 +1,143 @@
+"""The space a margin is measured in: points by coordinates, or by their inner products."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from margin.analysis.design import Design
+from margin.analysis.distances import (
+    Distance,
+    DistanceMatrix,
+    Distances,
+    EuclideanDistances,
+    FloatArray,
+    SquaredDistances,
+    as_floating,
+    centred,
+    squared_norms,
+    unit_rows,
+    without_rounding,
+)
+from margin.errors import MarginError
+
+
+class Space(Protocol):
+    """N points that distances can be taken between."""
+
+    @property
+    def name(self) -> str:
+        """What the points are, for example "logits"."""
+        ...
+
+    @property
+    def n_points(self) -> int:
+        """Number of points N."""
+        ...
+
+    def distances(self, distance: Distance) -> Distances:
+        """Distances between the points."""
+        ...
+
+    def centred_by_prompt(self, design: Design) -> Space:
+        """Each point minus the mean of its prompt over modes: what the prompts share is removed."""
+        ...
+
+    def subset(self, keep: NDArray[np.bool_]) -> Space:
+        """The points where `keep` (N,) is True."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Coordinates:
+    """Points by coordinates."""
+
+    X: FloatArray
+    """(N, d), float32 or float64."""
+    name: str = "points"
+    """What the coordinates are, for example "logits" or "state"."""
+
+    @property
+    def n_points(self) -> int:
+        """Number of points N."""
+        return len(self.X)
+
+    def distances(self, distance: Distance) -> Distances:
+        """Distances between the points; "hellinger2" takes the rows as square roots of probabilities."""
+        match distance:
+            case "cosine":
+                return SquaredDistances(centred(unit_rows(self.X)), scale=0.5)
+            case "sqeuclidean":
+                return SquaredDistances(centred(self.X))
+            case "hellinger2":
+                return SquaredDistances(centred(self.X), scale=0.5)
+            case "euclidean":
+                return EuclideanDistances(centred(self.X))
+        raise MarginError(f"unknown distance {distance!r}: take cosine, euclidean, sqeuclidean or hellinger2")
+
+    def centred_by_prompt(self, design: Design) -> Coordinates:
+        """Each point minus the mean of its prompt over modes."""
+        X = as_floating(self.X)
+        counts = np.bincount(design.prompt, minlength=design.n_prompts)
+        means = np.zeros((design.n_prompts, X.shape[1]), dtype=X.dtype)
+        for mode in range(design.n_modes):
+            points = design.mode == mode
+            means[design.prompt[points]] += X[points]
+        means /= counts[:, None].astype(X.dtype)
+        norms = np.sqrt(squared_norms(means))[design.prompt]
+        return Coordinates(without_rounding(X - means[design.prompt], norms), f"{self.name}, prompt-centred")
+
+    def subset(self, keep: NDArray[np.bool_]) -> Coordinates:
+        """The points where `keep` is True."""
+        return Coordinates(self.X[keep], self.name)
+
+
+@dataclass(frozen=True, eq=False)
+class Gram:
+    """Points by their inner products: N x N, whatever the width (a vocabulary, say)."""
+
+    K: FloatArray
+    """(N, N) inner products; about any origin where only differences count (all distances but cosine)."""
+    name: str = "points"
+    """What the points are, for example "probabilities"."""
+
+    @property
+    def n_points(self) -> int:
+        """Number of points N."""
+        return len(self.K)
+
+    def distances(self, distance: Distance) -> Distances:
+        """Distances between the points."""
+        if distance == "cosine":
+            norms = np.sqrt(np.diag(self.K))
+            inverse = np.divide(1.0, norms, where=norms > 0, out=np.zeros_like(norms))
+            K = self.K * inverse[:, None] * inverse
+        else:
+            K = self.K
+        q = np.diag(K)
+        D = np.maximum(q[:, None] + q - 2 * K, 0)
+        np.fill_diagonal(D, 0)
+        match distance:
+            case "cosine" | "hellinger2":
+                return DistanceMatrix(D / 2)
+            case "sqeuclidean":
+                return DistanceMatrix(D)
+            case "euclidean":
+                return DistanceMatrix(np.sqrt(D))
+        raise MarginError(f"unknown distance {distance!r}: take cosine, euclidean, sqeuclidean or hellinger2")
+
+    def centred_by_prompt(self, design: Design) -> Gram:
+        """Each point minus the mean of its prompt over modes, by row and column means of the inner products."""
+        counts = np.bincount(design.prompt, minlength=design.n_prompts)[:, None]
+        half = self.K - (design.sum_by_prompt(self.K) / counts)[design.prompt]
+        K = half - (design.sum_by_prompt(half.T) / counts)[design.prompt].T
+        noise = 16 * np.finfo(self.K.dtype).eps * np.diag(self.K)
+        alive = np.diag(K) > noise
+        return Gram(K * alive[:, None] * alive, f"{self.name}, prompt-centred")
+
+    def subset(self, keep: NDArray[np.bool_]) -> Gram:
+        """The points where `keep` is True."""
+        return Gram(self.K[np.ix_(keep, keep)], self.name)
