@@ -61,11 +61,18 @@ class Design:
         """Whether every prompt was seen under every mode."""
         return self.n_points == self.n_prompts * self.n_modes
 
-    def sum_by_prompt(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Sums of `values` (N, ...) over each prompt's points: (n, ...)."""
-        sums = np.zeros((self.n_prompts, *values.shape[1:]))
-        np.add.at(sums, self.prompt, values)
+    def sum_by_prompt(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Sums of `values` (N, ...) over each prompt's points: (n, ...), of the same dtype."""
+        sums = np.zeros((self.n_prompts, *values.shape[1:]), dtype=values.dtype)
+        for mode in range(self.n_modes):  # within one mode no prompt comes twice, so += adds every row
+            points = self.mode == mode
+            sums[self.prompt[points]] += values[points]
         return sums
+
+    def mean_by_prompt(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Means of `values` (N, ...) over each prompt's points: (n, ...), of the same dtype."""
+        points = np.bincount(self.prompt, minlength=self.n_prompts).astype(values.dtype)
+        return self.sum_by_prompt(values) / points.reshape(-1, *[1] * (values.ndim - 1))
 
     def subset(self, keep: NDArray[np.bool_]) -> Design:
         """The design of the points where `keep` (N,) is True; prompts and modes without points drop out."""

@@ -84,10 +84,9 @@ def _derivatives(silhouette: Silhouette) -> tuple[NDArray[np.float64], NDArray[n
     """ds/da and ds/db of each point; 0 where s is 0 by convention."""
     a, b = np.nan_to_num(silhouette.within), np.nan_to_num(silhouette.between)
     defined = ~np.isnan(silhouette.within + silhouette.between) & (np.maximum(a, b) > 0)
-    larger_squared = np.where(defined, np.maximum(a, b) ** 2, 1)
-    to_a = np.where(a < b, -b, -b) / larger_squared
-    to_b = a / larger_squared
-    return defined * to_a, defined * to_b
+    # s = 1 - a/b below a = b and b/a - 1 above: both branches have ds/da = -b / max^2 and ds/db = a / max^2.
+    scale = defined / np.where(defined, np.maximum(a, b) ** 2, 1)
+    return -b * scale, a * scale
 
 
 def jackknife_estimate(

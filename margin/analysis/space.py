@@ -81,12 +81,7 @@ class Coordinates:
     def centred_by_prompt(self, design: Design) -> Coordinates:
         """Each point minus the mean of its prompt over modes."""
         X = as_floating(self.X)
-        counts = np.bincount(design.prompt, minlength=design.n_prompts)
-        means = np.zeros((design.n_prompts, X.shape[1]), dtype=X.dtype)
-        for mode in range(design.n_modes):
-            points = design.mode == mode
-            means[design.prompt[points]] += X[points]
-        means /= counts[:, None].astype(X.dtype)
+        means = design.mean_by_prompt(X)
         norms = np.sqrt(squared_norms(means))[design.prompt]
         return Coordinates(without_rounding(X - means[design.prompt], norms), f"{self.name}, prompt-centred")
 
@@ -131,9 +126,8 @@ class Gram:
 
     def centred_by_prompt(self, design: Design) -> Gram:
         """Each point minus the mean of its prompt over modes, by row and column means of the inner products."""
-        counts = np.bincount(design.prompt, minlength=design.n_prompts)[:, None]
-        half = self.K - (design.sum_by_prompt(self.K) / counts)[design.prompt]
-        K = half - (design.sum_by_prompt(half.T) / counts)[design.prompt].T
+        half = self.K - design.mean_by_prompt(self.K)[design.prompt]
+        K = half - design.mean_by_prompt(half.T)[design.prompt].T
         noise = 16 * np.finfo(self.K.dtype).eps * np.diag(self.K)
         alive = np.diag(K) > noise
         return Gram(K * alive[:, None] * alive, f"{self.name}, prompt-centred")

@@ -1,0 +1,183 @@
+"""The Safety Alignment Margin: mean silhouette of the modes (arXiv 2508.14904), with intervals that cover."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal, get_args
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from margin.analysis.design import Design, make_design
+from margin.analysis.distances import Distance, Distances, FloatArray
+from margin.analysis.estimate import Estimate
+from margin.analysis.influence import SilhouetteMean, influence, jackknife_estimate
+from margin.analysis.silhouette import ModeSums, Silhouette, mode_sums, one_vs_one, silhouette
+from margin.analysis.space import Coordinates, Space
+from margin.errors import MarginError
+
+Variant = Literal["plain", "leave_prompt_out", "prompt_centred"]
+
+
+@dataclass(frozen=True, eq=False)
+class Margins:
+    """The margins of one space under one distance.
+
+    `plain` is what scikit-learn and the literature compute: to compare with, without an interval, since it moves with
+    the number of prompts. `leave_prompt_out` is the one to infer on. `prompt_centred` is leave-prompt-out after each
+    prompt's mean over modes is taken away: the separation that the variety of prompts would otherwise swamp.
+    """
+
+    space: str
+    distance: Distance
+    plain: Estimate
+    leave_prompt_out: Estimate
+    prompt_centred: Estimate
+    per_mode: dict[str, Estimate]
+    """Leave-prompt-out mean over each mode's points."""
+    one_vs_one: dict[tuple[str, str], Estimate]
+    """Leave-prompt-out margin of each pair of modes alone: a collapsed pair that the mean over all modes hides."""
+    samples: NDArray[np.float64]
+    """(N,) leave-prompt-out silhouettes."""
+    influence: NDArray[np.float64]
+    """(n,) influence of each prompt on the leave-prompt-out margin."""
+    prompt_ids: tuple[str, ...]
+    """n ids, in the order of `influence`."""
+
+    def to_frame(self) -> pd.DataFrame:
+        """One line a margin: quantity, name, and the fields of its estimate."""
+        lines = [("sam", variant, getattr(self, variant)) for variant in get_args(Variant)]
+        lines += [("per_mode", mode, estimate) for mode, estimate in self.per_mode.items()]
+        lines += [("one_vs_one", " / ".join(pair), estimate) for pair, estimate in self.one_vs_one.items()]
+        records = [{"quantity": quantity, "name": name, **e.to_dict()} for quantity, name, e in lines]
+        return pd.DataFrame(records).assign(space=self.space, distance=self.distance)
+
+
+def margins(space: Space, design: Design, distance: Distance = "cosine", level: float = 0.95) -> Margins:
+    """Every margin of one space under one distance.
+
+    Cost: O(N d k^3) time and one centred copy of the points for the linear distances (cosine, squared Euclidean,
+    Hellinger^2); O(N^2 d) for Euclidean.
+
+    Raises
+    ------
+    MarginError : fewer than two prompts, or a design that does not fit the space.
+    """
+    _check(space, design)
+    distances = space.distances(distance)
+    sums = mode_sums(distances, design)
+    left_out = sums.leave_prompt_out().mean
+    overall = silhouette(left_out, design.mode)
+    pairs = list(combinations(range(design.n_modes), 2))
+    parts = [SilhouetteMean(overall, np.ones(design.n_points))]
+    parts += [SilhouetteMean(overall, design.onehot[:, mode]) for mode in range(design.n_modes)]
+    parts += [
+        SilhouetteMean(one_vs_one(left_out, design.mode, a, b), design.onehot[:, [a, b]].sum(axis=1))
+        for a, b in pairs
+    ]
+    U = influence(distances, sums, parts)
+    estimates = [jackknife_estimate(part.value, U[:, g], level) for g, part in enumerate(parts)]
+    plain = silhouette(sums.plain().mean, design.mode).samples.mean()
+    return Margins(
+        space=space.name,
+        distance=distance,
+        plain=Estimate(float(plain), n_prompts=design.n_prompts),
+        leave_prompt_out=estimates[0],
+        prompt_centred=_leave_prompt_out(space.centred_by_prompt(design).distances(distance), design, level),
+        per_mode=dict(zip(design.modes, estimates[1 : 1 + design.n_modes], strict=True)),
+        one_vs_one={
+            (design.modes[a], design.modes[b]): estimate
+            for (a, b), estimate in zip(pairs, estimates[1 + design.n_modes :], strict=True)
+        },
+        samples=overall.samples,
+        influence=U[:, 0],
+        prompt_ids=design.prompt_ids,
+    )
+
+
+def sam(
+    X: FloatArray | Space,
+    modes: ArrayLike | Sequence[object],
+    prompts: ArrayLike | Sequence[object],
+    distance: Distance = "cosine",
+    variant: Variant = "leave_prompt_out",
+    level: float = 0.95,
+) -> Estimate:
+    """Safety Alignment Margin of one space.
+
+    Parameters
+    ----------
+    X : (N, d) points, float32 or float64 (square roots of probabilities for "hellinger2"), or a Space.
+    modes, prompts : (N,) mode and prompt of each point; a prompt stands at most once under a mode.
+    distance : "cosine", "euclidean", "sqeuclidean" or "hellinger2".
+    variant : "leave_prompt_out" and "prompt_centred" carry an infinitesimal-jackknife t interval; "plain" has none.
+    level : nominal coverage of the interval.
+
+    Returns
+    -------
+    Estimate in [-1, 1]; 0 means that the modes overlap, 1 that each is a point far from the others.
+
+    Raises
+    ------
+    MarginError : one mode, fewer than two prompts, lengths that differ, NaN or infinite points.
+    """
+    space = _as_space(X)
+    design = make_design(modes, prompts)
+    _check(space, design)
+    match variant:
+        case "plain":
+            sums = mode_sums(space.distances(distance), design)
+            value = silhouette(sums.plain().mean, design.mode).samples.mean()
+            return Estimate(float(value), n_prompts=design.n_prompts)
+        case "leave_prompt_out":
+            return _leave_prompt_out(space.distances(distance), design, level)
+        case "prompt_centred":
+            return _leave_prompt_out(space.centred_by_prompt(design).distances(distance), design, level)
+    raise MarginError(f"unknown variant {variant!r}: take one of {', '.join(get_args(Variant))}")
+
+
+def silhouette_samples(
+    X: FloatArray | Space,
+    modes: ArrayLike | Sequence[object],
+    prompts: ArrayLike | Sequence[object] | None = None,
+    distance: Distance = "cosine",
+) -> NDArray[np.float64]:
+    """Silhouette of every point, float64 (N,) in [-1, 1].
+
+    Without `prompts` these are the plain silhouettes of scikit-learn's function of this name, for the linear distances
+    in O(N d k) instead of O(N^2 d). With `prompts` they are leave-prompt-out. Arguments as in `sam`.
+    """
+    space = _as_space(X)
+    design = make_design(modes, prompts)
+    if prompts is None:
+        return silhouette(mode_sums(space.distances(distance), design).plain().mean, design.mode).samples
+    _check(space, design)
+    return silhouette(mode_sums(space.distances(distance), design).leave_prompt_out().mean, design.mode).samples
+
+
+def _leave_prompt_out(distances: Distances, design: Design, level: float) -> Estimate:
+    sums: ModeSums = mode_sums(distances, design)
+    overall: Silhouette = silhouette(sums.leave_prompt_out().mean, design.mode)
+    part = SilhouetteMean(overall, np.ones(design.n_points))
+    return jackknife_estimate(part.value, influence(distances, sums, [part])[:, 0], level)
+
+
+def _as_space(X: FloatArray | Space) -> Space:
+    if not isinstance(X, np.ndarray):
+        return X
+    if X.ndim != 2:
+        raise MarginError(f"points must be a matrix (points x features), got shape {X.shape}")
+    if not np.isfinite(X).all():
+        bad = np.flatnonzero(~np.isfinite(X).all(axis=1))
+        raise MarginError(f"{len(bad)} of {len(X)} points are NaN or infinite, the first at row {bad[0]}")
+    return Coordinates(X)
+
+
+def _check(space: Space, design: Design) -> None:
+    if space.n_points != design.n_points:
+        raise MarginError(f"{space.n_points} points but {design.n_points} modes: give one mode a point")
+    if design.n_prompts < 2:
+        raise MarginError("a leave-prompt-out margin needs at least two prompts, got one")
