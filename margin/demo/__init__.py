@@ -1,0 +1,31 @@
+"""What `margin demo` runs on: 360 prompts, three modes and two tiny checkpoints, shipped with the package.
+
+Both checkpoints (Llama architecture, about a million parameters, float16 safetensors) come from
+`examples/cotrain/train.py tiny`. `cotrained` learnt three harmless behaviours, each under its own token; `baseline`
+learnt the same answers without the tokens. The prompts were held out from the training of both.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+
+def prompts_path() -> Path:
+    """JSON lines of the held-out prompts: `id`, `prompt`, `language` (en, zh) and `category` (ten of them)."""
+    return _shipped("prompts.jsonl")
+
+
+def modes_path() -> Path:
+    """Mode set with the demonstration's three tokens, which guard nothing."""
+    return _shipped("modes.toml")
+
+
+def checkpoint_path(name: Literal["cotrained", "baseline"]) -> Path:
+    """Folder of a tiny checkpoint with its tokenizer and chat template, as transformers saves them."""
+    return _shipped(name)
+
+
+def _shipped(name: str) -> Path:
+    return Path(str(files(__name__) / name))
