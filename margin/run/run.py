@@ -1,0 +1,150 @@
+"""A run on disk, opened for reading. NumPy and pandas only: neither torch nor the checkpoint is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from safetensors import safe_open
+
+from margin.errors import MarginError
+from margin.run.files import sha256_of
+from margin.run.geometry import LogitGeometry, from_factor
+from margin.run.manifest import Manifest, read_manifest
+from margin.run.shards import read_rows, shard_path
+
+Head = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+def open_run(path: str | Path) -> Run:
+    """Open a run that is whole; MarginError where there is none, or where collecting did not come to its end.
+
+    Checksums are not compared here (that costs a pass over all bytes): see `Run.verify`.
+    """
+    run = Run(Path(path), read_manifest(Path(path)))
+    if not run.manifest.complete:
+        raise MarginError(
+            f"{path} is not whole: run the same collect command again, it goes on where it stopped"
+        )
+    missing = [name for name in run.manifest.files if not (run.path / name).is_file()]
+    if missing:
+        raise MarginError(
+            f"{path} is not whole, {', '.join(missing)} missing: run the same collect command again"
+        )
+    return run
+
+
+class Run:
+    """What was collected from one checkpoint. Arrays are read when asked for, one tensor at a time."""
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.path = path
+        self.manifest = manifest
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}, rows={self.manifest.counts['rows']}, modes={self.modes})"
+
+    @property
+    def modes(self) -> list[str]:
+        """Names of the modes, in the order of the mode set."""
+        return [mode["name"] for mode in self.manifest.identity["modes"]]
+
+    @property
+    def layers(self) -> list[int]:
+        """Layers whose states are stored: 0 is the embeddings' output, L the output of block L."""
+        return self.manifest.layers
+
+    @cached_property
+    def prompts(self) -> pd.DataFrame:
+        """One line a prompt: id, prompt, then the slice columns."""
+        return pd.read_parquet(self.path / "prompts.parquet")
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """One line a forward pass: row, prompt_id, condition, kind, draw, n_tokens."""
+        return pd.read_parquet(self.path / "rows.parquet")
+
+    @cached_property
+    def pairs(self) -> pd.DataFrame:
+        """One line a prompt and pair of modes: prompt_id, mode_a, mode_b, js_bits, tv, hellinger2.
+
+        Distances between the two next-token distributions: Jensen-Shannon divergence in bits, total variation
+        and squared Hellinger distance, each in [0, 1].
+        """
+        return pd.read_parquet(self.path / "pairs.parquet")
+
+    def states(self) -> NDArray[np.float32]:
+        """(rows, d) final states: what the head sees at the last prompt position, after the last norm."""
+        return self._tensor("state").astype(np.float32, copy=False)
+
+    def layer(self, layer: int) -> NDArray[np.float32]:
+        """(rows, d) states of one layer at the last prompt position, before the last norm."""
+        if layer not in self.layers:
+            raise MarginError(f"{self.path} holds no layer {layer}: it has {self.layers}")
+        return self._tensor(f"layer.{layer}").astype(np.float32, copy=False)
+
+    def topk(self) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Ids and logits (rows, k) of the likeliest first response tokens, likeliest first."""
+        ids, logits = self._tensor("topk_ids"), self._tensor("topk_logits")
+        return ids.astype(np.int32, copy=False), logits.astype(np.float32, copy=False)
+
+    def logsumexp(self) -> NDArray[np.float32]:
+        """(rows,) log of the sum of exponentials of all logits: logit - logsumexp is a log-probability."""
+        return self._tensor("logsumexp").astype(np.float32, copy=False)
+
+    def logits(self, head: Head | None = None) -> NDArray[np.float32]:
+        """(rows, V) full logits: as stored with --save-logits, else by the checkpoint's `head`."""
+        if self.manifest.identity["save_logits"]:
+            return self._tensor("logits").astype(np.float32, copy=False)
+        if head is None:
+            raise MarginError(
+                f"{self.path} holds no full logits: pass the checkpoint's head, margin.load_head(MODEL)"
+            )
+        return head(self.states())
+
+    def logit_geometry(self) -> LogitGeometry:
+        """All Euclidean and cosine geometry of the logits, without them. Costs N d^2 or reads N^2 numbers."""
+        with safe_open(self.path / "head.safetensors", framework="numpy") as stored:
+            names = [name for name in stored.keys() if not name.startswith("hellinger.")]  # noqa: SIM118
+            arrays = {name: stored.get_tensor(name) for name in names}
+        vocabulary = self.manifest.counts["vocabulary"]
+        if "factor" in arrays:
+            return from_factor(
+                self.states(), self.logsumexp(), arrays["factor"], arrays["column_sum"], vocabulary
+            )
+        rows = arrays["rows"]
+        return LogitGeometry(
+            rows=rows,
+            means=arrays["means"],
+            logsumexp=self.logsumexp()[rows].astype(np.float64),
+            vocabulary=vocabulary,
+            reduced=None,
+            products=arrays["products"],
+        )
+
+    def hellinger_gram(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Places (M,) of rows, and (M, M) inner products of their distributions' square roots about the mean.
+
+        Half the squared Euclidean distance taken from these is the squared Hellinger distance, in [0, 1].
+        """
+        with safe_open(self.path / "head.safetensors", framework="numpy") as stored:
+            return stored.get_tensor("hellinger.rows"), stored.get_tensor("hellinger.products")
+
+    def verify(self) -> None:
+        """Compare every file with its checksum; MarginError names those that changed. Reads all bytes."""
+        damaged = [
+            name for name, checksum in self.manifest.files.items() if sha256_of(self.path / name) != checksum
+        ]
+        if damaged:
+            raise MarginError(
+                f"{self.path} is damaged, {', '.join(damaged)} changed since written: run the same collect "
+                "command again, it collects what is damaged anew"
+            )
+
+    def _tensor(self, name: str) -> NDArray[np.generic]:
+        counts = self.manifest.counts
+        return read_rows((shard_path(self.path, i) for i in range(counts["shards"])), name, counts["rows"])

@@ -1,0 +1,75 @@
+"""Shards: the part of a run that one stretch of the capture loop wrote, as safetensors.
+
+A shard holds, for its rows: `row` (int64, places in the run), `state` (float32, the final state the head
+sees), `layer.L` (float16, or float32 where float16 would round it too much), `topk_ids` (int32),
+`topk_logits` (float32), `logsumexp` (float32) and, when asked, `logits` (float32).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load, save
+
+from margin.run.files import write_atomic
+
+Arrays = Mapping[str, NDArray[np.generic]]
+
+
+def shard_path(run: Path, index: int) -> Path:
+    """Where shard `index` of the run lies."""
+    return run / "shards" / f"{index:05d}.safetensors"
+
+
+def write_shard(path: Path, arrays: Arrays) -> None:
+    """Write a shard; it appears by rename when whole, and carries a checksum of its tensors."""
+    write_atomic(path, _serialise(arrays))
+
+
+def is_whole(path: Path, rows: NDArray[np.int64]) -> bool:
+    """Whether the shard holds exactly `rows` and every byte is as it was written."""
+    data = path.read_bytes()
+    try:
+        arrays = load(data)
+    except (
+        SafetensorError,
+        KeyError,
+        ValueError,
+        TypeError,
+    ):  # a header that a flipped byte made nonsense of
+        return False
+    return "row" in arrays and np.array_equal(arrays["row"], rows) and _serialise(arrays) == data
+
+
+def read_rows(paths: Iterable[Path], name: str, n_rows: int) -> NDArray[np.generic]:
+    """One tensor of all shards, as (n_rows, ...) in row order; other tensors are not read."""
+    out: NDArray[np.generic] | None = None
+    for path in paths:
+        with safe_open(path, framework="numpy") as shard:
+            values = shard.get_tensor(name)
+            if out is None:
+                out = np.empty((n_rows, *values.shape[1:]), dtype=_wide(values.dtype))
+            out[shard.get_tensor("row")] = values
+    if out is None:
+        raise ValueError("no shards")
+    return out
+
+
+def _wide(dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:
+    """Half precision is a storage format only: shards may differ in it, and arithmetic should not use it."""
+    return np.dtype(np.float32) if dtype == np.float16 else dtype
+
+
+def _serialise(arrays: Arrays) -> bytes:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        values = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {values.dtype} {values.shape}\n".encode())
+        digest.update(values.data)
+    contiguous = {name: np.ascontiguousarray(arrays[name]) for name in arrays}
+    return save(contiguous, metadata={"sha256": digest.hexdigest()})
