@@ -15,7 +15,7 @@ from margin.analysis.design import Design, make_design
 from margin.analysis.distances import Distance, Distances, FloatArray
 from margin.analysis.estimate import Estimate
 from margin.analysis.influence import SilhouetteMean, influence, jackknife_estimate
-from margin.analysis.silhouette import ModeSums, Silhouette, mode_sums, one_vs_one, silhouette
+from margin.analysis.silhouette import mode_sums, one_vs_one, silhouette
 from margin.analysis.space import Coordinates, Space
 from margin.errors import MarginError
 
@@ -42,18 +42,29 @@ class Margins:
     """Leave-prompt-out margin of each pair of modes alone: a collapsed pair that the mean over all modes hides."""
     samples: NDArray[np.float64]
     """(N,) leave-prompt-out silhouettes."""
-    influence: NDArray[np.float64]
-    """(n,) influence of each prompt on the leave-prompt-out margin."""
-    prompt_ids: tuple[str, ...]
-    """n ids, in the order of `influence`."""
+    influence: pd.DataFrame
+    """Influence of each prompt (index: prompt id) on each margin that has an interval: columns leave_prompt_out,
+    prompt_centred, then the modes, then the pairs as "a / b"."""
+
+    @property
+    def estimates(self) -> dict[str, Estimate]:
+        """Every margin that has an interval, named as the columns of `influence`."""
+        pairs = {pair_name(pair): estimate for pair, estimate in self.one_vs_one.items()}
+        centred = self.prompt_centred
+        return {"leave_prompt_out": self.leave_prompt_out, "prompt_centred": centred, **self.per_mode, **pairs}
 
     def to_frame(self) -> pd.DataFrame:
         """One line a margin: quantity, name, and the fields of its estimate."""
         lines = [("sam", variant, getattr(self, variant)) for variant in get_args(Variant)]
         lines += [("per_mode", mode, estimate) for mode, estimate in self.per_mode.items()]
-        lines += [("one_vs_one", " / ".join(pair), estimate) for pair, estimate in self.one_vs_one.items()]
+        lines += [("one_vs_one", pair_name(pair), estimate) for pair, estimate in self.one_vs_one.items()]
         records = [{"quantity": quantity, "name": name, **e.to_dict()} for quantity, name, e in lines]
         return pd.DataFrame(records).assign(space=self.space, distance=self.distance)
+
+
+def pair_name(pair: tuple[str, str]) -> str:
+    """Name of a pair of modes: "a / b"."""
+    return " / ".join(pair)
 
 
 def margins(space: Space, design: Design, distance: Distance = "cosine", level: float = 0.95) -> Margins:
@@ -81,20 +92,27 @@ def margins(space: Space, design: Design, distance: Distance = "cosine", level: 
     U = influence(distances, sums, parts)
     estimates = [jackknife_estimate(part.value, U[:, g], level) for g, part in enumerate(parts)]
     plain = silhouette(sums.plain().mean, design.mode).samples.mean()
+    centred, centred_influence = leave_prompt_out_margin(
+        space.centred_by_prompt(design).distances(distance), design
+    )
+    pair_names = [pair_name((design.modes[a], design.modes[b])) for a, b in pairs]
     return Margins(
         space=space.name,
         distance=distance,
         plain=Estimate(float(plain), n_prompts=design.n_prompts),
         leave_prompt_out=estimates[0],
-        prompt_centred=_leave_prompt_out(space.centred_by_prompt(design).distances(distance), design, level),
+        prompt_centred=jackknife_estimate(centred, centred_influence, level),
         per_mode=dict(zip(design.modes, estimates[1 : 1 + design.n_modes], strict=True)),
         one_vs_one={
             (design.modes[a], design.modes[b]): estimate
             for (a, b), estimate in zip(pairs, estimates[1 + design.n_modes :], strict=True)
         },
         samples=overall.samples,
-        influence=U[:, 0],
-        prompt_ids=design.prompt_ids,
+        influence=pd.DataFrame(
+            np.column_stack([U[:, 0], centred_influence, U[:, 1:]]),
+            index=pd.Index(design.prompt_ids, name="prompt_id"),
+            columns=["leave_prompt_out", "prompt_centred", *design.modes, *pair_names],
+        ),
     )
 
 
@@ -133,10 +151,19 @@ def sam(
             value = silhouette(sums.plain().mean, design.mode).samples.mean()
             return Estimate(float(value), n_prompts=design.n_prompts)
         case "leave_prompt_out":
-            return _leave_prompt_out(space.distances(distance), design, level)
+            return jackknife_estimate(*leave_prompt_out_margin(space.distances(distance), design), level)
         case "prompt_centred":
-            return _leave_prompt_out(space.centred_by_prompt(design).distances(distance), design, level)
+            distances = space.centred_by_prompt(design).distances(distance)
+            return jackknife_estimate(*leave_prompt_out_margin(distances, design), level)
     raise MarginError(f"unknown variant {variant!r}: take one of {', '.join(get_args(Variant))}")
+
+
+def leave_prompt_out_margin(distances: Distances, design: Design) -> tuple[float, NDArray[np.float64]]:
+    """Leave-prompt-out margin and the influence (n,) of each prompt on it."""
+    sums = mode_sums(distances, design)
+    overall = silhouette(sums.leave_prompt_out().mean, design.mode)
+    part = SilhouetteMean(overall, np.ones(design.n_points))
+    return part.value, influence(distances, sums, [part])[:, 0]
 
 
 def silhouette_samples(
@@ -156,13 +183,6 @@ def silhouette_samples(
         return silhouette(mode_sums(space.distances(distance), design).plain().mean, design.mode).samples
     _check(space, design)
     return silhouette(mode_sums(space.distances(distance), design).leave_prompt_out().mean, design.mode).samples
-
-
-def _leave_prompt_out(distances: Distances, design: Design, level: float) -> Estimate:
-    sums: ModeSums = mode_sums(distances, design)
-    overall: Silhouette = silhouette(sums.leave_prompt_out().mean, design.mode)
-    part = SilhouetteMean(overall, np.ones(design.n_points))
-    return jackknife_estimate(part.value, influence(distances, sums, [part])[:, 0], level)
 
 
 def _as_space(X: FloatArray | Space) -> Space:
