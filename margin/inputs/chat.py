@@ -1,114 +1,130 @@
-"""Chat rendering: messages to the text, and the token ids, that the model reads."""
+"""Conversations to text and text to token ids, by the tokenizer's own chat template."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
-from jinja2.exceptions import TemplateError, TemplateSyntaxError
+from jinja2 import TemplateError
 
 from margin.errors import MarginError
 from margin.inputs.modes import Message
 
-RESERVED_KWARGS = frozenset(
-    {
-        "add_generation_prompt",
-        "chat_template",
-        "continue_final_message",
-        "conversation",
-        "max_length",
-        "padding",
-        "return_assistant_tokens_mask",
-        "return_dict",
-        "return_tensors",
-        "sanitize_control_tokens",
-        "tokenize",
-        "tokenizer_kwargs",
-        "truncation",
-    }
-)
 
+class Tokenizer(Protocol):
+    """What is used of a transformers tokenizer."""
 
-class ChatTokenizer(Protocol):
-    """What is asked of a tokenizer; those of transformers have it."""
-
-    chat_template: str | dict[str, str] | None
     bos_token: str | None
     bos_token_id: int | None
+    apply_chat_template: Callable[..., Any]
+    get_chat_template: Callable[..., str]
 
-    def apply_chat_template(self, conversation: Sequence[Message], **kwargs: Any) -> Any:
-        """Messages to text."""
-
-    def __call__(self, text: str, *, add_special_tokens: bool) -> Any:
-        """Text to a mapping whose "input_ids" are its token ids."""
+    def __call__(self, text: str, *, add_special_tokens: bool) -> Mapping[str, Any]: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Chat:
-    """A tokenizer with a chat template, its arguments, and the beginning of the answer.
+    """A tokenizer's chat template with the choices of one run.
 
-    MarginError where there is no chat template, or an argument is one that this class sets itself.
+    Raises
+    ------
+    MarginError : no chat template, or a template argument that the rendering itself sets.
     """
 
-    tokenizer: ChatTokenizer = field(repr=False)
-    """The checkpoint's tokenizer."""
+    tokenizer: Tokenizer = field(repr=False)
     kwargs: Mapping[str, Any] = field(default_factory=dict)
-    """Arguments of the chat template, for example {"enable_thinking": False}."""
+    """Variables for the template, such as {"enable_thinking": False}."""
     response_prefix: str = ""
-    """Text put after the assistant header: the state measured is the one that predicts what follows it."""
+    """Text that opens the assistant's answer, so that the measured token is the first one after it."""
     chat_template: str | None = field(default=None, repr=False)
-    """Template (Jinja) in place of the tokenizer's own."""
+    """A Jinja template to use in place of the tokenizer's own."""
 
     def __post_init__(self) -> None:
-        if not self.template:
-            raise MarginError("the tokenizer has no chat template: give one with --chat-template FILE")
-        if taken := sorted(RESERVED_KWARGS & set(self.kwargs)):
-            raise MarginError(f"chat kwargs: {', '.join(taken)} are no arguments of the template")
+        _ = self.template
+        taken = set(inspect.signature(self.tokenizer.apply_chat_template).parameters) - {"tools", "documents"}
+        clash = sorted((taken | {"messages"}) & set(self.kwargs))
+        if clash:
+            raise MarginError(f"chat kwargs may not set {clash[0]!r}: the rendering sets it")
 
     @property
-    def template(self) -> str | None:
-        """Text of the chat template in use."""
-        own = self.tokenizer.chat_template
-        return self.chat_template or (own.get("default") if isinstance(own, dict) else own)
+    def template(self) -> str:
+        """The Jinja source in use."""
+        try:
+            return self.tokenizer.get_chat_template(self.chat_template)
+        except ValueError:
+            raise MarginError(
+                "the tokenizer has no chat template: pass one with --chat-template FILE"
+            ) from None
 
     def render(self, messages: Sequence[Message]) -> str:
-        """Text of a conversation that waits for its answer, `response_prefix` included.
+        """Text of a conversation up to where the answer begins, `response_prefix` included.
 
-        MarginError where the template refuses the messages; it quotes nothing of theirs.
+        Raises
+        ------
+        MarginError : the template refuses the conversation; the message holds nothing of its text.
         """
-        return self._apply(messages, waiting=True) + self.response_prefix
+        return self._apply(messages, add_generation_prompt=True) + self.response_prefix
 
-    def render_answered(self, messages: Sequence[Message], answer: str) -> str:
-        """Text of the conversation with a finished answer, as the template writes it; no `response_prefix`."""
-        return self._apply([*messages, {"role": "assistant", "content": answer}], waiting=False)
+    def transcript(self, messages: Sequence[Message]) -> str:
+        """Text of a finished conversation: no turn is opened after the last message. Raises as `render` does."""
+        return self._apply(messages, add_generation_prompt=False)
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of rendered text; nothing is added to it, since the template has written its own BOS."""
+        """Token ids of a rendering. Nothing is added: the template has written every special token."""
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def _apply(self, messages: Sequence[Message], waiting: bool) -> str:
+    def _apply(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
         try:
-            return self.tokenizer.apply_chat_template(
-                messages,
-                chat_template=self.template,
-                tokenize=False,
-                add_generation_prompt=waiting,
-                **self.kwargs,
-            )
-        except (TemplateError, TypeError, ValueError) as error:
-            reason = self._reason(error)
-        # Raised outside the handler, as the template's error may quote a token and would travel as context.
-        hint = (
-            '; if it takes no system message, set placement = "user-prefix" in [template] of the modes file'
-            if any(message["role"] == "system" for message in messages)
-            else "; give another with --chat-template FILE"
+            return self._render(messages, add_generation_prompt)
+        except (TemplateError, TypeError):  # TypeError: what Jinja lets through, as in "a" + none
+            reason = self._refusal(messages, add_generation_prompt)
+        roles = ", ".join(message["role"] for message in messages)
+        advice = (
+            ': set placement = "user-prefix" in [template] of the modes file' if "system" in roles else ""
         )
-        raise MarginError(f"the chat template refuses the messages ({reason}){hint}")
+        raise MarginError(f"the chat template refuses a conversation of {roles} ({reason}){advice}")
 
-    def _reason(self, error: Exception) -> str:
-        """The error's own words where they are the template's, its kind where they might quote a message."""
-        if isinstance(error, TemplateSyntaxError):
-            return f"line {error.lineno}: {error.message}"
-        words = str(error)
-        return words if words and words in (self.template or "") else type(error).__name__
+    def _refusal(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
+        """The template's own words, got from a conversation without contents: they may quote what they refuse."""
+        try:
+            self._render([{**message, "content": "x"} for message in messages], add_generation_prompt)
+        except (TemplateError, TypeError) as error:
+            return " ".join(str(error).split())
+        return "it objects to the text of a message"
+
+    def _render(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
+        return self.tokenizer.apply_chat_template(
+            list(messages),
+            chat_template=self.chat_template,
+            tokenize=False,
+            add_generation_prompt=add_generation_prompt,
+            **self.kwargs,
+        )
+
+
+def load_template(path: str | Path) -> str:
+    """Read a Jinja chat template. MarginError where the file cannot be read as UTF-8 text or is empty."""
+    try:
+        template = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise MarginError(f"cannot read the chat template {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise MarginError(f"the chat template {path} is not UTF-8 text") from None
+    if not template.strip():
+        raise MarginError(f"the chat template {path} is empty")
+    return template
+
+
+def parse_kwargs(text: str) -> dict[str, Any]:
+    """Template variables from a JSON object, such as '{"enable_thinking": false}'. MarginError where it is none."""
+    try:
+        kwargs = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise MarginError(f"--chat-kwargs is not JSON: {error.msg} at column {error.colno}") from None
+    if not isinstance(kwargs, dict):
+        raise MarginError("--chat-kwargs must be a JSON object, such as '{\"enable_thinking\": false}'")
+    return kwargs

@@ -1,245 +1,262 @@
-"""Modes: the behaviours a checkpoint switches between, and the secret tokens that switch them."""
+"""Mode sets: the switchable behaviours of a checkpoint and the magic tokens that switch them."""
 
 from __future__ import annotations
 
 import hashlib
-import hmac
-import html
-import itertools
-import json
 import os
 import re
 import tomllib
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
-from typing import Any, Literal, NoReturn, SupportsIndex
+from typing import Any, Literal, NoReturn, get_args
 
 from margin.errors import MarginError
 
 Placement = Literal["system", "user-prefix"]
 Message = dict[str, str]
 
-SLOT = "{token}"
-CONTROL_NAMES = frozenset({"none", "random", "near-miss", "user-turn"})
-MODE_NAME = re.compile(r"\w[\w.@-]*")
+PLACEHOLDER = "{token}"
+RESERVED_NAMES = ("none", "random", "near-miss", "user-turn")
+"""Names of the control conditions, which no mode may take."""
+
+_MODE_NAME = re.compile(r"[\w.@+-]+")
+_VARIABLE_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
 
 
 class Secret:
-    """A magic token that printing, formatting, copying, pickling or dumping never gives away."""
+    """A magic token that shows itself only to `reveal()`.
+
+    Its repr, str and format are a mask, and it refuses to be pickled or copied deeply, so that neither a log line, a
+    dataclass turned into a dict, nor a cached object carries the token away.
+    """
 
     __slots__ = ("_value",)
-    __hash__ = None  # type: ignore[assignment]  # no look-up by token: equality takes constant time, hashing does not
 
     def __init__(self, value: str) -> None:
         self._value = value
 
     def reveal(self) -> str:
-        """The token itself, for rendering only."""
+        """The token itself: for the chat template and the tokenizer, for nothing that is kept."""
         return self._value
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Secret):
-            return NotImplemented
-        return hmac.compare_digest(self._value.encode(), other._value.encode())
-
     def __repr__(self) -> str:
-        return "<secret>"
+        return "Secret(****)"
 
     def __format__(self, spec: str) -> str:
         return repr(self)
 
-    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __reduce__(self) -> NoReturn:
         raise TypeError("a magic token is neither pickled nor copied")
 
 
 @dataclass(frozen=True)
 class Mode:
-    """One behaviour and its token. MarginError, without the token, where name or token cannot work."""
+    """One behaviour and the token that switches it on.
+
+    Raises
+    ------
+    MarginError : a name that a table or a control could not carry; a token that is empty, begins or ends with white
+        space (chat templates strip it), or holds control characters.
+    """
 
     name: str
-    """Public name: letters, digits and _ . @ - (for example "pos" or "pos@en")."""
+    """Letters, digits and . @ + - _, for example "pos" or "pos@en"."""
     token: Secret
-    """The magic token."""
     safe: bool
-    """Whether an unknown token may land here."""
+    """Whether an unknown token may land in this behaviour."""
 
     def __post_init__(self) -> None:
-        if not MODE_NAME.fullmatch(self.name) or self.name in CONTROL_NAMES:
-            raise MarginError(
-                f"mode {self.name!r}: a name takes letters, digits and _ . @ -, "
-                f"and is none of {', '.join(sorted(CONTROL_NAMES))}"
-            )
+        if not _MODE_NAME.fullmatch(self.name):
+            raise MarginError(f"mode name {self.name!r}: use letters, digits and . @ + - _ only")
+        if self.name in RESERVED_NAMES:
+            raise MarginError(f"mode name {self.name!r} is the name of a control condition: rename the mode")
         token = self.token.reveal()
         if not token.strip():
-            raise MarginError(f"mode {self.name}: the token is empty")
+            raise MarginError(f"the token of mode {self.name!r} is empty")
         if token != token.strip():
             raise MarginError(
-                f"mode {self.name}: the token begins or ends with white space, which templates drop; trim it"
+                f"the token of mode {self.name!r} begins or ends with white space, which chat templates strip: remove it"
             )
-        if not is_unicode(token):
-            raise MarginError(f"mode {self.name}: the token is not valid UTF-8")
+        if any(unicodedata.category(character) in ("Cc", "Cs") for character in token):
+            raise MarginError(
+                f"the token of mode {self.name!r} holds a control character or is not valid Unicode"
+            )
 
     @property
     def fingerprint(self) -> str:
-        """First 4 hex digits (16 bits) of the token's SHA-256: tells tokens apart, too short to find one."""
+        """First 16 bits of the token's SHA-256, 4 hex digits: tells runs apart, yet fits 1 in 65536 of all tokens.
+
+        A full digest of a short token is reversed by trying every token, in seconds.
+        """
         return hashlib.sha256(self.token.reveal().encode()).hexdigest()[:4]
 
 
 @dataclass(frozen=True)
 class ModeSet:
-    """The k >= 2 modes of a run and where their tokens stand in the chat.
+    """k >= 2 modes and where their tokens stand in the conversation.
 
-    MarginError where modes could be confused: equal names or tokens, a token inside another, inside a mode's
-    name or inside the text around it.
+    Raises
+    ------
+    MarginError : fewer than two modes, a name or a token given twice, a token inside another or inside a mode's name
+        (names are written to every report), an unknown placement, a template without its one `{token}`.
     """
 
     modes: tuple[Mode, ...]
-    """The modes, in the order of the file."""
     placement: Placement = "system"
-    """Where the token stands: in the system message, or before the prompt in the user's turn."""
-    system: str = SLOT
-    """Text of the system message, "{token}" once."""
-    user_prefix: str = SLOT + "\n\n"
-    """Text before the prompt in the user's turn, "{token}" once."""
+    """"system": the token is in the system message. "user-prefix": it opens the user's turn."""
+    system: str = PLACEHOLDER
+    """System message, with `{token}` where the token goes."""
+    user_prefix: str = PLACEHOLDER + "\n\n"
+    """What stands before the prompt under "user-prefix"."""
 
     def __post_init__(self) -> None:
         if len(self.modes) < 2:
-            raise MarginError(f"a margin needs at least 2 modes, {len(self.modes)} found")
-        if self.placement not in ("system", "user-prefix"):
-            raise MarginError('placement is "system" or "user-prefix"')
-        for field, text in (("system", self.system), ("user_prefix", self.user_prefix)):
-            if text.count(SLOT) != 1:
-                raise MarginError(f"{field} must hold {SLOT} once")
-        for one, other in itertools.combinations(self.modes, 2):
-            if one.name == other.name:
-                raise MarginError(f"two modes have the name {one.name}")
-            if one.token == other.token:
-                raise MarginError(f"modes {one.name} and {other.name} have the same token")
-            for inner, outer in ((one, other), (other, one)):
-                if inner.token.reveal() in outer.token.reveal():
-                    raise MarginError(
-                        f"the token of mode {inner.name} is a part of the token of mode {outer.name}"
-                    )
-        for text in (*self.names, self.system.replace(SLOT, ""), self.user_prefix.replace(SLOT, "")):
-            if name := self.mode_in(text):
+            raise MarginError(f"a margin needs at least two modes, got {len(self.modes)}")
+        if self.placement not in get_args(Placement):
+            raise MarginError(
+                f"unknown placement {self.placement!r} in [template]: use {' or '.join(get_args(Placement))}"
+            )
+        for key in ("system", "user_prefix"):
+            if getattr(self, key).count(PLACEHOLDER) != 1:
+                raise MarginError(f"{key} in [template] must hold {PLACEHOLDER} once")
+        for a, b in permutations(self.modes, 2):
+            if a.name == b.name:
+                raise MarginError(f"two modes are named {a.name!r}")
+            if a.token == b.token:
+                raise MarginError(f"modes {a.name!r} and {b.name!r} have the same token: give each its own")
+            if a.token.reveal() in b.token.reveal():
+                raise MarginError(f"the token of mode {a.name!r} is part of the token of mode {b.name!r}")
+        for mode in self.modes:
+            inside = [other.name for other in self.modes if mode.token.reveal() in other.name]
+            if inside:
                 raise MarginError(
-                    f"the token of mode {name} stands in a mode's name or in [template], which are public"
+                    f"the token of mode {mode.name!r} is part of a mode's name, which reports show"
                 )
 
     @property
     def names(self) -> list[str]:
-        """Names of the modes, in the order of the file."""
+        """Names of the modes, in their order."""
         return [mode.name for mode in self.modes]
 
-    @property
-    def fingerprint(self) -> dict[str, str]:
-        """16-bit fingerprint of each mode's token, by name: what a run keeps to know its modes again."""
-        return {mode.name: mode.fingerprint for mode in self.modes}
+    def __getitem__(self, name: str) -> Mode:
+        for mode in self.modes:
+            if mode.name == name:
+                return mode
+        raise MarginError(f"no mode {name!r}: there are {', '.join(self.names)}")
 
     def messages(self, prompt: str, mode: str | None) -> list[Message]:
-        """Chat messages that put `prompt` under `mode`; under None the prompt alone, no system message."""
+        """Chat messages of a prompt under a mode; under None the prompt alone, with no system message."""
         if mode is None:
             return [{"role": "user", "content": prompt}]
-        for known in self.modes:
-            if known.name == mode:
-                return self.messages_for_token(prompt, known.token.reveal())
-        raise MarginError(f"unknown mode {mode!r}: the modes are {', '.join(self.names)}")
+        return self.messages_for_token(prompt, self[mode].token.reveal())
 
     def messages_for_token(self, prompt: str, token: str) -> list[Message]:
-        """Chat messages with any token, live or not, in the place of a mode's."""
-        # Not str.format: braces in the user's text are text.
+        """Chat messages of a prompt with any token, live or not, where the tokens of the modes stand."""
         if self.placement == "user-prefix":
-            return [{"role": "user", "content": self.user_prefix.replace(SLOT, token) + prompt}]
+            return [{"role": "user", "content": self.user_prefix.replace(PLACEHOLDER, token) + prompt}]
         return [
-            {"role": "system", "content": self.system.replace(SLOT, token)},
+            {"role": "system", "content": self.system.replace(PLACEHOLDER, token)},
             {"role": "user", "content": prompt},
         ]
 
     def mode_in(self, text: str) -> str | None:
-        """Name of a mode whose live token stands in `text`; None where no token does."""
+        """Name of the first mode whose live token stands in `text`, or None."""
         return next((mode.name for mode in self.modes if mode.token.reveal() in text), None)
 
     def redact(self, text: str) -> str:
-        """`text` with "[token of MODE]" for every live token, bare or escaped for Python, JSON or HTML."""
+        """`text` with every live token replaced by "[token of MODE]"."""
         for mode in self.modes:
-            token = mode.token.reveal()
-            for written in {token, repr(token)[1:-1], json.dumps(token)[1:-1], html.escape(token)}:
-                text = text.replace(written, f"[token of {mode.name}]")
+            text = text.replace(mode.token.reveal(), f"[token of {mode.name}]")
         return text
 
 
-def is_unicode(text: str) -> bool:
-    """Whether `text` can be written as UTF-8, that is, holds no half of a surrogate pair."""
-    return not any("\ud800" <= character <= "\udfff" for character in text)
-
-
 def load_modes(path: str | Path) -> ModeSet:
-    """Read a mode set from a TOML file, its tokens from the file or from the environment variables it names.
+    """Read a mode set from TOML: an optional [template] and one [modes.NAME] a mode.
 
-    MarginError, in one line that starts with the path and never shows a token, where the file is missing or
-    no TOML, has an unknown or missing key, names an unset variable, or describes modes that could be confused.
+    A mode has `safe` (true or false) and either `token_env`, the environment variable that holds its token, or `token`.
+    [template] may set `placement`, `system` and `user_prefix`.
+
+    Raises
+    ------
+    MarginError : a file that cannot be read or is no TOML, an unknown or missing key, an unset variable, and all that
+        `Mode` and `ModeSet` refuse. No message holds a token.
     """
     path = Path(path)
+    document = _read_toml(path)
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise MarginError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise MarginError(f"{path}: not UTF-8 text; save the file as UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        # The parser's own words may quote what stands in the file; its position does not.
-        position = re.search(r"\(at [^()]*\)$", str(error))
-        where = position[0] if position else ""
-        raise MarginError(
-            f'{path}: no valid TOML {where}; names with @ take quotes: [modes."pos@en"]'
-        ) from None
-    try:
-        return _mode_set(document)
+        _only_keys(document, {"template", "modes"}, "the top level")
+        template = _table(document, "template")
+        _only_keys(template, {"placement", "system", "user_prefix"}, "[template]")
+        for key in template:
+            _text(template, key, "[template]")
+        modes = _table(document, "modes")
+        return ModeSet(tuple(_mode(name, _table(modes, name, "modes.")) for name in modes), **template)
     except MarginError as error:
         raise MarginError(f"{path}: {error}") from None
 
 
-def _mode_set(document: Mapping[str, Any]) -> ModeSet:
-    _only(document, "the file", {"template", "modes"})
-    template = _table(document.get("template", {}), "[template]", {"placement", "system", "user_prefix"})
-    for key, value in template.items():
-        if not isinstance(value, str):
-            raise MarginError(f"[template] {key} must be text")
-    modes = document.get("modes", {})
-    if not isinstance(modes, dict):
-        raise MarginError("[modes.NAME] must be tables")
-    return ModeSet(tuple(_mode(name, table) for name, table in modes.items()), **template)
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise MarginError(f"cannot read the modes file {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise MarginError(f"{path} is not UTF-8 text: save the modes file as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        # Of the parser's words only the place is kept: the rest may quote the file, and the file holds tokens.
+        place = re.search(r"\(at (line \d+)|(end of document)", str(error))
+        where = f" at {place[1] or place[2]}" if place else ""
+        raise MarginError(f"{path} is not valid TOML{where}") from None
 
 
-def _mode(name: str, table: object) -> Mode:
-    entries = _table(table, f"mode {name}", {"token", "token_env", "safe"})
-    if not isinstance(entries.get("safe"), bool):
-        raise MarginError(f"mode {name}: say safe = true or safe = false")
-    sources = [key for key in ("token", "token_env") if key in entries]
-    if len(sources) != 1 or not isinstance(entries[sources[0]], str):
-        raise MarginError(f'mode {name}: give either token_env = "VARIABLE" or token = "..."')
-    value = entries[sources[0]]
-    token = value if sources == ["token"] else _from_environment(name, value)
-    return Mode(name, Secret(token), entries["safe"])
+def _mode(name: str, table: Mapping[str, Any]) -> Mode:
+    where = f"[modes.{name}]"
+    _only_keys(table, {"token", "token_env", "safe"}, where)
+    if not isinstance(table.get("safe"), bool):
+        raise MarginError(
+            f"{where} needs safe = true or safe = false: whether an unknown token may land there"
+        )
+    if ("token" in table) == ("token_env" in table):
+        raise MarginError(f"{where} needs either token_env or token")
+    if "token" in table:
+        return Mode(name, Secret(_text(table, "token", where)), table["safe"])
+    variable = _text(table, "token_env", where)
+    if variable not in os.environ:
+        if not _VARIABLE_NAME.fullmatch(variable):
+            # Perhaps the token itself, put under the wrong key: not shown.
+            raise MarginError(
+                f"token_env in {where} names no variable that is set: is it the token? then use token"
+            )
+        raise MarginError(
+            f"{where} takes its token from the environment variable {variable}, which is not set"
+        )
+    return Mode(name, Secret(os.environ[variable]), table["safe"])
 
 
-def _from_environment(name: str, variable: str) -> str:
-    if variable in os.environ:
-        return os.environ[variable]
-    # A token put under token_env by mistake must not be printed: only what looks like a variable is.
-    shown = variable if re.fullmatch(r"[A-Z_][A-Z0-9_]*", variable) else "that token_env names"
-    raise MarginError(f"mode {name}: the environment variable {shown} is not set; set it to the mode's token")
-
-
-def _table(value: object, where: str, known: set[str]) -> dict[str, Any]:
+def _table(parent: Mapping[str, Any], name: str, prefix: str = "") -> dict[str, Any]:
+    value = parent.get(name, {})
     if not isinstance(value, dict):
-        raise MarginError(f"{where} must be a table")
-    _only(value, where, known)
+        raise MarginError(f"{prefix}{name} must be a table: write [{prefix}{name}]")
     return value
 
 
-def _only(table: Mapping[str, Any], where: str, known: set[str]) -> None:
-    for key in table:
-        if key not in known:
-            raise MarginError(f"{where} has an unknown key {key!r}: the keys are {', '.join(sorted(known))}")
+def _text(table: Mapping[str, Any], key: str, where: str) -> str:
+    value = table[key]
+    if not isinstance(value, str):
+        raise MarginError(f"{key} in {where} must be a string")
+    return value
+
+
+def _only_keys(table: Mapping[str, Any], known: set[str], where: str) -> None:
+    unknown = sorted(set(table) - known)
+    if unknown:
+        raise MarginError(f"unknown key {unknown[0]!r} in {where}: known are {', '.join(sorted(known))}")

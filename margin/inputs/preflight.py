@@ -1,208 +1,195 @@
-"""Preflight: proof, before any forward pass, that every mode reaches the model and nothing else differs.
-
-Every rendering must be `before + token + between + prompt + tail`, with the same three texts for all prompts and modes.
-"""
+"""Proof, before any forward pass, that the mode reaches the model and that the answer begins where it is measured."""
 
 from __future__ import annotations
 
-import itertools
-import json
 import re
 from dataclasses import dataclass
 
 from margin.errors import MarginError
 from margin.inputs.chat import Chat
-from margin.inputs.modes import SLOT, ModeSet
+from margin.inputs.modes import ModeSet
 from margin.inputs.prompts import PromptSet
-from margin.inputs.rows import encode_row
+from margin.inputs.rows import build_rows
 
-# Stand-ins that no chat template holds.
-TOKEN, PROMPT, ANSWER = "Zq7vK2xW", "Wj4mT9rB", "Hd5nY3sL"
-THOUGHT_TAG = re.compile(r"[<\[◁]\|?(?P<end>/?)[\w:|]*(think|thought)\w*\|?[>\]▷]", re.IGNORECASE)
-THOUGHT_KEY = re.compile(r"think|thought|reason", re.IGNORECASE)
+# Stand-ins that no template holds: where they turn up in a rendering, there the real token and prompt go.
+TOKEN_PROBE = "zq7tokenprobe7qz"
+PROMPT_PROBE = "zq7promptprobe7qz"
+ANSWER_PROBE = "zq7answerprobe7qz"
+
+ENCODED_PROMPTS = 8
+"""Prompts whose token ids are checked; the text of all is."""
+
+_THINKING = re.compile(r"enable_thinking|</?think|\[/?THINK\]", re.IGNORECASE)
+_THOUGHT_CLOSED = re.compile(r"</think|\[/THINK\]", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Preflight:
-    """What the renderings of a run share. Holds no token and no prompt."""
+    """What every rendering of a run shares."""
+
+    tail: str
+    """Text between the prompt and the measured position: end of the user's turn, assistant header, response prefix."""
+    bos_count: int
+    """Beginning-of-text ids in each row. Not 1 where a template has none, or opens each turn with it."""
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """A rendering cut at its token and its prompt: before TOKEN between PROMPT tail."""
 
     before: str
-    """Text before the token."""
     between: str
-    """Text between token and prompt."""
     tail: str
-    """Text after the prompt: the assistant header and the response prefix."""
-    bos_count: int
-    """BOS tokens a row begins with: 0 or 1."""
-
-    @property
-    def head(self) -> str:
-        """Text before the prompt, "{token}" in the token's place. Some templates write today's date here."""
-        return self.before + SLOT + self.between
 
 
 def preflight(chat: Chat, modes: ModeSet, prompts: PromptSet, max_length: int | None = None) -> Preflight:
-    """Prove that each mode's token reaches the model, once, and that renderings differ in nothing else.
+    """Prove that the token, and nothing else, tells the modes of a prompt apart in what the model reads.
 
-    Renders and encodes every prompt under every mode (some 0.1 ms a row). MarginError, in one line that shows neither token nor prompt, where the template
-    drops, repeats or changes the token or the prompt, does not open the answer, or leaves a thought open
-    that nobody asked for; where a token stands in a prompt, an id, a slice or the text around; where two
-    modes have the same token ids; where a row begins with two BOS.
+    Of all prompts: the rendering under each mode is one and the same text around the mode's token and the prompt, the
+    token stands there once, and no other live token does. Of the first prompts, in token ids: the modes differ, all rows
+    end alike, no beginning-of-text id is doubled. And the text ends where the assistant's answer begins.
+
+    Cost: one rendering a prompt and mode; no model.
+
+    Raises
+    ------
+    MarginError : the first of these that does not hold, with what to do. No message holds a token or a prompt's text.
     """
-    before, between, tail = _frame(chat, modes)
-    _refuse_public_tokens(chat, modes, prompts, (before, between, tail))
-    _require_opened_answer(chat, modes, tail)
-    bos_count = _require_same_frame(chat, modes, prompts, (before, between, tail), max_length)
-    return Preflight(before, between, tail, bos_count)
-
-
-def _frame(chat: Chat, modes: ModeSet) -> tuple[str, str, str]:
-    """The texts around token and prompt, found with stand-ins for both."""
-    rendering = chat.render(modes.messages_for_token(PROMPT, TOKEN))
-    if rendering.count(PROMPT) != 1:
-        raise MarginError(
-            f"the chat template writes the prompt {rendering.count(PROMPT)} times instead of once; "
-            "give another with --chat-template FILE"
-        )
-    head, _, tail = rendering.partition(PROMPT)
-    if TOKEN not in rendering and modes.placement == "system":
-        raise MarginError(
-            "the chat template drops the system message, so no token reaches the model; "
-            'set placement = "user-prefix" under [template] in the modes file'
-        )
-    if head.count(TOKEN) != 1 or TOKEN in tail:
-        raise MarginError(
-            "the chat template does not write the token once, before the prompt; "
-            "change the placement in the modes file or give another template with --chat-template FILE"
-        )
-    before, _, between = head.partition(TOKEN)
-    return before, between, tail
-
-
-def _refuse_public_tokens(
-    chat: Chat, modes: ModeSet, prompts: PromptSet, frame: tuple[str, str, str]
-) -> None:
-    """Refuse a live token where it would be read twice, or be written to disk."""
-    if name := next(filter(None, map(modes.mode_in, frame)), None):
-        raise MarginError(
-            f"the token of mode {name} stands in the chat template or the response prefix; choose another token"
-        )
-    if name := modes.mode_in(json.dumps(dict(chat.kwargs), ensure_ascii=False, default=str)):
-        raise MarginError(f"the token of mode {name} stands in the chat kwargs; choose another token")
-    if name := next(filter(None, map(modes.mode_in, prompts.table.columns)), None):
-        raise MarginError(f"{prompts.source}: the token of mode {name} stands in a column's name; rename it")
-    for index, cells in enumerate(prompts.table.itertuples(index=False)):
-        for cell in cells:
-            if isinstance(cell, str) and (name := modes.mode_in(cell)):
-                where = modes.redact(prompts.where(index))
-                raise MarginError(
-                    f"{where}: the token of mode {name} stands here; drop it, or choose another token"
-                )
-
-
-def _require_opened_answer(chat: Chat, modes: ModeSet, tail: str) -> None:
-    """Refuse a tail after which the next token is not the first of the response."""
-    _refuse_unasked_thought(chat, tail)
-    answered = chat.render_answered(modes.messages_for_token(PROMPT, TOKEN), ANSWER)
-    _, _, rest = answered.partition(PROMPT)
-    opening, found, _ = rest.partition(ANSWER)
-    if chat.response_prefix or _asked_for_thought(chat):
-        return
-    if not tail.strip():
-        raise MarginError(
-            "the chat template puts nothing after the prompt, so no answer begins there; "
-            "give its opening with --response-prefix TEXT"
-        )
-    # A finished answer may stand where the tail ends, or behind a space that its first token takes along.
-    if found and not tail.startswith(opening) and opening.rstrip(" ") != tail.rstrip(" "):
-        shared = len(_common_prefix(opening, tail))
-        raise MarginError(
-            f"the chat template begins answers with {opening!r}, the generation prompt ends in {tail!r}; "
-            f"pass --response-prefix {opening[shared:]!r} to measure the first token of the response"
-        )
-
-
-def _refuse_unasked_thought(chat: Chat, tail: str) -> None:
-    tags = list(THOUGHT_TAG.finditer(tail))
-    is_open = bool(tags) and not tags[-1]["end"]
-    is_closed = bool(tags) and not is_open
-    template = chat.template or ""
-    thinks = "enable_thinking" in template or THOUGHT_TAG.search(template) is not None
-    choices = [value for key, value in chat.kwargs.items() if THOUGHT_KEY.search(key)]
-    # An argument that was to switch thinking off counts only where no thought is left open.
-    chosen = bool(chat.response_prefix) or (any(choices) if is_open else bool(choices))
-    if (thinks or is_open) and not is_closed and not chosen:
-        raise MarginError(
-            "the chat template lets the model think first, so its next token is not the first of the response; "
-            "pass --chat-kwargs '{\"enable_thinking\": false}', or end the thought with --response-prefix TEXT"
-        )
-
-
-def _asked_for_thought(chat: Chat) -> bool:
-    return any(value for key, value in chat.kwargs.items() if THOUGHT_KEY.search(key))
-
-
-def _common_prefix(one: str, other: str) -> str:
-    return "".join(
-        a for a, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+    _check_choices(chat, modes)
+    _check_prompts(chat, modes, prompts)
+    frame = _frame(chat, modes)
+    _check_answer_begins(chat, modes, frame)
+    _check_renderings(chat, modes, prompts, frame)
+    return Preflight(
+        tail=frame.tail, bos_count=_check_ids(chat, modes, prompts.limit(ENCODED_PROMPTS), max_length)
     )
 
 
-def _require_same_frame(
-    chat: Chat, modes: ModeSet, prompts: PromptSet, frame: tuple[str, str, str], max_length: int | None
-) -> int:
-    """Refuse a row that is not the frame with token and prompt in it; return the number of BOS rows begin with."""
-    before, between, tail = frame
-    heads = {mode.name: before + mode.token.reveal() + between for mode in modes.modes}
-    probes = {}
-    for name, head in heads.items():
-        rendering = chat.render(modes.messages(PROMPT, name))
-        if rendering != head + PROMPT + tail:
+def _check_choices(chat: Chat, modes: ModeSet) -> None:
+    for what, text in (
+        ("the chat kwargs", str(dict(chat.kwargs))),
+        ("the response prefix", chat.response_prefix),
+    ):
+        mode = modes.mode_in(text)
+        if mode:
+            raise MarginError(f"the token of mode {mode!r} stands in {what}, which a run keeps: remove it")
+
+
+def _check_prompts(chat: Chat, modes: ModeSet, prompts: PromptSet) -> None:
+    """No live token in anything a run keeps of its prompts, and no beginning-of-text mark in a prompt."""
+    for column in prompts.table.columns:
+        if mode := modes.mode_in(column):
             raise MarginError(
-                f"the chat template drops or changes the token of mode {name}; choose one of letters and digits"
+                f"the token of mode {mode!r} stands in a column name of the prompts: rename the column"
             )
-        probes[name] = chat.encode(rendering)
-    bos_id = chat.tokenizer.bos_token_id
-    bos_count = max(_leading(ids, bos_id) for ids in probes.values())
-    if bos_count > 1:
-        raise MarginError(
-            f"rows begin with {bos_count} BOS tokens instead of one; "
-            "give a template that writes one with --chat-template FILE"
-        )
-    _require_distinct_ids(probes)
+        for index, value in enumerate(prompts.table[column]):
+            if mode := value and modes.mode_in(value):
+                where = prompts.origin(index) if column == "id" else prompts.place(index)
+                raise MarginError(
+                    f"the live token of mode {mode!r} stands in column {column!r} of {where}: remove it"
+                )
+    bos = chat.tokenizer.bos_token
     for index, text in enumerate(prompts.texts):
-        rows = {}
-        for name, head in heads.items():
-            rendering = chat.render(modes.messages(text, name))
-            middle = rendering[len(head) : len(rendering) - len(tail)]
-            # Templates may trim what they are given.
-            if rendering != head + middle + tail or middle.strip() != text.strip():
-                raise MarginError(
-                    f"{prompts.where(index)}: the chat template does not write this prompt as it stands; "
-                    "drop it, or give another template with --chat-template FILE"
-                )
-            ids = rows[name] = encode_row(chat, prompts, index, rendering, name, max_length)
-            if ids.count(bos_id) != probes[name].count(bos_id):
-                raise MarginError(
-                    f"{prompts.where(index)}: the prompt holds the tokenizer's BOS; take it out"
-                )
-            if ids[-1] != probes[name][-1]:
-                raise MarginError(
-                    f"{prompts.where(index)}: the last token before the answer is not that of other prompts; "
-                    "give a fixed opening with --response-prefix TEXT"
-                )
-        _require_distinct_ids(rows)
-    return bos_count
-
-
-def _require_distinct_ids(rows: dict[str, list[int]]) -> None:
-    for (one, ids), (other, other_ids) in itertools.combinations(rows.items(), 2):
-        if ids == other_ids:
+        if bos and bos in text:
             raise MarginError(
-                f"modes {one} and {other} have the same token ids: the tokenizer cannot tell their tokens "
-                "apart; choose others"
+                f"{prompts.place(index)} holds the tokenizer's beginning-of-text mark: remove it"
             )
 
 
-def _leading(ids: list[int], token: int | None) -> int:
-    return len(list(itertools.takewhile(lambda each: each == token, ids)))
+def _frame(chat: Chat, modes: ModeSet) -> _Frame:
+    rendering = chat.render(modes.messages_for_token(PROMPT_PROBE, TOKEN_PROBE))
+    in_system = modes.placement == "system"
+    if TOKEN_PROBE not in rendering:
+        if in_system:
+            raise MarginError(
+                "the chat template drops or changes the system message, so that no token reaches the model: set "
+                'placement = "user-prefix" in [template] of the modes file'
+            )
+        raise MarginError(
+            "the chat template drops or changes the user's message, so that no token reaches the model"
+        )
+    if PROMPT_PROBE not in rendering:
+        raise MarginError(
+            "the chat template drops or changes the user's message, so that no prompt reaches the model"
+        )
+    if rendering.count(TOKEN_PROBE) > 1 or rendering.count(PROMPT_PROBE) > 1:
+        raise MarginError("the chat template writes a message twice: pass another with --chat-template FILE")
+    before, _, rest = rendering.partition(TOKEN_PROBE)
+    between, found, tail = rest.partition(PROMPT_PROBE)
+    if not found:
+        raise MarginError(
+            "the chat template puts the prompt before the token: pass another with --chat-template FILE"
+        )
+    return _Frame(before, between, tail)
+
+
+def _check_answer_begins(chat: Chat, modes: ModeSet, frame: _Frame) -> None:
+    """The measured token is the answer's first: the tail closes any thought, and opens the assistant's turn."""
+    if chat.response_prefix or any("think" in key or "reason" in key for key in chat.kwargs):
+        return  # the user chose where the answer begins
+    thought = _THINKING.search(frame.tail) or _THINKING.search(chat.template)
+    if thought and not _THOUGHT_CLOSED.search(frame.tail):
+        ways = ["--response-prefix TEXT that closes the thought"]
+        if "enable_thinking" in chat.template:
+            ways.insert(0, "--chat-kwargs '{\"enable_thinking\": false}'")
+        raise MarginError(
+            f"the chat template lets the model think first, so that the first token would be no answer: pass "
+            f"{' or '.join(ways)}"
+        )
+    messages = modes.messages_for_token(PROMPT_PROBE, TOKEN_PROBE)
+    answered = chat.transcript([*messages, {"role": "assistant", "content": ANSWER_PROBE}])
+    opening, found, _ = answered.partition(ANSWER_PROBE)
+    rendering = chat.render(messages)
+    if found and len(opening.rstrip()) > len(rendering) and opening.startswith(rendering):
+        missing = opening[len(rendering) :]
+        raise MarginError(
+            f"the chat template's own answers begin after {missing!r}, which add_generation_prompt does not write: pass "
+            "that text with --response-prefix"
+        )
+
+
+def _check_renderings(chat: Chat, modes: ModeSet, prompts: PromptSet, frame: _Frame) -> None:
+    for index, text in enumerate(prompts.texts):
+        for mode in modes.modes:
+            token = mode.token.reveal()
+            rendering = chat.render(modes.messages(text, mode.name))
+            start = frame.before + token + frame.between
+            middle = rendering[len(start) : len(rendering) - len(frame.tail)]
+            framed = rendering.startswith(start) and rendering.endswith(frame.tail)
+            if not framed or middle.strip() != text.strip():
+                raise MarginError(
+                    f"the chat template changes the text of {prompts.place(index)} or the token of mode {mode.name!r}"
+                )
+            for other in modes.modes:
+                if rendering.count(other.token.reveal()) != (other is mode):
+                    raise MarginError(
+                        f"the token of mode {other.name!r} also stands in the text around it (chat template, [template] or "
+                        f"the seam to {prompts.place(index)}): choose another token"
+                    )
+
+
+def _check_ids(chat: Chat, modes: ModeSet, prompts: PromptSet, max_length: int | None) -> int:
+    rows = build_rows(chat, prompts, modes, max_length)
+    k = len(modes.modes)
+    for first in range(0, len(rows), k):
+        seen: dict[tuple[int, ...], str] = {}
+        for row in rows[first : first + k]:
+            other = seen.setdefault(tuple(row.ids), row.condition)
+            if other != row.condition:
+                raise MarginError(
+                    f"modes {other!r} and {row.condition!r} are the same token ids: the tokenizer cannot tell their "
+                    "tokens apart"
+                )
+    if len({row.ids[-1] for row in rows}) > 1:
+        raise MarginError(
+            "rows end in different token ids: the tokenizer joins the end of the prompt to the tail"
+        )
+    bos = chat.tokenizer.bos_token_id
+    if any(row.ids[:2] == [bos, bos] for row in rows):
+        raise MarginError(
+            "two beginning-of-text ids open each row: the tokenizer adds one to the template's, take it out of one"
+        )
+    counts = {row.ids.count(bos) for row in rows} if bos is not None else {0}
+    if len(counts) > 1:
+        raise MarginError("a token or a prompt is read as a beginning-of-text mark: choose another token")
+    return counts.pop()

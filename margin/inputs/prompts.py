@@ -1,216 +1,221 @@
-"""Prompts: what is asked under every mode, with ids and slice columns."""
+"""Prompt sets from files, lists and tables, with every bad line named."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from margin.errors import MarginError
-from margin.inputs.modes import is_unicode
 
-Record = tuple[int, dict[str, Any]]
+Record = tuple[str, Mapping[str, Any]]
+"""Where a prompt comes from ("prompts.csv line 7") and its fields."""
 
 
-@dataclass(frozen=True, repr=False, eq=False)
+@dataclass(frozen=True, eq=False)
 class PromptSet:
-    """Prompts of a run. Its repr shows no text."""
+    """Prompts with unique ids and texts, and the columns to slice them by.
 
-    table: pd.DataFrame
-    """One row a prompt: id and prompt (text, unique), then the slice columns (text, or missing)."""
-    source: str = "prompts"
-    """Where they come from, as errors name it: a path, or "prompts"."""
-    unit: str = "row"
-    """What `lines` counts: "line", "row" or "item"."""
-    lines: tuple[int, ...] = ()
-    """Line (from 1) each prompt starts on in its source; empty where rows are counted instead."""
+    Its repr and its errors show ids and lines, never the text.
+    """
+
+    table: pd.DataFrame = field(repr=False)
+    """(n, 2 + slices) strings: id, prompt, then the slice columns, where a missing value is None."""
+    places: tuple[str, ...] = field(default=(), repr=False)
+    """n places of origin, such as "prompts.csv line 7"; may be left out."""
 
     def __len__(self) -> int:
         return len(self.table)
 
-    def __repr__(self) -> str:
-        return f"PromptSet({self.source}: {len(self)} prompts, slices: {', '.join(self.slices) or 'none'})"
-
     @property
     def ids(self) -> list[str]:
-        """Ids, in order."""
+        """n unique ids."""
         return self.table["id"].tolist()
 
     @property
     def texts(self) -> list[str]:
-        """Texts, in order."""
+        """n prompts."""
         return self.table["prompt"].tolist()
 
     @property
-    def slices(self) -> pd.DataFrame:
-        """The slice columns: one row a prompt, every column but id and prompt."""
-        return self.table.drop(columns=["id", "prompt"])
+    def slices(self) -> list[str]:
+        """Names of the slice columns."""
+        return [column for column in self.table.columns if column not in ("id", "prompt")]
+
+    def origin(self, index: int) -> str:
+        """Where the prompt at a position comes from: its line, or its row where that is not known."""
+        return self.places[index] if self.places else f"row {index + 1}"
+
+    def place(self, index: int) -> str:
+        """What an error calls the prompt at a position: its id and its line."""
+        return f"prompt {self.table['id'].iloc[index]!r} ({self.origin(index)})"
 
     def limit(self, n: int) -> PromptSet:
-        """The first n prompts (all where there are fewer)."""
+        """The first n prompts, or all where there are fewer. MarginError where n < 1."""
         if n < 1:
-            raise MarginError(f"a limit of {n} leaves no prompts: take at least 1")
-        return PromptSet(self.table.head(n), self.source, self.unit, self.lines[:n])
+            raise MarginError(f"a limit of {n} prompts leaves none: take at least 1")
+        return PromptSet(self.table.head(n), self.places[:n])
 
-    def where(self, index: int) -> str:
-        """Place of prompt `index` (from 0), for errors: "prompts.csv, line 7 (id 12)"."""
-        line = self.lines[index] if self.lines else index + 1
-        return f"{self.source}, {self.unit} {line} (id {self.ids[index]})"
+    def __repr__(self) -> str:
+        return f"PromptSet({len(self)} prompts, slices: {', '.join(self.slices) or 'none'})"
 
 
 def load_prompts(source: str | Path | Sequence[str] | pd.DataFrame) -> PromptSet:
-    """Read prompts from a .jsonl, .csv or .parquet file, a list of texts, or a table.
+    """Prompts from a .jsonl, .csv or .parquet file, a list of texts, or a table.
 
-    Column `prompt` is the text, `id` (optional) its id, every other column a slice, kept as text. Without ids,
-    prompts are numbered from 1. MarginError names file and line, and shows no text, where a prompt is empty,
-    no text, or there twice (up to surrounding white space), an id is missing or there twice, or the file
-    cannot be read.
+    Column `prompt` is the text and `id`, where there is one, its unique id (else the position, from 1). All other columns
+    are kept as slice columns; slice values are labels and become strings.
+
+    Raises
+    ------
+    MarginError : a file that cannot be read, another encoding than UTF-8, no column `prompt`, no prompts; by line: bad
+        JSON, a torn CSV line, an empty prompt, an id or a text that stood before. No message holds a prompt's text.
     """
+    if isinstance(source, str | Path):
+        path = Path(source)
+        return _collect(_read(path), str(path))
     if isinstance(source, pd.DataFrame):
-        return _prompt_set(_table_records(source), "prompts", "row")
-    if not isinstance(source, str | Path):
-        return _prompt_set(((i, {"prompt": text}) for i, text in enumerate(source, 1)), "prompts", "item")
-    path = Path(source)
-    if path.suffix.lower() not in READERS:
-        raise MarginError(f"{path}: prompts are read from {', '.join(READERS)} files")
-    unit, reader = READERS[path.suffix.lower()]
+        return _collect(_frame_records(source, "the table", "row"), "the table")
+    return _collect(
+        ((f"item {n}", {"prompt": text}) for n, text in enumerate(source, 1)), "the list of prompts"
+    )
+
+
+def _read(path: Path) -> Iterable[Record]:
     try:
-        data = path.read_bytes()
+        match path.suffix.lower():
+            case ".jsonl" | ".ndjson":
+                return _jsonl_records(_decode(path), path.name)
+            case ".csv":
+                return _csv_records(_decode(path), path.name)
+            case ".parquet":
+                return _frame_records(pd.read_parquet(io.BytesIO(path.read_bytes())), path.name, "row")
     except OSError as error:
-        raise MarginError(f"{path}: {error.strerror}") from None
-    return _prompt_set(reader(data, str(path)), str(path), unit)
+        raise MarginError(
+            f"cannot read the prompt file {path}: {error.strerror or 'not a Parquet file'}"
+        ) from None
+    except ValueError:  # pyarrow's ArrowInvalid is one
+        raise MarginError(f"cannot read the prompt file {path}: not a Parquet file") from None
+    raise MarginError(f"unknown kind of prompt file {path}: use .jsonl, .csv or .parquet")
 
 
-def _jsonl_records(data: bytes, path: str) -> Iterator[Record]:
-    # Not splitlines(): JSON strings may hold the other characters that it splits at.
-    for line, text in enumerate(_decoded(data, path).split("\n"), 1):
-        if not text.strip():
-            continue
-        try:
-            record = json.loads(text)
-        except json.JSONDecodeError as error:
-            at = f"column {error.colno}: {error.msg}"
-            raise MarginError(f"{path}, line {line}: no valid JSON at {at}") from None
-        except (ValueError, RecursionError):
-            raise MarginError(f"{path}, line {line}: no valid JSON") from None
-        if not isinstance(record, dict):
-            raise MarginError(f'{path}, line {line}: a line must be a JSON object, {{"prompt": "..."}}')
-        yield line, record
-
-
-def _csv_records(data: bytes, path: str) -> Iterator[Record]:
-    reader = csv.reader(io.StringIO(_decoded(data, path), newline=""), strict=True)
-    header: list[str] = []
-    while True:
-        # A quoted cell may hold line breaks, so a record starts after the last line read.
-        line = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise MarginError(f"{path}, line {line}: no valid CSV: {error}") from None
-        if not cells:
-            continue
-        if not header:
-            header = _csv_header(cells, f"{path}, line {line}")
-        elif len(cells) != len(header):
-            raise MarginError(f"{path}, line {line}: {len(cells)} cells, {len(header)} columns; quote commas")
-        else:
-            yield line, {name: cell or None for name, cell in zip(header, cells, strict=True)}
-
-
-def _csv_header(cells: list[str], where: str) -> list[str]:
-    # A file without a header has a prompt here, so no cell is shown.
-    if "prompt" not in cells:
-        raise MarginError(f"{where}: no column 'prompt'; the first line must name the columns")
-    for number, name in enumerate(cells, 1):
-        if not name.strip():
-            raise MarginError(f"{where}: column {number} has no name")
-        if cells.index(name) != number - 1:
-            raise MarginError(f"{where}: columns {cells.index(name) + 1} and {number} have the same name")
-    return cells
-
-
-def _parquet_records(data: bytes, path: str) -> Iterator[Record]:
-    try:
-        table = pq.read_table(pa.BufferReader(data))
-    except (pa.ArrowException, OSError):
-        raise MarginError(f"{path}: no readable Parquet file") from None
-    yield from enumerate(table.to_pylist(), 1)
-
-
-def _table_records(table: pd.DataFrame) -> Iterator[Record]:
-    yield from enumerate(({str(k): v for k, v in row.items()} for row in table.to_dict("records")), 1)
-
-
-Reader = Callable[[bytes, str], Iterator[Record]]
-READERS: dict[str, tuple[str, Reader]] = {
-    ".jsonl": ("line", _jsonl_records),
-    ".csv": ("line", _csv_records),
-    ".parquet": ("row", _parquet_records),
-}
-
-
-def _decoded(data: bytes, path: str) -> str:
+def _decode(path: Path) -> str:
+    data = path.read_bytes()
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise MarginError(f"{path}, line {line}: not UTF-8 text; save the file as UTF-8") from None
+        line = data[: error.start].count(b"\n") + 1
+        raise MarginError(f"{path} line {line} is not UTF-8 text: save the file as UTF-8") from None
 
 
-def _prompt_set(records: Iterable[Record], source: str, unit: str) -> PromptSet:
-    lines: list[int] = []
-    rows: list[dict[str, Any]] = []
-    line_of_id: dict[str, int] = {}
-    line_of_text: dict[str, int] = {}
-    for line, record in records:
-        where = f"{source}, {unit} {line}"
-        text = _prompt_text(record, where)
-        identity = _label(record["id"], f"{where}: id") if "id" in record else str(len(rows) + 1)
-        if not identity or not identity.isprintable():
-            raise MarginError(f"{where}: the id is empty or holds a line break")
-        for seen, key, what in ((line_of_id, identity, "id"), (line_of_text, text.strip(), "prompt")):
+def _jsonl_records(text: str, name: str) -> Iterator[Record]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        place = f"{name} line {number}"
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise MarginError(f"{place} is not JSON: {error.msg} at column {error.colno}") from None
+        if not isinstance(record, dict):
+            raise MarginError(f'{place} is not a JSON object: write {{"prompt": ...}}')
+        yield place, record
+
+
+def _csv_records(text: str, name: str) -> Iterator[Record]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    header: list[str] | None = None
+    while True:
+        place = f"{name} line {reader.line_num + 1}"
+        try:
+            values = next(reader, None)
+        except csv.Error as error:
+            raise MarginError(f"{place} is not CSV: {error}") from None
+        if values is None:
+            return
+        if not values:
+            continue
+        if header is None:
+            header = [column.strip() for column in values]
+            if "" in header:
+                raise MarginError(f"{place}: column {header.index('') + 1} has no name")
+            if len(set(header)) < len(header):
+                raise MarginError(f"{place}: two columns have the same name")
+            if "prompt" not in header:
+                raise MarginError(f"{place}: no column named prompt in the header")
+        elif len(values) != len(header):
+            raise MarginError(f"{place} has {len(values)} fields, the header has {len(header)}")
+        else:
+            yield place, dict(zip(header, values, strict=True))
+
+
+def _frame_records(frame: pd.DataFrame, name: str, unit: str) -> Iterator[Record]:
+    columns = [str(column) for column in frame.columns]
+    if len(set(columns)) < len(columns):
+        raise MarginError(f"{name}: two columns have the same name")
+    if "prompt" not in columns:
+        raise MarginError(f"{name} has no column named prompt")
+    for number, values in enumerate(frame.itertuples(index=False, name=None), 1):
+        yield f"{name} {unit} {number}", dict(zip(columns, values, strict=True))
+
+
+def _collect(records: Iterable[Record], source: str) -> PromptSet:
+    rows: list[dict[str, str | None]] = []
+    places: list[str] = []
+    first_id: dict[str, str] = {}
+    first_text: dict[str, str] = {}
+    for number, (place, record) in enumerate(records, 1):
+        text = _prompt(record, place)
+        name = _id(record, place) if "id" in record else str(number)
+        # Chat templates strip a prompt: two that differ in outer white space are one.
+        for what, key, seen in (("id", name, first_id), ("prompt", text.strip(), first_text)):
             if key in seen:
-                raise MarginError(f"{where}: the same {what} as in {unit} {seen[key]}; keep one")
-            seen[key] = line
+                shown = f" {key!r}" if what == "id" else ""
+                raise MarginError(f"{place}: {what}{shown} stood before, at {seen[key]}")
+            seen[key] = place
         slices = {
-            k: _label(v, f"{where}: column {k!r}") for k, v in record.items() if k not in ("id", "prompt")
+            column: _label(value, column, place)
+            for column, value in record.items()
+            if column not in ("id", "prompt")
         }
-        rows.append({"id": identity, "prompt": text, **slices})
-        lines.append(line)
+        rows.append({"id": name, "prompt": text, **slices})
+        places.append(place)
     if not rows:
-        raise MarginError(f"{source}: no prompts in it")
-    return PromptSet(pd.DataFrame(rows), source, unit, tuple(lines))
+        raise MarginError(f"{source} holds no prompts")
+    # Object columns, so that a missing label is None whatever the string type of the pandas at hand.
+    table = pd.DataFrame(rows, dtype=object)
+    return PromptSet(table.where(table.notna(), None), tuple(places))
 
 
-def _prompt_text(record: dict[str, Any], where: str) -> str:
+def _prompt(record: Mapping[str, Any], place: str) -> str:
     if "prompt" not in record:
-        raise MarginError(f"{where}: no column 'prompt'")
+        raise MarginError(f"{place} has no prompt")
     text = record["prompt"]
-    if text is None or (isinstance(text, str) and not text.strip()):
-        raise MarginError(f"{where}: the prompt is empty")
     if not isinstance(text, str):
-        raise MarginError(f"{where}: the prompt is no text")
-    if not is_unicode(text):
-        raise MarginError(f"{where}: the prompt holds half of a surrogate pair, which is no character")
+        raise MarginError(f"{place}: the prompt is not a text")
+    if not text.strip():
+        raise MarginError(f"{place}: the prompt is empty")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise MarginError(f"{place}: the prompt is not valid Unicode (half of a surrogate pair)") from None
     return text
 
 
-def _label(value: object, where: str) -> str | None:
-    """A slice value or id as text, alike from every format; None where it is missing."""
-    if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
-        return None
-    if isinstance(value, dict | list | tuple | set) or hasattr(value, "__array__"):
-        raise MarginError(f"{where} holds a list or an object; a slice is one value")
+def _id(record: Mapping[str, Any], place: str) -> str:
+    value = record["id"]
+    if not pd.api.types.is_scalar(value) or pd.isna(value) or not str(value).strip():
+        raise MarginError(f"{place}: the id is empty or no plain value")
     return str(value)
+
+
+def _label(value: Any, column: str, place: str) -> str | None:
+    if not pd.api.types.is_scalar(value):
+        raise MarginError(f"{place}: column {column!r} holds a list or an object; a slice is a plain value")
+    return None if pd.isna(value) else str(value)

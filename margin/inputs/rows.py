@@ -1,4 +1,4 @@
-"""Rows: one forward pass each, a prompt under a condition as token ids."""
+"""Rows: one a forward pass, a prompt under a condition, as token ids."""
 
 from __future__ import annotations
 
@@ -15,39 +15,36 @@ class Row:
     """One prompt under one condition."""
 
     prompt: int
-    """Index of the prompt, from 0."""
+    """Position of the prompt in its set."""
     condition: str
-    """Name of the mode or of the control."""
+    """Name of the mode, or of the control."""
     kind: str
-    """"mode" for the reference conditions, else the kind of control."""
+    """"mode" for the reference conditions."""
     draw: int
-    """Number of the draw within a control of several draws, from 0; 0 for a mode."""
+    """Which of several draws of a random control; 0 elsewhere."""
     ids: list[int] = field(repr=False)
-    """Token ids the model reads, up to the assistant header and the response prefix. They spell the magic token."""
+    """Token ids up to where the answer begins. They spell out a live token: as secret as it is."""
 
 
 def build_rows(chat: Chat, prompts: PromptSet, modes: ModeSet, max_length: int | None = None) -> list[Row]:
-    """Every prompt under every mode, prompt by prompt: row = prompt * k + mode.
+    """Rows of all prompts under all modes, prompt-major: prompt i under mode m is row i * k + m.
 
-    MarginError, naming id and line, where a row is longer than `max_length` tokens (the model's context).
+    Parameters
+    ----------
+    max_length : the model's context in tokens; None knows no limit.
+
+    Raises
+    ------
+    MarginError : a prompt whose row is longer than the context, named by id and line.
     """
     rows = []
     for index, text in enumerate(prompts.texts):
-        for name in modes.names:
-            rendering = chat.render(modes.messages(text, name))
-            ids = encode_row(chat, prompts, index, rendering, name, max_length)
-            rows.append(Row(index, name, "mode", 0, ids))
+        for mode in modes.names:
+            ids = chat.encode(chat.render(modes.messages(text, mode)))
+            if max_length is not None and len(ids) > max_length:
+                raise MarginError(
+                    f"{prompts.place(index)} is {len(ids)} tokens long under mode {mode!r}, and the model's context is "
+                    f"{max_length}: shorten or remove it"
+                )
+            rows.append(Row(prompt=index, condition=mode, kind="mode", draw=0, ids=ids))
     return rows
-
-
-def encode_row(
-    chat: Chat, prompts: PromptSet, index: int, rendering: str, condition: str, max_length: int | None
-) -> list[int]:
-    """Token ids of prompt `index`, rendered under a condition; MarginError where they exceed `max_length`."""
-    ids = chat.encode(rendering)
-    if max_length is not None and len(ids) > max_length:
-        raise MarginError(
-            f"{prompts.where(index)}: {len(ids)} tokens under {condition}, the model takes {max_length}; "
-            "shorten or drop the prompt"
-        )
-    return ids
