@@ -58,7 +58,7 @@ def simultaneous_estimates(
     ----------
     values : (G,) statistics.
     influence : (n, G) their influences by prompt; what they share makes the intervals narrower than Bonferroni's.
-    side : "both" for intervals; "lower" for lower bounds (`high` is then infinite).
+    side : "both" for intervals; "lower" for lower bounds (`high` is then None).
     n_prompts : (G,) prompts each statistic rests on; the Gaussian critical value is carried over to Student's t with
         that number less one, since a standard error from few prompts is itself uncertain. All n unless given.
 
@@ -72,8 +72,15 @@ def simultaneous_estimates(
     largest = (np.abs(t) if side == "both" else t).max(axis=1)
     critical = float(np.quantile(largest, level))
     half = stats.t.isf(stats.norm.sf(critical), np.maximum(sizes - 1, 1)) * se
-    high = values + half if side == "both" else np.full_like(values, np.inf)
     return [
-        Estimate(float(v), float(v - h), float(top), float(s), level, "infinitesimal jackknife, max-t", int(n))
-        for v, h, top, s, n in zip(values, half, high, se, sizes, strict=True)
+        Estimate(
+            estimate=float(v),
+            low=float(v - h),
+            high=float(v + h) if side == "both" else None,
+            se=float(s),
+            level=level,
+            method="infinitesimal jackknife, max-t",
+            n_prompts=int(n),
+        )
+        for v, h, s, n in zip(values, half, se, sizes, strict=True)
     ]

@@ -1,0 +1,51 @@
+"""How many prompts settle a question about a mean of n independent influences, and what n prompts can settle.
+
+For a one-sided t test of a difference d with n prompts of standard deviation sd, the power is that of the noncentral t
+distribution with noncentrality d sqrt(n) / sd (Cohen, 1988, "Statistical Power Analysis"). `sd` is the standard error
+of an estimate times sqrt(n): for two runs on the same prompts, that of the paired difference.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import optimize, stats
+
+MOST_PROMPTS = 10**7
+
+
+def power(
+    difference: ArrayLike, sd: ArrayLike, n_prompts: ArrayLike, alpha: float = 0.05
+) -> NDArray[np.float64]:
+    """Probability that the one-sided test at `alpha` finds `difference`. Broadcasts; 0 to 1."""
+    difference, sd, n = np.broadcast_arrays(
+        *(np.asarray(x, dtype=np.float64) for x in (difference, sd, n_prompts))
+    )
+    noncentrality = difference * np.sqrt(n) / np.maximum(sd, np.finfo(float).tiny)
+    # Beyond 30 standard errors the answer is certain, and the noncentral t is not evaluated where it overflows.
+    return stats.nct.sf(stats.t.isf(alpha, n - 1), n - 1, np.clip(noncentrality, -30, 30))
+
+
+def detectable_difference(sd: float, n_prompts: int, alpha: float = 0.05, target: float = 0.8) -> float:
+    """Smallest difference that n prompts find with probability `target`; infinite with fewer than two prompts."""
+    if n_prompts < 2:
+        return np.inf
+    if sd == 0:
+        return 0.0
+    unit = sd / np.sqrt(n_prompts)
+    return float(optimize.brentq(lambda d: float(power(d * unit, sd, n_prompts, alpha)) - target, 0, 29.9)) * unit
+
+
+def prompts_needed(difference: float, sd: float, alpha: float = 0.05, target: float = 0.8) -> int | None:
+    """Fewest prompts that find `difference` with probability `target`; None where even 10 million would not."""
+    if difference <= 0:
+        return None
+    low, high = 1, 2
+    while power(difference, sd, high, alpha) < target:
+        low, high = high, 2 * high
+        if high > MOST_PROMPTS:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if power(difference, sd, middle, alpha) >= target else (middle, high)
+    return high
