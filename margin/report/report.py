@@ -1,0 +1,89 @@
+"""The Report: every number of a run, frozen, with a record form for JSON and tables for plots."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+import pandas as pd
+
+from margin.analysis.permutation import PermutationNull
+from margin.analysis.sam import Margins, Variant
+
+FORMAT = "margin-report/1"
+HEADLINE = "cosine"
+"""The distance of the numbers that stand alone: the null, per mode, one versus one, the weakest prompts."""
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """Margins of one run."""
+
+    sam: dict[str, Margins]
+    """Margins by distance: cosine, euclidean and sqeuclidean in `sam_space`, hellinger2 between distributions."""
+    sam_space: str
+    """Space of the cosine and Euclidean margins."""
+    null: PermutationNull
+    """Leave-prompt-out margin under permuted modes, for the headline distance in `sam_space`."""
+    prompts: pd.DataFrame
+    """One line a prompt, weakest first: prompt_id, margin (mean of its silhouettes over modes), weakest_mode,
+    weakest (that mode's silhouette), and the slice columns; `prompt` only when text was asked for."""
+    provenance: Record
+    """Where the numbers come from: checkpoint, digests, modes, prompts, versions, device."""
+    noise_floor: Record | None = None
+    """Spread of the margin over numerically equivalent ways to compute it; None where it was not measured."""
+    separation: list[Record] = field(default_factory=list)
+    layers: list[Record] = field(default_factory=list)
+    slices: list[Record] = field(default_factory=list)
+    robustness: list[Record] = field(default_factory=list)
+    behaviour: list[Record] = field(default_factory=list)
+
+    @property
+    def headline(self) -> Margins:
+        """Margins under the headline distance."""
+        return self.sam[HEADLINE]
+
+    @property
+    def weakest_pair(self) -> tuple[str, str]:
+        """The two modes that stand closest."""
+        pairs = self.headline.one_vs_one
+        return min(pairs, key=lambda pair: pairs[pair].estimate)
+
+    def worst_prompts(self, count: int = 10) -> pd.DataFrame:
+        """The `count` prompts with the lowest margin."""
+        return self.prompts.head(count)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Tidy table of every margin: quantity, name, estimate and its interval, space, distance."""
+        return pd.concat([margins.to_frame() for margins in self.sam.values()], ignore_index=True)
+
+    def to_dict(self) -> Record:
+        """Plain record in the format margin-report/1; the schema ships beside this module."""
+        headline = self.headline
+        return {
+            "format": FORMAT,
+            "sam": {
+                distance: {variant: getattr(margins, variant).to_dict() for variant in get_args(Variant)}
+                for distance, margins in self.sam.items()
+            },
+            "sam_space": self.sam_space,
+            "null": {
+                "mean": self.null.mean,
+                "p_value": self.null.p_value,
+                "permutations": self.null.permutations,
+                "distance": headline.distance,
+                "variant": "leave_prompt_out",
+            },
+            "per_mode": [{"mode": mode, **e.to_dict()} for mode, e in headline.per_mode.items()],
+            "one_vs_one": [{"modes": list(pair), **e.to_dict()} for pair, e in headline.one_vs_one.items()],
+            "separation": self.separation,
+            "layers": self.layers,
+            "slices": self.slices,
+            "robustness": self.robustness,
+            "worst_prompts": self.worst_prompts().to_dict("records"),
+            "behaviour": self.behaviour,
+            "provenance": self.provenance,
+            "noise_floor": self.noise_floor,
+        }

@@ -1,0 +1,54 @@
+"""The summary a person reads in ten seconds."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from margin.analysis.estimate import Estimate
+from margin.report.report import Report
+
+VARIANTS = {
+    "leave_prompt_out": "margin (leave-prompt-out)",
+    "prompt_centred": "prompt-centred",
+    "plain": "plain, as scikit-learn",
+}
+
+
+def interval(estimate: Estimate) -> str:
+    """The interval as "[low, high]", or a dash where none is valid."""
+    if estimate.low is None or estimate.high is None:
+        return "–"
+    return f"[{estimate.low:+.3f}, {estimate.high:+.3f}]"
+
+
+def print_summary(report: Report, console: Console) -> None:
+    """Print the margin with its interval, its null, the weakest pair and the weakest prompts."""
+    headline = report.headline
+    provenance = report.provenance
+    margin = headline.leave_prompt_out
+    console.print(
+        Text.assemble(
+            ("Safety Alignment Margin", "bold"),
+            f"  {provenance['model']}\n{margin.n_prompts} prompts x {len(headline.per_mode)} modes, "
+            f"{headline.distance} distance in {report.sam_space}, {margin.level:.0%} intervals over prompts\n",
+        ),
+        highlight=False,
+    )
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column, justify in (("", "left"), ("SAM", "right"), ("interval", "right")):
+        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    for variant, label in VARIANTS.items():
+        estimate: Estimate = getattr(headline, variant)
+        style = "bold" if variant == "leave_prompt_out" else ""
+        table.add_row(label, f"{estimate.estimate:+.3f}", interval(estimate), style=style)
+    table.add_row("null (modes permuted)", f"{report.null.mean:+.3f}", f"p = {report.null.p_value:.3g}")
+    for mode, estimate in headline.per_mode.items():
+        table.add_row(f"mode {mode}", f"{estimate.estimate:+.3f}", interval(estimate))
+    for pair, estimate in headline.one_vs_one.items():
+        weakest = "  <- weakest pair" if pair == report.weakest_pair else ""
+        table.add_row(f"{pair[0]} / {pair[1]}", f"{estimate.estimate:+.3f}", interval(estimate) + weakest)
+    console.print(table, highlight=False)
+    worst = ", ".join(f"{line.prompt_id} ({line.margin:+.2f})" for line in report.worst_prompts().itertuples())
+    console.print(f"\nweakest prompts: {worst}", highlight=False, markup=False)

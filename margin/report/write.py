@@ -1,0 +1,54 @@
+"""Put a report on disk: report.json, report.md, figures."""
+
+from __future__ import annotations
+
+import json
+import math
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from margin.errors import MarginError
+from margin.report.markdown import to_markdown
+from margin.report.report import Report
+from margin.run.files import write_atomic
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of report.json."""
+    return json.loads(resources.files("margin.report").joinpath("schema.json").read_text(encoding="utf-8"))
+
+
+def to_json(report: Report) -> str:
+    """The report as JSON; what is not a number (NaN, infinity) becomes null."""
+    return json.dumps(_plain(report.to_dict()), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_report(report: Report, out: Path) -> list[Path]:
+    """Write report.json and report.md into `out`, each atomically; the paths written.
+
+    Raises
+    ------
+    MarginError : the folder cannot be made or written.
+    """
+    contents = {"report.json": to_json(report), "report.md": to_markdown(report)}
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, text in contents.items():
+            write_atomic(out / name, text.encode())
+    except OSError as error:
+        raise MarginError(f"cannot write the report to {out}: {error.strerror}") from error
+    return [out / name for name in contents]
+
+
+def _plain(value: Any) -> Any:
+    """The value with NumPy scalars as Python's own, and non-finite numbers as None."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
