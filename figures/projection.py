@@ -1,0 +1,208 @@
+"""Project points to two dimensions. Computing only: `figures.scatter` draws what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+
+from figures.discriminant import cross_fitted
+from figures.linear import LinearAxes
+from figures.quality import Quality, quality
+
+Method = Literal["pca", "lda", "tsne", "umap"]
+
+_LAYOUT_DIMENSIONS = 50
+"""Principal components that t-SNE and UMAP start from, as is usual (van der Maaten and Hinton 2008)."""
+_LAYOUT_POINTS = 12
+"""Fewest points that make a layout by neighbours worth drawing."""
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Points of a run in two dimensions, with the axes that put them there and the quality of the picture."""
+
+    method: Method
+    """How the coordinates were made."""
+    centred: bool
+    """Whether each prompt's mean over its modes was taken off first."""
+    coordinates: NDArray[np.float64]
+    """(N, 2), in the order of the points given."""
+    modes: NDArray[np.str_]
+    """(N,) mode of each point."""
+    prompts: NDArray[np.str_]
+    """(N,) prompt of each point."""
+    axis_names: tuple[str, str]
+    """What the two axes are, with their unit."""
+    axes: LinearAxes | None
+    """Axes fitted on all points, for `reuse`; None for t-SNE and UMAP, whose layouts know no place for new
+    points. Of LDA the coordinates are cross-fitted and so differ a little from these axes."""
+    quality: Quality
+    """What the picture keeps of the full space."""
+
+    def table(self) -> pd.DataFrame:
+        """One row a point: prompt, mode, x, y."""
+        x, y = self.coordinates.T
+        return pd.DataFrame({"prompt": self.prompts, "mode": self.modes, "x": x, "y": y})
+
+    def reuse(
+        self,
+        X: ArrayLike,
+        modes: Sequence[str],
+        prompts: Sequence[object],
+        *,
+        silhouette: float | None = None,
+    ) -> Projection:
+        """Points of another run on the axes of this one, so that two runs can be compared by eye.
+
+        X (N, d) comes from the same space. Raises ValueError where the method has no axes or d differs.
+        """
+        if self.axes is None:
+            raise ValueError(
+                f"{self.method} has no axes to reuse: project both runs together, or use pca or lda"
+            )
+        points, mode_names, prompt_names = _checked(X, modes, prompts, self.centred)
+        if points.shape[1] != len(self.axes.mean):
+            raise ValueError(
+                f"the axes were fitted in {len(self.axes.mean)} dimensions, the points have {points.shape[1]}"
+            )
+        coordinates = self.axes.transform(points)
+        judged = quality(points, coordinates, mode_names, prompt_names, silhouette_full=silhouette)
+        return Projection(
+            self.method,
+            self.centred,
+            coordinates,
+            mode_names,
+            prompt_names,
+            self.axis_names,
+            self.axes,
+            judged,
+        )
+
+
+def project(
+    X: ArrayLike,
+    modes: Sequence[str],
+    prompts: Sequence[object],
+    method: Method = "pca",
+    *,
+    centre_prompts: bool = False,
+    silhouette: float | None = None,
+    seed: int = 0,
+) -> Projection:
+    """Project points X (N, d) with their modes and prompts (N,) to two dimensions.
+
+    - `pca`: the two directions of largest variance.
+    - `lda`: the directions that part the modes best, cross-fitted: a point's coordinates come from axes
+      fitted without any point of its prompt (without this, LDA parts pure noise).
+    - `tsne`, `umap`: layouts that keep neighbours, without looking at the modes (supervised UMAP parts pure
+      noise). Distances between groups mean little in them, and a jitter of 1e-6 moves a layout as much as
+      another seed: look at several seeds (`seed_range`) before reading anything into one.
+
+    Distances are Euclidean: for a cosine picture hand over rows of unit length. `centre_prompts` takes each
+    prompt's mean over its modes off first, which shows what the modes do beneath the difference between
+    prompts. `silhouette` is the full-space silhouette to print where it is known. The same input and seed
+    give the same coordinates on one machine. Cost: pca and lda O(N d 256), layouts about O(N log N) with a
+    large constant.
+
+    Raises ValueError for arrays that do not fit together, points that are not finite or all the same, and too
+    few points or modes for the method.
+    """
+    points, mode_names, prompt_names = _checked(X, modes, prompts, centre_prompts)
+    axes: LinearAxes | None = None
+    if method == "pca":
+        axes, shares = _principal(points, seed)
+        coordinates = axes.transform(points)
+        names = (
+            f"principal component 1 ({shares[0]:.0%} of variance)",
+            f"principal component 2 ({shares[1]:.0%})",
+        )
+    elif method == "lda":
+        coordinates, axes, names = cross_fitted(points, mode_names, prompt_names, seed)
+    elif method in ("tsne", "umap"):
+        coordinates = _layout(points, method, seed)
+        title = {"tsne": "t-SNE", "umap": "UMAP"}[method]
+        names = (f"{title} 1 (no unit)", f"{title} 2 (no unit)")
+    else:
+        raise ValueError(f"method {method!r} is unknown: choose pca, lda, tsne or umap")
+    judged = quality(points, coordinates, mode_names, prompt_names, silhouette_full=silhouette, seed=seed)
+    return Projection(method, centre_prompts, coordinates, mode_names, prompt_names, names, axes, judged)
+
+
+def seed_range(
+    X: ArrayLike,
+    modes: Sequence[str],
+    prompts: Sequence[object],
+    method: Method = "umap",
+    *,
+    centre_prompts: bool = False,
+    seeds: Sequence[int] = range(5),
+) -> pd.DataFrame:
+    """Quality of the picture under several seeds, one row a seed: the range to state beside a single
+    layout."""
+    rows = [
+        project(X, modes, prompts, method, centre_prompts=centre_prompts, seed=seed).quality.to_frame()
+        for seed in seeds
+    ]
+    return pd.concat(rows, ignore_index=True).assign(seed=list(seeds))
+
+
+def _checked(
+    X: ArrayLike, modes: Sequence[str], prompts: Sequence[object], centre_prompts: bool
+) -> tuple[NDArray[np.float64], NDArray[np.str_], NDArray[np.str_]]:
+    """Points (less their prompts' means if asked), mode and prompt names; or ValueError."""
+    points = np.asarray(X, dtype=np.float64)
+    mode_names, prompt_names = np.asarray(modes, dtype=str), np.asarray(prompts, dtype=str)
+    if points.ndim != 2 or points.shape[1] < 2:
+        raise ValueError(f"X has to have the shape (points, dimensions >= 2), not {points.shape}")
+    if mode_names.shape != (len(points),) or prompt_names.shape != (len(points),):
+        given = f"{mode_names.size} modes and {prompt_names.size} prompts"
+        raise ValueError(f"X has {len(points)} points, but {given} are given")
+    if len(points) < 3:
+        raise ValueError(f"a projection needs at least 3 points, not {len(points)}")
+    if not np.isfinite(points).all():
+        row = int(np.flatnonzero(~np.isfinite(points).all(axis=1))[0])
+        raise ValueError(f"row {row} of X has values that are not finite")
+    size = np.abs(points).max()
+    if centre_prompts:
+        _, codes, counts = np.unique(prompt_names, return_inverse=True, return_counts=True)
+        sums = np.zeros((len(counts), points.shape[1]))
+        np.add.at(sums, codes, points)
+        points = points - (sums / counts[:, None])[codes]
+    if np.ptp(points, axis=0).max() <= 1e-12 * size:
+        what = "within each prompt all points are the same" if centre_prompts else "all points are the same"
+        raise ValueError(f"{what}: there is nothing to project")
+    return points, mode_names, prompt_names
+
+
+def _principal(points: NDArray[np.float64], seed: int) -> tuple[LinearAxes, NDArray[np.float64]]:
+    """First two principal axes and the shares of variance they explain."""
+    pca = PCA(n_components=2, random_state=seed).fit(points)
+    return LinearAxes(pca.mean_, pca.components_.T), pca.explained_variance_ratio_
+
+
+def _layout(points: NDArray[np.float64], method: Method, seed: int) -> NDArray[np.float64]:
+    """t-SNE or UMAP coordinates (N, 2) of the leading principal components."""
+    n = len(points)
+    if n < _LAYOUT_POINTS:
+        raise ValueError(f"{method} needs at least {_LAYOUT_POINTS} points, not {n}: use pca")
+    if min(points.shape) > _LAYOUT_DIMENSIONS:
+        points = PCA(n_components=_LAYOUT_DIMENSIONS, random_state=seed).fit_transform(points)
+    # t-SNE from a PCA start has no random part, yet a jitter far below any meaning moves its layout: drawn
+    # with the seed, it lets several seeds show how much of a layout is chance.
+    points = points + 1e-6 * points.std() * np.random.default_rng(seed).standard_normal(points.shape)
+    if method == "tsne":
+        model = TSNE(perplexity=min(30.0, (n - 1) / 3), init="pca", random_state=seed, n_jobs=1)
+        return np.asarray(model.fit_transform(points), dtype=np.float64)
+    import umap  # here and not above: it compiles for seconds, and only this method needs it
+
+    # UMAP's spectral start asks for more points than a small set has.
+    start = "spectral" if n > 50 else "pca"
+    model = umap.UMAP(n_neighbors=min(15, n - 1), init=start, random_state=seed, n_jobs=1)
+    return np.asarray(model.fit_transform(points), dtype=np.float64)
