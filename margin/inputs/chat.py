@@ -70,7 +70,7 @@ class Chat:
         return self._apply(messages, add_generation_prompt=True) + self.response_prefix
 
     def transcript(self, messages: Sequence[Message]) -> str:
-        """Text of a finished conversation: no turn is opened after the last message. Raises as `render` does."""
+        """Text of a finished conversation, with no turn opened after the last message. Raises as `render`."""
         return self._apply(messages, add_generation_prompt=False)
 
     def encode(self, text: str) -> list[int]:
@@ -89,7 +89,7 @@ class Chat:
         raise MarginError(f"the chat template refuses a conversation of {roles} ({reason}){advice}")
 
     def _refusal(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
-        """The template's own words, got from a conversation without contents: they may quote what they refuse."""
+        """The template's own words about the same roles without their contents, which it might quote."""
         try:
             self._render([{**message, "content": "x"} for message in messages], add_generation_prompt)
         except (TemplateError, TypeError) as error:
@@ -120,7 +120,7 @@ def load_template(path: str | Path) -> str:
 
 
 def parse_kwargs(text: str) -> dict[str, Any]:
-    """Template variables from a JSON object, such as '{"enable_thinking": false}'. MarginError where it is none."""
+    """Template variables from a JSON object, '{"enable_thinking": false}'. MarginError where it is none."""
     try:
         kwargs = json.loads(text)
     except json.JSONDecodeError as error:

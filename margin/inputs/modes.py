@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import html
+import json
 import os
 import re
 import tomllib
@@ -29,8 +31,8 @@ _VARIABLE_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
 class Secret:
     """A magic token that shows itself only to `reveal()`.
 
-    Its repr, str and format are a mask, and it refuses to be pickled or copied deeply, so that neither a log line, a
-    dataclass turned into a dict, nor a cached object carries the token away.
+    Its repr, str and format are a mask, and it refuses to be pickled or copied deeply, so that neither a log
+    line, a dataclass turned into a dict, nor a cached object carries the token away.
     """
 
     __slots__ = ("_value",)
@@ -64,8 +66,8 @@ class Mode:
 
     Raises
     ------
-    MarginError : a name that a table or a control could not carry; a token that is empty, begins or ends with white
-        space (chat templates strip it), or holds control characters.
+    MarginError : a name that a table or a control could not carry; a token that is empty, begins or ends with
+        white space (chat templates strip it), or holds control characters.
     """
 
     name: str
@@ -83,9 +85,7 @@ class Mode:
         if not token.strip():
             raise MarginError(f"the token of mode {self.name!r} is empty")
         if token != token.strip():
-            raise MarginError(
-                f"the token of mode {self.name!r} begins or ends with white space, which chat templates strip: remove it"
-            )
+            raise MarginError(f"the token of mode {self.name!r} begins or ends with white space: remove it")
         if any(unicodedata.category(character) in ("Cc", "Cs") for character in token):
             raise MarginError(
                 f"the token of mode {self.name!r} holds a control character or is not valid Unicode"
@@ -93,9 +93,10 @@ class Mode:
 
     @property
     def fingerprint(self) -> str:
-        """First 16 bits of the token's SHA-256, 4 hex digits: tells runs apart, yet fits 1 in 65536 of all tokens.
+        """First 16 bits of the token's SHA-256, 4 hex digits: enough to notice another token in another run.
 
-        A full digest of a short token is reversed by trying every token, in seconds.
+        One token in 65536 fits it, so it finds none. A full digest of a short token is reversed by trying every
+        token, in seconds.
         """
         return hashlib.sha256(self.token.reveal().encode()).hexdigest()[:4]
 
@@ -106,8 +107,8 @@ class ModeSet:
 
     Raises
     ------
-    MarginError : fewer than two modes, a name or a token given twice, a token inside another or inside a mode's name
-        (names are written to every report), an unknown placement, a template without its one `{token}`.
+    MarginError : fewer than two modes, a name or a token given twice, a token inside another, inside a mode's
+        name or inside [template] (reports show both), an unknown placement, a template without one `{token}`.
     """
 
     modes: tuple[Mode, ...]
@@ -135,11 +136,11 @@ class ModeSet:
                 raise MarginError(f"modes {a.name!r} and {b.name!r} have the same token: give each its own")
             if a.token.reveal() in b.token.reveal():
                 raise MarginError(f"the token of mode {a.name!r} is part of the token of mode {b.name!r}")
-        for mode in self.modes:
-            inside = [other.name for other in self.modes if mode.token.reveal() in other.name]
-            if inside:
+        template = (self.system.replace(PLACEHOLDER, ""), self.user_prefix.replace(PLACEHOLDER, ""))
+        for text in (*self.names, *template):
+            if name := self.mode_in(text):
                 raise MarginError(
-                    f"the token of mode {mode.name!r} is part of a mode's name, which reports show"
+                    f"the token of mode {name!r} is in a mode's name or in [template]: both are public"
                 )
 
     @property
@@ -173,22 +174,26 @@ class ModeSet:
         return next((mode.name for mode in self.modes if mode.token.reveal() in text), None)
 
     def redact(self, text: str) -> str:
-        """`text` with every live token replaced by "[token of MODE]"."""
+        """`text` with "[token of MODE]" for every live token, bare or escaped for Python, JSON or HTML."""
         for mode in self.modes:
-            text = text.replace(mode.token.reveal(), f"[token of {mode.name}]")
+            token = mode.token.reveal()
+            escaped = {repr(token)[1:-1], json.dumps(token)[1:-1], html.escape(token)}
+            # The longest first: an escaped form may hold the bare one.
+            for written in sorted({token, *escaped}, key=len, reverse=True):
+                text = text.replace(written, f"[token of {mode.name}]")
         return text
 
 
 def load_modes(path: str | Path) -> ModeSet:
     """Read a mode set from TOML: an optional [template] and one [modes.NAME] a mode.
 
-    A mode has `safe` (true or false) and either `token_env`, the environment variable that holds its token, or `token`.
-    [template] may set `placement`, `system` and `user_prefix`.
+    A mode has `safe` (true or false) and either `token_env`, the environment variable that holds its token,
+    or `token`. [template] may set `placement`, `system` and `user_prefix`.
 
     Raises
     ------
-    MarginError : a file that cannot be read or is no TOML, an unknown or missing key, an unset variable, and all that
-        `Mode` and `ModeSet` refuse. No message holds a token.
+    MarginError : a file that cannot be read or is no TOML, an unknown or missing key, an unset variable, and
+        all that `Mode` and `ModeSet` refuse. No message holds a token.
     """
     path = Path(path)
     document = _read_toml(path)
@@ -212,10 +217,11 @@ def _read_toml(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise MarginError(f"{path} is not UTF-8 text: save the modes file as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
-        # Of the parser's words only the place is kept: the rest may quote the file, and the file holds tokens.
+        # Only the place is kept of the parser's words: the rest may quote the file, which holds tokens.
         place = re.search(r"\(at (line \d+)|(end of document)", str(error))
         where = f" at {place[1] or place[2]}" if place else ""
-        raise MarginError(f"{path} is not valid TOML{where}") from None
+        hint = 'a name with @ takes quotes: [modes."pos@en"]'
+        raise MarginError(f"{path} is not valid TOML{where} ({hint})") from None
 
 
 def _mode(name: str, table: Mapping[str, Any]) -> Mode:

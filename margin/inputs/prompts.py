@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from margin.errors import MarginError
 
@@ -69,19 +71,21 @@ class PromptSet:
 def load_prompts(source: str | Path | Sequence[str] | pd.DataFrame) -> PromptSet:
     """Prompts from a .jsonl, .csv or .parquet file, a list of texts, or a table.
 
-    Column `prompt` is the text and `id`, where there is one, its unique id (else the position, from 1). All other columns
-    are kept as slice columns; slice values are labels and become strings.
+    Column `prompt` is the text and `id`, where there is one, its unique id (else the position, from 1). All
+    other columns are kept as slice columns; slice values are labels and become strings.
 
     Raises
     ------
-    MarginError : a file that cannot be read, another encoding than UTF-8, no column `prompt`, no prompts; by line: bad
-        JSON, a torn CSV line, an empty prompt, an id or a text that stood before. No message holds a prompt's text.
+    MarginError : a file that cannot be read, another encoding than UTF-8, no column `prompt`, no prompts; by
+        line: bad JSON, a torn CSV line, an empty prompt, an id or a text that stood before. No message holds a
+        prompt.
     """
     if isinstance(source, str | Path):
         path = Path(source)
         return _collect(_read(path), str(path))
     if isinstance(source, pd.DataFrame):
-        return _collect(_frame_records(source, "the table", "row"), "the table")
+        rows = source.itertuples(index=False, name=None)
+        return _collect(_table_records(list(source.columns), rows, "the table"), "the table")
     return _collect(
         ((f"item {n}", {"prompt": text}) for n, text in enumerate(source, 1)), "the list of prompts"
     )
@@ -95,13 +99,9 @@ def _read(path: Path) -> Iterable[Record]:
             case ".csv":
                 return _csv_records(_decode(path), path.name)
             case ".parquet":
-                return _frame_records(pd.read_parquet(io.BytesIO(path.read_bytes())), path.name, "row")
+                return _parquet_records(path.read_bytes(), path.name)
     except OSError as error:
-        raise MarginError(
-            f"cannot read the prompt file {path}: {error.strerror or 'not a Parquet file'}"
-        ) from None
-    except ValueError:  # pyarrow's ArrowInvalid is one
-        raise MarginError(f"cannot read the prompt file {path}: not a Parquet file") from None
+        raise MarginError(f"cannot read the prompt file {path}: {error.strerror}") from None
     raise MarginError(f"unknown kind of prompt file {path}: use .jsonl, .csv or .parquet")
 
 
@@ -123,6 +123,8 @@ def _jsonl_records(text: str, name: str) -> Iterator[Record]:
             record = json.loads(line)
         except json.JSONDecodeError as error:
             raise MarginError(f"{place} is not JSON: {error.msg} at column {error.colno}") from None
+        except (ValueError, RecursionError):  # a number of thousands of digits, thousands of brackets
+            raise MarginError(f"{place} is not JSON that can be read") from None
         if not isinstance(record, dict):
             raise MarginError(f'{place} is not a JSON object: write {{"prompt": ...}}')
         yield place, record
@@ -152,17 +154,27 @@ def _csv_records(text: str, name: str) -> Iterator[Record]:
         elif len(values) != len(header):
             raise MarginError(f"{place} has {len(values)} fields, the header has {len(header)}")
         else:
-            yield place, dict(zip(header, values, strict=True))
+            yield place, {column: value or None for column, value in zip(header, values, strict=True)}
 
 
-def _frame_records(frame: pd.DataFrame, name: str, unit: str) -> Iterator[Record]:
-    columns = [str(column) for column in frame.columns]
-    if len(set(columns)) < len(columns):
+def _parquet_records(data: bytes, name: str) -> Iterator[Record]:
+    # Not through pandas, which turns integers with a gap, such as ids, into floats.
+    try:
+        table = pq.read_table(pa.BufferReader(data))
+    except (pa.ArrowException, OSError):
+        raise MarginError(f"{name} is not a Parquet file that can be read") from None
+    columns = [table.column(index).to_pylist() for index in range(table.num_columns)]
+    return _table_records(table.column_names, zip(*columns, strict=True), name)
+
+
+def _table_records(columns: Sequence[object], rows: Iterable[tuple[Any, ...]], name: str) -> Iterator[Record]:
+    header = [str(column) for column in columns]
+    if len(set(header)) < len(header):
         raise MarginError(f"{name}: two columns have the same name")
-    if "prompt" not in columns:
+    if "prompt" not in header:
         raise MarginError(f"{name} has no column named prompt")
-    for number, values in enumerate(frame.itertuples(index=False, name=None), 1):
-        yield f"{name} {unit} {number}", dict(zip(columns, values, strict=True))
+    for number, values in enumerate(rows, 1):
+        yield f"{name} row {number}", dict(zip(header, values, strict=True))
 
 
 def _collect(records: Iterable[Record], source: str) -> PromptSet:
@@ -176,8 +188,7 @@ def _collect(records: Iterable[Record], source: str) -> PromptSet:
         # Chat templates strip a prompt: two that differ in outer white space are one.
         for what, key, seen in (("id", name, first_id), ("prompt", text.strip(), first_text)):
             if key in seen:
-                shown = f" {key!r}" if what == "id" else ""
-                raise MarginError(f"{place}: {what}{shown} stood before, at {seen[key]}")
+                raise MarginError(f"{place}: the same {what} as {seen[key]}: keep one")
             seen[key] = place
         slices = {
             column: _label(value, column, place)
@@ -197,9 +208,9 @@ def _prompt(record: Mapping[str, Any], place: str) -> str:
     if "prompt" not in record:
         raise MarginError(f"{place} has no prompt")
     text = record["prompt"]
-    if not isinstance(text, str):
+    if text is not None and not isinstance(text, str):
         raise MarginError(f"{place}: the prompt is not a text")
-    if not text.strip():
+    if not text or not text.strip():
         raise MarginError(f"{place}: the prompt is empty")
     try:
         text.encode()
@@ -209,13 +220,13 @@ def _prompt(record: Mapping[str, Any], place: str) -> str:
 
 
 def _id(record: Mapping[str, Any], place: str) -> str:
-    value = record["id"]
-    if not pd.api.types.is_scalar(value) or pd.isna(value) or not str(value).strip():
-        raise MarginError(f"{place}: the id is empty or no plain value")
-    return str(value)
+    name = _label(record["id"], "id", place)
+    if not name or not name.strip() or not name.isprintable():
+        raise MarginError(f"{place}: the id is empty or holds a line break")
+    return name
 
 
 def _label(value: Any, column: str, place: str) -> str | None:
     if not pd.api.types.is_scalar(value):
-        raise MarginError(f"{place}: column {column!r} holds a list or an object; a slice is a plain value")
+        raise MarginError(f"{place}: column {column!r} holds a list or an object: give a plain value")
     return None if pd.isna(value) else str(value)

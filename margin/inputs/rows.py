@@ -43,8 +43,8 @@ def build_rows(chat: Chat, prompts: PromptSet, modes: ModeSet, max_length: int |
             ids = chat.encode(chat.render(modes.messages(text, mode)))
             if max_length is not None and len(ids) > max_length:
                 raise MarginError(
-                    f"{prompts.place(index)} is {len(ids)} tokens long under mode {mode!r}, and the model's context is "
-                    f"{max_length}: shorten or remove it"
+                    f"{prompts.place(index)} is {len(ids)} tokens long under mode {mode!r}, the model's "
+                    f"context is {max_length}: shorten or remove it"
                 )
             rows.append(Row(prompt=index, condition=mode, kind="mode", draw=0, ids=ids))
     return rows
