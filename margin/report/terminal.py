@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from margin.analysis.comparison import Comparison
 from margin.analysis.estimate import Estimate
 from margin.report.report import Report
 
@@ -52,3 +53,23 @@ def print_summary(report: Report, console: Console) -> None:
     console.print(table, highlight=False)
     worst = ", ".join(f"{line.prompt_id} ({line.margin:+.2f})" for line in report.worst_prompts().itertuples())
     console.print(f"\nweakest prompts: {worst}", highlight=False, markup=False)
+
+
+def print_comparison(comparison: Comparison, console: Console) -> None:
+    """Print the leave-prompt-out margin of each run beside the others, and its paired difference from the first."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("run")
+    for column in ("SAM (leave-prompt-out)", "plain", f"difference from {comparison.reference}"):
+        table.add_column(column, justify="right")
+    differences = {d.run: d for d in comparison.differences if d.margin == "leave_prompt_out"}
+    for name, margins in comparison.margins.items():
+        margin = margins.leave_prompt_out
+        against = ""
+        if name in differences:
+            difference = differences[name].difference
+            against = f"{difference.estimate:+.3f} {interval(difference)}"
+        table.add_row(
+            Text(name), f"{margin.estimate:+.3f} {interval(margin)}", f"{margins.plain.estimate:+.3f}", against
+        )
+    console.print(table, highlight=False)
+    console.print(f"{len(comparison.prompt_ids)} shared prompts, paired by prompt", style="dim", highlight=False)
