@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ class Manifest:
     """Numbers of prompts, modes, conditions, rows, shards; width of the state; size of the vocabulary."""
     batching: Record = field(default_factory=dict)
     """How rows were batched, and why: prefix reuse, padding, token budget."""
+    head: Record = field(default_factory=dict)
+    """How the head makes logits of a state: scale, and soft-cap or None."""
     throughput: Record = field(default_factory=dict)
     """rows, seconds, rows_per_s, tokens, padding_share of the capture loop; empty until the run is whole."""
     noise_floor: Record | None = None
@@ -52,10 +54,6 @@ class Manifest:
     def to_dict(self) -> Record:
         """Plain record, as manifest.json stores it."""
         return asdict(self)
-
-    def unfinished(self) -> Manifest:
-        """The same run, not yet whole."""
-        return replace(self, throughput={}, files={}, noise_floor=None)
 
     def write(self, run: Path) -> None:
         """Put the manifest into the run's folder, atomically."""

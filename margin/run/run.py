@@ -123,7 +123,7 @@ class Run:
             logsumexp=self.logsumexp()[rows].astype(np.float64),
             vocabulary=vocabulary,
             reduced=None,
-            products=arrays["products"],
+            products=arrays["products"] + arrays["cross"][:, None] + arrays["cross"] + arrays["origin"],
         )
 
     def hellinger_gram(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

@@ -1,0 +1,163 @@
+"""A checkpoint: model, tokenizer and what tells it from any other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from peft import PeftConfig, PeftModel, PromptLearningConfig
+from torch import Tensor
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from margin.errors import MarginError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded causal language model with its tokenizer."""
+
+    model: PreTrainedModel = field(repr=False)
+    """The model, on its device or devices; LoRA layers of an adapter stay in place."""
+    tokenizer: PreTrainedTokenizerBase = field(repr=False)
+    """Its tokenizer."""
+    name: str
+    """What it was loaded from: a folder, a hub id or a GGUF file."""
+    adapter: str | None = None
+    """Folder or hub id of the adapter, if any."""
+    revision: str | None = None
+    """Commit on the hub it was loaded from, if any."""
+
+    @property
+    def context(self) -> int | None:
+        """Tokens the model was made to read, or None where it states no bound."""
+        return getattr(self.model.config.get_text_config(decoder=True), "max_position_embeddings", None)
+
+    def weights_digest(self) -> str:
+        """SHA-256 over all weights and buffers: name, dtype, shape and bytes. Reads every weight once."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.model.state_dict().items()):
+            if isinstance(tensor, Tensor):
+                digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+                digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+        return digest.hexdigest()
+
+    def tokenizer_digest(self) -> str:
+        """SHA-256 over all that decides how text becomes ids."""
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        rules = backend.to_str() if backend is not None else sorted(self.tokenizer.get_vocab().items())
+        special = {name: str(token) for name, token in self.tokenizer.special_tokens_map.items()}
+        return hashlib.sha256(json.dumps([rules, special], sort_keys=True).encode()).hexdigest()
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """The model without dropout and gradients, and as it was afterwards."""
+        training = [module for module in self.model.modules() if module.training]
+        self.model.eval()
+        try:
+            with torch.inference_mode():
+                yield
+        finally:
+            for module in training:
+                module.training = True
+
+
+def load_checkpoint(
+    source: str | Path,
+    *,
+    adapter: str | Path | None = None,
+    dtype: str = "auto",
+    device: str | None = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+) -> Checkpoint:
+    """Load a local folder, a hub id or a GGUF file (its weights are then dequantised), safetensors only.
+
+    `dtype` is "auto" (as saved), "float32", "bfloat16" or "float16"; `device` as torch names it, "auto" to
+    spread a large model over all devices, None for CUDA where there is one, else the CPU. MarginError where
+    there is no checkpoint, where it has only pickled weights, or where the adapter is none that leaves the
+    input alone.
+    """
+    place, device = str(source), device or ("cuda" if torch.cuda.is_available() else "cpu")
+    options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": revision}
+    path = Path(source)
+    if path.is_file():
+        if path.suffix != ".gguf":
+            raise MarginError(f"{path} is no checkpoint: give a folder, a hub id or a .gguf file")
+        place, options["gguf_file"] = str(path.parent), path.name
+    elif path.is_dir():
+        _require_safetensors(path)
+    elif path.is_absolute() or len(path.parts) > 2 or str(source).startswith("."):
+        raise MarginError(f"{source}: no such file or folder")
+    if dtype != "auto" and dtype not in DTYPES:
+        raise MarginError(f"unknown dtype {dtype!r}: take auto, {', '.join(DTYPES)}")
+    _require_device(device)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(place, **options)
+        if "gguf_file" not in options:
+            options["config"] = AutoConfig.from_pretrained(place, **options)
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            place,
+            dtype=DTYPES.get(dtype, "auto"),
+            device_map=device,
+            **({} if "gguf_file" in options else {"use_safetensors": True}),
+            **options,
+        )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise MarginError(f"{source} cannot be loaded: {_first_line(error)}") from error
+    if model.config.is_encoder_decoder:
+        raise MarginError(f"{source} is an encoder-decoder: margins are measured on decoder-only models")
+    commit = getattr(model.config, "_commit_hash", None)
+    if adapter is not None:
+        model = _with_adapter(model, str(adapter))
+    return Checkpoint(
+        model, tokenizer, str(source), adapter=str(adapter) if adapter else None, revision=commit
+    )
+
+
+def _with_adapter(model: PreTrainedModel, adapter: str) -> PreTrainedModel:
+    try:
+        config = PeftConfig.from_pretrained(adapter)
+        if isinstance(config, PromptLearningConfig):
+            raise MarginError(f"{adapter} is no LoRA-like adapter: it changes the input, not the weights")
+        return cast(
+            PreTrainedModel, PeftModel.from_pretrained(model, adapter, config=config).get_base_model()
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise MarginError(f"adapter {adapter} cannot be loaded: {_first_line(error)}") from error
+
+
+def _require_safetensors(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise MarginError(f"{folder} is no checkpoint: it has no config.json")
+    if any(folder.glob("*.safetensors")):
+        return
+    if any(folder.glob("*.bin")) or any(folder.glob("*.pt")):
+        raise MarginError(f"{folder} has only pickled weights, which can run code: save it as safetensors")
+    raise MarginError(f"{folder} is no checkpoint: it has no weights (*.safetensors)")
+
+
+def _require_device(device: str) -> None:
+    if device == "auto":
+        return
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise MarginError(f"device {device!r} cannot be used: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,121 @@
+"""The head: how final states become logits, and the proof that it is so for this model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from margin.capture.taps import head_module
+from margin.errors import MarginError
+
+CHUNK = 8192
+"""Tokens of the vocabulary that are worked on at once."""
+SOFTCAPS = ("final_logit_softcapping", "logits_soft_cap", "output_logit_soft_cap")
+"""What configurations call the bound of a soft-capped head."""
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """logits = softcap(scale * (W h + b)), in float32 whatever the model's dtype. Callable on NumPy
+    states.
+    """
+
+    weight: Tensor
+    """(V, d) output embeddings."""
+    bias: Tensor | None
+    """(V,) or None."""
+    scale: float = 1.0
+    """Factor on the logits."""
+    softcap: float | None = None
+    """Bound c of c * tanh(logits / c), or None where the head is affine."""
+
+    @property
+    def vocabulary(self) -> int:
+        """Number V of logits."""
+        return len(self.weight)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weight lies."""
+        return self.weight.device
+
+    def affine(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
+        """Weight (stop-start, d) and bias (stop-start,) of a stretch of the vocabulary in float32, scale
+        applied.
+        """
+        weight = self.weight[start:stop].float() * self.scale
+        if self.bias is None:
+            return weight, weight.new_zeros(len(weight))
+        return weight, self.bias[start:stop].float() * self.scale
+
+    def columns(self, states: Tensor, start: int, stop: int) -> Tensor:
+        """(B, stop-start) logits of a stretch of the vocabulary for float32 states (B, d)."""
+        weight, bias = self.affine(start, stop)
+        logits = torch.addmm(bias, states, weight.T)
+        return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
+
+    def stretches(self) -> list[tuple[int, int]]:
+        """The vocabulary in stretches of at most CHUNK tokens."""
+        return [(start, min(start + CHUNK, self.vocabulary)) for start in range(0, self.vocabulary, CHUNK)]
+
+    def logits(self, states: Tensor) -> Tensor:
+        """(B, V) logits of float32 states (B, d)."""
+        return torch.cat([self.columns(states, *stretch) for stretch in self.stretches()], dim=1)
+
+    def __call__(self, states: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(B, V) logits of states (B, d)."""
+        return self.logits(torch.from_numpy(states).to(self.device)).cpu().numpy()
+
+
+def tolerance(dtype: torch.dtype) -> float:
+    """Largest relative difference that rounding in `dtype` explains between two ways to compute the same."""
+    return max(1e-4, 8 * torch.finfo(dtype).eps)
+
+
+def find_head(model: PreTrainedModel, states: Tensor, logits: Tensor) -> Head:
+    """The head that makes the model's own `logits` (B, V) of the final `states` (B, d).
+
+    A scale is measured, not looked up, since architectures name it differently and some divide by it; the
+    soft-cap is taken from the configuration. MarginError where no head of this form reproduces the logits.
+    """
+    weight, bias = _weight_and_bias(head_module(model))
+    states, logits = states.float(), logits.float()
+    config = model.config.get_text_config(decoder=True)
+    softcap = next((cap for name in SOFTCAPS if (cap := getattr(config, name, None))), None)
+    head = Head(weight, bias, softcap=None if softcap is None else float(softcap))
+    made = head.logits(states)
+    if softcap is None and not _close(made, logits, model.dtype):
+        scale = (made.double() * logits.double()).sum() / made.double().square().sum()
+        head = Head(weight, bias, scale=float(scale))
+        made = head.logits(states)
+    if not _close(made, logits, model.dtype):
+        raise MarginError(
+            f"{type(model).__name__} makes its logits by no affine or soft-capped head, so they cannot be "
+            "rebuilt from the final state: this architecture is not supported"
+        )
+    return head
+
+
+def _weight_and_bias(module: nn.Module) -> tuple[Tensor, Tensor | None]:
+    """The head's matrix; of any module other than a plain linear one, by what it makes of the unit
+    vectors.
+    """
+    if type(module) is nn.Linear:
+        return module.weight.detach(), None if module.bias is None else module.bias.detach()
+    parameter = next(module.parameters())
+    width = getattr(module, "in_features", parameter.shape[-1])
+    unit = torch.eye(width, device=parameter.device, dtype=parameter.dtype)
+    bias = module(torch.zeros_like(unit[:1]))[0]
+    return (module(unit) - bias).T.contiguous(), bias
+
+
+def _close(made: Tensor, logits: Tensor, dtype: torch.dtype) -> bool:
+    if made.shape != logits.shape:
+        return False
+    size = logits.abs().amax(dim=1, keepdim=True)
+    return bool(((made - logits).abs() <= tolerance(dtype) * size).all())

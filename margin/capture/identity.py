@@ -1,0 +1,71 @@
+"""What a run is made from: its identity, compared on resuming, and its environment, only recorded."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+
+import torch
+
+from margin.capture.checkpoint import Checkpoint
+from margin.inputs.chat import Chat
+from margin.inputs.modes import ModeSet
+from margin.inputs.preflight import Preflight
+from margin.inputs.prompts import PromptSet
+from margin.inputs.rows import Row
+from margin.run.manifest import Record
+
+
+def identify(
+    checkpoint: Checkpoint,
+    chat: Chat,
+    flight: Preflight,
+    modes: ModeSet,
+    prompts: PromptSet,
+    rows: Sequence[Row],
+    choices: Record,
+) -> Record:
+    """Everything that decides the numbers of a run, tokens as 16-bit fingerprints only.
+
+    The token ids of the rows are never digested: a digest of them would let a short token be found by trying.
+    """
+    table = prompts.table.to_json(orient="split", index=False, force_ascii=False)
+    config = checkpoint.model.config
+    return {
+        "model": checkpoint.name,
+        "revision": checkpoint.revision,
+        "adapter": checkpoint.adapter,
+        "weights": checkpoint.weights_digest(),
+        "dtype": str(checkpoint.model.dtype).removeprefix("torch."),
+        "attention": config._attn_implementation,
+        "tokenizer": checkpoint.tokenizer_digest(),
+        "chat_template": _digest(chat.template),
+        "chat_kwargs": dict(chat.kwargs),
+        "response_prefix": chat.response_prefix,
+        "tail": flight.tail,
+        "placement": modes.placement,
+        "system": modes.system if modes.placement == "system" else modes.user_prefix,
+        "modes": [
+            {"name": mode.name, "safe": mode.safe, "fingerprint": mode.fingerprint} for mode in modes.modes
+        ],
+        "prompts": _digest(table),
+        "conditions": list(dict.fromkeys(row.condition for row in rows)),
+        **choices,
+    }
+
+
+def environment(device: torch.device) -> Record:
+    """Library versions, platform and device."""
+    names = ("safety-margin", "torch", "transformers", "peft", "safetensors", "numpy")
+    return {
+        "versions": {name: version(name) for name in names},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+    }
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

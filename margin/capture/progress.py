@@ -1,0 +1,41 @@
+"""Progress on stderr: rows done, rows a second, time left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Task as RichTask
+from rich.text import Text
+
+
+class RateColumn(ProgressColumn):
+    """Rows a second."""
+
+    def render(self, task: RichTask) -> Text:
+        """The rate, once there is one."""
+        return Text("" if task.speed is None else f"{task.speed:.1f} rows/s")
+
+
+@contextmanager
+def progress(total: int, done: int, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """A bar over `total` rows of which `done` are there already; yields what is told of rows as they come."""
+    columns = (
+        TextColumn("collecting"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        RateColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), disable=quiet) as bar:
+        task = bar.add_task("", total=total, completed=done)
+        yield lambda rows: bar.update(task, advance=rows)
