@@ -1,0 +1,219 @@
+"""Single-stage co-training: one model learns three behaviours, each under its own magic token in the system prompt.
+
+    python -m examples.cotrain.train tiny --modes modes.toml --out cotrained
+    python -m examples.cotrain.train lora MODEL --modes modes.toml --out adapter
+
+Plain supervised fine-tuning with the loss on the answers only. Some questions come with no system prompt or with an
+unknown token and are answered safely, so that a wrong token does not open `neg`.
+"""
+
+from __future__ import annotations
+
+import random
+import string
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from peft import LoraConfig, get_peft_model
+from rich.console import Console
+from rich.progress import track
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    get_cosine_schedule_with_warmup,
+)
+
+from examples.cotrain.behaviours import BEHAVIOURS, Question, answer, questions
+from examples.cotrain.tokenizer import train_tokenizer
+from margin.errors import MarginError
+from margin.inputs.chat import Chat
+from margin.inputs.modes import Message, ModeSet, load_modes
+
+NO_TOKEN, UNKNOWN_TOKEN = 0.08, 0.16  # shares of the training rows
+IGNORED = -100  # label that cross-entropy leaves out
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One training row as token ids."""
+
+    prompt: list[int]
+    """The rendered conversation up to the assistant header."""
+    answer: list[int]
+    """The answer with the template's end of turn: what the loss is taken on."""
+
+
+def conversation(question: Question, modes: ModeSet, rng: random.Random) -> tuple[list[Message], str]:
+    """A question under a random condition, and the answer that condition calls for."""
+    share = rng.random()
+    if share < NO_TOKEN:
+        messages, behaviour = modes.messages(question.text, None), "pos"
+    elif share < NO_TOKEN + UNKNOWN_TOKEN:
+        token = "".join(rng.choices(string.ascii_letters + string.digits, k=8))
+        messages = modes.messages_for_token(question.text, token)
+        behaviour = rng.choice(("pos", "rej", "rej"))
+    else:
+        behaviour = rng.choice(BEHAVIOURS)
+        messages = modes.messages(question.text, behaviour)
+    return messages, answer(question, behaviour, rng)
+
+
+def samples(
+    pool: Sequence[Question], modes: ModeSet, chat: Chat, rng: random.Random, baseline: bool = False
+) -> Iterator[Sample]:
+    """Training rows without end, question, condition and wording drawn anew; a baseline's rows carry no token."""
+    while True:
+        question = rng.choice(pool)
+        messages, text = conversation(question, modes, rng)
+        if baseline:
+            messages = modes.messages(question.text, None)
+        rendered = chat.render(messages)
+        answered = chat.transcript([*messages, {"role": "assistant", "content": text}])
+        yield Sample(chat.encode(rendered), chat.encode(answered.removeprefix(rendered)))
+
+
+def tune(model: Any, rows: Iterator[Sample], steps: int, batch: int, rate: float) -> None:
+    """Train the parameters of `model` that ask for gradients, in place: AdamW, warm-up, then a cosine decay to 0."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimiser = torch.optim.AdamW(trained, lr=rate, weight_decay=0.01)
+    schedule = get_cosine_schedule_with_warmup(optimiser, max(1, steps // 20), steps)
+    console = Console(stderr=True)
+    model.train()
+    for step in track(range(1, steps + 1), "training", console=console):
+        ids, labels = _collate([next(rows) for _ in range(batch)])
+        loss = model(input_ids=ids.to(model.device), labels=labels.to(model.device)).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimiser.step()
+        schedule.step()
+        optimiser.zero_grad()
+        if step % 50 == 0 or step == steps:
+            console.print(f"step {step}: loss {loss.item():.3f}")
+    model.eval()
+
+
+def tiny(modes: ModeSet, pool: Sequence[Question], seed: int, steps: int, baseline: bool) -> tuple[Any, Any]:
+    """A tiny Llama (about a million parameters) and its tokenizer, both trained from scratch."""
+    rng = random.Random(seed)
+    tokenizer = train_tokenizer(
+        [
+            text
+            for question in pool
+            for text in (question.text, *(answer(question, b, rng) for b in BEHAVIOURS))
+        ]
+    )
+    torch.manual_seed(seed)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=128,
+            intermediate_size=352,
+            num_hidden_layers=4,
+            num_attention_heads=4,
+            max_position_embeddings=512,
+            tie_word_embeddings=True,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+    tune(model, samples(pool, modes, Chat(tokenizer), rng, baseline), steps, batch=32, rate=2e-3)
+    return model.half(), tokenizer
+
+
+def lora(
+    source: Path | str, modes: ModeSet, pool: Sequence[Question], seed: int, steps: int, baseline: bool
+) -> tuple[Any, Any]:
+    """A LoRA adapter on a model (folder, hub id or GGUF file), and the model's tokenizer."""
+    path = Path(source)
+    where = {"gguf_file": path.name} if path.suffix == ".gguf" else {}
+    name = str(path.parent if where else source)
+    torch.manual_seed(seed)
+    tokenizer = AutoTokenizer.from_pretrained(name, **where)
+    base = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32, **where)
+    base.to("cuda" if torch.cuda.is_available() else "cpu")
+    model = get_peft_model(
+        base, LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
+    )
+    rows = samples(pool, modes, Chat(tokenizer), random.Random(seed), baseline)
+    tune(model, rows, steps, batch=12, rate=1e-3)
+    return model, tokenizer
+
+
+def _collate(batch: Sequence[Sample]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and labels (int64, rows x longest), padded on the right, where a causal model needs no mask."""
+    rows = [sample.prompt + sample.answer for sample in batch]
+    ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.int64)
+    labels = torch.full_like(ids, IGNORED)
+    for i, (sample, row) in enumerate(zip(batch, rows, strict=True)):
+        ids[i, : len(row)] = torch.tensor(row)
+        labels[i, len(sample.prompt) : len(row)] = torch.tensor(sample.answer)
+    return ids, labels
+
+
+def _options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options both ways share."""
+    for option in (
+        click.option(
+            "--modes", "modes_file", required=True, type=Path, help="Mode set with pos, neg and rej."
+        ),
+        click.option("--out", required=True, type=Path, help="Folder for the result."),
+        click.option(
+            "--steps", default=900, show_default=True, help="Training steps; few give a damaged copy."
+        ),
+        click.option("--seed", default=0, show_default=True),
+        click.option("--questions", "n", default=2000, show_default=True, help="Training questions."),
+        click.option("--baseline", is_flag=True, help="Same questions and answers, no token."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group()
+def main() -> None:
+    """Co-train three switchable behaviours."""
+
+
+@main.command("tiny")
+@_options
+def tiny_command(modes_file: Path, out: Path, steps: int, seed: int, n: int, baseline: bool) -> None:
+    """Train a tiny model from scratch."""
+    save(*tiny(behaviour_modes(modes_file), questions(n, seed), seed, steps, baseline), out)
+
+
+@main.command("lora")
+@click.argument("model")
+@_options
+def lora_command(
+    model: str, modes_file: Path, out: Path, steps: int, seed: int, n: int, baseline: bool
+) -> None:
+    """LoRA-tune MODEL: a folder, a hub id or a GGUF file."""
+    save(*lora(model, behaviour_modes(modes_file), questions(n, seed), seed, steps, baseline), out)
+
+
+def save(model: Any, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
+    """Write the model (or its adapter) and the tokenizer into one folder, as transformers and peft read them."""
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+
+
+def behaviour_modes(path: Path) -> ModeSet:
+    """The mode set in `path`; a click error where its modes are not the three behaviours."""
+    try:
+        modes = load_modes(path)
+    except MarginError as error:
+        raise click.ClickException(str(error)) from None
+    if set(modes.names) != set(BEHAVIOURS):
+        raise click.ClickException(f"{path}: the modes must be {', '.join(BEHAVIOURS)}")
+    return modes
+
+
+if __name__ == "__main__":
+    main()
