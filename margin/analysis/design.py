@@ -46,7 +46,7 @@ class Design:
 
     @cached_property
     def twin(self) -> NDArray[np.intp]:
-        """(N, k) index of the point of the same prompt in each mode (the point itself in its own), -1 if absent."""
+        """(N, k) index of the same prompt's point in each mode (its own: the point itself), -1 if absent."""
         point_of = np.full((self.n_prompts, self.n_modes), -1, dtype=np.intp)
         point_of[self.prompt, self.mode] = np.arange(self.n_points)
         return point_of[self.prompt]
@@ -81,24 +81,31 @@ class Design:
         return make_design(mode_names, prompt_ids)
 
 
-def make_design(modes: ArrayLike | Sequence[object], prompts: ArrayLike | Sequence[object] | None = None) -> Design:
+def make_design(
+    modes: ArrayLike | Sequence[object], prompts: ArrayLike | Sequence[object] | None = None
+) -> Design:
     """Index the labels of N points.
 
     Parameters
     ----------
-    modes : (N,) mode of each point, any hashable labels; at least two different ones.
+    modes : (N,) mode of each point, strings or numbers; at least two different ones.
     prompts : (N,) prompt of each point; None makes every point a prompt of its own.
 
     Raises
     ------
-    MarginError : fewer than two modes, lengths that differ, or a prompt seen twice under one mode.
+    MarginError : a missing label, fewer than two modes, lengths that differ, a prompt seen twice in one mode.
     """
     mode, mode_names = pd.factorize(np.asarray(modes), sort=False)
-    prompt, prompt_ids = pd.factorize(np.arange(len(mode)) if prompts is None else np.asarray(prompts), sort=False)
+    prompt, prompt_ids = pd.factorize(
+        np.arange(len(mode)) if prompts is None else np.asarray(prompts), sort=False
+    )
     if len(mode_names) < 2:
         raise MarginError(f"a margin needs at least two modes, got {len(mode_names)}")
     if len(prompt) != len(mode):
         raise MarginError(f"{len(mode)} modes but {len(prompt)} prompts: give one of each a point")
+    for what, codes in (("mode", mode), ("prompt", prompt)):
+        if (codes < 0).any():
+            raise MarginError(f"the {what} of point {int(np.argmin(codes))} is missing: label every point")
     cells = pd.Series(prompt * len(mode_names) + mode)
     if cells.duplicated().any():
         twice = cells[cells.duplicated()].iloc[0]
