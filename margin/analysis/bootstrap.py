@@ -1,10 +1,10 @@
 """Bootstrap of the margin over prompts, all replicates by matrix products.
 
-A replicate draws n prompts with replacement, which is the same as giving each prompt a multinomial weight. The
-silhouette kernel takes weights, so no replicate copies a point, and copies of a prompt are left out of its own mean
-distances by weight: a bootstrap that recomputes plain silhouettes on copied points sees distances of 0 to the copies
-and covers far too little. Intervals are bias-corrected and accelerated (BCa: Efron, 1987, "Better Bootstrap Confidence
-Intervals").
+A replicate draws n prompts with replacement, which is the same as giving each prompt a multinomial weight.
+The silhouette kernel takes weights, so no replicate copies a point, and copies of a prompt are left out of
+its own mean distances by weight: a bootstrap that recomputes plain silhouettes on copied points sees
+distances of 0 to the copies and covers far too little. Intervals are bias-corrected and accelerated (BCa:
+Efron, 1987, "Better Bootstrap Confidence Intervals").
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def bootstrap_margins(
         totals = distances.matmul(by_mode.reshape(design.n_points, -1)).reshape(by_mode.shape)
         sizes = by_mode.sum(axis=0, dtype=np.float64)
         for b in range(w.shape[1]):
-            left_out = present * of_point[:, b, None].astype(np.float64)
-            mean = mean_distances(totals[:, b] - left_out * twin, sizes[b] - left_out, distances.resolution)
+            excluded = present * of_point[:, b, None]
+            mean = mean_distances(totals[:, b], sizes[b], twin, excluded, distances.resolution)
             samples = silhouette(mean, design.mode).samples
             margins[start + b] = np.average(samples, weights=of_point[:, b])
     return margins

@@ -1,10 +1,10 @@
 """Sums of distances without the distance matrix.
 
-Silhouettes, their influence functions, bootstrap and permutation tests touch the N x N distance matrix D in two
-ways only: products D @ M with a tall matrix M, and single entries d(i, j). Both have a form that never holds D:
-for squared Euclidean distance, d(i, j) = q_i + q_j - 2 x_i.x_j with q_i = |x_i|^2, so D @ M costs O(N d m) by
-linearity; cosine distance is half the squared distance of unit rows, Hellinger^2 half that of square-root
-probabilities. Euclidean distance is not linear and is worked through in symmetric blocks.
+Silhouettes, their influence functions, bootstrap and permutation tests touch the N x N distance matrix D in
+two ways only: products D @ M with a tall matrix M, and single entries d(i, j). Both have a form that never
+holds D: for squared Euclidean distance, d(i, j) = q_i + q_j - 2 x_i.x_j with q_i = |x_i|^2, so D @ M costs
+O(N d m) by linearity; cosine distance is half the squared distance of unit rows, Hellinger^2 half that of
+square-root probabilities. Euclidean distance is not linear and is worked through in symmetric blocks.
 
 Points are centred before anything else: hidden states share a large offset, and the cancellation it causes in
 float32 would swamp the differences that matter.
@@ -14,19 +14,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from margin.errors import MarginError
+
 Distance = Literal["cosine", "euclidean", "sqeuclidean", "hellinger2"]
 FloatArray = NDArray[np.floating]
 
-ROWS = 4096
-"""Rows worked on at a time: a block stays in cache, and the memory beside the input stays small."""
+ROWS = 2048
+"""Rows worked on at a time: the memory beside the input stays small."""
+
+CANCELS = 1e-6
+"""Squared distance over squared norm below which the expanded square has lost half of float64's digits."""
 
 RESOLUTION = 64.0
-"""Machine epsilons taken as the rounding of a mean distance, relative to the largest one."""
+"""Machine epsilons taken as the rounding of a mean distance, relative to the point's largest one."""
 
 
 class Distances(Protocol):
@@ -39,7 +45,7 @@ class Distances(Protocol):
 
     @property
     def resolution(self) -> float:
-        """Share of the largest mean distance below which a mean distance is rounding, not distance."""
+        """Share of a point's largest mean distance below which a mean distance of it is rounding."""
         ...
 
     def matmul(self, M: FloatArray) -> NDArray[np.float64]:
@@ -58,7 +64,7 @@ class SquaredDistances:
     X: FloatArray
     """(N, d) centred points, float32 or float64."""
     scale: float = 1.0
-    """1 for squared Euclidean; 1/2 for cosine (on unit rows) and Hellinger^2 (on square-root probabilities)."""
+    """1 for squared Euclidean; 1/2 for cosine (unit rows) and Hellinger^2 (square-root probabilities)."""
 
     @property
     def n_points(self) -> int:
@@ -67,26 +73,29 @@ class SquaredDistances:
 
     @property
     def resolution(self) -> float:
-        """Share of the largest mean distance below which a mean distance is rounding."""
+        """Share of a point's largest mean distance below which a mean distance is rounding."""
         return RESOLUTION * float(np.finfo(self.X.dtype).eps)
+
+    @cached_property
+    def _q(self) -> NDArray[np.float64]:
+        return squared_norms(self.X)
 
     def matmul(self, M: FloatArray) -> NDArray[np.float64]:
         """D @ M for M (N, m), float64 (N, m)."""
-        q = squared_norms(self.X)
-        M_x = np.ascontiguousarray(M, dtype=self.X.dtype)
+        dtype = self.X.dtype
         sums = np.zeros((self.X.shape[1], M.shape[1]))
+        weighted_q = np.zeros(M.shape[1])
         for rows in _blocks(self.n_points):
-            sums += self.X[rows].T @ M_x[rows]
+            sums += self.X[rows].T @ M[rows].astype(dtype, copy=False)
+            weighted_q += self._q[rows] @ M[rows]
+        sums = sums.astype(dtype)
         column_sums = M.sum(axis=0, dtype=np.float64)
-        weighted_q = q @ M
         out = np.empty((self.n_points, M.shape[1]))
-        sums_x = sums.astype(self.X.dtype)
         for rows in _blocks(self.n_points):
-            out[rows] = self.X[rows] @ sums_x
-            out[rows] *= -2.0
-            out[rows] += q[rows, None] * column_sums
-        out += weighted_q
-        out *= self.scale
+            block = np.multiply.outer(self._q[rows], column_sums, out=out[rows])
+            block += weighted_q
+            block -= 2 * (self.X[rows] @ sums)
+            block *= self.scale
         return out
 
     def between(self, i: NDArray[np.intp], j: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -96,7 +105,11 @@ class SquaredDistances:
 
 @dataclass(frozen=True, eq=False)
 class EuclideanDistances:
-    """|x_i - x_j|. D @ M costs O(N^2 d) time; memory of a few blocks."""
+    """|x_i - x_j|. D @ M costs O(N^2 d) time; memory of a few blocks.
+
+    Blocks are worked in float64 whatever the points are held in: |x|^2 + |y|^2 - 2 x.y cancels for near
+    points, and float32 would lose the distances within a tight mode.
+    """
 
     X: FloatArray
     """(N, d) centred points, float32 or float64."""
@@ -108,38 +121,39 @@ class EuclideanDistances:
 
     @property
     def resolution(self) -> float:
-        """Share of the largest mean distance below which a mean distance is rounding."""
-        return RESOLUTION * float(np.finfo(self.X.dtype).eps)
+        """Share of a point's largest mean distance below which a mean distance is rounding."""
+        return RESOLUTION * float(np.finfo(np.float64).eps)
 
     def matmul(self, M: FloatArray) -> NDArray[np.float64]:
         """D @ M for M (N, m), float64 (N, m). Each symmetric pair of blocks is computed once."""
-        q = squared_norms(self.X)
-        M_x = np.ascontiguousarray(M, dtype=self.X.dtype)
+        M = M.astype(np.float64, copy=False)
         out = np.zeros((self.n_points, M.shape[1]))
-        blocks = list(_blocks(self.n_points, ROWS // 2))
+        blocks = list(_blocks(self.n_points))
         for r, rows in enumerate(blocks):
+            X_rows = self.X[rows].astype(np.float64, copy=False)
             for cols in blocks[r:]:
-                D = self._block(rows, cols, q)
-                out[rows] += D @ M_x[cols]
+                D = self._block(X_rows, rows, cols)
+                out[rows] += D @ M[cols]
                 if rows != cols:
-                    out[cols] += D.T @ M_x[rows]
+                    out[cols] += D.T @ M[rows]
         return out
 
     def between(self, i: NDArray[np.intp], j: NDArray[np.intp]) -> NDArray[np.float64]:
         """Entries d(i, j), float64."""
         return np.sqrt(_squared_differences(self.X, i, j))
 
-    def _block(self, rows: slice, cols: slice, q: NDArray[np.float64]) -> FloatArray:
-        dtype = self.X.dtype
-        D = self.X[rows] @ self.X[cols].T
+    @cached_property
+    def _q(self) -> NDArray[np.float64]:
+        return squared_norms(self.X)
+
+    def _block(self, X_rows: NDArray[np.float64], rows: slice, cols: slice) -> NDArray[np.float64]:
+        D = X_rows @ self.X[cols].astype(np.float64, copy=False).T
         D *= -2
-        D += q[rows, None].astype(dtype)
-        D += q[cols].astype(dtype)
-        # Where two points nearly coincide the sum above cancels; those few entries are taken from the difference.
-        cancels = np.argwhere(D < 100 * np.sqrt(np.finfo(dtype).eps) * q[rows, None].astype(dtype))
-        if len(cancels):
-            i, j = cancels.T
-            D[i, j] = _squared_differences(self.X, i + rows.start, j + cols.start)
+        D += self._q[rows, None]
+        D += self._q[cols]
+        # Where two points nearly coincide the sum still cancels; those entries are taken from the difference.
+        i, j = np.nonzero(CANCELS * self._q[rows, None] > D)
+        D[i, j] = _squared_differences(self.X, i + rows.start, j + cols.start)
         return np.sqrt(D, out=D)
 
 
@@ -157,7 +171,7 @@ class DistanceMatrix:
 
     @property
     def resolution(self) -> float:
-        """Share of the largest mean distance below which a mean distance is rounding."""
+        """Share of a point's largest mean distance below which a mean distance is rounding."""
         return RESOLUTION * float(np.finfo(self.D.dtype).eps)
 
     def matmul(self, M: FloatArray) -> NDArray[np.float64]:
@@ -179,20 +193,37 @@ def squared_norms(X: FloatArray) -> NDArray[np.float64]:
 
 
 def as_floating(X: FloatArray) -> FloatArray:
-    """X itself where it is float32 or float64, else as float32."""
-    return X if X.dtype in (np.float32, np.float64) else X.astype(np.float32)
+    """X itself where it is float32 or float64, float16 as float32, all else as float64."""
+    if X.dtype in (np.float32, np.float64):
+        return X
+    return X.astype(np.float32 if X.dtype == np.float16 else np.float64)
+
+
+def require_finite(X: FloatArray, summary: NDArray[np.float64]) -> None:
+    """Raise MarginError naming the rows if X is not finite, by a summary that NaN and infinity carry over to.
+
+    Such points would turn silhouettes into a silent 0.
+    """
+    if not np.isfinite(summary).all():
+        bad = np.flatnonzero(~np.isfinite(X).all(axis=1))
+        raise MarginError(f"{len(bad)} of {len(X)} points are NaN or infinite, the first at row {bad[0]}")
 
 
 def centred(X: FloatArray) -> FloatArray:
-    """X minus its mean row; the mean is taken in float64, the result has X's dtype."""
-    X = as_floating(X)
+    """A copy of X less its mean row."""
+    return centre(as_floating(X).copy())
+
+
+def centre(X: FloatArray) -> FloatArray:
+    """X less its mean row, in place; the mean is taken in float64."""
     mean = X.mean(axis=0, dtype=np.float64)
-    out = X - mean.astype(X.dtype)
-    return without_rounding(out, float(np.linalg.norm(mean)))
+    require_finite(X, mean)
+    X -= mean.astype(X.dtype)
+    return without_rounding(X, float(np.linalg.norm(mean)))
 
 
 def without_rounding(differences: FloatArray, minuend: float | NDArray[np.float64]) -> FloatArray:
-    """Differences (N, d) with the rows set to zero that hold only the rounding of a minuend of that norm.
+    """Differences (N, d), in place, rows that hold only the rounding of a minuend of that norm set to zero.
 
     What a subtraction leaves of points that coincide has a direction, but it means nothing.
     """
@@ -202,9 +233,10 @@ def without_rounding(differences: FloatArray, minuend: float | NDArray[np.float6
 
 
 def unit_rows(X: FloatArray) -> FloatArray:
-    """Rows scaled to length 1. A zero row stays zero: it stands 1/2 from every direction and 0 from other zeros."""
+    """A copy with rows of length 1. A zero row stays: 1/2 from every direction, 0 from other zero rows."""
     X = as_floating(X)
     norms = np.sqrt(squared_norms(X))
+    require_finite(X, norms)
     return X * np.divide(1.0, norms, where=norms > 0, out=np.zeros_like(norms)).astype(X.dtype)[:, None]
 
 
@@ -216,6 +248,6 @@ def _squared_differences(X: FloatArray, i: NDArray[np.intp], j: NDArray[np.intp]
     return out
 
 
-def _blocks(n: int, size: int = ROWS) -> Iterator[slice]:
-    for start in range(0, n, size):
-        yield slice(start, min(start + size, n))
+def _blocks(n: int) -> Iterator[slice]:
+    for start in range(0, n, ROWS):
+        yield slice(start, min(start + ROWS, n))

@@ -1,9 +1,9 @@
-"""Influence of each prompt on means of leave-prompt-out silhouettes: the ground of every interval on a margin.
+"""Influence of each prompt on means of leave-prompt-out silhouettes: what intervals on a margin rest on.
 
-The infinitesimal jackknife (Efron, 1982, "The Jackknife, the Bootstrap and Other Resampling Plans", ch. 6) gives each
-prompt p a weight w_p and differentiates the statistic at w = 1. A prompt acts in two ways: by its own silhouettes
-(theta is their weighted mean), and as a neighbour in the mean distances of everybody else's. The second part is what
-intervals that treat centroids as fixed leave out, and why they cover far too little.
+The infinitesimal jackknife (Efron, 1982, "The Jackknife, the Bootstrap and Other Resampling Plans", ch. 6)
+gives each prompt p a weight w_p and differentiates the statistic at w = 1. A prompt acts in two ways: by its
+own silhouettes (theta is their weighted mean), and as a neighbour in the mean distances of everybody else's.
+The second part is what intervals that treat centroids as fixed leave out, and why they cover far too little.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from margin.analysis.design import Design
 from margin.analysis.distances import Distances
 from margin.analysis.estimate import Estimate
 from margin.analysis.silhouette import ModeSums, Silhouette
@@ -38,9 +37,7 @@ class SilhouetteMean:
         return float(self.weights @ self.silhouette.samples / self.weights.sum())
 
 
-def influence(
-    distances: Distances, sums: ModeSums, means: Sequence[SilhouetteMean]
-) -> NDArray[np.float64]:
+def influence(distances: Distances, sums: ModeSums, means: Sequence[SilhouetteMean]) -> NDArray[np.float64]:
     """Derivative of each mean with respect to each prompt's weight.
 
     Parameters
@@ -92,7 +89,7 @@ def _derivatives(silhouette: Silhouette) -> tuple[NDArray[np.float64], NDArray[n
 def jackknife_estimate(
     value: float, influence: NDArray[np.float64], level: float = 0.95, method: str = METHOD
 ) -> Estimate:
-    """Interval from the influences (n,) of the prompts: se^2 = n/(n-1) sum U_p^2, Student t with n-1 degrees."""
+    """Interval from the prompts' influences (n,): se^2 = n/(n-1) sum U_p^2, Student t, n-1 degrees."""
     n = len(influence)
     if n < 2:
         return Estimate(value, n_prompts=n)

@@ -1,8 +1,8 @@
 """Null distribution of the margin by permuting mode labels within each prompt.
 
-Within a prompt the modes are exchangeable when the token does nothing; across prompts nothing is assumed. Shuffling
-labels over all points would test another, irrelevant hypothesis, with less power (Good, 2005, "Permutation, Parametric
-and Bootstrap Tests of Hypotheses").
+Within a prompt the modes are exchangeable when the token does nothing; across prompts nothing is assumed.
+Shuffling labels over all points would test another, irrelevant hypothesis, with less power (Good, 2005,
+"Permutation, Parametric and Bootstrap Tests of Hypotheses").
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def permutation_null(
         count = min(step, permutations - start)
         relabelled = permute_within_prompts(design, rng, count)
         null[start : start + count] = _margins(distances, design, twin, relabelled)
-    # Relabellings that leave the data as they are give the same margin up to rounding, and count as reaching it.
-    reached = np.sum(null >= observed - 1e-12)
+    # Relabellings that leave the modes as they are give the same margin up to rounding, and reach it.
+    reached = np.sum(null >= observed - max(1e-12, distances.resolution))
     return PermutationNull(float(null.mean()), float((1 + reached) / (permutations + 1)), permutations, null)
 
 
@@ -76,8 +76,9 @@ def _margins(
         present = relabelled.twin >= 0
         # The twin's distance is stored under the mode the twin really has.
         where = design.mode[np.where(present, relabelled.twin, 0)]
-        left_out = present * np.take_along_axis(twin, where, axis=1)
-        sizes = onehot[:, column].sum(axis=0) - present.astype(np.float64)
-        mean = mean_distances(totals[:, column] - left_out, sizes, distances.resolution)
+        relabelled_twin = np.take_along_axis(twin, where, axis=1)
+        sizes = onehot[:, column].sum(axis=0, dtype=np.float64)
+        excluded = present.astype(np.float64)
+        mean = mean_distances(totals[:, column], sizes, relabelled_twin, excluded, distances.resolution)
         margins[column] = silhouette(mean, relabelled.mode).samples.mean()
     return margins

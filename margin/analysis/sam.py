@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from margin.analysis.design import Design, make_design
-from margin.analysis.distances import Distance, Distances, FloatArray
+from margin.analysis.distances import Distance, Distances
 from margin.analysis.estimate import Estimate
 from margin.analysis.influence import SilhouetteMean, influence, jackknife_estimate
 from margin.analysis.silhouette import mode_sums, one_vs_one, silhouette
@@ -26,9 +26,10 @@ Variant = Literal["plain", "leave_prompt_out", "prompt_centred"]
 class Margins:
     """The margins of one space under one distance.
 
-    `plain` is what scikit-learn and the literature compute: to compare with, without an interval, since it moves with
-    the number of prompts. `leave_prompt_out` is the one to infer on. `prompt_centred` is leave-prompt-out after each
-    prompt's mean over modes is taken away: the separation that the variety of prompts would otherwise swamp.
+    `plain` is what scikit-learn and the literature compute: to compare with, without an interval, since it
+    moves with the number of prompts. `leave_prompt_out` is the one to infer on. `prompt_centred` is
+    leave-prompt-out after each prompt's mean over modes is taken away: the separation that the variety of
+    prompts would otherwise swamp.
     """
 
     space: str
@@ -39,19 +40,23 @@ class Margins:
     per_mode: dict[str, Estimate]
     """Leave-prompt-out mean over each mode's points."""
     one_vs_one: dict[tuple[str, str], Estimate]
-    """Leave-prompt-out margin of each pair of modes alone: a collapsed pair that the mean over all modes hides."""
+    """Leave-prompt-out margin of each pair of modes alone: shows a pair that collapsed."""
     samples: NDArray[np.float64]
     """(N,) leave-prompt-out silhouettes."""
     influence: pd.DataFrame
-    """Influence of each prompt (index: prompt id) on each margin that has an interval: columns leave_prompt_out,
-    prompt_centred, then the modes, then the pairs as "a / b"."""
+    """Influence of each prompt (index: prompt id) on each margin that has an interval: columns
+    leave_prompt_out, prompt_centred, then the modes, then the pairs as "a / b"."""
 
     @property
     def estimates(self) -> dict[str, Estimate]:
         """Every margin that has an interval, named as the columns of `influence`."""
         pairs = {pair_name(pair): estimate for pair, estimate in self.one_vs_one.items()}
-        centred = self.prompt_centred
-        return {"leave_prompt_out": self.leave_prompt_out, "prompt_centred": centred, **self.per_mode, **pairs}
+        return {
+            "leave_prompt_out": self.leave_prompt_out,
+            "prompt_centred": self.prompt_centred,
+            **self.per_mode,
+            **pairs,
+        }
 
     def to_frame(self) -> pd.DataFrame:
         """One line a margin: quantity, name, and the fields of its estimate."""
@@ -70,14 +75,18 @@ def pair_name(pair: tuple[str, str]) -> str:
 def margins(space: Space, design: Design, distance: Distance = "cosine", level: float = 0.95) -> Margins:
     """Every margin of one space under one distance.
 
-    Cost: O(N d k^3) time and one centred copy of the points for the linear distances (cosine, squared Euclidean,
-    Hellinger^2); O(N^2 d) for Euclidean.
+    Cost: O(N d k^3) time and two centred copies of the points for the linear distances (cosine, squared
+    Euclidean, Hellinger^2); O(N^2 d) for Euclidean.
 
     Raises
     ------
-    MarginError : fewer than two prompts, or a design that does not fit the space.
+    MarginError : fewer than two prompts, a design that does not fit the space, NaN or infinite points.
     """
     _check(space, design)
+    # First, so that its copies of the points are gone before the next one is made.
+    centred, centred_influence = leave_prompt_out_margin(
+        space.centred_by_prompt(design).distances(distance), design
+    )
     distances = space.distances(distance)
     sums = mode_sums(distances, design)
     left_out = sums.leave_prompt_out().mean
@@ -92,9 +101,6 @@ def margins(space: Space, design: Design, distance: Distance = "cosine", level: 
     U = influence(distances, sums, parts)
     estimates = [jackknife_estimate(part.value, U[:, g], level) for g, part in enumerate(parts)]
     plain = silhouette(sums.plain().mean, design.mode).samples.mean()
-    centred, centred_influence = leave_prompt_out_margin(
-        space.centred_by_prompt(design).distances(distance), design
-    )
     pair_names = [pair_name((design.modes[a], design.modes[b])) for a, b in pairs]
     return Margins(
         space=space.name,
@@ -117,7 +123,7 @@ def margins(space: Space, design: Design, distance: Distance = "cosine", level: 
 
 
 def sam(
-    X: FloatArray | Space,
+    X: ArrayLike | Space,
     modes: ArrayLike | Sequence[object],
     prompts: ArrayLike | Sequence[object],
     distance: Distance = "cosine",
@@ -128,10 +134,11 @@ def sam(
 
     Parameters
     ----------
-    X : (N, d) points, float32 or float64 (square roots of probabilities for "hellinger2"), or a Space.
+    X : (N, d) points (square roots of probabilities for "hellinger2"), or a Space. float32 and float16 are
+        worked on in float32, everything else in float64.
     modes, prompts : (N,) mode and prompt of each point; a prompt stands at most once under a mode.
     distance : "cosine", "euclidean", "sqeuclidean" or "hellinger2".
-    variant : "leave_prompt_out" and "prompt_centred" carry an infinitesimal-jackknife t interval; "plain" has none.
+    variant : "leave_prompt_out" and "prompt_centred" carry a jackknife t interval; "plain" has none.
     level : nominal coverage of the interval.
 
     Returns
@@ -167,37 +174,44 @@ def leave_prompt_out_margin(distances: Distances, design: Design) -> tuple[float
 
 
 def silhouette_samples(
-    X: FloatArray | Space,
+    X: ArrayLike | Space,
     modes: ArrayLike | Sequence[object],
     prompts: ArrayLike | Sequence[object] | None = None,
     distance: Distance = "cosine",
 ) -> NDArray[np.float64]:
     """Silhouette of every point, float64 (N,) in [-1, 1].
 
-    Without `prompts` these are the plain silhouettes of scikit-learn's function of this name, for the linear distances
-    in O(N d k) instead of O(N^2 d). With `prompts` they are leave-prompt-out. Arguments as in `sam`.
+    Without `prompts` these are the plain silhouettes of scikit-learn's function of this name, for the linear
+    distances in O(N d k) instead of O(N^2 d). They differ only for zero rows under cosine, which have no
+    direction: scikit-learn puts them 1 from everything, here they stand 1/2 from every direction and 0 from
+    each other. With `prompts` the silhouettes are leave-prompt-out. Arguments and errors as in `sam`.
     """
     space = _as_space(X)
     design = make_design(modes, prompts)
+    _check_lengths(space, design)
     if prompts is None:
         return silhouette(mode_sums(space.distances(distance), design).plain().mean, design.mode).samples
     _check(space, design)
-    return silhouette(mode_sums(space.distances(distance), design).leave_prompt_out().mean, design.mode).samples
+    return silhouette(
+        mode_sums(space.distances(distance), design).leave_prompt_out().mean, design.mode
+    ).samples
 
 
-def _as_space(X: FloatArray | Space) -> Space:
-    if not isinstance(X, np.ndarray):
+def _as_space(X: ArrayLike | Space) -> Space:
+    if isinstance(X, Space):
         return X
-    if X.ndim != 2:
-        raise MarginError(f"points must be a matrix (points x features), got shape {X.shape}")
-    if not np.isfinite(X).all():
-        bad = np.flatnonzero(~np.isfinite(X).all(axis=1))
-        raise MarginError(f"{len(bad)} of {len(X)} points are NaN or infinite, the first at row {bad[0]}")
-    return Coordinates(X)
+    points = np.asarray(X)
+    if points.ndim != 2:
+        raise MarginError(f"points must be a matrix (points x features), got shape {points.shape}")
+    return Coordinates(points)
+
+
+def _check_lengths(space: Space, design: Design) -> None:
+    if space.n_points != design.n_points:
+        raise MarginError(f"{space.n_points} points but {design.n_points} modes: give one mode a point")
 
 
 def _check(space: Space, design: Design) -> None:
-    if space.n_points != design.n_points:
-        raise MarginError(f"{space.n_points} points but {design.n_points} modes: give one mode a point")
+    _check_lengths(space, design)
     if design.n_prompts < 2:
         raise MarginError("a leave-prompt-out margin needs at least two prompts, got one")

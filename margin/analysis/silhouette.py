@@ -1,10 +1,10 @@
 """The one silhouette kernel: every margin is a mean of these samples.
 
-For point i with own mode c(i): a_i is its mean distance to the rest of its mode, b_ic its mean distance to mode c,
-b_i the least of those over the other modes, s_i = (b_i - a_i) / max(a_i, b_i) (Rousseeuw, 1987, "Silhouettes: a
-graphical aid to the interpretation and validation of cluster analysis"). The plain form leaves out the point itself;
-the leave-prompt-out form leaves out every point of its prompt, since a prompt's own answer under the rival mode is
-not a fresh draw from that mode and biases b downwards.
+For point i with own mode c(i): a_i is its mean distance to the rest of its mode, b_ic its mean distance to
+mode c, b_i the least of those over the other modes, s_i = (b_i - a_i) / max(a_i, b_i) (Rousseeuw, 1987,
+"Silhouettes: a graphical aid to the interpretation and validation of cluster analysis"). The plain form
+leaves out the point itself; the leave-prompt-out form leaves out every point of its prompt, since a prompt's
+own answer under the rival mode is not a fresh draw from that mode and biases b downwards.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class ModeDistances:
 
 @dataclass(frozen=True, eq=False)
 class ModeSums:
-    """Summed distances from each point to each mode, and the distances within its prompt to leave out again."""
+    """Summed distances from each point to each mode, and those within its prompt to leave out again."""
 
     design: Design
     total: NDArray[np.float64]
@@ -38,7 +38,7 @@ class ModeSums:
     twin: NDArray[np.float64]
     """(N, k) distance to the same prompt's point in each mode; 0 where that is the point itself or absent."""
     resolution: float
-    """Mean distances below this share of the largest are rounding and count as 0."""
+    """Mean distances below this share of a point's largest are rounding and count as 0."""
 
     def plain(self) -> ModeDistances:
         """Mean distances without the point itself."""
@@ -49,8 +49,9 @@ class ModeSums:
         return self._without((self.design.twin >= 0).astype(np.float64))
 
     def _without(self, excluded: NDArray[np.float64]) -> ModeDistances:
-        count = self.design.onehot.sum(axis=0) - excluded
-        return ModeDistances(mean_distances(self.total - excluded * self.twin, count, self.resolution), count)
+        size = self.design.onehot.sum(axis=0)
+        mean = mean_distances(self.total, size, self.twin, excluded, self.resolution)
+        return ModeDistances(mean, size - excluded)
 
 
 def mode_sums(distances: Distances, design: Design) -> ModeSums:
@@ -73,13 +74,34 @@ def twin_distances(distances: Distances, design: Design) -> NDArray[np.float64]:
 
 
 def mean_distances(
-    total: NDArray[np.float64], count: NDArray[np.float64], resolution: float
+    total: NDArray[np.float64],
+    size: NDArray[np.float64],
+    twin: NDArray[np.float64],
+    excluded: NDArray[np.float64],
+    resolution: float,
 ) -> NDArray[np.float64]:
-    """Sums (..., N, k) over counts, NaN where the count is 0, 0 where the mean is only rounding."""
-    empty = count <= 0
-    mean = np.maximum(total, 0) / np.where(empty, 1, count)
-    mean[mean <= resolution * mean.max(initial=0)] = 0
-    mean[np.broadcast_to(empty, mean.shape)] = np.nan
+    """Mean distance (N, k) of each point to each mode, its prompt's point there left out by weight.
+
+    Parameters
+    ----------
+    total : (N, k) weighted sums of distances to all points of each mode.
+    size : (k,) weights those sums are over.
+    twin : (N, k) distance to the same prompt's point in each mode.
+    excluded : (N, k) weight of that point to take away again.
+    resolution : as `Distances.resolution`.
+
+    Returns
+    -------
+    NaN where no weight is left, 0 where the mean is only rounding. The rounding is a point's own: one outlier
+    among the prompts must not pass for the scale of all the others.
+    """
+    size_or_1 = np.where(size > 0, size, 1)
+    rounding = resolution * (total / size_or_1).max(axis=1, keepdims=True)
+    left = size - excluded
+    empty = left <= 0
+    mean = (total - excluded * twin) / np.where(empty, 1, left)
+    mean[mean <= rounding] = 0
+    mean[empty] = np.nan
     return mean
 
 
@@ -88,7 +110,7 @@ class Silhouette:
     """Silhouette of every point."""
 
     samples: NDArray[np.float64]
-    """(..., N) s_i in [-1, 1]; above 0 the point is nearer its own mode. 0 for 0/0 and where a mean is missing."""
+    """(..., N) s_i in [-1, 1], above 0 if the point is nearer its own mode; 0 for 0/0 or a missing mean."""
     within: NDArray[np.float64]
     """(..., N) a_i, NaN where the mode holds no other point."""
     between: NDArray[np.float64]

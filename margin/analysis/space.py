@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,9 @@ from margin.analysis.distances import (
     FloatArray,
     SquaredDistances,
     as_floating,
+    centre,
     centred,
+    require_finite,
     squared_norms,
     unit_rows,
     without_rounding,
@@ -25,6 +27,7 @@ from margin.analysis.distances import (
 from margin.errors import MarginError
 
 
+@runtime_checkable
 class Space(Protocol):
     """N points that distances can be taken between."""
 
@@ -69,7 +72,7 @@ class Coordinates:
         """Distances between the points; "hellinger2" takes the rows as square roots of probabilities."""
         match distance:
             case "cosine":
-                return SquaredDistances(centred(unit_rows(self.X)), scale=0.5)
+                return SquaredDistances(centre(unit_rows(self.X)), scale=0.5)
             case "sqeuclidean":
                 return SquaredDistances(centred(self.X))
             case "hellinger2":
@@ -82,8 +85,13 @@ class Coordinates:
         """Each point minus the mean of its prompt over modes."""
         X = as_floating(self.X)
         means = design.mean_by_prompt(X)
-        norms = np.sqrt(squared_norms(means))[design.prompt]
-        return Coordinates(without_rounding(X - means[design.prompt], norms), f"{self.name}, prompt-centred")
+        norms = np.sqrt(squared_norms(means))
+        require_finite(X, norms)
+        differences = means[design.prompt]
+        np.subtract(X, differences, out=differences)
+        return Coordinates(
+            without_rounding(differences, norms[design.prompt]), f"{self.name}, prompt-centred"
+        )
 
     def subset(self, keep: NDArray[np.bool_]) -> Coordinates:
         """The points where `keep` is True."""
@@ -105,16 +113,19 @@ class Gram:
         return len(self.K)
 
     def distances(self, distance: Distance) -> Distances:
-        """Distances between the points."""
+        """Distances between the points; those that are only the rounding of the inner products count as 0."""
+        if not np.isfinite(self.K).all():
+            raise MarginError("inner products are NaN or infinite: look at the points they were taken from")
         if distance == "cosine":
             norms = np.sqrt(np.diag(self.K))
             inverse = np.divide(1.0, norms, where=norms > 0, out=np.zeros_like(norms))
             K = self.K * inverse[:, None] * inverse
         else:
             K = self.K
-        q = np.diag(K)
-        D = np.maximum(q[:, None] + q - 2 * K, 0)
-        np.fill_diagonal(D, 0)
+        norms_of_pairs = np.add.outer(np.diag(K), np.diag(K))
+        D = norms_of_pairs - 2 * K
+        rounding = 16 * np.finfo(K.dtype).eps * norms_of_pairs
+        D[rounding >= D] = 0
         match distance:
             case "cosine" | "hellinger2":
                 return DistanceMatrix(D / 2)
@@ -125,7 +136,7 @@ class Gram:
         raise MarginError(f"unknown distance {distance!r}: take cosine, euclidean, sqeuclidean or hellinger2")
 
     def centred_by_prompt(self, design: Design) -> Gram:
-        """Each point minus the mean of its prompt over modes, by row and column means of the inner products."""
+        """Each point minus the mean of its prompt over modes, by row and column means of the products."""
         half = self.K - design.mean_by_prompt(self.K)[design.prompt]
         K = half - design.mean_by_prompt(half.T)[design.prompt].T
         noise = 16 * np.finfo(self.K.dtype).eps * np.diag(self.K)
