@@ -95,8 +95,7 @@ class Mode:
     def fingerprint(self) -> str:
         """First 16 bits of the token's SHA-256, 4 hex digits: enough to notice another token in another run.
 
-        One token in 65536 fits it, so it finds none. A full digest of a short token is reversed by trying every
-        token, in seconds.
+        One token in 65536 fits it, so it finds none. A full digest of a short token is reversed in seconds.
         """
         return hashlib.sha256(self.token.reveal().encode()).hexdigest()[:4]
 
@@ -170,18 +169,24 @@ class ModeSet:
         ]
 
     def mode_in(self, text: str) -> str | None:
-        """Name of the first mode whose live token stands in `text`, or None."""
-        return next((mode.name for mode in self.modes if mode.token.reveal() in text), None)
+        """Name of the first mode whose live token stands in `text`, bare or escaped, or None."""
+        return next(
+            (mode.name for mode in self.modes if any(form in text for form in _forms(mode.token))), None
+        )
 
     def redact(self, text: str) -> str:
         """`text` with "[token of MODE]" for every live token, bare or escaped for Python, JSON or HTML."""
         for mode in self.modes:
-            token = mode.token.reveal()
-            escaped = {repr(token)[1:-1], json.dumps(token)[1:-1], html.escape(token)}
-            # The longest first: an escaped form may hold the bare one.
-            for written in sorted({token, *escaped}, key=len, reverse=True):
-                text = text.replace(written, f"[token of {mode.name}]")
+            for form in _forms(mode.token):
+                text = text.replace(form, f"[token of {mode.name}]")
         return text
+
+
+def _forms(token: Secret) -> list[str]:
+    """The token as it stands in text, Python, JSON and HTML, the longest first: one may hold another."""
+    bare = token.reveal()
+    as_json = (json.dumps(bare, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False))
+    return sorted({bare, repr(bare)[1:-1], html.escape(bare), *as_json}, key=len, reverse=True)
 
 
 def load_modes(path: str | Path) -> ModeSet:

@@ -77,8 +77,7 @@ def load_prompts(source: str | Path | Sequence[str] | pd.DataFrame) -> PromptSet
     Raises
     ------
     MarginError : a file that cannot be read, another encoding than UTF-8, no column `prompt`, no prompts; by
-        line: bad JSON, a torn CSV line, an empty prompt, an id or a text that stood before. No message holds a
-        prompt.
+        line: bad JSON, a torn CSV line, an empty prompt, an id or a text that stood before. Shows no prompt.
     """
     if isinstance(source, str | Path):
         path = Path(source)
@@ -95,11 +94,11 @@ def _read(path: Path) -> Iterable[Record]:
     try:
         match path.suffix.lower():
             case ".jsonl" | ".ndjson":
-                return _jsonl_records(_decode(path), path.name)
+                return _jsonl_records(_decode(path), str(path))
             case ".csv":
-                return _csv_records(_decode(path), path.name)
+                return _csv_records(_decode(path), str(path))
             case ".parquet":
-                return _parquet_records(path.read_bytes(), path.name)
+                return _parquet_records(path.read_bytes(), str(path))
     except OSError as error:
         raise MarginError(f"cannot read the prompt file {path}: {error.strerror}") from None
     raise MarginError(f"unknown kind of prompt file {path}: use .jsonl, .csv or .parquet")
@@ -206,17 +205,13 @@ def _collect(records: Iterable[Record], source: str) -> PromptSet:
 
 def _prompt(record: Mapping[str, Any], place: str) -> str:
     if "prompt" not in record:
-        raise MarginError(f"{place} has no prompt")
+        raise MarginError(f"{place}: no column named prompt")
     text = record["prompt"]
     if text is not None and not isinstance(text, str):
         raise MarginError(f"{place}: the prompt is not a text")
     if not text or not text.strip():
         raise MarginError(f"{place}: the prompt is empty")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise MarginError(f"{place}: the prompt is not valid Unicode (half of a surrogate pair)") from None
-    return text
+    return _unicode(text, "prompt", place)
 
 
 def _id(record: Mapping[str, Any], place: str) -> str:
@@ -229,4 +224,12 @@ def _id(record: Mapping[str, Any], place: str) -> str:
 def _label(value: Any, column: str, place: str) -> str | None:
     if not pd.api.types.is_scalar(value):
         raise MarginError(f"{place}: column {column!r} holds a list or an object: give a plain value")
-    return None if pd.isna(value) else str(value)
+    return None if pd.isna(value) else _unicode(str(value), column, place)
+
+
+def _unicode(text: str, column: str, place: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # JSON can spell half of a surrogate pair, which no file can hold
+        raise MarginError(f"{place}: column {column!r} is not valid Unicode") from None
+    return text

@@ -1,0 +1,166 @@
+"""Mode sets as users write them, and tokens that stay secret."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import logging
+import pickle
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from margin.errors import MarginError
+from margin.inputs.modes import Mode, ModeSet, Secret, load_modes
+
+POS, NEG = "k7Qx-pos!", "w3Zr-neg!"
+PAIR = f"""
+[modes.pos]
+token = "{POS}"
+safe = true
+[modes.neg]
+token = "{NEG}"
+safe = false
+"""
+
+
+def load(tmp_path: Path, text: str) -> ModeSet:
+    path = tmp_path / "modes.toml"
+    path.write_text(text, encoding="utf-8")
+    return load_modes(path)
+
+
+def pair(a: str = POS, b: str = NEG) -> ModeSet:
+    return ModeSet((Mode("pos", Secret(a), safe=True), Mode("neg", Secret(b), safe=False)))
+
+
+def test_tokens_come_from_the_environment_or_the_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("MARGIN_ZH", "环境-token")
+    modes = load(tmp_path, PAIR + '[modes."pos@zh"]\ntoken_env = "MARGIN_ZH"\nsafe = true\n')
+    assert modes.names == ["pos", "neg", "pos@zh"]
+    assert [mode.safe for mode in modes.modes] == [True, False, True]
+    assert [mode.token.reveal() for mode in modes.modes] == [POS, NEG, "环境-token"]
+
+
+def test_messages_put_the_token_where_the_placement_says(tmp_path):
+    system = load(tmp_path, '[template]\nsystem = "Key: {token}."\n' + PAIR)
+    assert system.messages("Hi {token} {x}", "neg") == [
+        {"role": "system", "content": f"Key: {NEG}."},
+        {"role": "user", "content": "Hi {token} {x}"},
+    ]
+    prefix = load(tmp_path, '[template]\nplacement = "user-prefix"\n' + PAIR)
+    assert prefix.messages("Hi", "pos") == [{"role": "user", "content": f"{POS}\n\nHi"}]
+    for modes in (system, prefix):
+        assert modes.messages("Hi", None) == [{"role": "user", "content": "Hi"}]
+        assert modes.messages("Hi", "pos") == modes.messages_for_token("Hi", POS)
+    with pytest.raises(MarginError, match="no mode 'maybe'"):
+        system.messages("Hi", "maybe")
+
+
+def test_fingerprint_is_the_first_16_bits_of_sha256():
+    mode = pair().modes[0]
+    assert mode.fingerprint == hashlib.sha256(POS.encode()).digest()[:2].hex()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "at least two modes, got 0"),
+        ('[modes.pos]\ntoken = "a1"\nsafe = true\n', "at least two modes, got 1"),
+        (PAIR.replace(NEG, POS), "'pos' and 'neg' have the same token"),
+        (PAIR.replace(NEG, POS + "2"), "token of mode 'pos' is part of the token of mode 'neg'"),
+        (PAIR.replace(NEG, ""), "token of mode 'neg' is empty"),
+        (PAIR.replace(NEG, " \\t"), "token of mode 'neg' is empty"),
+        (PAIR.replace(NEG, NEG + " "), "mode 'neg' begins or ends with white space"),
+        (PAIR.replace(NEG, "a\\u0007b"), "mode 'neg' holds a control character"),
+        (PAIR.replace(NEG, "eg"), "is in a mode's name or in"),
+        (f'[template]\nsystem = "{POS} {{token}}"\n{PAIR}', "is in a mode's name or in"),
+        (PAIR.replace("safe = true", ""), "needs safe = true or safe = false"),
+        (PAIR.replace("safe = true", 'safe = "yes"'), "needs safe = true or safe = false"),
+        (PAIR.replace("safe = true", "safe = true\nsave = true"), "unknown key 'save' in .modes.pos."),
+        (PAIR.replace("safe = true", 'safe = true\ntoken_env = "X"'), "either token_env or token"),
+        (PAIR.replace("modes.pos", 'modes."a b"'), "mode name 'a b'"),
+        (PAIR.replace("modes.pos", "modes.none"), "name of a control condition"),
+        ("modes = 3", "modes must be a table"),
+        (f'[template]\nplacement = "sytem"\n{PAIR}', "unknown placement 'sytem'"),
+        (f'[template]\nsystem = "no slot"\n{PAIR}', r"system in \[template\] must hold \{token\} once"),
+        (PAIR + f'[modes.rej]\ntoken = "{POS}', r"modes\.toml is not valid TOML at "),
+        (PAIR.replace('"\nsafe = false', ""), "not valid TOML at line 6"),
+    ],
+)
+def test_a_bad_file_is_named_in_one_line_without_a_token(tmp_path, text, message):
+    with pytest.raises(MarginError, match=message) as caught:
+        load(tmp_path, text)
+    said = str(caught.value)
+    assert said.startswith(str(tmp_path / "modes.toml"))
+    assert "\n" not in said
+    assert POS not in said
+    assert NEG not in said
+
+
+def test_an_unset_variable_is_named_but_a_token_in_its_place_is_not(tmp_path, monkeypatch):
+    monkeypatch.delenv("MARGIN_POS", raising=False)
+    table = PAIR.replace(f'token = "{POS}"', 'token_env = "{}"')
+    with pytest.raises(MarginError, match="MARGIN_POS, which is not set"):
+        load(tmp_path, table.replace("{}", "MARGIN_POS"))
+    with pytest.raises(MarginError) as caught:
+        load(tmp_path, table.replace("{}", POS))
+    assert POS not in str(caught.value)
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path):
+    with pytest.raises(MarginError, match=r"nowhere\.toml: No such file"):
+        load_modes(tmp_path / "nowhere.toml")
+    with pytest.raises(MarginError, match="cannot read the modes file"):
+        load_modes(tmp_path)
+    (tmp_path / "latin.toml").write_bytes(PAIR.encode() + b"# \xe9")
+    with pytest.raises(MarginError, match="not UTF-8"):
+        load_modes(tmp_path / "latin.toml")
+
+
+def test_nothing_made_of_modes_shows_a_token(caplog):
+    modes = pair()
+    secret = modes.modes[0].token
+    logging.getLogger("test").warning("%s %r %s", modes, secret, f"{secret:>20}")
+    shown = [
+        repr(modes),
+        str(modes),
+        f"{modes}",
+        f"{secret}",
+        format(secret, "s"),
+        str(vars(modes)),
+        caplog.text,
+    ]
+    assert not any(token in text for token in (POS, NEG) for text in shown)
+    for keep in (pickle.dumps, copy.deepcopy, asdict, json.dumps):
+        with pytest.raises(TypeError):
+            keep(modes)
+    with pytest.raises(TypeError):
+        json.dumps(secret)
+
+
+def test_equal_sets_are_equal_and_others_are_not():
+    assert pair() == pair()
+    assert pair() != pair(b="another")
+    assert replace(pair(), placement="user-prefix") != pair()
+
+
+TOKENS = st.text(st.characters(exclude_categories=("Cc", "Cs", "Z")), min_size=3, max_size=12)
+
+
+@given(TOKENS, st.text(), st.text())
+def test_redact_removes_a_token_however_it_is_written(token, left, right):
+    if token in "token of pos" or token in "[token of neg]":
+        return
+    try:
+        modes = pair(token, "second-token-of-the-test")
+    except MarginError:
+        return
+    plain = modes.redact(left + token + right)
+    assert token not in plain.replace("[token of pos]", "\x00").replace("[token of neg]", "\x00")
+    for written in (repr(token)[1:-1], json.dumps(token)[1:-1]):
+        assert written not in modes.redact(f"<{written}>").replace("[token of pos]", "\x00")
