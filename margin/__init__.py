@@ -1,1 +1,28 @@
 """The measuring, start to end: modes, prompts, capture, margin, report."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from margin.capture.collect import collect
+    from margin.run.run import open_run
+
+__all__ = ["collect", "open_run"]
+
+# Imported when first asked for: a reader of runs needs no torch, and `margin --help` nothing at all.
+_HOMES = {
+    "collect": "margin.capture.collect",
+    "open_run": "margin.run.run",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'margin' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,207 @@
+"""Silhouettes and margins against scikit-learn and against their definitions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from silhouette_oracle import DISTANCES, Array, labels, paired_points, pairwise, samples
+from sklearn.metrics import silhouette_samples as sklearn_silhouette_samples
+
+from margin.analysis.sam import silhouette_samples
+from margin.analysis.space import Gram
+
+METRICS = ("cosine", "euclidean", "sqeuclidean")
+reproducibly = settings(max_examples=25, deadline=None, derandomize=True)
+
+
+@pytest.mark.parametrize("sizes", [(40, 40, 40), (3, 50, 11), (30, 1, 1, 20), (2, 2)])
+@pytest.mark.parametrize("distance", METRICS)
+def test_plain_equals_scikit_learn(distance: str, sizes: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(10)
+    mode = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
+    X = rng.standard_normal((len(mode), 8)) + 0.7 * rng.standard_normal((len(sizes), 8))[mode] + 1
+    expected = sklearn_silhouette_samples(X, mode, metric=distance)
+    np.testing.assert_allclose(silhouette_samples(X, mode, distance=distance), expected, atol=1e-9)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.5])
+@pytest.mark.parametrize("k", [2, 3, 5])
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_leave_prompt_out_equals_its_definition(distance: str, k: int, missing: float) -> None:
+    rng = np.random.default_rng(11)
+    mode, prompt = labels(14, k, rng, missing)
+    X = paired_points(rng, mode, prompt)
+    taken = silhouette_samples(X, mode, prompt, distance=distance)  # type: ignore[arg-type]
+    np.testing.assert_allclose(taken, samples(pairwise(X, distance), mode, prompt), atol=1e-9)
+
+
+def degenerate(case: str) -> tuple[Array, Array, Array]:
+    rng = np.random.default_rng(12)
+    n = 2 if case == "two prompts" else 8
+    mode, prompt = labels(n, 3, rng)
+    X = paired_points(rng, mode, prompt) + 5
+    match case:
+        case "identical modes":
+            X = X[[np.flatnonzero(prompt == p)[0] for p in prompt]]
+        case "one mode constant":
+            X[mode == 1] = X[mode == 1][0]
+        case "two modes constant and the same":
+            X[mode != 2] = X[mode != 2][0]
+        case "everything constant":
+            X[:] = X[0]
+        case "everything zero":
+            X[:] = 0
+        case "duplicate prompts":
+            for p in range(0, n, 2):
+                for c in range(3):
+                    X[(prompt == p + 1) & (mode == c)] = X[(prompt == p) & (mode == c)]
+        case "one prompt far out":
+            X[prompt == 3] *= 1e6
+        case "zero rows":
+            X[prompt == 2] = 0
+            X[(prompt == 4) & (mode == 0)] = 0
+        case "singleton mode":
+            keep = (mode != 2) | (prompt == 0)
+            X, mode, prompt = X[keep], mode[keep], prompt[keep]
+        case "two prompts":
+            pass
+        case _:
+            raise AssertionError(case)
+    return X, mode, prompt
+
+
+CASES = [
+    "identical modes",
+    "one mode constant",
+    "two modes constant and the same",
+    "everything constant",
+    "everything zero",
+    "duplicate prompts",
+    "one prompt far out",
+    "zero rows",
+    "singleton mode",
+    "two prompts",
+]
+
+
+@pytest.mark.parametrize("plain", [True, False], ids=["plain", "leave-prompt-out"])
+@pytest.mark.parametrize("distance", DISTANCES)
+@pytest.mark.parametrize("case", CASES)
+def test_degenerate_points_follow_the_definition(case: str, distance: str, plain: bool) -> None:
+    X, mode, prompt = degenerate(case)
+    expected = samples(pairwise(X, distance), mode, prompt, plain=plain)
+    for points in (X, Gram(X @ X.T)):
+        if isinstance(points, Gram) and case == "one prompt far out":
+            continue  # inner products of 1e12 beside distances of 1 hold no nine digits of the latter
+        taken = silhouette_samples(points, mode, None if plain else prompt, distance)  # type: ignore[arg-type]
+        np.testing.assert_allclose(taken, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+@pytest.mark.parametrize("case", CASES)
+def test_float32_follows_the_definition_on_degenerate_points(case: str, distance: str) -> None:
+    X, mode, prompt = degenerate(case)
+    X = X.astype(np.float32)
+    taken = silhouette_samples(X, mode, prompt, distance)  # type: ignore[arg-type]
+    far_out = (
+        case == "one prompt far out"
+    )  # float32 holds seven digits of 1e6: the rest can not be asked back
+    keep = prompt != 3 if far_out else prompt >= 0
+    expected = samples(pairwise(X, distance), mode, prompt)
+    np.testing.assert_allclose(taken[keep], expected[keep], atol=2e-2 if far_out else 2e-5)
+
+
+@pytest.mark.parametrize("distance", METRICS)
+def test_a_shared_offset_in_float32_changes_nothing(distance: str) -> None:
+    rng = np.random.default_rng(13)
+    mode, prompt = labels(60, 3, rng)
+    X = paired_points(rng, mode, prompt, d=32).astype(np.float32) + np.float32(300)
+    expected = samples(pairwise(X, distance), mode, prompt)
+    np.testing.assert_allclose(silhouette_samples(X, mode, prompt, distance), expected, atol=2e-5)  # type: ignore[arg-type]
+
+
+def test_one_outlying_prompt_does_not_pass_for_the_scale_of_the_others() -> None:
+    """In float32 a distance 1e-6 of the largest must count as distance, where its own sums resolve it."""
+    rng = np.random.default_rng(14)
+    mode, prompt = labels(300, 3, rng)
+    X = paired_points(rng, mode, prompt, d=16, separation=3.0)
+    outlier = (prompt == 0) & (mode == 2)
+    X[outlier] *= 2e3
+    expected = samples(pairwise(X, "sqeuclidean"), mode, prompt)
+    taken = silhouette_samples(X.astype(np.float32), mode, prompt, "sqeuclidean")
+    np.testing.assert_allclose(taken, expected, atol=1e-3)
+    assert np.ptp(expected[~outlier]) > 0.2
+
+
+designs = st.tuples(
+    st.integers(2, 9), st.integers(2, 4), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.4])
+)
+Drawn = tuple[int, int, int, float]
+
+
+def draw(drawn: Drawn) -> tuple[np.random.Generator, Array, Array, Array]:
+    n, k, seed, missing = drawn
+    rng = np.random.default_rng(seed)
+    mode, prompt = labels(n, k, rng, missing)
+    return rng, mode, prompt, paired_points(rng, mode, prompt, d=5)
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+@given(drawn=designs)
+@reproducibly
+def test_within_minus_one_and_one(distance: str, drawn: Drawn) -> None:
+    _, mode, prompt, X = draw(drawn)
+    for prompts in (None, prompt):
+        taken = silhouette_samples(X, mode, prompts, distance)  # type: ignore[arg-type]
+        assert (np.abs(taken) <= 1).all()
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+@given(drawn=designs, exponent=st.integers(-12, 12))
+@reproducibly
+def test_rotation_and_scale_change_nothing(distance: str, drawn: Drawn, exponent: int) -> None:
+    rng, mode, prompt, X = draw(drawn)
+    rotation = np.linalg.qr(rng.standard_normal((5, 5)))[0]
+    before = silhouette_samples(X, mode, prompt, distance)  # type: ignore[arg-type]
+    after = silhouette_samples(10.0**exponent * X @ rotation, mode, prompt, distance)  # type: ignore[arg-type]
+    np.testing.assert_allclose(after, before, atol=1e-9)
+
+
+@pytest.mark.parametrize("distance", ["euclidean", "sqeuclidean", "hellinger2"])
+@given(drawn=designs)
+@reproducibly
+def test_translation_changes_nothing(distance: str, drawn: Drawn) -> None:
+    rng, mode, prompt, X = draw(drawn)
+    before = silhouette_samples(X, mode, prompt, distance)  # type: ignore[arg-type]
+    after = silhouette_samples(X + 100 * rng.standard_normal(5), mode, prompt, distance)  # type: ignore[arg-type]
+    np.testing.assert_allclose(after, before, atol=1e-9)
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+@given(drawn=designs)
+@reproducibly
+def test_row_order_and_names_change_nothing(distance: str, drawn: Drawn) -> None:
+    rng, mode, prompt, X = draw(drawn)
+    order = rng.permutation(len(mode))
+    names = np.array(["zeta", "alpha", "mid", "beta"])[rng.permutation(4)]
+    before = silhouette_samples(X, mode, prompt, distance)  # type: ignore[arg-type]
+    after = silhouette_samples(X[order], names[mode[order]], prompt[order] + 1000, distance)  # type: ignore[arg-type]
+    np.testing.assert_allclose(after, before[order], atol=1e-12)
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+@given(drawn=designs)
+@reproducibly
+def test_modes_moved_apart_never_lower_a_silhouette(distance: str, drawn: Drawn) -> None:
+    """Each mode moves along an axis of its own, square to the points: within a mode nothing comes apart."""
+    _, mode, prompt, X = draw(drawn)
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    axes = np.eye(mode.max() + 1)[mode]
+    grown = [
+        silhouette_samples(np.hstack([X, step * axes]), mode, prompt, distance)  # type: ignore[arg-type]
+        for step in (0, 0.1, 0.5, 2, 10)
+    ]
+    for less, more in zip(grown, grown[1:], strict=False):
+        assert (more >= less - 1e-12).all()
