@@ -74,8 +74,11 @@ class Design:
         points = np.bincount(self.prompt, minlength=self.n_prompts).astype(values.dtype)
         return self.sum_by_prompt(values) / points.reshape(-1, *[1] * (values.ndim - 1))
 
-    def subset(self, keep: NDArray[np.bool_]) -> Design:
-        """The design of the points where `keep` (N,) is True; prompts and modes without points drop out."""
+    def subset(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> Design:
+        """The design of the points that `keep` picks, a mask (N,) or indices; what is left without points drops out.
+
+        Modes and prompts are numbered anew, in their order among the points kept.
+        """
         mode_names = np.asarray(self.modes, dtype=object)[self.mode[keep]]
         prompt_ids = np.asarray(self.prompt_ids, dtype=object)[self.prompt[keep]]
         return make_design(mode_names, prompt_ids)
@@ -110,8 +113,8 @@ def make_design(
     if cells.duplicated().any():
         twice = cells[cells.duplicated()].iloc[0]
         raise MarginError(
-            f"prompt {prompt_ids[twice // len(mode_names)]!r} stands twice under mode "
-            f"{mode_names[twice % len(mode_names)]!r}: give each prompt one point a mode"
+            f"prompt '{prompt_ids[twice // len(mode_names)]}' stands twice under mode "
+            f"'{mode_names[twice % len(mode_names)]}': give each prompt one point a mode"
         )
     return Design(
         mode=mode.astype(np.intp),

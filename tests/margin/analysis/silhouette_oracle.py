@@ -1,7 +1,7 @@
 """Margins by their definitions, one distance at a time, and paired data to try them on.
 
-Everything here is O(N^2), in float64, and shares no line with the package: distances come from SciPy, the mean
-distances are written as the definition of the leave-prompt-out silhouette says them.
+Everything here is O(N^2), in float64, and shares no line with the package: distances come from SciPy, the
+mean distances are written as the definition of the leave-prompt-out silhouette says them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def pairwise(X: Array, distance: str) -> Array:
 
 
 def samples(D: Array, mode: Array, prompt: Array, weight: Array | None = None, plain: bool = False) -> Array:
-    """Silhouettes (N,) under weights by point, leaving out the point's prompt or, if plain, the point only."""
+    """Silhouettes (N,) under weights by point, without the point's prompt or, if plain, without the point."""
     mode, prompt = np.asarray(mode), np.asarray(prompt)
     weight = np.ones(len(mode)) if weight is None else weight
     out = np.zeros(len(mode))
@@ -45,13 +45,13 @@ def samples(D: Array, mode: Array, prompt: Array, weight: Array | None = None, p
 
 
 def weighted_margin(D: Array, mode: Array, prompt: Array, weight_of_prompt: Array, share: Array) -> float:
-    """Leave-prompt-out margin under prompt weights (n,): mean of silhouettes, points weighing share * weight."""
+    """Leave-prompt-out margin under prompt weights (n,): points weigh share * weight."""
     weight = weight_of_prompt[prompt]
     return float(np.average(samples(D, mode, prompt, weight), weights=weight * share))
 
 
 def labels(n: int, k: int, rng: np.random.Generator, missing: float = 0.0) -> tuple[Array, Array]:
-    """Mode and prompt (N,) in random row order; each point of all but two prompts is missing with a probability."""
+    """Mode and prompt (N,) in random row order; points of all but two prompts may be missing."""
     prompt, mode = np.divmod(np.arange(n * k), k)
     keep = (rng.random(n * k) >= missing) | (prompt < 2)
     order = rng.permutation(np.flatnonzero(keep))
@@ -62,7 +62,7 @@ def labels(n: int, k: int, rng: np.random.Generator, missing: float = 0.0) -> tu
 def paired_points(
     rng: np.random.Generator, mode: Array, prompt: Array, d: int = 6, separation: float = 1.0
 ) -> Array:
-    """(N, d) points with a prompt effect, a mode effect that prompts take up to different degrees, and noise."""
+    """(N, d) points: a prompt effect, a mode effect that prompts take up more or less, noise."""
     n, k = prompt.max() + 1, mode.max() + 1
     of_prompt = rng.standard_normal((n, d)) + 2.0
     of_mode = separation * rng.standard_normal((k, d))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -203,5 +205,5 @@ def test_modes_moved_apart_never_lower_a_silhouette(distance: str, drawn: Drawn)
         silhouette_samples(np.hstack([X, step * axes]), mode, prompt, distance)  # type: ignore[arg-type]
         for step in (0, 0.1, 0.5, 2, 10)
     ]
-    for less, more in zip(grown, grown[1:], strict=False):
+    for less, more in itertools.pairwise(grown):
         assert (more >= less - 1e-12).all()
