@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import stats
 
 from margin.analysis.design import Design
@@ -21,7 +22,7 @@ from margin.analysis.multiplicity import holm, simultaneous_estimates
 from margin.analysis.power import detectable_difference
 from margin.analysis.sam import Margins, margins
 from margin.analysis.space import Space
-from margin.errors import IncomparableError
+from margin.errors import IncomparableError, MarginError
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Comparison:
     differences: tuple[Difference, ...]
 
     def to_frame(self) -> pd.DataFrame:
-        """One line a run and margin: reference, run, margin, value, the difference's fields and adjustments."""
+        """One line a run and margin: reference, run, margin, value, the difference and its adjustments."""
         return pd.DataFrame(
             [
                 {
@@ -82,66 +83,87 @@ def compare(
 ) -> Comparison:
     """Compare runs with the first of them.
 
-    Margins are recomputed on the shared prompts, so that nothing but the runs differs.
+    Margins are recomputed on the points (a prompt under a mode) that all runs hold, in one order, so that
+    nothing but the runs differs. That equal ids are equal prompts is the caller's to check.
 
     Raises
     ------
+    MarginError : fewer than two runs.
     IncomparableError : other modes, or fewer than two shared prompts.
     """
-    names = list(runs)
-    shared = shared_prompts({name: design for name, (_, design) in runs.items()})
-    of_run: dict[str, Margins] = {}
-    for name, (space, design) in runs.items():
-        keep = np.isin(np.asarray(design.prompt_ids, dtype=object), list(shared))[design.prompt]
-        of_run[name] = margins(space.subset(keep), design.subset(keep), distance, level)
-    reference = of_run[names[0]]
+    if len(runs) < 2:
+        raise MarginError(f"a comparison needs at least two runs, got {len(runs)}")
+    first, *others = runs
+    points = shared_points({name: design for name, (_, design) in runs.items()})
+    design = runs[first][1].subset(points[first])
+    of_run = {
+        name: margins(space.subset(points[name]), design, distance, level)
+        for name, (space, _) in runs.items()
+    }
+    reference = of_run[first]
     differences = []
-    for margin in reference.influence.columns:
-        values, influences = [], []
-        for name in names[1:]:
-            values.append(of_run[name].estimates[margin].estimate - reference.estimates[margin].estimate)
-            U = of_run[name].influence[margin].reindex(reference.influence.index)
-            influences.append(U.to_numpy() - reference.influence[margin].to_numpy())
-        if values:
-            differences += _differences(names[1:], margin, values, np.column_stack(influences), rng, level)
-    return Comparison(names[0], tuple(reference.influence.index), of_run, tuple(differences))
+    for margin, estimate in reference.estimates.items():
+        values = [of_run[name].estimates[margin].estimate - estimate.estimate for name in others]
+        influences = [of_run[name].influence[margin] - reference.influence[margin] for name in others]
+        differences += _differences(others, margin, values, np.column_stack(influences), rng, level)
+    return Comparison(first, design.prompt_ids, of_run, tuple(differences))
 
 
-def shared_prompts(designs: Mapping[str, Design]) -> set[str]:
-    """Ids of the prompts that all runs hold; IncomparableError where modes differ or fewer than two are shared."""
+def shared_points(designs: Mapping[str, Design]) -> dict[str, NDArray[np.intp]]:
+    """Where each run holds the points (a prompt under a mode) that all hold, in the order of the first.
+
+    Raises
+    ------
+    IncomparableError : other modes, fewer than two shared prompts, or a mode none of whose points is shared.
+    """
     first, *others = designs
-    shared = set(designs[first].prompt_ids)
     for name in others:
         if set(designs[name].modes) != set(designs[first].modes):
             raise IncomparableError(
-                f"{name} has modes {', '.join(designs[name].modes)}, {first} has {', '.join(designs[first].modes)}: "
-                "compare runs of one mode set"
+                f"{name} has modes {', '.join(designs[name].modes)}, {first} has "
+                f"{', '.join(designs[first].modes)}: compare runs of one mode set"
             )
-        shared &= set(designs[name].prompt_ids)
-    if len(shared) < 2:
+    points = {name: _points(design) for name, design in designs.items()}
+    shared = points[first]
+    for name in others:
+        shared = shared[shared.isin(points[name])]
+    prompts, modes = (shared.unique(level) for level in ("prompt", "mode"))
+    if len(prompts) < 2:
         raise IncomparableError(
-            f"{' and '.join(designs)} share {len(shared)} prompts: a paired comparison needs at least two"
+            f"{' and '.join(designs)} share {len(prompts)} prompts: a paired comparison needs at least two"
         )
-    return shared
+    if len(modes) < designs[first].n_modes:
+        missing = ", ".join(sorted(set(designs[first].modes) - set(modes)))
+        raise IncomparableError(
+            f"{' and '.join(designs)} share no prompt under {missing}: collect both under all modes"
+        )
+    return {name: index.get_indexer(shared) for name, index in points.items()}
+
+
+def _points(design: Design) -> pd.MultiIndex:
+    codes = [design.prompt, design.mode]
+    return pd.MultiIndex(levels=[design.prompt_ids, design.modes], codes=codes, names=["prompt", "mode"])
 
 
 def _differences(
     names: list[str],
     margin: str,
     values: list[float],
-    influence: np.ndarray,
+    influence: NDArray[np.float64],
     rng: np.random.Generator,
     level: float,
 ) -> list[Difference]:
     n = len(influence)
-    paired = [
-        jackknife_estimate(v, influence[:, g], level, f"paired {METHOD}") for g, v in enumerate(values)
-    ]
+    paired = [jackknife_estimate(v, influence[:, g], level, f"paired {METHOD}") for g, v in enumerate(values)]
     together = simultaneous_estimates(values, influence, rng, level=level)
     p_values = np.array([_two_sided(e, n) for e in paired])
     return [
-        Difference(name, margin, own, joint, float(p), float(adjusted), detectable_difference(own.se * np.sqrt(n), n))
-        for name, own, joint, p, adjusted in zip(names, paired, together, p_values, holm(p_values), strict=True)
+        Difference(
+            name, margin, own, joint, float(p), float(adjusted), detectable_difference(own.se * np.sqrt(n), n)
+        )
+        for name, own, joint, p, adjusted in zip(
+            names, paired, together, p_values, holm(p_values), strict=True
+        )
         if own.se is not None
     ]
 

@@ -75,9 +75,9 @@ class Design:
         return self.sum_by_prompt(values) / points.reshape(-1, *[1] * (values.ndim - 1))
 
     def subset(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> Design:
-        """The design of the points that `keep` picks, a mask (N,) or indices; what is left without points drops out.
+        """The design of the points that `keep` picks: a mask (N,), or indices in the order wanted.
 
-        Modes and prompts are numbered anew, in their order among the points kept.
+        Modes and prompts are numbered anew, by first appearance; those left without points drop out.
         """
         mode_names = np.asarray(self.modes, dtype=object)[self.mode[keep]]
         prompt_ids = np.asarray(self.prompt_ids, dtype=object)[self.prompt[keep]]

@@ -1,36 +1,39 @@
-"""Where in the network the modes part: the margin of every captured layer, with bands that hold for all at once."""
+"""Where in the network the modes part: the margin of every layer, with bands that hold for all at once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from margin.analysis.design import Design
 from margin.analysis.distances import Distance
 from margin.analysis.estimate import Estimate
-from margin.analysis.multiplicity import multiplier_draws, simultaneous_estimates, standard_errors
-from margin.analysis.sam import leave_prompt_out_margin
+from margin.analysis.multiplicity import simultaneous_estimates
+from margin.analysis.sam import check_design, leave_prompt_out_margin
 from margin.analysis.space import Space
+from margin.errors import MarginError
 
 
 @dataclass(frozen=True)
 class Parting:
-    """The layer where the modes part, by the rule of `parting`."""
+    """The layer where the modes part: the first from which on, up to the last, the margin stays above 0."""
 
     layer: int | None
-    """The layer; None where the modes never part for good."""
+    """By the estimates; None where the last layer's margin is not above 0."""
     low: int | None
-    """Earliest layer in the interval."""
+    """Earliest layer in the interval; None where the modes are shown not to part."""
     high: int | None
-    """Latest layer in the interval; None where resampled curves may never part."""
+    """Latest layer in the interval; None where the modes are not shown to part."""
     level: float
-    """Nominal coverage of (low, high)."""
-    share_parted: float
-    """Share of resampled curves that part at all."""
+    """Nominal coverage of (low, high), at least."""
+
+    def to_frame(self) -> pd.DataFrame:
+        """One-row table with the fields as columns."""
+        return pd.DataFrame([asdict(self)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +70,12 @@ def layer_curve(
     Parameters
     ----------
     spaces : layers in ascending order with their points; read one at a time, so only one layer is in memory.
-    rng : draws the multipliers of the bands and of the parting's interval.
+    rng : draws the multipliers of the bands.
+
+    Raises
+    ------
+    MarginError : no layer, layers that do not ascend, fewer than two prompts, a design that does not fit a
+        space.
 
     Cost: O(N d k) a layer for linear distances; the bands cost n x layers x draws.
     """
@@ -75,12 +83,17 @@ def layer_curve(
     margins: list[tuple[float, float]] = []
     influences: list[NDArray[np.float64]] = []
     for layer, space in spaces:
+        if layers and layer <= layers[-1]:
+            raise MarginError(f"layer {layer} comes after layer {layers[-1]}: give layers in ascending order")
+        check_design(space, design)
         plain, plain_influence = leave_prompt_out_margin(space.distances(distance), design)
         centred = space.centred_by_prompt(design)
         centred_margin, centred_influence = leave_prompt_out_margin(centred.distances(distance), design)
         layers.append(layer)
         margins.append((plain, centred_margin))
         influences.append(np.column_stack([plain_influence, centred_influence]))
+    if not layers:
+        raise MarginError("no layer was captured: collect the run with --layers")
     values = np.array(margins)
     U = np.stack(influences, axis=-1)  # (n, variant, layer)
     bands = [simultaneous_estimates(values[:, v], U[:, v], rng, level=level) for v in range(2)]
@@ -88,44 +101,30 @@ def layer_curve(
         layers=tuple(layers),
         leave_prompt_out=tuple(bands[0]),
         prompt_centred=tuple(bands[1]),
-        parting=parting(layers, values[:, 0], U[:, 0], bands[0], rng, level),
+        parting=parting(layers, bands[0]),
         distance=distance,
     )
 
 
-def parting(
-    layers: list[int],
-    values: NDArray[np.float64],
-    influence: NDArray[np.float64],
-    band: list[Estimate],
-    rng: np.random.Generator,
-    level: float = 0.95,
-) -> Parting:
-    """The first layer from which on, up to the last, the lower band of the margin stays above 0.
+def parting(layers: Sequence[int], band: Sequence[Estimate]) -> Parting:
+    """Where the modes part, from margins with a simultaneous band.
 
-    "From which on" keeps a chance excursion in an early layer from deciding, and 0 is on the safe side of the null
-    margin, which lies a little below it. The interval comes from curves redrawn with Gaussian multipliers on the
-    prompts' influences, each put to the same rule at the same band width.
+    "From which on" keeps a chance excursion in an early layer from deciding, and 0 is on the safe side of the
+    null margin, which lies a little below it. Where the band holds in all layers at once, the layer lies no
+    earlier than where its upper edge, and no later than where its lower edge stays above 0: the interval
+    covers whenever the band does. (Redrawing the curve would not do: where a curve is flat, small deviations
+    move the layer far, and a bootstrap interval covers anything from never to always.)
     """
-    se = standard_errors(influence)
-    half = np.array([e.estimate - e.low for e in band if e.low is not None])
-    curves = values + multiplier_draws(influence, rng)
-    first = _first_for_good(curves - half > 0)
-    observed = int(_first_for_good(values[None] - half > 0)[0])
-    if not se.any():
-        first = np.full(len(first), observed)
-    places = np.append(np.array(layers, dtype=np.float64), np.inf)
-    low, high = np.quantile(places[first], [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf")
     return Parting(
-        layer=layers[observed] if observed < len(layers) else None,
-        low=int(low) if np.isfinite(low) else None,
-        high=int(high) if np.isfinite(high) else None,
-        level=level,
-        share_parted=float(np.mean(first < len(layers))),
+        layer=_first_for_good(layers, [e.estimate for e in band]),
+        low=_first_for_good(layers, [np.nan if e.high is None else e.high for e in band]),
+        high=_first_for_good(layers, [np.nan if e.low is None else e.low for e in band]),
+        level=band[0].level or np.nan,
     )
 
 
-def _first_for_good(above: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Index of the first column from which on a row (B, L) is True to its end; L where there is none."""
-    suffix = np.logical_and.accumulate(above[:, ::-1], axis=1)[:, ::-1]
-    return np.where(suffix.any(axis=1), suffix.argmax(axis=1), above.shape[1])
+def _first_for_good(layers: Sequence[int], values: ArrayLike) -> int | None:
+    """The first layer from which on all values are above 0; None where the last is not."""
+    below = np.flatnonzero(~(np.asarray(values) > 0))
+    first = below[-1] + 1 if len(below) else 0
+    return layers[first] if first < len(layers) else None

@@ -82,7 +82,7 @@ def margins(space: Space, design: Design, distance: Distance = "cosine", level: 
     ------
     MarginError : fewer than two prompts, a design that does not fit the space, NaN or infinite points.
     """
-    _check(space, design)
+    check_design(space, design)
     # First, so that its copies of the points are gone before the next one is made.
     centred, centred_influence = leave_prompt_out_margin(
         space.centred_by_prompt(design).distances(distance), design
@@ -151,7 +151,7 @@ def sam(
     """
     space = _as_space(X)
     design = make_design(modes, prompts)
-    _check(space, design)
+    check_design(space, design)
     match variant:
         case "plain":
             sums = mode_sums(space.distances(distance), design)
@@ -191,7 +191,7 @@ def silhouette_samples(
     _check_lengths(space, design)
     if prompts is None:
         return silhouette(mode_sums(space.distances(distance), design).plain().mean, design.mode).samples
-    _check(space, design)
+    check_design(space, design)
     return silhouette(
         mode_sums(space.distances(distance), design).leave_prompt_out().mean, design.mode
     ).samples
@@ -211,7 +211,8 @@ def _check_lengths(space: Space, design: Design) -> None:
         raise MarginError(f"{space.n_points} points but {design.n_points} modes: give one mode a point")
 
 
-def _check(space: Space, design: Design) -> None:
+def check_design(space: Space, design: Design) -> None:
+    """MarginError where a design does not fit the space, or holds too few prompts to leave one out."""
     _check_lengths(space, design)
     if design.n_prompts < 2:
         raise MarginError("a leave-prompt-out margin needs at least two prompts, got one")

@@ -49,8 +49,8 @@ class Space(Protocol):
         """Each point minus the mean of its prompt over modes: what the prompts share is removed."""
         ...
 
-    def subset(self, keep: NDArray[np.bool_]) -> Space:
-        """The points where `keep` (N,) is True."""
+    def subset(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> Space:
+        """The points that `keep` picks: a mask (N,), or indices in the order wanted."""
         ...
 
 
@@ -93,8 +93,8 @@ class Coordinates:
             without_rounding(differences, norms[design.prompt]), f"{self.name}, prompt-centred"
         )
 
-    def subset(self, keep: NDArray[np.bool_]) -> Coordinates:
-        """The points where `keep` is True."""
+    def subset(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> Coordinates:
+        """The points that `keep` picks: a mask (N,), or indices in the order wanted."""
         return Coordinates(self.X[keep], self.name)
 
 
@@ -143,6 +143,6 @@ class Gram:
         alive = np.diag(K) > noise
         return Gram(K * alive[:, None] * alive, f"{self.name}, prompt-centred")
 
-    def subset(self, keep: NDArray[np.bool_]) -> Gram:
-        """The points where `keep` is True."""
+    def subset(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> Gram:
+        """The points that `keep` picks: a mask (N,), or indices in the order wanted."""
         return Gram(self.K[np.ix_(keep, keep)], self.name)
