@@ -14,7 +14,7 @@ Side = Literal["both", "lower"]
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
-    """Holm's step-down p-values (1979): family-wise error at most alpha under any dependence. (m,) in, (m,) out."""
+    """Holm's step-down p-values (1979): family-wise error under any dependence. (m,) in, (m,) out."""
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p)
     stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
@@ -37,7 +37,7 @@ def standard_errors(influence: NDArray[np.float64]) -> NDArray[np.float64]:
 def multiplier_draws(
     influence: NDArray[np.float64], rng: np.random.Generator, draws: int = 4000
 ) -> NDArray[np.float64]:
-    """Joint deviations (draws, G) of G statistics with influences (n, G): Gaussian multipliers, one a prompt."""
+    """Joint deviations (draws, G) of statistics with influences (n, G): Gaussian multipliers by prompt."""
     n = len(influence)
     return np.sqrt(n / (n - 1)) * (rng.standard_normal((draws, n)) @ influence)
 
@@ -52,18 +52,20 @@ def simultaneous_estimates(
     n_prompts: ArrayLike | None = None,
     draws: int = 4000,
 ) -> list[Estimate]:
-    """Intervals that hold together: all G of them cover with probability `level` (max-t, multiplier bootstrap).
+    """Intervals that hold together: all G cover with probability `level` (max-t, multiplier bootstrap).
 
     Parameters
     ----------
     values : (G,) statistics.
-    influence : (n, G) their influences by prompt; what they share makes the intervals narrower than Bonferroni's.
+    influence : (n, G) their influences by prompt; what they share makes the intervals narrower than
+        Bonferroni's.
     side : "both" for intervals; "lower" for lower bounds (`high` is then None).
-    n_prompts : (G,) prompts each statistic rests on; the Gaussian critical value is carried over to Student's t with
-        that number less one, since a standard error from few prompts is itself uncertain. All n unless given.
+    n_prompts : (G,) prompts each statistic rests on; the Gaussian critical value is carried over to Student's
+        t with that number less one, since a standard error from few prompts is itself uncertain. All n unless
+        given.
 
-    Source: Chernozhukov, Chetverikov and Kato (2013), "Gaussian approximations and multiplier bootstrap for maxima of
-    sums of high-dimensional random vectors".
+    Source: Chernozhukov, Chetverikov and Kato (2013), "Gaussian approximations and multiplier bootstrap for
+    maxima of sums of high-dimensional random vectors".
     """
     values = np.asarray(values, dtype=np.float64)
     sizes = np.broadcast_to(len(influence) if n_prompts is None else np.asarray(n_prompts), values.shape)

@@ -1,8 +1,9 @@
 """How many prompts settle a question about a mean of n independent influences, and what n prompts can settle.
 
-For a one-sided t test of a difference d with n prompts of standard deviation sd, the power is that of the noncentral t
-distribution with noncentrality d sqrt(n) / sd (Cohen, 1988, "Statistical Power Analysis"). `sd` is the standard error
-of an estimate times sqrt(n): for two runs on the same prompts, that of the paired difference.
+For a one-sided t test of a difference d with n prompts of standard deviation sd, the power is that of the
+noncentral t distribution with noncentrality d sqrt(n) / sd (Cohen, 1988, "Statistical Power Analysis"). `sd`
+is the standard error of an estimate times sqrt(n): for two runs on the same prompts, that of the paired
+difference.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, stats
 
 MOST_PROMPTS = 10**7
+MOST_ERRORS = 1e6
+"""Differences beyond this many standard errors are found whatever the number of prompts."""
 
 
 def power(
@@ -21,30 +24,31 @@ def power(
     difference, sd, n = np.broadcast_arrays(
         *(np.asarray(x, dtype=np.float64) for x in (difference, sd, n_prompts))
     )
-    noncentrality = difference * np.sqrt(n) / np.maximum(sd, np.finfo(float).tiny)
-    # Beyond 30 standard errors the answer is certain, and the noncentral t is not evaluated where it overflows.
-    return stats.nct.sf(stats.t.isf(alpha, n - 1), n - 1, np.clip(noncentrality, -30, 30))
+    scaled = difference * np.sqrt(n)
+    noncentrality = scaled / np.maximum(sd, np.abs(scaled) / MOST_ERRORS + np.finfo(float).tiny)
+    return stats.nct.sf(stats.t.isf(alpha, n - 1), n - 1, noncentrality)
 
 
 def detectable_difference(sd: float, n_prompts: int, alpha: float = 0.05, target: float = 0.8) -> float:
-    """Smallest difference that n prompts find with probability `target`; infinite with fewer than two prompts."""
+    """Smallest difference that n prompts find with probability `target`; infinite for fewer than two."""
     if n_prompts < 2:
         return np.inf
-    if sd == 0:
+    if sd == 0 or target <= alpha:
         return 0.0
     unit = sd / np.sqrt(n_prompts)
-    return float(optimize.brentq(lambda d: float(power(d * unit, sd, n_prompts, alpha)) - target, 0, 29.9)) * unit
+    most = 1.0
+    while power(most * unit, sd, n_prompts, alpha) < target:
+        most *= 2
+    return unit * float(
+        optimize.brentq(lambda d: float(power(d * unit, sd, n_prompts, alpha)) - target, 0, most)
+    )
 
 
 def prompts_needed(difference: float, sd: float, alpha: float = 0.05, target: float = 0.8) -> int | None:
-    """Fewest prompts that find `difference` with probability `target`; None where even 10 million would not."""
-    if difference <= 0:
+    """Fewest prompts that find `difference` with probability `target`; None where 10 million would not."""
+    if difference <= 0 or power(difference, sd, MOST_PROMPTS, alpha) < target:
         return None
-    low, high = 1, 2
-    while power(difference, sd, high, alpha) < target:
-        low, high = high, 2 * high
-        if high > MOST_PROMPTS:
-            return None
+    low, high = 1, MOST_PROMPTS
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if power(difference, sd, middle, alpha) >= target else (middle, high)

@@ -12,11 +12,13 @@ from margin.analysis.distances import Distance
 from margin.analysis.estimate import Estimate
 from margin.analysis.influence import SilhouetteMean, influence
 from margin.analysis.multiplicity import simultaneous_estimates
+from margin.analysis.sam import check_design
 from margin.analysis.silhouette import mode_sums, silhouette
 from margin.analysis.space import Space
+from margin.errors import MarginError
 
 MIN_PROMPTS = 30
-"""Prompts a slice needs for its bound to hold; smaller slices are shown and marked, and never ranked."""
+"""Prompts a slice needs for its bound to hold; smaller slices are shown without one, and never ranked."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +29,14 @@ class SliceMargins:
     names: tuple[str, ...]
     """Values of the column, in order of first appearance."""
     margins: tuple[Estimate, ...]
-    """Leave-prompt-out margin of each slice, with a simultaneous lower bound (`high` is None)."""
+    """Leave-prompt-out margin of each slice; ranked ones have a simultaneous lower bound (`high` is None)."""
 
     @property
     def worst(self) -> str | None:
         """The slice of enough prompts with the lowest margin; None where no slice has enough."""
-        ranked = [(e.estimate, name) for name, e in zip(self.names, self.margins, strict=True) if is_ranked(e)]
+        ranked = [
+            (e.estimate, name) for name, e in zip(self.names, self.margins, strict=True) if is_ranked(e)
+        ]
         return min(ranked)[1] if ranked else None
 
     def to_frame(self) -> pd.DataFrame:
@@ -61,30 +65,49 @@ def slice_margins(
 ) -> SliceMargins:
     """Margin of every slice of one column.
 
-    A slice's margin is the mean of the leave-prompt-out silhouettes of its prompts. Their neighbours stay all prompts
-    of the run: the question is how well these prompts are told apart by the modes as they stand, and slices remain
-    comparable whatever their size.
+    A slice's margin is the mean of the leave-prompt-out silhouettes of its prompts. Their neighbours stay all
+    prompts of the run: the question is how well these prompts are told apart by the modes as they stand, and
+    slices remain comparable whatever their size.
 
     Parameters
     ----------
     column : values by prompt id (index); prompts without a value belong to no slice.
-    level : probability with which all lower bounds hold at once.
+    level : probability with which the lower bounds of all slices of at least `MIN_PROMPTS` hold at once.
+
+    Raises
+    ------
+    MarginError : fewer than two prompts, a design that does not fit the space, a column that knows none of
+        the prompts.
+
+    Cost: one product D @ M with M (N, k G) for G slices; O(N d k G) where the distance is linear.
     """
-    values = column.reindex(list(design.prompt_ids))
-    names = [str(name) for name in values.dropna().unique()]
-    texts = values.astype("string").to_numpy(dtype=object, na_value=None)
+    check_design(space, design)
+    column = column[column.index.isin(design.prompt_ids)]
+    if column.empty:
+        raise MarginError(f"column {column.name!r} holds none of the prompts: index it by prompt id")
+    codes, values = pd.factorize(column)
+    codes = pd.Series(codes, column.index).reindex(design.prompt_ids, fill_value=-1).to_numpy()
+    if not len(values):
+        return SliceMargins(str(column.name), (), ())
     distances = space.distances(distance)
     sums = mode_sums(distances, design)
     overall = silhouette(sums.leave_prompt_out().mean, design.mode)
-    parts = [SilhouetteMean(overall, (texts == name)[design.prompt].astype(np.float64)) for name in names]
-    if not parts:
-        return SliceMargins(str(column.name), (), ())
-    bounds = simultaneous_estimates(
-        [part.value for part in parts],
-        influence(distances, sums, parts),
-        rng,
-        level=level,
-        side="lower",
-        n_prompts=[int((texts == name).sum()) for name in names],
-    )
-    return SliceMargins(str(column.name), tuple(names), tuple(bounds))
+    in_slice = (codes[:, None] == np.arange(len(values)))[design.prompt].astype(np.float64)
+    parts = [SilhouetteMean(overall, weights) for weights in in_slice.T]
+    margins = [
+        Estimate(part.value, n_prompts=int(size))
+        for part, size in zip(parts, np.bincount(codes[codes >= 0]), strict=True)
+    ]
+    bounded = [g for g, margin in enumerate(margins) if is_ranked(margin)]
+    if bounded:
+        bounds = simultaneous_estimates(
+            [margins[g].estimate for g in bounded],
+            influence(distances, sums, [parts[g] for g in bounded]),
+            rng,
+            level=level,
+            side="lower",
+            n_prompts=[margins[g].n_prompts for g in bounded],
+        )
+        for g, bound in zip(bounded, bounds, strict=True):
+            margins[g] = bound
+    return SliceMargins(str(column.name), tuple(str(value) for value in values), tuple(margins))
