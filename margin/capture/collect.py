@@ -28,7 +28,7 @@ from margin.inputs.modes import ModeSet, load_modes
 from margin.inputs.preflight import preflight
 from margin.inputs.prompts import PromptSet, load_prompts
 from margin.inputs.rows import Row, build_rows
-from margin.run.files import sha256_of, write_atomic
+from margin.run.files import PARTIAL, remove_partial, sha256_of, write_atomic
 from margin.run.manifest import NAME, Manifest, Record, read_manifest
 from margin.run.run import Run, open_run
 from margin.run.shards import is_whole, shard_path, write_shard
@@ -135,6 +135,8 @@ def _fill(
             head={"scale": head.scale, "softcap": head.softcap},
         )
         manifest.write(folder)
+        (folder / "shards").mkdir(exist_ok=True)
+        remove_partial(folder)
         write_atomic(folder / "prompts.parquet", parquet_bytes(prompts.table))
         write_atomic(folder / "rows.parquet", parquet_bytes(_rows_table(rows, prompts)))
         forward = Forward(checkpoint.model, taps, ids, plan.prefixes)
@@ -153,9 +155,10 @@ def _prepare(folder: Path) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise MarginError(f"{folder} is a file: choose another folder for the run")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / NAME).exists():
+    visible = folder.is_dir() and any(not path.name.startswith(PARTIAL) for path in folder.iterdir())
+    if visible and not (folder / NAME).exists():
         raise MarginError(f"{folder} is not empty and holds no run: choose another folder")
-    (folder / "shards").mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def _missing_shards(folder: Path, plan: Plan) -> list[int]:

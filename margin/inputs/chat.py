@@ -20,8 +20,12 @@ class Tokenizer(Protocol):
 
     bos_token: str | None
     bos_token_id: int | None
-    apply_chat_template: Callable[..., Any]
-    get_chat_template: Callable[..., str]
+
+    @property
+    def apply_chat_template(self) -> Callable[..., Any]: ...
+
+    @property
+    def get_chat_template(self) -> Callable[..., str]: ...
 
     def __call__(self, text: str, *, add_special_tokens: bool) -> Mapping[str, Any]: ...
 

@@ -7,6 +7,9 @@ import os
 import tempfile
 from pathlib import Path
 
+PARTIAL = ".margin-"
+"""How names of files begin that are being written."""
+
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Write `data` under a temporary name beside `path`, flush it to the disk and rename it into place.
@@ -14,7 +17,7 @@ def write_atomic(path: Path, data: bytes) -> None:
     A reader, or a process started after a crash, sees the old file or the new one, never a part.
     Raises OSError where the folder is read-only or full; the temporary file is then removed.
     """
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    descriptor, name = tempfile.mkstemp(prefix=f"{PARTIAL}{path.name}-", dir=path.parent)
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -25,6 +28,12 @@ def write_atomic(path: Path, data: bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what writers that were killed left under temporary names, here and in the folders below."""
+    for path in folder.rglob(f"{PARTIAL}*"):
+        path.unlink(missing_ok=True)
 
 
 def sha256_of(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -57,8 +58,7 @@ class Manifest:
 
     def write(self, run: Path) -> None:
         """Put the manifest into the run's folder, atomically."""
-        text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
-        write_atomic(run / NAME, (text + "\n").encode())
+        write_atomic(run / NAME, _serialise(self.to_dict()))
 
     def require_same(self, other: Manifest, run: Path) -> None:
         """Raise IncomparableError, naming each difference, unless `other` identifies the same run."""
@@ -75,17 +75,29 @@ def read_manifest(run: Path) -> Manifest:
     path = run / NAME
     if not path.is_file():
         raise MarginError(f"{run} is no run: it has no {NAME}")
+    data = path.read_bytes()
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise MarginError(f"{path} is damaged: it is not JSON ({error})") from error
+        record = json.loads(data)
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise _damaged(path) from None
     found = record.get("format") if isinstance(record, dict) else None
     if found != FORMAT:
         raise MarginError(f"{path} has format {found!r}, this version reads {FORMAT!r}")
-    try:
-        return Manifest(**record)
-    except TypeError as error:
-        raise MarginError(f"{path} is damaged: {error}") from error
+    record.pop("checksum", None)
+    if _serialise(record) != data:
+        raise _damaged(path)
+    return Manifest(**record)
+
+
+def _serialise(record: Record) -> bytes:
+    """The bytes of manifest.json: the record and a checksum of it, so that a change of any byte shows."""
+    text = json.dumps(record, sort_keys=True, ensure_ascii=False)
+    sealed = record | {"checksum": hashlib.sha256(text.encode()).hexdigest()}
+    return (json.dumps(sealed, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _damaged(path: Path) -> MarginError:
+    return MarginError(f"{path} is damaged, it is not as it was written: collect into another folder")
 
 
 def differences(old: Record, new: Record, prefix: str = "") -> list[str]:

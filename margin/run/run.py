@@ -15,7 +15,7 @@ from margin.errors import MarginError
 from margin.run.files import sha256_of
 from margin.run.geometry import LogitGeometry, from_factor
 from margin.run.manifest import Manifest, read_manifest
-from margin.run.shards import read_rows, shard_path
+from margin.run.shards import is_intact, read_rows, shard_path
 
 Head = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -135,13 +135,22 @@ class Run:
             return stored.get_tensor("hellinger.rows"), stored.get_tensor("hellinger.products")
 
     def verify(self) -> None:
-        """Compare every file with its checksum; MarginError names those that changed. Reads all bytes."""
-        damaged = [
-            name for name, checksum in self.manifest.files.items() if sha256_of(self.path / name) != checksum
-        ]
+        """Compare every file with its checksum; of a run that is not whole, its shards with their own.
+
+        Reads all bytes. MarginError names the files that changed or are missing.
+        """
+        if self.manifest.complete:
+            damaged = [
+                name
+                for name, checksum in self.manifest.files.items()
+                if not (self.path / name).is_file() or sha256_of(self.path / name) != checksum
+            ]
+        else:
+            shards = sorted((self.path / "shards").glob("*.safetensors"))
+            damaged = [shard.relative_to(self.path).as_posix() for shard in shards if not is_intact(shard)]
         if damaged:
             raise MarginError(
-                f"{self.path} is damaged, {', '.join(damaged)} changed since written: run the same collect "
+                f"{self.path} is damaged, {', '.join(damaged)} not as written: run the same collect "
                 "command again, it collects what is damaged anew"
             )
 
