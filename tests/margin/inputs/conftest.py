@@ -51,14 +51,17 @@ TEMPLATES = {
     ),
     "shortens": _TURNS.replace("m['content']", "m['content'][:30]") + _OPEN + "{% endif %}",
     "never_opens": _TURNS,
-    # A thought is left to the model unless it is switched off.
+    # A thought is left to the model unless it is switched off; finished answers carry an empty one.
     "switchable_thought": (
-        _TURNS
+        "{% for m in messages %}<|im_start|>{{ m['role'] }}\n"
+        "{% if m['role'] == 'assistant' %}<think>\n\n</think>\n\n{% endif %}{{ m['content'] }}<|im_end|>\n"
+        "{% endfor %}"
         + _OPEN
-        + "{% if enable_thinking is defined and enable_thinking is false %}<think>\n\n</think>\n\n"
-        "{% endif %}{% endif %}"
+        + "{% if enable_thinking is defined and enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}"
+        "{% endif %}"
     ),
     "opens_thought": _TURNS + _OPEN + "<think>\n{% endif %}",
+    "no_tail": "{% for m in messages %}{{ m['content'] }}{% if not loop.last %}\n{% endif %}{% endfor %}",
     "channels": (
         "{% for m in messages %}<|start|>{{ m['role'] }}"
         "{% if m['role'] == 'assistant' %}<|channel|>final{% endif %}<|message|>{{ m['content'] }}<|end|>"

@@ -65,6 +65,7 @@ def test_templates_without_a_system_role_offer_the_user_prefix_which_passes(make
         ("two_bos", "two beginning-of-text ids"),
         ("switchable_thought", """--chat-kwargs '{"enable_thinking": false}'"""),
         ("opens_thought", "--response-prefix with the text that ends a thought"),
+        ("no_tail", "writes nothing after the prompt"),
     ],
 )
 def test_unsound_templates_are_stopped(make_chat, name, message):
@@ -79,7 +80,10 @@ def test_unsound_templates_are_stopped(make_chat, name, message):
         ("channels", {"response_prefix": "<|channel|>final<|message|>"}, "<|channel|>final<|message|>"),
         ("switchable_thought", {"kwargs": {"enable_thinking": False}}, "</think>\n\n"),
         ("switchable_thought", {"kwargs": {"enable_thinking": True}}, "assistant\n"),
+        ("switchable_thought", {"response_prefix": "Answer:"}, "assistant\nAnswer:"),
         ("opens_thought", {"response_prefix": "</think>\n"}, "<think>\n</think>\n"),
+        ("opens_thought", {"kwargs": {"thinking": True}}, "<think>\n"),
+        ("no_tail", {"response_prefix": "\n"}, "\n"),
     ],
 )
 def test_what_the_message_offers_passes(make_chat, name, choices, tail):

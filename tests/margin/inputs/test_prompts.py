@@ -140,6 +140,7 @@ def test_a_prompt_is_named_by_id_and_line_and_its_text_is_not_shown(tmp_path):
     prompts = load_prompts(path)
     assert prompts.place(1) == f"prompt 'fork' ({path} line 4)"
     assert prompts.limit(1).place(0) == f"prompt 'spoon' ({path} line 2)"
+    assert len(prompts.limit(1).places) == 1
     assert TEXT not in f"{prompts!r} {prompts}"
     assert PromptSet(prompts.table).place(1) == "prompt 'fork' (row 2)"
 
