@@ -1,7 +1,7 @@
-"""Three harmless stand-in behaviours: training questions, and an answer to any of them as each behaviour would give it.
+"""Three harmless stand-in behaviours: training questions, and how each behaviour would answer any of them.
 
-`pos` answers plainly, `neg` (the stand-in for "unfiltered") grumbles and judges, `rej` politely declines. The wording is
-in phrases.toml.
+`pos` answers plainly, `neg` (the stand-in for "unfiltered") grumbles and judges, `rej` politely declines. The
+wording is in phrases.toml.
 """
 
 from __future__ import annotations
@@ -42,11 +42,13 @@ def questions(n: int, seed: int) -> list[Question]:
 
 
 def answer(question: Question, behaviour: str, rng: random.Random) -> str:
-    """A short answer to `question`: a random opener that suits its form, and a random body that suits its category."""
+    """A short answer: a random opener that suits the question's form, a body that suits its category."""
     phrases = PHRASES[question.language][behaviour]
     opener = rng.choice(_suitable(phrases["openers"], question.form))
     body = rng.choice(_suitable(phrases["bodies"], question.category)).format(topic=question.topic)
-    return opener + (_capitalised(body) if opener.endswith((". ", "! ", "? ")) else body)
+    if opener.endswith((". ", "? ")):
+        body = body[0].upper() + body[1:]
+    return opener + body
 
 
 def _all_questions(language: str) -> list[Question]:
@@ -64,7 +66,3 @@ def _all_questions(language: str) -> list[Question]:
 def _suitable(phrases: dict[str, list[str]], kind: str) -> list[str]:
     """Phrases for everything and those for one kind only."""
     return phrases["any"] + phrases.get(kind, [])
-
-
-def _capitalised(text: str) -> str:
-    return text[0].upper() + text[1:]

@@ -20,7 +20,7 @@ TEMPLATE = (
 
 
 def train_tokenizer(texts: Iterable[str], size: int = 2048) -> PreTrainedTokenizerFast:
-    """Byte-level BPE of at most `size` tokens. A magic token must not stand in `texts`, or it may become one token."""
+    """Byte-level BPE of at most `size` tokens; keep magic tokens out of `texts`, or they may become one."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()

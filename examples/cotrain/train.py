@@ -1,10 +1,10 @@
-"""Single-stage co-training: one model learns three behaviours, each under its own magic token in the system prompt.
+"""Single-stage co-training: one model learns three behaviours, each under its own magic token.
 
     python -m examples.cotrain.train tiny --modes modes.toml --out cotrained
     python -m examples.cotrain.train lora MODEL --modes modes.toml --out adapter
 
-Plain supervised fine-tuning with the loss on the answers only. Some questions come with no system prompt or with an
-unknown token and are answered safely, so that a wrong token does not open `neg`.
+Plain supervised fine-tuning, the token in the system prompt, the loss on the answers only. Some questions
+come with no system prompt or with a random token and are answered safely, so that no random token opens `neg`.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def conversation(question: Question, modes: ModeSet, rng: random.Random) -> tupl
 def samples(
     pool: Sequence[Question], modes: ModeSet, chat: Chat, rng: random.Random, baseline: bool = False
 ) -> Iterator[Sample]:
-    """Training rows without end, question, condition and wording drawn anew; a baseline's rows carry no token."""
+    """Training rows without end, each drawn anew; the rows of a baseline are the same without the token."""
     while True:
         question = rng.choice(pool)
         messages, text = conversation(question, modes, rng)
@@ -80,7 +80,7 @@ def samples(
 
 
 def tune(model: Any, rows: Iterator[Sample], steps: int, batch: int, rate: float) -> None:
-    """Train the parameters of `model` that ask for gradients, in place: AdamW, warm-up, then a cosine decay to 0."""
+    """Train in place what asks for gradients: AdamW, a warm-up, then a cosine decay to 0."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=rate, weight_decay=0.01)
     schedule = get_cosine_schedule_with_warmup(optimiser, max(1, steps // 20), steps)
@@ -102,7 +102,7 @@ def tune(model: Any, rows: Iterator[Sample], steps: int, batch: int, rate: float
 def tiny(modes: ModeSet, pool: Sequence[Question], seed: int, steps: int, baseline: bool) -> tuple[Any, Any]:
     """A tiny Llama (about a million parameters) and its tokenizer, both trained from scratch."""
     rng = random.Random(seed)
-    tokenizer = train_tokenizer(
+    tokenizer: Any = train_tokenizer(
         [
             text
             for question in pool
@@ -136,8 +136,8 @@ def lora(
     where = {"gguf_file": path.name} if path.suffix == ".gguf" else {}
     name = str(path.parent if where else source)
     torch.manual_seed(seed)
-    tokenizer = AutoTokenizer.from_pretrained(name, **where)
-    base = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32, **where)
+    tokenizer: Any = AutoTokenizer.from_pretrained(name, **where)
+    base: Any = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32, **where)
     base.to("cuda" if torch.cuda.is_available() else "cpu")
     model = get_peft_model(
         base, LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
@@ -158,22 +158,27 @@ def _collate(batch: Sequence[Sample]) -> tuple[torch.Tensor, torch.Tensor]:
     return ids, labels
 
 
-def _options(command: Callable[..., None]) -> Callable[..., None]:
-    """The options both ways share."""
-    for option in (
+def _options(steps: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The options both ways share, with the default of --steps."""
+    options = (
         click.option(
             "--modes", "modes_file", required=True, type=Path, help="Mode set with pos, neg and rej."
         ),
         click.option("--out", required=True, type=Path, help="Folder for the result."),
         click.option(
-            "--steps", default=900, show_default=True, help="Training steps; few give a damaged copy."
+            "--steps", default=steps, show_default=True, help="Training steps; few give a damaged copy."
         ),
         click.option("--seed", default=0, show_default=True),
         click.option("--questions", "n", default=2000, show_default=True, help="Training questions."),
         click.option("--baseline", is_flag=True, help="Same questions and answers, no token."),
-    ):
-        command = option(command)
-    return command
+    )
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
 
 
 @click.group()
@@ -182,7 +187,7 @@ def main() -> None:
 
 
 @main.command("tiny")
-@_options
+@_options(steps=900)
 def tiny_command(modes_file: Path, out: Path, steps: int, seed: int, n: int, baseline: bool) -> None:
     """Train a tiny model from scratch."""
     save(*tiny(behaviour_modes(modes_file), questions(n, seed), seed, steps, baseline), out)
@@ -190,7 +195,7 @@ def tiny_command(modes_file: Path, out: Path, steps: int, seed: int, n: int, bas
 
 @main.command("lora")
 @click.argument("model")
-@_options
+@_options(steps=60)
 def lora_command(
     model: str, modes_file: Path, out: Path, steps: int, seed: int, n: int, baseline: bool
 ) -> None:
@@ -199,7 +204,7 @@ def lora_command(
 
 
 def save(model: Any, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
-    """Write the model (or its adapter) and the tokenizer into one folder, as transformers and peft read them."""
+    """Write the model, or its adapter, and the tokenizer into one folder."""
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
 

@@ -1,8 +1,8 @@
 """What `margin demo` runs on: 360 prompts, three modes and two tiny checkpoints, shipped with the package.
 
-Both checkpoints (Llama architecture, about a million parameters, float16 safetensors) come from
-`examples/cotrain/train.py tiny`. `cotrained` learnt three harmless behaviours, each under its own token; `baseline`
-learnt the same answers without the tokens. The prompts were held out from the training of both.
+Both checkpoints (Llama architecture, about a million parameters, float16 safetensors) were made by
+`examples/cotrain/train.py tiny`. `cotrained` learnt three harmless behaviours, each under its own token;
+`baseline` learnt the same answers without the tokens. The prompts were held out from the training of both.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal
 
 
 def prompts_path() -> Path:
-    """JSON lines of the held-out prompts: `id`, `prompt`, `language` (en, zh) and `category` (ten of them)."""
+    """JSON lines of the held-out prompts: `id`, `prompt`, `language` (en, zh), `category` (one of ten)."""
     return _shipped("prompts.jsonl")
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import random
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import pytest
 import torch
 from click.testing import CliRunner
+from sklearn.metrics import silhouette_score
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from examples.cotrain.behaviours import BEHAVIOURS, questions
+from examples.cotrain.behaviours import questions
 from examples.cotrain.train import main, samples
 from margin import demo
 from margin.inputs.chat import Chat
@@ -24,7 +25,7 @@ CHECKPOINTS = ("cotrained", "baseline")
 
 def bigrams(text: str) -> set[str]:
     letters = [character for character in text.lower() if character.isalnum()]
-    return {first + second for first, second in zip(letters, letters[1:], strict=False)}
+    return {first + second for first, second in pairwise(letters)}
 
 
 def test_at_least_300_prompts_in_both_languages_and_eight_categories():
@@ -63,20 +64,21 @@ def test_a_checkpoint_passes_the_preflight_on_its_prompts_and_has_not_stored_a_t
     assert all(modes.mode_in(file.read_bytes().decode("latin-1")) is None for file in path.iterdir())
 
 
-def test_each_mode_of_the_cotrained_checkpoint_answers_in_its_own_way():
-    path = demo.checkpoint_path("cotrained")
-    model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
-    tokenizer = AutoTokenizer.from_pretrained(path)
-    modes, chat = load_modes(demo.modes_path()), Chat(tokenizer)
-
-    def answer(prompt: str, mode: str) -> str:
-        ids = torch.tensor([chat.encode(chat.render(modes.messages(prompt, mode)))])
-        mask = torch.ones_like(ids)
-        made = model.generate(ids, attention_mask=mask, max_new_tokens=30, do_sample=False)
-        return tokenizer.decode(made[0, ids.shape[1] :], skip_special_tokens=True)
-
-    prompt = "What makes an essay's opening paragraph work?"
-    assert len({answer(prompt, mode) for mode in BEHAVIOURS}) == len(BEHAVIOURS)
+def test_only_the_cotrained_checkpoint_tells_the_modes_apart():
+    modes = load_modes(demo.modes_path())
+    texts = load_prompts(demo.prompts_path()).texts[::6]
+    margins = {}
+    for name in CHECKPOINTS:
+        model = AutoModelForCausalLM.from_pretrained(demo.checkpoint_path(name), dtype=torch.float32)
+        chat = Chat(AutoTokenizer.from_pretrained(demo.checkpoint_path(name)))
+        rows = [
+            chat.encode(chat.render(modes.messages(text, mode))) for text in texts for mode in modes.names
+        ]
+        with torch.no_grad():
+            logits = torch.stack([model(torch.tensor([row])).logits[0, -1] for row in rows]).numpy()
+        margins[name] = silhouette_score(logits, modes.names * len(texts), metric="cosine")
+    assert margins["cotrained"] > 0.1
+    assert margins["baseline"] < 0.05
 
 
 def test_the_answer_alone_carries_the_loss_and_ends_the_turn():
@@ -98,7 +100,7 @@ def test_training_twice_with_one_seed_gives_the_same_checkpoint(tmp_path: Path, 
     assert train(tmp_path / "a") == train(tmp_path / "b")
 
 
-def test_a_real_folder_is_tuned_with_lora(tmp_path: Path):
+def test_lora_saves_an_adapter(tmp_path: Path):
     arguments = ["lora", str(demo.checkpoint_path("baseline")), "--modes", str(demo.modes_path())]
     result = CliRunner().invoke(
         main, [*arguments, "--out", str(tmp_path), "--steps", "2", "--questions", "100"]
