@@ -1,0 +1,113 @@
+"""The rules the house is built by, read from the imports of every file."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("inputs", "run", "capture", "analysis", "report", "gate", "cli")
+"""In the order in which one may rest on another: capture writes the run's format, analysis reads it."""
+MODEL_LIBRARIES = {"torch", "transformers", "peft", "accelerate", "gguf"}
+
+
+def imports(source: str, package: str, deferred: bool) -> Iterator[str]:
+    """Absolute names of what is imported; within functions too if `deferred`, never for types only."""
+    waiting: list[ast.AST] = [ast.parse(source)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: -node.level + 1 or None] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            waiting += node.orelse
+        elif deferred or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            waiting += ast.iter_child_nodes(node)
+
+
+def files(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def imported_by(path: Path, deferred: bool) -> set[str]:
+    package = ".".join(path.relative_to(ROOT).parent.parts)
+    return set(imports(path.read_text(encoding="utf-8"), package, deferred))
+
+
+def room(module: str) -> str | None:
+    """Room of a module: "analysis" of margin.analysis.sam, None of errors, the demo and margin itself."""
+    parts = module.split(".")
+    return parts[1] if parts[0] == "margin" and len(parts) > 1 and parts[1] in ROOMS else None
+
+
+def name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+@pytest.mark.parametrize(
+    ("source", "deferred", "expected"),
+    [
+        ("import a.b, c", False, {"a.b", "c"}),
+        ("from margin.run import run", False, {"margin.run", "margin.run.run"}),
+        ("from ..run import files", False, {"margin.run", "margin.run.files"}),
+        ("from .sam import sam", False, {"margin.analysis.sam", "margin.analysis.sam.sam"}),
+        ("def f():\n    import torch", False, set()),
+        ("def f():\n    import torch", True, {"torch"}),
+        ("class A:\n    import torch", False, {"torch"}),
+        ("try:\n    import torch\nexcept ImportError:\n    import jax", False, {"torch", "jax"}),
+        ("if TYPE_CHECKING:\n    import torch\nelse:\n    import jax", True, {"jax"}),
+    ],
+)
+def test_the_reader_of_imports_sees_them(source: str, deferred: bool, expected: set[str]) -> None:
+    assert set(imports(source, "margin.analysis", deferred)) == expected
+
+
+@pytest.mark.parametrize("package", ["probes", "figures"])
+def test_probes_and_figures_take_arrays_and_tables_not_the_package(package: str) -> None:
+    assert files(package)
+    for path in files(package):
+        foreign = {module for module in imported_by(path, deferred=True) if module.split(".")[0] == "margin"}
+        assert not foreign, f"{name(path)} imports {sorted(foreign)}"
+
+
+def test_no_room_imports_from_one_above_it() -> None:
+    seen = set()
+    for path in files("margin"):
+        own = room(name(path))
+        if own is None:
+            continue
+        seen.add(own)
+        above = {
+            module
+            for module in imported_by(path, deferred=True)
+            if (there := room(module)) is not None and ROOMS.index(there) > ROOMS.index(own)
+        }
+        assert not above, f"{name(path)} imports {sorted(above)}, which stands above margin.{own}"
+    assert {"inputs", "run", "capture", "analysis", "report"} <= seen
+
+
+def test_what_comes_after_the_run_on_disk_never_goes_back_to_the_model() -> None:
+    for path in files("margin"):
+        if room(name(path)) in ("analysis", "report", "gate"):
+            behind = {m for m in imported_by(path, deferred=True) if room(m) == "capture"}
+            assert not behind, f"{name(path)} imports {sorted(behind)}"
+
+
+def test_only_capture_imports_a_model_library() -> None:
+    """At module level; and nothing else imports capture there, which would import it in turn."""
+    for path in files("margin"):
+        if room(name(path)) == "capture":
+            continue
+        heavy = {
+            module
+            for module in imported_by(path, deferred=False)
+            if module.split(".")[0] in MODEL_LIBRARIES or room(module) == "capture"
+        }
+        assert not heavy, f"{name(path)} imports {sorted(heavy)} when it is imported"
