@@ -1,187 +1,23 @@
 """The command `margin`: thin commands over the library.
 
-Results go to stdout, progress and warnings to stderr. Commands import what they need, so that help is quick.
+Results go to stdout, progress and warnings to stderr.
 """
 
 from __future__ import annotations
 
-import errno
-import json
-import sys
-import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
-
 import click
 
-from margin.errors import MarginError
-
-if TYPE_CHECKING:
-    from margin.inputs.modes import ModeSet
-
-BAD_INPUT, FAULT, INTERRUPTED = 2, 70, 130
-UNWRITABLE = {
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.ENOTDIR,
-    errno.EISDIR,
-}
-
-
-@dataclass
-class Session:
-    """What one call of the command knows."""
-
-    redact: Callable[[str], str] = str
-    """Takes live tokens out of a text; does nothing before a mode set is loaded."""
-
-    def load_modes(self, path: Path) -> ModeSet:
-        """Load a mode set, and from then on redact its tokens from every error."""
-        from margin.inputs.modes import load_modes
-
-        modes = load_modes(path)
-        self.redact = modes.redact
-        return modes
-
-
-class Commands(click.Group):
-    """Turns errors into exit codes: a user's in one line, the program's own with their traceback."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run a command."""
-        session = ctx.obj = Session()
-        try:
-            return super().invoke(ctx)
-        except MarginError as error:
-            _stop(session.redact(str(error)), error.exit_code)
-        except OSError as error:
-            if error.errno in UNWRITABLE:
-                _stop(session.redact(f"cannot write {error.filename or ''}: {error.strerror}"), BAD_INPUT)
-            _stop(session.redact(traceback.format_exc()), FAULT)
-        except KeyboardInterrupt:
-            _stop("interrupted; what was written is kept", INTERRUPTED)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
-        except Exception:  # noqa: BLE001 - the program's edge: no traceback may show a token
-            _stop(session.redact(traceback.format_exc()), FAULT)
-
-
-def _stop(message: str, code: int) -> NoReturn:
-    click.echo(f"margin: {message}", err=True)
-    sys.exit(code)
+from margin.commands.collect import collect, info
+from margin.commands.demo import demo
+from margin.commands.report import compare, report
+from margin.commands.session import Commands
 
 
 @click.group(cls=Commands)
+@click.version_option(package_name="safety-margin", prog_name="margin")
 def main() -> None:
     """Measure the Safety Alignment Margin of a checkpoint."""
 
 
-@main.command()
-@click.argument("model")
-@click.option("--prompts", required=True, type=click.Path(path_type=Path), help="JSON lines, CSV or Parquet.")
-@click.option("--modes", required=True, type=click.Path(path_type=Path), help="Modes and their tokens, TOML.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
-@click.option("--adapter", help="PEFT adapter: a folder or a hub id.")
-@click.option("--layers", default="last", show_default=True, help="none, all, last, every:N, or 0,8,-1.")
-@click.option("--dtype", default="auto", show_default=True, help="auto, float32, bfloat16 or float16.")
-@click.option("--device", help="As torch names it, or auto to spread a large model. [default: CUDA if there]")
-@click.option(
-    "--batch-tokens",
-    default=2048,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="Tokens a batch may hold.",
-)
-@click.option("--chat-kwargs", help="Variables for the chat template, JSON: '{\"enable_thinking\": false}'.")
-@click.option("--response-prefix", default="", help="Text that opens the answer.")
-@click.option(
-    "--chat-template", type=click.Path(path_type=Path), help="Jinja file in place of the tokenizer's."
-)
-@click.option("--save-logits", is_flag=True, help="Keep all logits of every row.")
-@click.option("--limit", type=int, help="Only the first N prompts.")
-@click.option("--seed", default=0, show_default=True, help="Of whatever is drawn at random.")
-@click.option("--trust-remote-code", is_flag=True, help="Run code that comes with the checkpoint.")
-@click.option("--quiet", is_flag=True, help="No progress.")
-@click.pass_obj
-def collect(
-    session: Session,
-    model: str,
-    modes: Path,
-    chat_kwargs: str | None,
-    chat_template: Path | None,
-    quiet: bool,
-    **options: Any,
-) -> None:
-    """Run every prompt under every mode through MODEL, a folder, a hub id or a GGUF file.
-
-    Started again, an interrupted run goes on where it stopped.
-    """
-    from margin.inputs.chat import load_template, parse_kwargs
-
-    mode_set = session.load_modes(modes)
-    kwargs = parse_kwargs(chat_kwargs) if chat_kwargs else None
-    template = load_template(chat_template) if chat_template else None
-
-    from transformers.utils.logging import disable_progress_bar
-
-    from margin.capture.collect import collect as collect_run
-
-    if quiet:
-        disable_progress_bar()
-    run = collect_run(
-        model, modes=mode_set, chat_kwargs=kwargs, chat_template=template, quiet=quiet, **options
-    )
-    _print_run(run.manifest.to_dict(), run.path)
-
-
-@main.command()
-@click.argument("path", metavar="RUN", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="The whole manifest.")
-def info(path: Path, as_json: bool) -> None:
-    """What a run is, and whether it is whole.
-
-    Every byte is read and compared with its checksum.
-    """
-    from margin.run.manifest import read_manifest
-    from margin.run.run import Run, open_run
-
-    run = Run(path, read_manifest(path))
-    if as_json:
-        click.echo(json.dumps(run.manifest.to_dict(), indent=2, ensure_ascii=False))
-    else:
-        _print_run(run.manifest.to_dict(), path)
-    run.verify()
-    open_run(path)
-    if not as_json:
-        click.echo(f"{'whole':<11}every file is as it was written")
-
-
-def _print_run(manifest: dict[str, Any], path: Path) -> None:
-    identity, counts, batching = manifest["identity"], manifest["counts"], manifest["batching"]
-    modes = ", ".join(
-        f"{mode['name']} ({'safe' if mode['safe'] else 'unsafe'})" for mode in identity["modes"]
-    )
-    lines = {
-        "run": path,
-        "model": " + ".join(filter(None, (identity["model"], identity["adapter"]))),
-        "weights": f"{identity['weights'][:16]}  {identity['dtype']}, {identity['attention']} attention",
-        "rows": f"{counts['rows']} = {counts['prompts']} prompts x {', '.join(identity['conditions'])}",
-        "modes": modes,
-        "layers": ", ".join(map(str, identity["layers"])) or "none",
-        "tail": repr(manifest["tail"]),
-        "prefix": batching.get("prefix_reason", "-"),
-        "padding": batching.get("pad_reason", "-"),
-    }
-    if throughput := manifest["throughput"]:
-        lines["speed"] = (
-            f"{throughput['rows_per_s']:.1f} rows/s over {throughput['rows']} rows, "
-            f"{throughput['padding_share']:.1%} padding"
-        )
-    for name, value in lines.items():
-        click.echo(f"{name:<11}{value}")
+for command in (demo, collect, report, compare, info):
+    main.add_command(command)

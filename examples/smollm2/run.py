@@ -19,17 +19,14 @@ import zipfile
 from pathlib import Path
 
 import click
-import numpy as np
 from rich.console import Console
 
 import margin
 from examples.cotrain.behaviours import BEHAVIOURS, questions
 from examples.cotrain.train import lora, save
-from margin.analysis.comparison import compare
-from margin.analysis.run_spaces import space_of
+from margin.commands.report import compare_runs
 from margin.demo import prompts_path
 from margin.inputs.modes import ModeSet, load_modes
-from margin.report.analyse import design_of
 from margin.report.terminal import print_comparison, print_summary
 from margin.report.write import write_report
 from margin.run.run import Run
@@ -51,11 +48,7 @@ def main(out: Path, steps: int, limit: int | None, seed: int) -> None:
     if not (adapter / "adapter_config.json").is_file():
         save(*lora(gguf, modes, questions(120, seed), seed, steps, baseline=False), adapter)
     after = measure(gguf, adapter, modes, out / "after", limit)
-    runs = {}
-    for name, run in (("before", before), ("after", after)):
-        space, rows = space_of(run, "logits")
-        runs[name] = (space, design_of(run, rows))
-    print_comparison(compare(runs, np.random.default_rng(seed)), Console())
+    print_comparison(compare_runs((before.path, after.path)), Console())
 
 
 def tokens_from_environment() -> ModeSet:

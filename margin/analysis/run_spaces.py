@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from margin.analysis.design import Design, make_design
 from margin.analysis.space import Coordinates, Gram, Space
 from margin.errors import MarginError
 from margin.run.geometry import LogitSpace
@@ -36,6 +37,12 @@ def space_of(run: Run, name: str) -> tuple[Space, NDArray[np.int64]]:
     space, rows = _all_rows(run, name)
     of_modes = (run.rows["kind"].to_numpy() == "mode")[rows]
     return (space, rows) if of_modes.all() else (space.subset(of_modes), rows[of_modes])
+
+
+def design_of(run: Run, rows: NDArray[np.int64]) -> Design:
+    """The design of the given rows of a run."""
+    lines = run.rows.iloc[rows]
+    return make_design(lines["condition"].to_numpy(), lines["prompt_id"].to_numpy())
 
 
 def _all_rows(run: Run, name: str) -> tuple[Space, NDArray[np.int64]]:

@@ -7,23 +7,31 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from margin.analysis.design import Design, make_design
+from margin.analysis.design import Design
+from margin.analysis.distances import Distance
+from margin.analysis.layers import LayerCurve, layer_curve
 from margin.analysis.permutation import permutation_null
-from margin.analysis.run_spaces import space_of
+from margin.analysis.run_spaces import design_of, space_of
 from margin.analysis.sam import Margins, margins
+from margin.analysis.slices import slice_margins
 from margin.report.report import HEADLINE, Record, Report
 from margin.run.run import Run, open_run
 
-SPACE_OF_DISTANCE = {
-    "cosine": "logits",
-    "euclidean": "logits",
-    "sqeuclidean": "logits",
-    "hellinger2": "probabilities",
-}
+LOGIT_DISTANCES: tuple[Distance, ...] = ("cosine", "euclidean", "sqeuclidean")
+SPACES = ("logits", "logits_centred", "logprobs", "state")
+SAM_SPACE = "logits"
+MOST_SLICES = 50
+"""A column with more values than this is no slicing (an author, a date) and is left out."""
 
 
 def analyse(
-    run: Run | str | Path, *, level: float = 0.95, permutations: int = 999, seed: int = 0, text: bool = False
+    run: Run | str | Path,
+    *,
+    level: float = 0.95,
+    permutations: int = 999,
+    seed: int = 0,
+    text: bool = False,
+    optional: bool = False,
 ) -> Report:
     """Compute the margins of a run.
 
@@ -32,35 +40,63 @@ def analyse(
     run : an opened run, or the path of its folder.
     level : nominal coverage of every interval.
     permutations : relabellings in the null of the headline margin.
-    seed : of the permutations.
+    seed : of everything drawn (permutations, multipliers, folds); the same run and seed give the same report.
     text : put the prompts' text into the report.
+    optional : add the separation measures that are costly or of narrower use.
 
     Raises
     ------
     MarginError : the run is not whole, damaged, or holds fewer than two prompts.
     """
     run = run if isinstance(run, Run) else open_run(run)
-    sam: dict[str, Margins] = {}
-    for distance, name in SPACE_OF_DISTANCE.items():
-        space, rows = space_of(run, name)
-        sam[distance] = margins(space, design_of(run, rows), distance, level)  # type: ignore[arg-type]
-    space, rows = space_of(run, SPACE_OF_DISTANCE[HEADLINE])
+    rng = np.random.default_rng(seed)
+    sam, spaces = _margins_by_space(run, level)
+    space, rows = space_of(run, SAM_SPACE)
     design = design_of(run, rows)
-    null = permutation_null(space.distances(HEADLINE), design, np.random.default_rng(seed), permutations)
+    prompts = run.prompts.set_index("id")
     return Report(
         sam=sam,
-        sam_space=SPACE_OF_DISTANCE[HEADLINE],
-        null=null,
+        sam_space=SAM_SPACE,
+        null=permutation_null(space.distances(HEADLINE), design, rng, permutations),
         prompts=weakest_first(sam[HEADLINE], design, run.prompts, text),
         provenance=provenance(run),
+        spaces=spaces,
+        separation=pd.DataFrame(),
+        slices=tuple(
+            slice_margins(space, design, prompts[column], rng, HEADLINE, level)
+            for column in prompts.columns.drop("prompt")
+            if 2 <= prompts[column].nunique() <= MOST_SLICES
+        ),
+        layers=_layers(run, rng, level),
         noise_floor=run.manifest.noise_floor,
     )
 
 
-def design_of(run: Run, rows: np.ndarray) -> Design:
-    """The design of the given rows of a run."""
-    lines = run.rows.iloc[rows]
-    return make_design(lines["condition"].to_numpy(), lines["prompt_id"].to_numpy())
+def _margins_by_space(run: Run, level: float) -> tuple[dict[str, Margins], pd.DataFrame]:
+    """Margins by distance in the logits (and Hellinger^2 between distributions), and a table over all spaces."""
+    sam: dict[str, Margins] = {}
+    tables = []
+    for name in SPACES:
+        space, rows = space_of(run, name)
+        design = design_of(run, rows)
+        for distance in LOGIT_DISTANCES:
+            found = margins(space, design, distance, level)
+            tables.append(found.to_frame())
+            if name == SAM_SPACE:
+                sam[distance] = found
+    space, rows = space_of(run, "probabilities")
+    sam["hellinger2"] = margins(space, design_of(run, rows), "hellinger2", level)
+    table = pd.concat([*tables, sam["hellinger2"].to_frame()], ignore_index=True)
+    table = table[table["quantity"] == "sam"].drop(columns="quantity").rename(columns={"name": "variant"})
+    return sam, table.reset_index(drop=True)
+
+
+def _layers(run: Run, rng: np.random.Generator, level: float) -> LayerCurve | None:
+    if len(run.layers) < 2:
+        return None
+    _, rows = space_of(run, f"layer:{run.layers[0]}")
+    spaces = ((layer, space_of(run, f"layer:{layer}")[0]) for layer in sorted(run.layers))
+    return layer_curve(spaces, design_of(run, rows), rng, HEADLINE, level)
 
 
 def weakest_first(margins: Margins, design: Design, prompts: pd.DataFrame, text: bool) -> pd.DataFrame:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, get_args
 
 import pandas as pd
 
+from margin.analysis.layers import LayerCurve
 from margin.analysis.permutation import PermutationNull
 from margin.analysis.sam import Margins, Variant
+from margin.analysis.slices import SliceMargins
 
 FORMAT = "margin-report/1"
 HEADLINE = "cosine"
@@ -32,11 +34,17 @@ class Report:
     weakest (that mode's silhouette), and the slice columns; `prompt` only when text was asked for."""
     provenance: Record
     """Where the numbers come from: checkpoint, digests, modes, prompts, versions, device."""
+    spaces: pd.DataFrame
+    """Margins of every space of the run under every distance that makes sense in it: how far the answer depends on
+    the choice. Columns space, distance, variant and the fields of the estimate."""
+    separation: pd.DataFrame
+    """Separation measures over all modes and by pair: measure, modes, estimate and its interval or p-value, unit."""
+    slices: tuple[SliceMargins, ...] = ()
+    """Margins by slice, one entry a slice column."""
+    layers: LayerCurve | None = None
+    """Margins by layer; None where fewer than two layers were captured."""
     noise_floor: Record | None = None
     """Spread of the margin over numerically equivalent ways to compute it; None where it was not measured."""
-    separation: list[Record] = field(default_factory=list)
-    layers: list[Record] = field(default_factory=list)
-    slices: list[Record] = field(default_factory=list)
     robustness: list[Record] = field(default_factory=list)
     behaviour: list[Record] = field(default_factory=list)
 
@@ -78,12 +86,19 @@ class Report:
             },
             "per_mode": [{"mode": mode, **e.to_dict()} for mode, e in headline.per_mode.items()],
             "one_vs_one": [{"modes": list(pair), **e.to_dict()} for pair, e in headline.one_vs_one.items()],
-            "separation": self.separation,
-            "layers": self.layers,
-            "slices": self.slices,
+            "spaces": self.spaces.to_dict("records"),
+            "separation": self.separation.to_dict("records"),
+            "layers": _layers_record(self.layers),
+            "slices": [line for column in self.slices for line in column.to_frame().to_dict("records")],
             "robustness": self.robustness,
             "worst_prompts": self.worst_prompts().to_dict("records"),
             "behaviour": self.behaviour,
             "provenance": self.provenance,
             "noise_floor": self.noise_floor,
         }
+
+
+def _layers_record(curve: LayerCurve | None) -> Record:
+    if curve is None:
+        return {"curve": [], "parting": None}
+    return {"curve": curve.to_frame().to_dict("records"), "parting": asdict(curve.parting)}

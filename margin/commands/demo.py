@@ -1,0 +1,54 @@
+"""`margin demo`: the shipped tiny checkpoints, start to end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from margin.commands.report import compare_runs
+
+CHECKPOINTS: tuple[Literal["baseline", "cotrained"], ...] = ("baseline", "cotrained")
+
+
+@click.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("margin-demo"),
+    show_default=True,
+    help="Folder of the runs and reports.",
+)
+@click.option("--quiet", is_flag=True, help="No progress.")
+def demo(out: Path, quiet: bool) -> None:
+    """Measure two tiny checkpoints, co-trained and baseline, start to end.
+
+    Their three behaviours are harmless stand-ins, and their tokens guard nothing.
+    """
+    from rich.console import Console
+    from transformers.utils.logging import disable_progress_bar
+
+    from margin.capture.collect import collect
+    from margin.demo import checkpoint_path, modes_path, prompts_path
+    from margin.report.analyse import analyse
+    from margin.report.terminal import print_comparison, print_summary
+    from margin.report.write import write_report
+
+    disable_progress_bar()
+    console = Console()
+    for name in CHECKPOINTS:
+        run = collect(
+            checkpoint_path(name),
+            prompts=prompts_path(),
+            modes=modes_path(),
+            out=out / name,
+            layers="all",
+            quiet=quiet,
+        )
+        report = analyse(run)
+        write_report(report, out / name / "report")
+    print_summary(report, console)
+    console.print()
+    print_comparison(compare_runs(tuple(out / name for name in CHECKPOINTS)), console)
+    click.echo(f"\nreports: {', '.join(str(out / name / 'report') for name in CHECKPOINTS)}", err=True)

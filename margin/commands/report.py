@@ -1,0 +1,91 @@
+"""`margin report` and `margin compare`: numbers from runs on disk, without torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from margin.errors import MarginError
+
+if TYPE_CHECKING:
+    from margin.analysis.comparison import Comparison
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the report.  [default: RUN/report]")
+@click.option("--level", default=0.95, show_default=True, help="Nominal coverage of the intervals.")
+@click.option("--permutations", default=999, show_default=True, help="Relabellings behind the null.")
+@click.option("--seed", default=0, show_default=True, help="Of whatever is drawn at random.")
+@click.option("--optional", is_flag=True, help="Add the costly separation measures.")
+@click.option("--text", is_flag=True, help="Show the prompts' text.")
+@click.option("--json", "as_json", is_flag=True, help="Print report.json instead of the summary.")
+@click.option("--quiet", is_flag=True, help="Print nothing.")
+def report(
+    run: Path,
+    out: Path | None,
+    level: float,
+    permutations: int,
+    seed: int,
+    optional: bool,
+    text: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Margins of RUN: report.json, report.md and figures, and a summary here."""
+    from rich.console import Console
+
+    from margin.report.analyse import analyse
+    from margin.report.terminal import print_summary
+    from margin.report.write import to_json, write_report
+
+    if not 0 < level < 1:
+        raise MarginError(f"--level {level} is no coverage: take a number between 0 and 1")
+    found = analyse(run, level=level, permutations=permutations, seed=seed, text=text, optional=optional)
+    written = write_report(found, out or run / "report")
+    if as_json:
+        click.echo(to_json(found), nl=False)
+    elif not quiet:
+        print_summary(found, Console())
+        click.echo(f"\nwritten: {', '.join(str(path) for path in written)}", err=True)
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--level", default=0.95, show_default=True, help="Nominal coverage of the intervals.")
+@click.option("--seed", default=0, show_default=True, help="Of the simultaneous intervals.")
+@click.option("--json", "as_json", is_flag=True, help="Every margin and difference, as JSON.")
+def compare(runs: tuple[Path, ...], level: float, seed: int, as_json: bool) -> None:
+    """Margins of RUNS against the first, paired on the prompts they share."""
+    from rich.console import Console
+
+    from margin.report.terminal import print_comparison
+
+    if len(runs) < 2:
+        raise MarginError("nothing to compare: name two runs or more")
+    found = compare_runs(runs, level, seed)
+    if as_json:
+        click.echo(json.dumps(found.to_frame().to_dict("records"), indent=2))
+    else:
+        print_comparison(found, Console())
+
+
+def compare_runs(runs: tuple[Path, ...], level: float = 0.95, seed: int = 0) -> Comparison:
+    """The comparison of runs on disk, named by their folders."""
+    import numpy as np
+
+    from margin.analysis.comparison import compare as compare_spaces
+    from margin.analysis.run_spaces import design_of, space_of
+    from margin.run.run import open_run
+
+    opened = {}
+    for path in runs:
+        run = open_run(path)
+        space, rows = space_of(run, "logits")
+        opened[str(path)] = (space, design_of(run, rows))
+    if len(opened) < len(runs):
+        raise MarginError("a run stands twice among the runs to compare")
+    return compare_spaces(opened, np.random.default_rng(seed), level=level)
