@@ -17,7 +17,7 @@ from margin.capture.head import tolerance
 from margin.capture.headpass import head_pass, parquet_bytes
 from margin.capture.identity import environment, identify
 from margin.capture.layers import parse_layers
-from margin.capture.loop import Forward, broken_rows, capture
+from margin.capture.loop import Forward, NotFiniteError, capture
 from margin.capture.plan import Plan, make_plan
 from margin.capture.progress import progress
 from margin.capture.soundness import examine
@@ -32,6 +32,9 @@ from margin.run.files import PARTIAL, remove_partial, sha256_of, write_atomic
 from margin.run.manifest import NAME, Manifest, Record, read_manifest
 from margin.run.run import Run, open_run
 from margin.run.shards import is_whole, shard_path, write_shard
+
+NAMED = 10
+"""Prompts an error names at most."""
 
 
 def collect(
@@ -96,8 +99,16 @@ def collect(
     )
     if (folder / NAME).exists():
         read_manifest(folder).require_same(manifest, folder)
-    with checkpoint.evaluating():
-        return _fill(checkpoint, manifest, folder, rows, prompt_set, batch_tokens, shard_rows, quiet)
+    try:
+        with checkpoint.evaluating():
+            return _fill(checkpoint, manifest, folder, rows, prompt_set, batch_tokens, shard_rows, quiet)
+    except NotFiniteError as error:
+        broken = [f"{prompt_set.ids[rows[row].prompt]} ({rows[row].condition})" for row in error.rows]
+        if len(broken) > NAMED:
+            broken[NAMED:] = [f"and {len(broken) - NAMED} more"]
+        raise MarginError(
+            f"the model answers NaN or infinity, so there is nothing to measure: prompts {', '.join(broken)}"
+        ) from None
 
 
 def _fill(
@@ -140,7 +151,7 @@ def _fill(
         write_atomic(folder / "prompts.parquet", parquet_bytes(prompts.table))
         write_atomic(folder / "rows.parquet", parquet_bytes(_rows_table(rows, prompts)))
         forward = Forward(checkpoint.model, taps, ids, plan.prefixes)
-        throughput = _write_shards(forward, plan, todo, manifest, folder, rows, prompts, quiet)
+        throughput = _write_shards(forward, plan, todo, manifest, folder, len(rows), quiet)
     head_pass(Run(folder, manifest), head, [row.prompt for row in rows], tolerance(checkpoint.model.dtype))
     names = ["prompts.parquet", "rows.parquet", "pairs.parquet", "head.safetensors"]
     names += [shard_path(folder, i).relative_to(folder).as_posix() for i in range(len(plan.rows))]
@@ -188,15 +199,14 @@ def _write_shards(
     todo: Sequence[int],
     manifest: Manifest,
     folder: Path,
-    rows: Sequence[Row],
-    prompts: PromptSet,
+    total: int,
     quiet: bool,
 ) -> Record:
     """Run and write the shards in `todo`; what the manifest keeps as throughput."""
     choices = manifest.identity
     n_rows = sum(len(plan.rows[index]) for index in todo)
     started = time.perf_counter()
-    with progress(len(rows), len(rows) - n_rows, quiet) as advance:
+    with progress(total, total - n_rows, quiet) as advance:
         for index in todo:
             arrays = capture(
                 forward,
@@ -205,11 +215,6 @@ def _write_shards(
                 save_logits=choices["save_logits"],
                 advance=advance,
             )
-            if broken := broken_rows(arrays):
-                names = [f"{prompts.ids[rows[row].prompt]} ({rows[row].condition})" for row in broken]
-                raise MarginError(
-                    f"NaN or infinite states, so nothing to measure: prompts {', '.join(names)}"
-                )
             write_shard(shard_path(folder, index), arrays)
     seconds = time.perf_counter() - started
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from margin.capture.taps import head_module
+from margin.capture.checkpoint import Checkpoint, load_checkpoint
+from margin.capture.taps import head_module, tapped
 from margin.errors import MarginError
 
 CHUNK = 8192
@@ -119,3 +121,17 @@ def _close(made: Tensor, logits: Tensor, dtype: torch.dtype) -> bool:
         return False
     size = logits.abs().amax(dim=1, keepdim=True)
     return bool(((made - logits).abs() <= tolerance(dtype) * size).all())
+
+
+def load_head(
+    model: str | Path | Checkpoint, *, adapter: str | Path | None = None, device: str | None = None
+) -> Head:
+    """The head of a checkpoint, for `Run.logits`. Loads the checkpoint and runs three tokens through it."""
+    checkpoint = (
+        model if isinstance(model, Checkpoint) else load_checkpoint(model, adapter=adapter, device=device)
+    )
+    with checkpoint.evaluating(), tapped(checkpoint.model, []) as taps:
+        tokens = torch.arange(3, device=checkpoint.model.device)[:, None]
+        taps.last = torch.zeros_like(tokens[:, 0])
+        logits = checkpoint.model(input_ids=tokens, use_cache=False).logits[:, 0]
+        return find_head(checkpoint.model, taps.caught_state(), logits)

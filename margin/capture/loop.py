@@ -18,6 +18,14 @@ HALF_ERROR = 1e-3
 """Largest relative error (Euclidean, a row) for which a layer's states are stored in half precision."""
 
 
+class NotFiniteError(ArithmeticError):
+    """The model answers some rows with NaN or infinity."""
+
+    def __init__(self, rows: Sequence[int]) -> None:
+        super().__init__(f"rows {list(rows)}")
+        self.rows = rows
+
+
 class Forward:
     """The tapped model as a function of a batch; keeps the cache of the condition it is at."""
 
@@ -59,8 +67,9 @@ def capture(
     save_logits: bool,
     advance: Callable[[int], None],
 ) -> dict[str, NDArray[np.generic]]:
-    """Run a shard's batches; its arrays as `margin.run.shards` describes them. `advance` is told of rows
-    done.
+    """Run a shard's batches; its arrays as `margin.run.shards` describes them.
+
+    `advance` is told of rows done. NotFiniteError names rows that hold a NaN or an infinity anywhere.
     """
     parts: dict[str, list[Tensor]] = {}
     for batch in batches:
@@ -82,18 +91,14 @@ def capture(
         advance(len(batch.rows))
     arrays = {name: torch.cat(tensors).numpy() for name, tensors in parts.items()}
     rows = np.array([row for batch in batches for row in batch.rows], dtype=np.int64)
+    finite = np.all(
+        [np.isfinite(values).reshape(len(rows), -1).all(axis=1) for values in arrays.values()], axis=0
+    )
+    if not finite.all():
+        raise NotFiniteError(rows[~finite].tolist())
     return {"row": rows} | {
         name: _narrow(values) if name.startswith("layer.") else values for name, values in arrays.items()
     }
-
-
-def broken_rows(arrays: dict[str, NDArray[np.generic]]) -> list[int]:
-    """Rows of a shard that hold a NaN or an infinity anywhere."""
-    broken = np.zeros(len(arrays["row"]), dtype=bool)
-    for values in arrays.values():
-        if np.issubdtype(values.dtype, np.floating):
-            broken |= ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
-    return arrays["row"][broken].tolist()
 
 
 def _narrow(states: NDArray[np.float32]) -> NDArray[np.generic]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from margin.capture.head import Head, find_head, tolerance
-from margin.capture.loop import Forward
+from margin.capture.loop import Forward, NotFiniteError
 from margin.capture.plan import Batch, Ids, shared_prefix
 from margin.capture.prefix import prefix_cache
 from margin.capture.taps import Taps, n_layers
@@ -56,6 +56,8 @@ def examine(
     for row in rows:
         logits.append(forward(Batch((row,), group, 0)))
         alone.append(_caught(taps))
+        if not torch.isfinite(logits[-1]).all():
+            raise NotFiniteError([row])
         _compare_with_plain(model, ids[row], logits[-1], taps, limit)
     head = find_head(model, torch.cat([caught["state"] for caught in alone]), torch.cat(logits))
     reference = {name: torch.cat([caught[name] for caught in alone]) for name in alone[0]}

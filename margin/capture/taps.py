@@ -42,6 +42,12 @@ class Taps:
         finally:
             self.awake = True
 
+    def caught_state(self) -> Tensor:
+        """The state; MarginError where the head was not called, so that none was caught."""
+        if self.state is None:
+            raise MarginError("the model does not call its output embeddings: this architecture is not supported")
+        return self.state
+
     def at_last(self, hidden: Tensor) -> Tensor:
         """(B, T, d) to (B, d): each row at its last real position."""
         last = self.last.to(hidden.device)

@@ -1,4 +1,4 @@
-"""Tiny checkpoints with random weights: real models, real tokenizer, no download. torch is imported when one is made."""
+"""Tiny checkpoints with random weights: real models, a real tokenizer. They alone import torch."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def modes() -> ModeSet:
 @pytest.fixture(scope="session")
 def prompts() -> list[str]:
     """Prompts of many lengths, the longest beyond the windows and chunks of the tiny models."""
-    words = "how do I mend a bicycle chain that keeps slipping when I climb the steep road to the old mill".split()
-    return [f"{' '.join(words[: 1 + (7 * i) % len(words)])} {i}?" for i in range(17)]
+    text = "how do I mend a bicycle chain that keeps slipping when I climb the steep road to the old mill "
+    return [f"{text[: 3 + (37 * i) % len(text)]}{i}?" for i in range(17)]
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ def plain_forward(
 ) -> dict[str, Array]:
     """state (rows, d), logits (rows, V) and layer.L (rows, d), prompt by prompt and mode by mode.
 
-    Recurrent models report no embeddings: their first hidden state is the output of block 1, so layer.0 is left out.
+    Recurrent models report no embeddings (their first hidden state is block 1's output): they get no layer.0.
     """
     import torch
 
