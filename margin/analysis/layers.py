@@ -77,7 +77,7 @@ def layer_curve(
     MarginError : no layer, layers that do not ascend, fewer than two prompts, a design that does not fit a
         space.
 
-    Cost: O(N d k) a layer for linear distances; the bands cost n x layers x draws.
+    Cost: O(N d k) a layer for linear distances; the bands cost (n + draws) x layers^2.
     """
     layers: list[int] = []
     margins: list[tuple[float, float]] = []
