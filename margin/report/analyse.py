@@ -73,7 +73,7 @@ def analyse(
 
 
 def _margins_by_space(run: Run, level: float) -> tuple[dict[str, Margins], pd.DataFrame]:
-    """Margins by distance in the logits (and Hellinger^2 between distributions), and a table over all spaces."""
+    """Margins by distance (logits; Hellinger^2 between distributions), and a table over all spaces."""
     sam: dict[str, Margins] = {}
     tables = []
     for name in SPACES:

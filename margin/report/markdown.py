@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jinja2
+import pandas as pd
 
 from margin.analysis.estimate import Estimate
-from margin.report.report import Report
+from margin.analysis.slices import MIN_PROMPTS
+from margin.report.report import Record, Report
+from margin.report.words import interval, number, parting
+
+ESCAPED = str.maketrans(
+    {c: f"\\{c}" for c in "\\`*_{}[]|#!~"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;", "@": "&#64;"}
+)
 
 
 def to_markdown(report: Report) -> str:
@@ -15,37 +23,71 @@ def to_markdown(report: Report) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("margin.report"),
         undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701 - Markdown: `cell` escapes what came from outside
-        trim_blocks=False,
+        autoescape=False,  # Markdown, not HTML: `cell` escapes what came from outside
         keep_trailing_newline=True,
     )
-    environment.filters["estimate"] = _estimate
-    environment.filters["cell"] = _cell
+    environment.filters |= {"estimate": estimate, "cell": cell, "number": number}
     margin = report.headline.leave_prompt_out
+    layers = report.layers
     return environment.get_template("report.md.jinja").render(
-        model=_cell(report.provenance["model"]),
+        model=cell(report.provenance["model"]),
         n_prompts=margin.n_prompts,
         level=f"{margin.level:.0%}",
-        modes=[_cell(mode) for mode in report.headline.per_mode],
+        modes=[cell(mode) for mode in report.headline.per_mode],
         headline=report.headline,
         null=report.null,
-        weakest_pair=report.weakest_pair,
+        weakest_pair=[cell(mode) for mode in report.weakest_pair],
         sam=report.sam,
+        spaces=_spaces(report.spaces),
+        separation=[_measure(line) for line in report.separation.to_dict("records")],
+        slice_columns=[
+            {
+                "column": slices.column,
+                "worst": slices.worst,
+                "rows": list(zip(slices.names, slices.margins, strict=True)),
+            }
+            for slices in report.slices
+        ],
+        min_prompts=MIN_PROMPTS,
+        layers=list(zip(layers.layers, layers.leave_prompt_out, layers.prompt_centred, strict=True))
+        if layers
+        else [],
+        parting=parting(layers.parting) if layers else "",
         worst=report.worst_prompts(),
         provenance=_flat(report.provenance),
     )
 
 
-def _estimate(estimate: Estimate) -> str:
-    return str(estimate)
+def estimate(value: Estimate) -> str:
+    """An estimate with its interval, where it has one."""
+    return f"{number(value.estimate)} {interval(value.low, value.high)}".rstrip(" –")
 
 
-def _cell(value: object) -> str:
-    """A table cell: no line ends, and nothing that Markdown or HTML would take for its own."""
-    text = f"{value:.3f}" if isinstance(value, float) else str(value)
-    for character in "\\`*_{}[]<>|#!":
-        text = text.replace(character, f"\\{character}" if character not in "<>" else {"<": "&lt;", ">": "&gt;"}[character])
-    return " ".join(text.split())
+def cell(value: object) -> str:
+    """Text from outside as it stands: one line, and nothing that Markdown or HTML would take for its own."""
+    text = number(value) if isinstance(value, float) else str(value)
+    return " ".join(text.split()).translate(ESCAPED)
+
+
+def _spaces(table: pd.DataFrame) -> list[Record]:
+    lines: dict[tuple[str, str], Record] = {}
+    for line in table.to_dict("records"):
+        key = (line["space"], line["distance"])
+        found = lines.setdefault(key, {"space": line["space"], "distance": line["distance"]})
+        found[line["variant"]] = f"{number(line['estimate'])} {interval(line['low'], line['high'])}".rstrip(
+            " –"
+        )
+    return list(lines.values())
+
+
+def _measure(line: Record) -> Record:
+    p = line["p_value"]
+    value = number(line["estimate"], signed=False)
+    return {
+        **line,
+        "text": f"{value} {interval(line['low'], line['high'], signed=False)}",
+        "p": "" if p is None or math.isnan(p) else f"{p:.3g}",
+    }
 
 
 def _flat(record: dict[str, Any], prefix: str = "") -> dict[str, object]:

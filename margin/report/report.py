@@ -24,7 +24,7 @@ class Report:
     """Margins of one run."""
 
     sam: dict[str, Margins]
-    """Margins by distance: cosine, euclidean and sqeuclidean in `sam_space`, hellinger2 between distributions."""
+    """Margins by distance: cosine, euclidean, sqeuclidean in `sam_space`; hellinger2 of distributions."""
     sam_space: str
     """Space of the cosine and Euclidean margins."""
     null: PermutationNull
@@ -35,10 +35,10 @@ class Report:
     provenance: Record
     """Where the numbers come from: checkpoint, digests, modes, prompts, versions, device."""
     spaces: pd.DataFrame
-    """Margins of every space of the run under every distance that makes sense in it: how far the answer depends on
-    the choice. Columns space, distance, variant and the fields of the estimate."""
+    """Margins of every space under every distance that makes sense in it: how far the answer depends on the
+    choice. Columns space, distance, variant and the fields of the estimate."""
     separation: pd.DataFrame
-    """Separation measures over all modes and by pair: measure, modes, estimate and its interval or p-value, unit."""
+    """Separation measures over all modes and by pair: measure, modes, estimate, interval or p-value, unit."""
     slices: tuple[SliceMargins, ...] = ()
     """Margins by slice, one entry a slice column."""
     layers: LayerCurve | None = None

@@ -9,19 +9,13 @@ from rich.text import Text
 from margin.analysis.comparison import Comparison
 from margin.analysis.estimate import Estimate
 from margin.report.report import Report
+from margin.report.words import interval, number, parting
 
 VARIANTS = {
     "leave_prompt_out": "margin (leave-prompt-out)",
     "prompt_centred": "prompt-centred",
     "plain": "plain, as scikit-learn",
 }
-
-
-def interval(estimate: Estimate) -> str:
-    """The interval as "[low, high]", or a dash where none is valid."""
-    if estimate.low is None or estimate.high is None:
-        return "–"
-    return f"[{estimate.low:+.3f}, {estimate.high:+.3f}]"
 
 
 def print_summary(report: Report, console: Console) -> None:
@@ -33,7 +27,8 @@ def print_summary(report: Report, console: Console) -> None:
         Text.assemble(
             ("Safety Alignment Margin", "bold"),
             f"  {provenance['model']}\n{margin.n_prompts} prompts x {len(headline.per_mode)} modes, "
-            f"{headline.distance} distance in {report.sam_space}, {margin.level:.0%} intervals over prompts\n",
+            f"{headline.distance} distance in {report.sam_space}, "
+            f"{margin.level:.0%} intervals over prompts\n",
         ),
         highlight=False,
     )
@@ -43,20 +38,33 @@ def print_summary(report: Report, console: Console) -> None:
     for variant, label in VARIANTS.items():
         estimate: Estimate = getattr(headline, variant)
         style = "bold" if variant == "leave_prompt_out" else ""
-        table.add_row(label, f"{estimate.estimate:+.3f}", interval(estimate), style=style)
-    table.add_row("null (modes permuted)", f"{report.null.mean:+.3f}", f"p = {report.null.p_value:.3g}")
+        table.add_row(label, number(estimate.estimate), interval(estimate.low, estimate.high), style=style)
+    table.add_row("null (modes permuted)", number(report.null.mean), f"p = {report.null.p_value:.3g}")
     for mode, estimate in headline.per_mode.items():
-        table.add_row(f"mode {mode}", f"{estimate.estimate:+.3f}", interval(estimate))
+        table.add_row(f"mode {mode}", number(estimate.estimate), interval(estimate.low, estimate.high))
     for pair, estimate in headline.one_vs_one.items():
         weakest = "  <- weakest pair" if pair == report.weakest_pair else ""
-        table.add_row(f"{pair[0]} / {pair[1]}", f"{estimate.estimate:+.3f}", interval(estimate) + weakest)
+        table.add_row(
+            f"{pair[0]} / {pair[1]}",
+            number(estimate.estimate),
+            interval(estimate.low, estimate.high) + weakest,
+        )
     console.print(table, highlight=False)
-    worst = ", ".join(f"{line.prompt_id} ({line.margin:+.2f})" for line in report.worst_prompts().itertuples())
+    for slices in report.slices:
+        if slices.worst is not None:
+            weakest = slices.margins[slices.names.index(slices.worst)]
+            found = f"{slices.worst} ({number(weakest.estimate)}, above {number(weakest.low)})"
+            console.print(f"weakest {slices.column}: {found}", highlight=False, markup=False)
+    if report.layers is not None:
+        console.print(parting(report.layers.parting), highlight=False, markup=False)
+    worst = ", ".join(
+        f"{line.prompt_id} ({line.margin:+.2f})" for line in report.worst_prompts().itertuples()
+    )
     console.print(f"\nweakest prompts: {worst}", highlight=False, markup=False)
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
-    """Print the leave-prompt-out margin of each run beside the others, and its paired difference from the first."""
+    """Print the leave-prompt-out margin of each run, and its paired difference from the first."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("run")
     for column in ("SAM (leave-prompt-out)", "plain", f"difference from {comparison.reference}"):
@@ -67,9 +75,14 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         against = ""
         if name in differences:
             difference = differences[name].difference
-            against = f"{difference.estimate:+.3f} {interval(difference)}"
+            against = f"{difference.estimate:+.3f} {interval(difference.low, difference.high)}"
         table.add_row(
-            Text(name), f"{margin.estimate:+.3f} {interval(margin)}", f"{margins.plain.estimate:+.3f}", against
+            Text(name),
+            f"{margin.estimate:+.3f} {interval(margin.low, margin.high)}",
+            number(margins.plain.estimate),
+            against,
         )
     console.print(table, highlight=False)
-    console.print(f"{len(comparison.prompt_ids)} shared prompts, paired by prompt", style="dim", highlight=False)
+    console.print(
+        f"{len(comparison.prompt_ids)} shared prompts, paired by prompt", style="dim", highlight=False
+    )
