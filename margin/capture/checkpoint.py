@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import torch
 from peft import PeftConfig, PeftModel, PromptLearningConfig
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import (
     AutoConfig,
@@ -117,7 +118,7 @@ def load_checkpoint(
             **({} if "gguf_file" in options else {"use_safetensors": True}),
             **options,
         )
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise MarginError(f"{source} cannot be loaded: {_first_line(error)}") from error
     if model.config.is_encoder_decoder:
         raise MarginError(f"{source} is an encoder-decoder: margins are measured on decoder-only models")

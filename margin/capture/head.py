@@ -134,4 +134,5 @@ def load_head(
         tokens = torch.arange(3, device=checkpoint.model.device)[:, None]
         taps.last = torch.zeros_like(tokens[:, 0])
         logits = checkpoint.model(input_ids=tokens, use_cache=False).logits[:, 0]
-        return find_head(checkpoint.model, taps.caught_state(), logits)
+        with taps.asleep():
+            return find_head(checkpoint.model, taps.caught_state(), logits)

@@ -45,7 +45,9 @@ class Taps:
     def caught_state(self) -> Tensor:
         """The state; MarginError where the head was not called, so that none was caught."""
         if self.state is None:
-            raise MarginError("the model does not call its output embeddings: this architecture is not supported")
+            raise MarginError(
+                "the model does not call its output embeddings: this architecture is not supported"
+            )
         return self.state
 
     def at_last(self, hidden: Tensor) -> Tensor:

@@ -17,6 +17,9 @@ from margin.run.geometry import LogitGeometry, from_factor
 from margin.run.manifest import Manifest, read_manifest
 from margin.run.shards import is_intact, read_rows, shard_path
 
+HEAD_ERROR = 0.1
+"""Relative error beyond which logits made by a head cannot be those of the run, even in bfloat16."""
+
 Head = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
@@ -104,7 +107,12 @@ class Run:
             raise MarginError(
                 f"{self.path} holds no full logits: pass the checkpoint's head, margin.load_head(MODEL)"
             )
-        return head(self.states())
+        logits = head(self.states())
+        ids, expected = self.topk()
+        size = np.abs(expected).max(axis=1, keepdims=True)
+        if not (np.abs(np.take_along_axis(logits, ids, axis=1) - expected) <= HEAD_ERROR * size).all():
+            raise MarginError(f"this head is not that of {self.path}: its logits differ from those stored")
+        return logits
 
     def logit_geometry(self) -> LogitGeometry:
         """All Euclidean and cosine geometry of the logits, without them. Costs N d^2 or reads N^2 numbers."""

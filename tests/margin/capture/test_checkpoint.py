@@ -1,0 +1,160 @@
+"""Loading checkpoints: what is taken, what is refused, and how one is known from another."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from margin_oracle import plain_forward, relative
+from peft import LoraConfig, PeftModel, PromptTuningConfig, get_peft_model
+from transformers import T5Config, T5ForConditionalGeneration
+
+from margin.capture.checkpoint import Checkpoint, load_checkpoint
+from margin.capture.collect import collect
+from margin.capture.head import load_head
+from margin.errors import MarginError
+from margin.inputs.modes import ModeSet
+
+MakeCheckpoint = Callable[..., Checkpoint]
+
+
+def test_a_saved_checkpoint_is_the_same_checkpoint(
+    saved_checkpoint: Path, make_checkpoint: MakeCheckpoint
+) -> None:
+    loaded, made = load_checkpoint(saved_checkpoint, device="cpu"), make_checkpoint()
+    assert loaded.weights_digest() == made.weights_digest()
+    assert loaded.tokenizer_digest() == made.tokenizer_digest()
+
+
+def test_the_digest_knows_one_changed_weight(make_checkpoint: MakeCheckpoint) -> None:
+    checkpoint = make_checkpoint()
+    before = checkpoint.weights_digest()
+    with torch.no_grad():
+        next(checkpoint.model.parameters()).view(-1)[7] += 1e-4
+    assert checkpoint.weights_digest() != before
+
+
+def test_a_checkpoint_is_left_as_it_was(make_checkpoint: MakeCheckpoint) -> None:
+    model = make_checkpoint().model
+    model.train()
+    block = model.get_decoder().layers[1].eval()  # a part that its trainer keeps frozen
+    with dataclasses.replace(make_checkpoint(), model=model).evaluating():
+        assert not any(module.training for module in model.modules())
+        assert not torch.is_grad_enabled()
+    frozen = set(block.modules())
+    assert all(module.training == (module not in frozen) for module in model.modules())
+    assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ([], "no config.json"),
+        (["config.json"], "no weights"),
+        (["config.json", "pytorch_model.bin"], "only pickled weights"),
+    ],
+)
+def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path: Path, files: list[str], message: str) -> None:
+    for name in files:
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(MarginError, match=message) as refusal:
+        load_checkpoint(tmp_path, device="cpu")
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_checkpoint_with_a_broken_file_is_refused_in_one_line(
+    saved_checkpoint: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(saved_checkpoint, tmp_path / "broken")
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(MarginError, match="cannot be loaded") as refusal:
+        load_checkpoint(folder, device="cpu")
+    assert "\n" not in str(refusal.value)
+
+
+def test_what_is_not_there_or_unknown_is_refused(saved_checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no model")
+    with pytest.raises(MarginError, match="no such file or folder"):
+        load_checkpoint(tmp_path / "nothing", device="cpu")
+    with pytest.raises(MarginError, match="no checkpoint"):
+        load_checkpoint(tmp_path / "notes.txt", device="cpu")
+    with pytest.raises(MarginError, match="unknown dtype"):
+        load_checkpoint(saved_checkpoint, dtype="float12", device="cpu")
+    with pytest.raises(MarginError, match="cannot be used"):
+        load_checkpoint(saved_checkpoint, device="no-such-device")
+
+
+def test_an_encoder_decoder_is_refused(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> None:
+    config = T5Config(vocab_size=260, d_model=16, d_ff=16, d_kv=8, num_layers=1, num_heads=2)
+    T5ForConditionalGeneration(config).save_pretrained(tmp_path)
+    make_checkpoint().tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(MarginError, match=r"cannot be loaded|encoder-decoder"):
+        load_checkpoint(tmp_path, device="cpu")
+
+
+@pytest.mark.parametrize("targets", [["q_proj", "v_proj"], ["q_proj", "lm_head"]])
+def test_an_adapter_is_measured_with_the_model(
+    targets: list[str],
+    saved_checkpoint: Path,
+    make_checkpoint: MakeCheckpoint,
+    prompts: list[str],
+    modes: ModeSet,
+    tmp_path: Path,
+) -> None:
+    adapted = get_peft_model(make_checkpoint().model, LoraConfig(r=4, target_modules=targets))
+    with torch.no_grad():
+        for name, weight in adapted.named_parameters():
+            if "lora_" in name:
+                weight.normal_(std=0.3, generator=torch.Generator().manual_seed(0))
+    adapted.save_pretrained(tmp_path / "adapter")
+    base = make_checkpoint()
+    expected = dataclasses.replace(
+        base, model=PeftModel.from_pretrained(base.model, tmp_path / "adapter").eval().get_base_model()
+    )
+
+    checkpoint = load_checkpoint(saved_checkpoint, adapter=tmp_path / "adapter", device="cpu")
+    run = collect(checkpoint, prompts=prompts[:4], modes=modes, out=tmp_path / "run", quiet=True)
+
+    plain = plain_forward(expected, prompts[:4], modes)
+    assert relative(plain["logits"], plain_forward(make_checkpoint(), prompts[:4], modes)["logits"]) > 1e-2
+    assert relative(run.states(), plain["state"]) < 1e-4
+    assert relative(run.logits(load_head(checkpoint)), plain["logits"]) < 1e-4
+
+
+def test_an_adapter_that_changes_the_input_is_refused(
+    saved_checkpoint: Path, make_checkpoint: MakeCheckpoint, tmp_path: Path
+) -> None:
+    config = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)
+    get_peft_model(make_checkpoint().model, config).save_pretrained(tmp_path)
+    with pytest.raises(MarginError, match="changes the input"):
+        load_checkpoint(saved_checkpoint, adapter=tmp_path, device="cpu")
+
+
+def test_a_missing_adapter_is_refused(saved_checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(MarginError, match="cannot be loaded"):
+        load_checkpoint(saved_checkpoint, adapter=tmp_path / "nothing", device="cpu")
+
+
+def test_logits_come_back_stored_or_rebuilt(
+    make_checkpoint: MakeCheckpoint, prompts: list[str], modes: ModeSet, tmp_path: Path
+) -> None:
+    checkpoint = make_checkpoint()
+    stored = collect(
+        checkpoint, prompts=prompts[:4], modes=modes, out=tmp_path / "a", save_logits=True, quiet=True
+    )
+    lean = collect(checkpoint, prompts=prompts[:4], modes=modes, out=tmp_path / "b", quiet=True)
+
+    plain = plain_forward(checkpoint, prompts[:4], modes)["logits"]
+    assert relative(stored.logits(), plain) < 1e-4
+    assert relative(lean.logits(load_head(checkpoint)), plain) < 1e-4
+    assert np.array_equal(stored.states(), lean.states())
+    with pytest.raises(MarginError, match="pass the checkpoint's head"):
+        lean.logits()
+    with pytest.raises(MarginError, match="not that of"):
+        lean.logits(load_head(make_checkpoint(seed=5)))
