@@ -7,13 +7,14 @@ from typing import Any, get_args
 
 import pandas as pd
 
+from margin.analysis.distances import Distance
 from margin.analysis.layers import LayerCurve
 from margin.analysis.permutation import PermutationNull
 from margin.analysis.sam import Margins, Variant
 from margin.analysis.slices import SliceMargins
 
 FORMAT = "margin-report/1"
-HEADLINE = "cosine"
+HEADLINE: Distance = "cosine"
 """The distance of the numbers that stand alone: the null, per mode, one versus one, the weakest prompts."""
 
 Record = dict[str, Any]

@@ -52,8 +52,8 @@ def print_summary(report: Report, console: Console) -> None:
     console.print(table, highlight=False)
     for slices in report.slices:
         if slices.worst is not None:
-            weakest = slices.margins[slices.names.index(slices.worst)]
-            found = f"{slices.worst} ({number(weakest.estimate)}, above {number(weakest.low)})"
+            lowest = slices.margins[slices.names.index(slices.worst)]
+            found = f"{slices.worst} ({number(lowest.estimate)}, above {number(lowest.low)})"
             console.print(f"weakest {slices.column}: {found}", highlight=False, markup=False)
     if report.layers is not None:
         console.print(parting(report.layers.parting), highlight=False, markup=False)
