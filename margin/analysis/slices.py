@@ -30,6 +30,8 @@ class SliceMargins:
     """Values of the column, in order of first appearance."""
     margins: tuple[Estimate, ...]
     """Leave-prompt-out margin of each slice; ranked ones have a simultaneous lower bound (`high` is None)."""
+    influence: pd.DataFrame
+    """Influence of every prompt (index: prompt id), as a neighbour where it is outside, on each slice."""
 
     @property
     def worst(self) -> str | None:
@@ -87,8 +89,9 @@ def slice_margins(
         raise MarginError(f"column {column.name!r} holds none of the prompts: index it by prompt id")
     codes, values = pd.factorize(column)
     codes = pd.Series(codes, column.index).reindex(design.prompt_ids, fill_value=-1).to_numpy()
+    prompts = pd.Index(design.prompt_ids, name="prompt_id")
     if not len(values):
-        return SliceMargins(str(column.name), (), ())
+        return SliceMargins(str(column.name), (), (), pd.DataFrame(index=prompts))
     distances = space.distances(distance)
     sums = mode_sums(distances, design)
     overall = silhouette(sums.leave_prompt_out().mean, design.mode)
@@ -98,11 +101,12 @@ def slice_margins(
         Estimate(part.value, n_prompts=int(size))
         for part, size in zip(parts, np.bincount(codes[codes >= 0]), strict=True)
     ]
+    U = influence(distances, sums, parts)
     bounded = [g for g, margin in enumerate(margins) if is_ranked(margin)]
     if bounded:
         bounds = simultaneous_estimates(
             [margins[g].estimate for g in bounded],
-            influence(distances, sums, [parts[g] for g in bounded]),
+            U[:, bounded],
             rng,
             level=level,
             side="lower",
@@ -110,4 +114,7 @@ def slice_margins(
         )
         for g, bound in zip(bounded, bounds, strict=True):
             margins[g] = bound
-    return SliceMargins(str(column.name), tuple(str(value) for value in values), tuple(margins))
+    names = tuple(str(value) for value in values)
+    return SliceMargins(
+        str(column.name), names, tuple(margins), pd.DataFrame(U, index=prompts, columns=list(names))
+    )
