@@ -53,8 +53,8 @@ def cross_fitted(
         turn, _ = orthogonal_procrustes(fold.transform(Z[train]), whole.transform(Z[train]))
         coordinates[test] = fold.transform(Z[test]) @ turn
     axes = LinearAxes(pca.mean_ + whole.mean @ basis, basis.T @ whole.directions)
-    second = "discriminant 2 (within-mode s.d.)" if len(names) > 2 else "largest remaining component (s.d.)"
-    return coordinates, axes, ("discriminant 1 (within-mode s.d.)", second)
+    second = "LD 2 (s.d. within modes)" if len(names) > 2 else "PC 1 of the rest (s.d.)"
+    return coordinates, axes, ("LD 1 (s.d. within modes)", second)
 
 
 def _discriminants(Z: NDArray[np.float64], modes: NDArray[np.str_]) -> LinearAxes:

@@ -120,8 +120,8 @@ def project(
         axes, shares = _principal(points, seed)
         coordinates = axes.transform(points)
         names = (
-            f"principal component 1 ({shares[0]:.0%} of variance)",
-            f"principal component 2 ({shares[1]:.0%})",
+            f"PC 1 ({shares[0]:.0%} of variance)",
+            f"PC 2 ({shares[1]:.0%})",
         )
     elif method == "lda":
         coordinates, axes, names = cross_fitted(points, mode_names, prompt_names, seed)

@@ -52,14 +52,15 @@ class Quality:
         return pd.DataFrame([asdict(self)])
 
     def __str__(self) -> str:
-        sample = f" (sample of {self.n_points:,} points)" if self.sampled else ""
-        silhouettes = f"{self.silhouette_full:.2f} full, {self.silhouette_2d:.2f} in 2-D"
-        return (
-            f"silhouette {'undefined' if np.isnan(self.silhouette_2d) else silhouettes}"
-            f" · neighbour hit {self.hit_full:.2f} full, {self.hit_2d:.2f} in 2-D\n"
-            f"trustworthiness {self.trustworthiness:.2f} · continuity {self.continuity:.2f}"
-            f" · Shepard ρ {self.shepard:.2f} · variance explained {self.explained:.0%}{sample}"
-        )
+        """Short lines to write beneath the picture."""
+        silhouettes = f"full {self.silhouette_full:.2f}, here {self.silhouette_2d:.2f}"
+        lines = [
+            f"silhouette: {'undefined' if np.isnan(self.silhouette_2d) else silhouettes}",
+            f"same mode in {self.neighbours} nearest: full {self.hit_full:.2f}, here {self.hit_2d:.2f}",
+            f"trustworthiness {self.trustworthiness:.2f} · continuity {self.continuity:.2f}",
+            f"Shepard ρ {self.shepard:.2f} · variance explained {self.explained:.0%}",
+        ]
+        return "\n".join([*lines, f"on {self.n_points:,} sampled points"] if self.sampled else lines)
 
 
 def quality(

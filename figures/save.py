@@ -23,8 +23,9 @@ _SETTINGS: dict[Any, Any] = {
 def save(fig: Figure, path: str | os.PathLike[str], dpi: float = 300) -> Path:
     """Write `fig` to `path`; the suffix (.pdf, .svg or .png) is the format. `dpi` counts for PNG only.
 
-    The file carries no date, and it replaces an older one only when whole. Raises ValueError for another
-    suffix and FileNotFoundError for a missing folder.
+    The first save settles the layout, so that all formats agree. The file carries no date, and it replaces an
+    older one only when whole. Raises ValueError for another suffix and FileNotFoundError for a missing
+    folder.
     """
     target = Path(path)
     kind = target.suffix.lstrip(".").lower()
@@ -32,6 +33,8 @@ def save(fig: Figure, path: str | os.PathLike[str], dpi: float = 300) -> Path:
         raise ValueError(f"cannot write {target.name!r}: the suffix has to be one of .pdf, .svg, .png")
     if not target.parent.is_dir():
         raise FileNotFoundError(f"folder {str(target.parent)!r} does not exist: create it first")
+    fig.draw_without_rendering()
+    fig.set_layout_engine("none")
     draft = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with draft.open("wb") as file, mpl.rc_context(_SETTINGS):

@@ -49,8 +49,8 @@ def style(name: StyleName = "paper") -> Iterator[None]:
     settings: dict[Any, Any] = {
         "font.family": font_families(),
         "font.size": size,
-        "axes.titlesize": size,
-        "axes.titleweight": "bold",
+        "axes.titlesize": 1.15
+        * size,  # no bold: many CJK fonts have none, and matplotlib would complain at every title
         "axes.titlelocation": "left",
         "axes.labelsize": size,
         "xtick.labelsize": small,

@@ -55,7 +55,7 @@ def label(name: object, width: int = 28) -> str:
         warnings.warn(
             "some names have characters that no font of the style has; their code points are drawn instead. "
             "Draw inside `with style(...)`, and install a font that has them (for Chinese: Debian's "
-            "fonts-wqy-microhei or fonts-noto-cjk)",
+            "fonts-wqy-microhei or fonts-noto-cjk); matplotlib finds it once its font cache is deleted",
             stacklevel=2,
         )
         text = " ".join("".join(f" U+{ord(c):04X} " if c in missing else c for c in text).split())

@@ -1,0 +1,117 @@
+"""Margins along an order: over the layers of a model, over the checkpoints of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from figures.columns import INTERVAL, checked, unique
+from figures.intervals import decimals
+from figures.style import MUTED, Look, mode_looks
+from figures.text import label
+
+_VARIANTS = {
+    "leave_prompt_out": Look("#222222", "o", "-"),
+    "prompt_centred": Look("#767676", "D", "--"),
+    "plain": Look("#a0a0a0", "s", ":"),
+}
+"""Looks of the variants of the margin: greys, since colour belongs to the modes."""
+
+
+def layer_curve(
+    table: pd.DataFrame,
+    ax: Axes,
+    *,
+    series: str | None = None,
+    null: float | None = None,
+    title: str = "Margin by layer",
+    ylabel: str = "silhouette (−1 to 1)",
+) -> Axes:
+    """Draw a value with its band over layers.
+
+    table : columns layer (int), estimate, low, high; one row a layer, and per value of `series` where that
+    names a column (for example variant or mode). Where low or high is missing there is no band. null : mean
+    under permuted modes, drawn as a line.
+    """
+    data = checked(table, "layer", [series] if series else [], ["layer", *INTERVAL])
+    _curves(data, ax, "layer", series)
+    _finish(ax, null)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set(xlabel="layer (0 = embeddings)", ylabel=ylabel, title=title)
+    return ax
+
+
+def trajectory(
+    table: pd.DataFrame,
+    ax: Axes,
+    *,
+    series: str | None = None,
+    null: float | None = None,
+    title: str = "Margin over training",
+    xlabel: str = "checkpoint",
+    ylabel: str = "silhouette (−1 to 1)",
+) -> Axes:
+    """Draw a value with its interval over checkpoints.
+
+    table : columns checkpoint, estimate, low, high; one row a checkpoint, and per value of `series`. Numeric
+    checkpoints (steps, tokens: say which in `xlabel`) lie to scale; names lie evenly in the order of the
+    table.
+    """
+    data = checked(table, "trajectory", [series] if series else [], list(INTERVAL))
+    if "checkpoint" not in data:
+        raise ValueError("the trajectory table lacks checkpoint: it needs checkpoint, estimate, low, high")
+    names: list[str] = []
+    if not pd.api.types.is_numeric_dtype(data["checkpoint"]):
+        names = list(dict.fromkeys(data["checkpoint"].astype(str)))
+        data["checkpoint"] = data["checkpoint"].astype(str).map({name: i for i, name in enumerate(names)})
+    data = checked(data, "trajectory", [], ["checkpoint"])
+    _curves(data, ax, "checkpoint", series)
+    _finish(ax, null)
+    if names:
+        ax.set_xticks(range(len(names)), [label(name, 14) for name in names])
+        if len(names) > 5:
+            ax.tick_params(axis="x", rotation=35)
+            for tick in ax.get_xticklabels():
+                tick.set(ha="right", rotation_mode="anchor")
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    return ax
+
+
+def _curves(data: pd.DataFrame, ax: Axes, along: str, series: str | None) -> None:
+    """One line with marker and band for each value of `series`, or a single one."""
+    unique(data, along, [along, series] if series else [along])
+    groups: Sequence[str] = list(dict.fromkeys(data[series])) if series else [""]
+    if all(group in _VARIANTS for group in groups):
+        looks = {group: _VARIANTS[group] for group in groups}
+    else:
+        looks = mode_looks(groups) if series else {"": _VARIANTS["leave_prompt_out"]}
+    size = mpl.rcParams["lines.markersize"] * (0.8 if data[along].nunique() <= 15 else 0.55)
+    for group, look in looks.items():
+        part = (data[data[series] == group] if series else data).sort_values(along)
+        x = part[along].to_numpy()
+        ax.plot(
+            x,
+            part["estimate"],
+            color=look.colour,
+            linestyle=look.line,
+            marker=look.marker,
+            markersize=size,
+            label=label(group.replace("_", "-"), 20) if group else None,
+        )
+        ax.fill_between(x, part["low"], part["high"], color=look.colour, alpha=0.18, lw=0)
+        # A band between single points has no width: whiskers show it too.
+        ax.vlines(x, part["low"], part["high"], color=look.colour, linewidth=mpl.rcParams["axes.linewidth"])
+
+
+def _finish(ax: Axes, null: float | None) -> None:
+    """Zero line, the null's mean, and a legend where there is anything to tell apart."""
+    ax.axhline(0, color=MUTED, linewidth=mpl.rcParams["axes.linewidth"], zorder=0)
+    if null is not None:
+        dashed = {"linewidth": mpl.rcParams["axes.linewidth"], "linestyle": (0, (4, 3)), "zorder": 0}
+        ax.axhline(null, color=MUTED, label=f"permuted modes ({decimals(null, 2)})", **dashed)
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(loc="best")

@@ -1,0 +1,107 @@
+"""Forest plots: estimates one below the other, each with its interval drawn and written."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from figures.columns import INTERVAL, checked, unique
+from figures.intervals import draw_intervals, written
+from figures.style import INK, MUTED, Look
+from figures.text import label
+
+MIN_PROMPTS = 30
+"""Prompts a slice needs before it is ranked: with fewer, its interval does not hold."""
+
+
+def forest_height(rows: int) -> float:
+    """Inches of figure height at which so many two-line labels stand clear, in the current style."""
+    return (rows * 2.9 + 8) * float(mpl.rcParams["font.size"]) / 72
+
+
+def slice_forest(
+    table: pd.DataFrame,
+    ax: Axes,
+    *,
+    overall: float | None = None,
+    most: int | None = None,
+    title: str = "Margin by slice, weakest first",
+    xlabel: str = "silhouette (−1 to 1)",
+) -> Axes:
+    """Draw the margin of each slice with its interval, weakest on top.
+
+    table : columns slice, estimate, low, high, n_prompts; one row a slice. With `high` missing the bar is a
+    lower bound. Slices of fewer than 30 prompts stand below in alphabetical order, hollow and grey: they are
+    shown, not ranked.
+    overall : margin of all prompts, drawn as a dashed line.
+    most : draw no more slices than this, the weakest ranked ones first; the axis says how many there are.
+    """
+    data = checked(table, "slice", ["slice"], [*INTERVAL, "n_prompts"])
+    unique(data, "slice", ["slice"])
+    ranked = data[data["n_prompts"] >= MIN_PROMPTS].sort_values("estimate", kind="stable")
+    small = data[data["n_prompts"] < MIN_PROMPTS].sort_values("slice")
+    if most is not None and len(data) > most:
+        xlabel += f"\n{most} of {len(data)} slices shown"
+        ranked = ranked.head(most)
+        small = small.head(most - len(ranked))
+    at = np.arange(len(ranked), dtype=float)
+    below = len(ranked) + (0.5 if len(ranked) else 0.0) + np.arange(len(small), dtype=float)
+    thin = float(mpl.rcParams["axes.linewidth"])
+    if overall is not None:
+        ax.axvline(overall, color=MUTED, linestyle=(0, (4, 3)), linewidth=thin, zorder=0)
+    draw_intervals(ax, ranked, at, Look(INK, "o", "-"), value="estimate")
+    draw_intervals(ax, small, below, Look(MUTED, "o", "-"), value="estimate", filled=False)
+    rows = pd.concat([ranked, small])
+    names = [f"{label(row.slice, 20)}\nn = {row.n_prompts:,.0f}" for row in rows.itertuples()]
+    _names(ax, rows, np.concatenate([at, below]), names, "estimate")
+    if len(small):
+        if len(ranked):
+            ax.axhline(len(ranked) - 0.25, color=MUTED, linewidth=thin)
+        xlabel += f"\nhollow: under {MIN_PROMPTS} prompts, not ranked"
+    ax.set_xlabel(xlabel)
+    ax.set_title(title, loc="center")  # names and numbers stand on both sides
+    return ax
+
+
+def comparison_forest(
+    table: pd.DataFrame,
+    ax: Axes,
+    *,
+    reference: str = "the reference",
+    tolerance: float | None = None,
+    title: str = "Change of the margin",
+) -> Axes:
+    """Draw the paired difference of each run from the reference, in the order of the table.
+
+    table : columns run, difference, low, high; one row a run. tolerance : the largest drop that passes, drawn
+    as a line at minus that value.
+    """
+    data = checked(table, "comparison", ["run"], ["difference", "low", "high"])
+    unique(data, "comparison", ["run"])
+    at = np.arange(len(data), dtype=float)
+    ax.axvline(0, color=INK, linewidth=mpl.rcParams["axes.linewidth"], zorder=0)
+    xlabel = f"silhouette minus that of {label(reference, 24)}"
+    if tolerance is not None:
+        ax.axvline(
+            -tolerance, color=MUTED, linestyle=(0, (4, 3)), linewidth=mpl.rcParams["axes.linewidth"], zorder=0
+        )
+        xlabel += f"\ndashed: largest drop that passes, {tolerance:g}"
+    draw_intervals(ax, data, at, Look(INK, "o", "-"), value="difference")
+    _names(ax, data, at, [label(run, 18) for run in data["run"]], "difference")
+    ax.set_xlabel(xlabel)
+    ax.set_title(title, loc="center")  # names and numbers stand on both sides
+    return ax
+
+
+def _names(ax: Axes, rows: pd.DataFrame, at: np.ndarray, names: list[str], value: str) -> None:
+    """Names on the left, the numbers written on the right."""
+    ax.set_yticks(at, names)
+    ax.set_ylim(at[-1] + 0.6, at[0] - 0.6)
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    right = ax.secondary_yaxis("right")
+    right.set_yticks(at, [text.replace(" [", "\n[") for text in written(rows, value)])
+    right.tick_params(length=0, labelsize=mpl.rcParams["ytick.labelsize"])
+    right.spines["right"].set_visible(False)

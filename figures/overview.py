@@ -1,0 +1,83 @@
+"""One page that shows a run at a glance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from string import ascii_lowercase
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from figures.curves import layer_curve
+from figures.forest import slice_forest
+from figures.pairs import pair_heatmap
+from figures.projection import Projection
+from figures.robustness import robustness
+from figures.scatter import draw_projection
+from figures.silhouettes import silhouette_plot
+from figures.style import WIDTHS
+from figures.text import label
+from figures.waterfall import prompt_waterfall
+
+_ROW_HEIGHT = 2.35
+"""Inches of a row of panels at 8 pt type: four rows fill a page."""
+_SLICES = 5
+"""Slices that a panel of this height holds."""
+
+
+def overview(
+    title: str,
+    *,
+    silhouettes: pd.DataFrame,
+    estimates: pd.DataFrame | None = None,
+    projections: tuple[Projection, ...] = (),
+    pairs: pd.DataFrame | None = None,
+    layers: pd.DataFrame | None = None,
+    slices: pd.DataFrame | None = None,
+    landing: pd.DataFrame | None = None,
+    overall: float | None = None,
+    null: float | None = None,
+) -> Figure:
+    """Draw what is known of one run, two panels a row, at the width of two columns.
+
+    silhouettes, estimates : as for `silhouette_plot`. projections : as for `draw_projection`; two (raw and
+    prompt-centred) fit a page with all the rest. pairs, landing : as for `pair_heatmap`, `robustness`. layers
+    : as for `layer_curve`, with one line for each value of the column variant where there is one; null : the
+    mean under permuted modes. slices : as for `slice_forest`, of which the weakest five are drawn; overall :
+    margin of all prompts. What is not handed over has no panel.
+    """
+    panels: list[Callable[[Axes], Axes]] = [
+        partial(draw_projection, projection) for projection in projections
+    ]
+    panels += [
+        partial(silhouette_plot, silhouettes, estimates=estimates),
+        partial(prompt_waterfall, silhouettes),
+    ]
+    if pairs is not None:
+        panels.append(partial(pair_heatmap, pairs))
+    if layers is not None:
+        panels.append(
+            partial(layer_curve, layers, series="variant" if "variant" in layers else None, null=null)
+        )
+    if slices is not None:
+        panels.append(partial(slice_forest, slices, overall=overall, most=_SLICES))
+    if landing is not None:
+        panels.append(partial(robustness, landing))
+    rows = -(-len(panels) // 2)
+    scale = float(mpl.rcParams["font.size"]) / 8
+    height = (rows * _ROW_HEIGHT + 0.3) * scale
+    fig = Figure(figsize=(WIDTHS["double"] * scale, height), layout="constrained")
+    fig.suptitle(label(title, 90), x=0.01, ha="left", fontsize=mpl.rcParams["font.size"] * 1.2)
+    # A subfigure each, so that the long labels of one panel do not narrow the others.
+    # Projections need more height than the rest, for the numbers beneath them.
+    shares = [1.3 if 2 * row < len(projections) else 0.9 for row in range(rows)]
+    cells = fig.subfigures(rows, 2, squeeze=False, height_ratios=shares).flat
+    for letter, draw, cell in zip(ascii_lowercase, panels, cells, strict=False):
+        ax = draw(cell.add_subplot())
+        for side in ("left", "center"):
+            if ax.get_title(loc=side):
+                ax.set_title(f"({letter}) {ax.get_title(loc=side)}", loc=side)
+    return fig

@@ -1,0 +1,59 @@
+"""How far each pair of modes stands apart."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from figures.columns import INTERVAL, checked
+from figures.intervals import written
+from figures.style import INK, mode_order
+from figures.text import label
+
+
+def pair_heatmap(
+    table: pd.DataFrame,
+    ax: Axes,
+    *,
+    title: str = "Margin between each pair of modes",
+    unit: str = "silhouette (−1 to 1)",
+) -> Axes:
+    """Draw a triangle of cells, one a pair of modes, with its value and interval written in it.
+
+    table : columns first, second (modes), estimate, low, high; one row a pair, in either order. The shade
+    runs from 0 (or the least value below it) to the largest value. Raises ValueError for a pair given twice
+    or of a mode with itself.
+    """
+    data = checked(table, "pair", ["first", "second"], INTERVAL)
+    modes = mode_order([*data["first"], *data["second"]])
+    place = {mode: i for i, mode in enumerate(modes)}
+    cells = np.full((len(modes), len(modes)), np.nan)
+    texts: dict[tuple[int, int], str] = {}
+    for row, text in zip(data.itertuples(), written(data), strict=True):
+        column, line = sorted((place[row.first], place[row.second]))
+        if column == line:
+            raise ValueError(f"the pair table pairs the mode {row.first} with itself")
+        if (line, column) in texts:
+            raise ValueError(f"the pair table has two rows for {row.first} and {row.second}")
+        cells[line, column] = row.estimate
+        texts[line, column] = text.replace(" [", "\n[")
+    low, high = min(0.0, float(np.nanmin(cells))), max(0.05, float(np.nanmax(cells)))
+    # The last row and the first column hold every pair; the diagonal says nothing.
+    shades = ax.imshow(cells[1:, :-1], cmap="Blues", vmin=low, vmax=high, aspect="auto")
+    small = mpl.rcParams["xtick.labelsize"] * (1.0 if len(modes) <= 4 else 0.8)
+    for (line, column), text in texts.items():
+        dark = (cells[line, column] - low) / (high - low) > 0.55
+        ax.text(
+            column, line - 1, text, ha="center", va="center", color="white" if dark else INK, fontsize=small
+        )
+    ax.set_xticks(range(len(modes) - 1), [label(mode, 14) for mode in modes[:-1]])
+    ax.set_yticks(range(len(modes) - 1), [label(mode, 14) for mode in modes[1:]])
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    ax.set_title(title)
+    if ax.figure is not None:
+        ax.figure.colorbar(shades, ax=ax, label=unit, fraction=0.06, pad=0.03, ticks=MaxNLocator(5))
+    return ax

@@ -1,0 +1,138 @@
+"""Points of a run in two dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from figures.columns import checked
+from figures.projection import Projection
+from figures.style import MUTED, mode_looks
+from figures.text import label
+
+_LAYERS = 10
+"""Rounds in which the modes are drawn by turns, so that none hides another for coming last."""
+_RASTER_FROM = 2000
+"""Points from which a vector file holds the cloud as an image: thousands of markers make a PDF slow to
+open.
+"""
+_TITLES = {
+    "pca": "PCA",
+    "lda": "cross-fitted LDA",
+    "tsne": "t-SNE",
+    "umap": "UMAP",
+}
+
+
+def scatter(
+    table: pd.DataFrame,
+    ax: Axes,
+    *,
+    axis_names: tuple[str, str] = ("x", "y"),
+    modes: Sequence[str] | None = None,
+    title: str = "Where the modes lie",
+    metric: bool = True,
+) -> Axes:
+    """Draw one marker a point, coloured and shaped by mode.
+
+    table : columns mode, x, y; one row a point (as `Projection.table` gives). modes : all modes of the paper,
+    so that looks agree between figures; by default those of the table. metric : whether lengths mean
+    something along both axes (PCA, LDA); they then share one scale. False hides the ticks, as for t-SNE and
+    UMAP.
+    """
+    data = checked(table, "projection", ["mode"], ["x", "y"])
+    looks = mode_looks(modes or data["mode"])
+    size = mpl.rcParams["lines.markersize"] * float(np.clip((300 / len(data)) ** 0.4, 0.45, 1.1))
+    rounds = np.random.default_rng(0).integers(_LAYERS, size=len(data))
+    for turn in range(_LAYERS):
+        for mode, group in data[rounds == turn].groupby("mode", sort=True):
+            look = looks[str(mode)]
+            ax.plot(
+                group["x"],
+                group["y"],
+                linestyle="",
+                marker=look.marker,
+                markersize=size,
+                color=look.colour,
+                markeredgecolor="white",
+                markeredgewidth=size * 0.08,
+                alpha=0.85,
+                rasterized=len(data) >= _RASTER_FROM,
+            )
+    counts = data["mode"].value_counts()
+    handles = [
+        Line2D(
+            [],
+            [],
+            linestyle="",
+            marker=look.marker,
+            color=look.colour,
+            label=f"{label(mode, 16)} ({counts[mode]:,})",
+        )
+        for mode, look in looks.items()
+        if mode in counts
+    ]
+    ax.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(0, 1),
+        ncols=min(3, len(handles)),
+        borderaxespad=0.1,
+        handletextpad=0.1,
+        columnspacing=0.8,
+    )
+    ax.set(xlabel=axis_names[0], ylabel=axis_names[1], title=title)
+    ax.margins(0.05)
+    height = np.ptp(data["y"]) or 1.0
+    ax.update_datalim([(data["x"].mean(), data["y"].max() + 0.15 * height)])  # the legend's place
+    ax.autoscale_view()
+    if metric:
+        ax.set_aspect("equal", adjustable="datalim")
+    else:
+        ax.set(xticks=[], yticks=[])
+    return ax
+
+
+def projection_panels(
+    fig: Figure, projections: Sequence[Projection], *, modes: Sequence[str] | None = None, ranges: str = ""
+) -> list[Axes]:
+    """Draw projections side by side with the numbers that say what each picture keeps; returns their Axes.
+
+    Usual: the raw points and the prompt-centred ones, since differences between prompts hide the modes, and a
+    layout by neighbours groups the twins of a prompt. `ranges` is added below, for example the range of the
+    quality over seeds. Raises ValueError without projections.
+    """
+    if not projections:
+        raise ValueError("no projections to draw: hand over at least one")
+    axes = [fig.add_subplot(1, len(projections), i + 1) for i in range(len(projections))]
+    for ax, projection in zip(axes, projections, strict=True):
+        draw_projection(projection, ax, modes=modes)
+    if ranges:
+        fig.supxlabel(ranges, fontsize=mpl.rcParams["xtick.labelsize"], color=MUTED)
+    return axes
+
+
+def draw_projection(projection: Projection, ax: Axes, *, modes: Sequence[str] | None = None) -> Axes:
+    """Draw one projection with its quality written beneath."""
+    points = "prompt-centred" if projection.centred else "raw"
+    scatter(
+        projection.table(),
+        ax,
+        axis_names=projection.axis_names,
+        modes=modes,
+        title=f"Modes by {_TITLES[projection.method]}, {points}",
+        metric=projection.method in ("pca", "lda"),
+    )
+    ax.set_xlabel(
+        f"{projection.axis_names[0]}\n{projection.quality}",
+        loc="left",
+        linespacing=1.4,
+        fontsize=mpl.rcParams["xtick.labelsize"],
+    )
+    return ax

@@ -1,0 +1,64 @@
+"""The margin of each prompt, weakest first."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from figures.columns import checked, unique
+from figures.style import FILL, INK, MUTED
+from figures.text import label
+
+
+def prompt_waterfall(
+    table: pd.DataFrame, ax: Axes, *, named: int = 3, title: str = "Margin of every prompt, weakest first"
+) -> Axes:
+    """Draw each prompt's margin (mean silhouette over its modes) in ascending order.
+
+    table : columns prompt, mode, silhouette (-1 to 1, no unit); one row a point. The grey band runs from a
+    prompt's weakest mode to its strongest. named : how many of the weakest prompts are named by their id.
+    """
+    data = checked(table, "silhouette", ["prompt", "mode"], ["silhouette"])
+    unique(data, "silhouette", ["prompt", "mode"])
+    margins = (
+        data.groupby("prompt")["silhouette"].agg(["mean", "min", "max"]).sort_values("mean", kind="stable")
+    )
+    n = len(margins)
+    edges = np.arange(n + 1) + 0.5
+    ax.stairs(
+        margins["max"],
+        edges,
+        baseline=margins["min"],
+        fill=True,
+        color=FILL,
+        lw=0,
+        label="weakest to strongest mode",
+    )
+    ax.stairs(
+        margins["mean"],
+        edges,
+        baseline=None,
+        color=INK,
+        linewidth=mpl.rcParams["lines.linewidth"],
+        label="margin",
+    )
+    ax.axhline(0, color=MUTED, linewidth=mpl.rcParams["axes.linewidth"])
+    below = int((margins["mean"] < 0).sum())
+    ax.set(
+        xlabel=f"prompts in order of margin (n = {n:,}; {below:,} below 0)",
+        ylabel="silhouette (−1 to 1)",
+        title=title,
+        xlim=(0.5, n + 0.5),
+    )
+    weakest = ", ".join(label(prompt, 18) for prompt in margins.index[:named])
+    ax.legend(
+        loc="upper left",
+        title=f"weakest: {weakest}" if weakest else None,
+        title_fontsize=mpl.rcParams["legend.fontsize"],
+        alignment="left",
+    )
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high + 0.15 * (high - low))  # the legend's place
+    return ax
