@@ -28,8 +28,8 @@ FloatArray = NDArray[np.floating]
 ROWS = 2048
 """Rows worked on at a time: the memory beside the input stays small."""
 
-CANCELS = 1e-6
-"""Squared distance over squared norm below which the expanded square has lost half of float64's digits."""
+FEW = 1 / 64
+"""Share of a block's entries up to which taking them one by one is cheaper than the block in float64."""
 
 RESOLUTION = 64.0
 """Machine epsilons taken as the rounding of a mean distance, relative to the point's largest one."""
@@ -107,8 +107,9 @@ class SquaredDistances:
 class EuclideanDistances:
     """|x_i - x_j|. D @ M costs O(N^2 d) time; memory of a few blocks.
 
-    Blocks are worked in float64 whatever the points are held in: |x|^2 + |y|^2 - 2 x.y cancels for near
-    points, and float32 would lose the distances within a tight mode.
+    A block is the square root of q_i + q_j - 2 x_i.x_j, which cancels where two points are near for their
+    distance from the centre. A few such entries are taken from the difference of the points; where a float32
+    block holds many, as within a tight mode, the block is worked again in float64.
     """
 
     X: FloatArray
@@ -122,39 +123,48 @@ class EuclideanDistances:
     @property
     def resolution(self) -> float:
         """Share of a point's largest mean distance below which a mean distance is rounding."""
-        return RESOLUTION * float(np.finfo(np.float64).eps)
+        return RESOLUTION * float(np.finfo(self.X.dtype).eps)
+
+    @cached_property
+    def _q(self) -> NDArray[np.float64]:
+        return squared_norms(self.X)
 
     def matmul(self, M: FloatArray) -> NDArray[np.float64]:
         """D @ M for M (N, m), float64 (N, m). Each symmetric pair of blocks is computed once."""
-        M = M.astype(np.float64, copy=False)
         out = np.zeros((self.n_points, M.shape[1]))
         blocks = list(_blocks(self.n_points))
         for r, rows in enumerate(blocks):
-            X_rows = self.X[rows].astype(np.float64, copy=False)
             for cols in blocks[r:]:
-                D = self._block(X_rows, rows, cols)
-                out[rows] += D @ M[cols]
+                D = self._block(rows, cols)
+                out[rows] += D @ M[cols].astype(D.dtype, copy=False)
                 if rows != cols:
-                    out[cols] += D.T @ M[rows]
+                    out[cols] += D.T @ M[rows].astype(D.dtype, copy=False)
         return out
 
     def between(self, i: NDArray[np.intp], j: NDArray[np.intp]) -> NDArray[np.float64]:
         """Entries d(i, j), float64."""
         return np.sqrt(_squared_differences(self.X, i, j))
 
-    @cached_property
-    def _q(self) -> NDArray[np.float64]:
-        return squared_norms(self.X)
-
-    def _block(self, X_rows: NDArray[np.float64], rows: slice, cols: slice) -> NDArray[np.float64]:
-        D = X_rows @ self.X[cols].astype(np.float64, copy=False).T
-        D *= -2
-        D += self._q[rows, None]
-        D += self._q[cols]
-        # Where two points nearly coincide the sum still cancels; those entries are taken from the difference.
-        i, j = np.nonzero(CANCELS * self._q[rows, None] > D)
+    def _block(self, rows: slice, cols: slice) -> FloatArray:
+        D, cancelled = self._squared_block(rows, cols, self.X.dtype)
+        if len(cancelled) > FEW * D.size and D.dtype == np.float32:
+            D, cancelled = self._squared_block(rows, cols, np.dtype(np.float64))
+        i, j = np.divmod(cancelled, D.shape[1])
         D[i, j] = _squared_differences(self.X, i + rows.start, j + cols.start)
         return np.sqrt(D, out=D)
+
+    def _squared_block(
+        self, rows: slice, cols: slice, dtype: np.dtype
+    ) -> tuple[FloatArray, NDArray[np.intp]]:
+        """Squared distances, and the flat places of those that lost half of their digits."""
+        X, Y = (self.X[part].astype(dtype, copy=False) for part in (rows, cols))
+        q = self._q.astype(dtype)
+        D = X @ Y.T
+        D *= -2
+        D += q[rows, None]
+        D += q[cols]
+        near = 100 * np.sqrt(np.finfo(dtype).eps) * q[rows, None]
+        return D, np.flatnonzero(near > D)
 
 
 @dataclass(frozen=True, eq=False)

@@ -46,6 +46,17 @@ def test_euclidean_distances_of_near_duplicates_keep_their_digits(gap: float) ->
     np.testing.assert_allclose(D, pairwise(X, "euclidean"), atol=2e-14 * 100)
 
 
+@pytest.mark.usefixtures("many_blocks")
+def test_euclidean_distances_within_tight_modes_keep_their_digits_in_float32() -> None:
+    """A third of the pairs are near for their distance from the centre: whole blocks are worked in float64."""
+    rng = np.random.default_rng(9)
+    X = 30 * rng.standard_normal((3, 6))[np.arange(60) % 3] + 0.01 * rng.standard_normal((60, 6))
+    X = np.vstack([X, rng.standard_normal((40, 6))]).astype(np.float32)
+    expected = pairwise(X, "euclidean")
+    taken = Coordinates(X).distances("euclidean").matmul(np.eye(100))
+    np.testing.assert_allclose(taken, expected, rtol=3e-4, atol=0)
+
+
 @pytest.mark.parametrize("distance", ["sqeuclidean", "cosine"])
 def test_a_shared_offset_costs_float32_nothing_once_centred(distance: str) -> None:
     rng = np.random.default_rng(4)
