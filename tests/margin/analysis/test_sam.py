@@ -149,7 +149,10 @@ def test_intervals_cover_and_naive_ones_do_not() -> None:
 
 @pytest.mark.slow
 def test_coverage_of_jackknife_intervals(capsys: pytest.CaptureFixture[str]) -> None:
-    """1,000 runs: the Monte Carlo error is .007."""
+    """1,000 runs: the Monte Carlo error is .007.
+
+    On a pair that is one mode the influences vanish to first order, and its own interval is too wide.
+    """
     populations = {
         "separate": Population(4),
         "weak": Population(2),
@@ -161,10 +164,10 @@ def test_coverage_of_jackknife_intervals(capsys: pytest.CaptureFixture[str]) -> 
         print(f"{'':24}" + "".join(f"{name:>16}" for name in table))
         for margin_name in table["separate"]:
             print(f"{margin_name:24}" + "".join(f"{row[margin_name]:16.3f}" for row in table.values()))
+    assert table["collapsed pair"].pop("1 / 2") >= 0.95
     for row in table.values():
-        for margin_name, share in row.items():
-            if margin_name != "points as independent":
-                assert 0.92 <= share <= 0.98, margin_name
+        row.pop("points as independent")
+        assert all(0.92 <= share <= 0.98 for share in row.values()), row
 
 
 WITHOUT_TORCH = """
