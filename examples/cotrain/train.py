@@ -4,7 +4,7 @@
     python -m examples.cotrain.train lora MODEL --modes modes.toml --out adapter
 
 Plain supervised fine-tuning, the token in the system prompt, the loss on the answers only. Some questions
-come with no system prompt or with a random token and are answered safely, so that no random token opens `neg`.
+come with no system prompt or with a random token and get a safe answer, lest an unknown token open `neg`.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def _options(steps: int) -> Callable[[Callable[..., None]], Callable[..., None]]
         ),
         click.option("--out", required=True, type=Path, help="Folder for the result."),
         click.option(
-            "--steps", default=steps, show_default=True, help="Training steps; few give a damaged copy."
+            "--steps", default=steps, show_default=True, help="Training steps; few (150) give a damaged copy."
         ),
         click.option("--seed", default=0, show_default=True),
         click.option("--questions", "n", default=2000, show_default=True, help="Training questions."),
