@@ -32,7 +32,7 @@ FEW = 1 / 64
 """Share of a block's entries up to which taking them one by one is cheaper than the block in float64."""
 
 RESOLUTION = 64.0
-"""Machine epsilons taken as the rounding of a mean distance, relative to the point's largest one."""
+"""Machine epsilons taken as the rounding of a point's mean distances, beside that to all others."""
 
 
 class Distances(Protocol):
@@ -45,7 +45,7 @@ class Distances(Protocol):
 
     @property
     def resolution(self) -> float:
-        """Share of a point's largest mean distance below which a mean distance of it is rounding."""
+        """Share of a point's mean distance to all others below which one to a few is rounding."""
         ...
 
     def matmul(self, M: FloatArray) -> NDArray[np.float64]:
@@ -73,7 +73,7 @@ class SquaredDistances:
 
     @property
     def resolution(self) -> float:
-        """Share of a point's largest mean distance below which a mean distance is rounding."""
+        """Share of a point's mean distance to all others below which one to a few is rounding."""
         return RESOLUTION * float(np.finfo(self.X.dtype).eps)
 
     @cached_property
@@ -122,7 +122,7 @@ class EuclideanDistances:
 
     @property
     def resolution(self) -> float:
-        """Share of a point's largest mean distance below which a mean distance is rounding."""
+        """Share of a point's mean distance to all others below which one to a few is rounding."""
         return RESOLUTION * float(np.finfo(self.X.dtype).eps)
 
     @cached_property
@@ -181,7 +181,7 @@ class DistanceMatrix:
 
     @property
     def resolution(self) -> float:
-        """Share of a point's largest mean distance below which a mean distance is rounding."""
+        """Share of a point's mean distance to all others below which one to a few is rounding."""
         return RESOLUTION * float(np.finfo(self.D.dtype).eps)
 
     def matmul(self, M: FloatArray) -> NDArray[np.float64]:

@@ -38,7 +38,7 @@ class ModeSums:
     twin: NDArray[np.float64]
     """(N, k) distance to the same prompt's point in each mode; 0 where that is the point itself or absent."""
     resolution: float
-    """Mean distances below this share of a point's largest are rounding and count as 0."""
+    """Share of a point's mean distance to all others below which one to a mode is rounding, taken as 0."""
 
     def plain(self) -> ModeDistances:
         """Mean distances without the point itself."""
@@ -92,16 +92,13 @@ def mean_distances(
 
     Returns
     -------
-    NaN where no weight is left, 0 where the mean is only rounding. The rounding is a point's own: one outlier
-    among the prompts must not pass for the scale of all the others.
+    NaN where no weight is left, 0 where the mean is only rounding. The rounding is a point's own, by its mean
+    distance to all points: one outlier among the prompts must not pass for the scale of all the others.
     """
-    size_or_1 = np.where(size > 0, size, 1)
-    rounding = resolution * (total / size_or_1).max(axis=1, keepdims=True)
+    rounding = total @ np.full(len(size), resolution / size.sum())
     left = size - excluded
-    empty = left <= 0
-    mean = (total - excluded * twin) / np.where(empty, 1, left)
-    mean[mean <= rounding] = 0
-    mean[empty] = np.nan
+    mean = np.divide(total - excluded * twin, left, out=np.full(left.shape, np.nan), where=left > 0)
+    mean[mean <= rounding[:, None]] = 0
     return mean
 
 

@@ -48,7 +48,7 @@ def test_euclidean_distances_of_near_duplicates_keep_their_digits(gap: float) ->
 
 @pytest.mark.usefixtures("many_blocks")
 def test_euclidean_distances_within_tight_modes_keep_their_digits_in_float32() -> None:
-    """A third of the pairs are near for their distance from the centre: whole blocks are worked in float64."""
+    """Many pairs are near for their distance from the centre: whole blocks are worked in float64."""
     rng = np.random.default_rng(9)
     X = 30 * rng.standard_normal((3, 6))[np.arange(60) % 3] + 0.01 * rng.standard_normal((60, 6))
     X = np.vstack([X, rng.standard_normal((40, 6))]).astype(np.float32)
