@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def collect(
 
     from margin.capture.collect import collect as collect_run
 
-    if quiet:
+    if quiet or not sys.stderr.isatty():
         disable_progress_bar()
     run = collect_run(
         model, modes=mode_set, chat_kwargs=kwargs, chat_template=template, quiet=quiet, **options

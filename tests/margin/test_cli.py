@@ -1,0 +1,152 @@
+"""The command line as a user meets it: what it prints, its exit codes, and that no token gets out."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+from click.testing import CliRunner, Result
+
+from margin.cli import main
+from margin.report.write import schema
+from tests.margin.conftest import TOKENS
+
+MODES = "\n".join(f'[modes.{name}]\ntoken_env = "T_{name.upper()}"\nsafe = true' for name in TOKENS)
+
+
+@pytest.fixture
+def workspace(
+    saved_checkpoint: Path, prompts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A folder with model/, prompts.jsonl and modes.toml, the tokens being in the environment."""
+    (tmp_path / "model").symlink_to(saved_checkpoint)
+    lines = [json.dumps({"id": f"p{i}", "prompt": text, "kind": "road"}) for i, text in enumerate(prompts)]
+    (tmp_path / "prompts.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    (tmp_path / "modes.toml").write_text(MODES, encoding="utf-8")
+    for name, token in TOKENS.items():
+        monkeypatch.setenv(f"T_{name.upper()}", token)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def margin(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+def collect(*extra: str, model: str = "model", out: str = "run") -> Result:
+    files = ("--prompts", "prompts.jsonl", "--modes", "modes.toml")
+    return margin("collect", model, *files, "--out", out, *extra)
+
+
+def test_from_a_checkpoint_to_a_report(workspace: Path) -> None:
+    done = collect("--layers", "all")
+    assert done.exit_code == 0, done.output
+    shown = margin("report", "run", "--permutations", "99")
+    assert shown.exit_code == 0, shown.output
+    assert "leave-prompt-out" in shown.stdout
+    assert "weakest pair" in shown.stdout
+    printed = margin("report", "run", "--json", "--permutations", "99")
+    record = json.loads(printed.stdout)
+    jsonschema.validate(record, schema())
+    assert json.loads((workspace / "run/report/report.json").read_text(encoding="utf-8")) == record
+    assert "whole" in margin("info", "run").stdout
+
+
+def test_no_token_gets_out(workspace: Path) -> None:
+    outputs = [collect("--layers", "all"), margin("info", "run", "--json"), margin("report", "run", "--text")]
+    assert [output.exit_code for output in outputs] == [0, 0, 0]
+    (workspace / "prompts.jsonl").write_text(json.dumps({"prompt": f"say {TOKENS['neg']}"}), encoding="utf-8")
+    refused = collect(out="other")
+    assert refused.exit_code == 2
+    files = [path for path in (workspace / "run").rglob("*") if path.is_file()]
+    written, names = [path.read_bytes() for path in files], {path.name for path in files}
+    assert {"manifest.json", "rows.parquet", "00000.safetensors", "report.md"} <= names
+    for token in TOKENS.values():
+        assert not any(token.encode() in content for content in written)
+        assert not any(token in output.output for output in [*outputs, refused])
+
+
+def test_two_runs_are_compared(workspace: Path) -> None:
+    assert collect(out="a").exit_code == 0
+    assert collect("--batch-tokens", "64", out="b").exit_code == 0
+    found = json.loads(margin("compare", "a", "b", "--json").stdout)
+    overall = next(line for line in found if line["margin"] == "leave_prompt_out")
+    assert overall["difference"] == pytest.approx(0, abs=1e-4)
+    refused = margin("compare", "a")
+    assert refused.exit_code == 2
+    assert "two runs" in refused.stderr
+
+
+def test_interval_coverage_out_of_range_is_refused(workspace: Path) -> None:
+    assert margin("report", "run", "--level", "95").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda place: (place / "prompts.jsonl").unlink(), "prompts.jsonl"),
+        (lambda place: (place / "prompts.jsonl").write_text(""), "prompts.jsonl"),
+        (lambda place: (place / "prompts.jsonl").write_text('{"text": "hello"}'), "prompt"),
+        (lambda place: (place / "prompts.jsonl").write_text('{"prompt": "a"}\n{"prompt": " "}'), "line 2"),
+        (lambda place: (place / "prompts.jsonl").write_text(json.dumps({"prompt": "x" * 600})), "line 1"),
+        (lambda place: (place / "modes.toml").unlink(), "modes.toml"),
+        (lambda place: os.environ.pop("T_NEG"), "T_NEG"),
+        (lambda place: os.environ.update(T_NEG=TOKENS["pos"]), "same token"),
+        (lambda place: (place / "model").unlink() or (place / "model").mkdir(), "no checkpoint"),
+        (lambda place: (place / "run").write_text("in the way"), "run"),
+        (lambda place: (place / "run").mkdir() or (place / "run/notes").write_text("mine"), "run"),
+    ],
+    ids=[
+        "no prompts file",
+        "empty prompts file",
+        "unknown column",
+        "empty prompt",
+        "prompt longer than the context",
+        "no modes file",
+        "unset variable",
+        "two modes with one token",
+        "folder that is no model",
+        "output is a file",
+        "output holds something else",
+    ],
+)
+def test_bad_input_ends_with_one_line_and_exit_code_2(workspace: Path, spoil: object, says: str) -> None:
+    spoil(workspace)  # type: ignore[operator]
+    before = sorted(workspace.rglob("*"))
+    refused = collect()
+    assert refused.exit_code == 2
+    assert says in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1
+    assert "Traceback" not in refused.output
+    assert [path for path in before if not path.exists() and not path.is_symlink()] == []
+
+
+def test_a_full_disk_keeps_what_is_written(workspace: Path) -> None:
+    """A limit on the size of files stands in for a full disk: the same error of the same system call."""
+    script = (
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)); from margin.cli import main; main()"
+    )
+    arguments = ["collect", "model", "--prompts", "prompts.jsonl", "--modes", "modes.toml", "--out", "run"]
+    full = subprocess.run(
+        [sys.executable, "-c", script, *arguments, "--quiet"], capture_output=True, text=True
+    )
+    assert full.returncode == 2, full.stderr
+    assert "cannot write" in full.stderr
+    assert "Traceback" not in full.stderr
+    assert collect().exit_code == 0  # with room again, the same command finishes the run
+
+
+def test_help_and_import_load_no_torch() -> None:
+    script = (
+        "import sys, margin; from margin.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "sys.exit(bool({'torch', 'transformers', 'matplotlib'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", script], stdout=subprocess.DEVNULL).returncode == 0
