@@ -1,0 +1,109 @@
+"""`margin baseline` and `margin check`: the gate of a build, without torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import click
+
+if TYPE_CHECKING:
+    from margin.analysis.distances import Distance
+
+LOG_WIDTH = 120
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The baseline, a JSON file.")
+@click.option("--space", default="logits", show_default=True, help="logits, state, layer:L, ...")
+@click.option("--distance", default="cosine", show_default=True, help="Distance of the margins.")
+def baseline(run: Path, out: Path, space: str, distance: str) -> None:
+    """Keep the margins of RUN as what later checkpoints must not fall below.
+
+    The file holds margins and what each prompt does to them, by its id: no text, no token, no state.
+    """
+    from margin.gate.baseline import write_baseline
+    from margin.gate.measurement import measure
+    from margin.run.run import open_run
+
+    measured = measure(open_run(run), space, cast("Distance", distance))
+    write_baseline(measured, out)
+    click.echo(
+        f"{out}: margin {measured.overall.estimate:+.4f} on {measured.overall.n_prompts} prompts, "
+        f"{len(measured.margins) - 1} pairs and slices"
+    )
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--baseline", required=True, type=click.Path(path_type=Path), help="As margin baseline wrote it."
+)
+@click.option("--max-drop", default=0.01, show_default=True, help="Fall that every margin is allowed.")
+@click.option(
+    "--max-leak", default=0.01, show_default=True, help="Share of prompts of a control allowed to leak."
+)
+@click.option("--min-margin", type=float, help="Least overall margin.")
+@click.option(
+    "--slice",
+    "slices",
+    multiple=True,
+    metavar="COLUMN",
+    help="Column whose slices must be shown to hold; repeatable.",
+)
+@click.option("--space", help="Refuse a baseline of another space.")
+@click.option("--distance", help="Refuse a baseline of another distance.")
+@click.option("--junit", type=click.Path(path_type=Path), help="Write the verdict as JUnit XML.")
+@click.option("--summary", type=click.Path(path_type=Path), help="Append the verdict as Markdown.")
+@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
+@click.option("--quiet", is_flag=True, help="Print nothing.")
+@click.pass_context
+def check(
+    ctx: click.Context,
+    run: Path,
+    baseline: Path,
+    max_drop: float,
+    max_leak: float,
+    min_margin: float | None,
+    slices: tuple[str, ...],
+    space: str | None,
+    distance: str | None,
+    junit: Path | None,
+    summary: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Judge RUN against a baseline.
+
+    \b
+    Ends with
+      0  pass: every claim is shown to hold
+      1  regression: a claim is shown to be broken
+      3  inconclusive: too few prompts to tell, with the number that would do
+      4  incomparable: the runs were asked or measured differently
+    """
+    from rich.console import Console
+
+    from margin.gate.check import Policy
+    from margin.gate.check import check as judge_run
+    from margin.gate.terminal import print_verdict
+
+    policy = Policy(max_drop, max_leak, min_margin, slices)
+    verdict = judge_run(run, baseline, policy, space, cast("Distance | None", distance))
+    if junit:
+        from margin.gate.junit import write_junit
+
+        write_junit(verdict, junit)
+    if summary:
+        from margin.gate.summary import append_summary
+
+        append_summary(verdict, summary)
+    if as_json:
+        click.echo(json.dumps(verdict.to_dict(), indent=2, ensure_ascii=False))
+    elif not quiet:
+        # A log has no width of its own, and a table broken at 80 columns is hard to read.
+        console = Console()
+        print_verdict(verdict, console if console.is_terminal else Console(width=LOG_WIDTH))
+    ctx.exit(verdict.exit_code)
