@@ -1,1 +1,51 @@
-"""Plots: pandas tables and a matplotlib Axes in, the Axes out."""
+"""Plots: pandas tables and a matplotlib Axes in, the Axes out. Nothing here knows of `margin`.
+
+with style("paper"):
+    fig = figure("single")
+    layer_curve(table, fig.add_subplot())
+    save(fig, "layers.pdf")
+"""
+
+from figures.curves import layer_curve, trajectory
+from figures.forest import comparison_forest, forest_height, slice_forest
+from figures.overview import overview
+from figures.pairs import pair_heatmap
+from figures.projection import Projection, project, seed_range
+from figures.quality import Quality
+from figures.robustness import robustness
+from figures.save import save
+from figures.scatter import draw_projection, projection_panels, scatter
+from figures.silhouettes import silhouette_ecdf, silhouette_plot, silhouette_strips
+from figures.style import figure, mode_looks, mode_order, style
+from figures.tables import Facts, latex_table, markdown_table
+from figures.waterfall import prompt_waterfall
+
+__all__ = [
+    "Facts",
+    "Projection",
+    "Quality",
+    "comparison_forest",
+    "draw_projection",
+    "figure",
+    "forest_height",
+    "latex_table",
+    "layer_curve",
+    "markdown_table",
+    "mode_looks",
+    "mode_order",
+    "overview",
+    "pair_heatmap",
+    "project",
+    "projection_panels",
+    "prompt_waterfall",
+    "robustness",
+    "save",
+    "scatter",
+    "seed_range",
+    "silhouette_ecdf",
+    "silhouette_plot",
+    "silhouette_strips",
+    "slice_forest",
+    "style",
+    "trajectory",
+]

@@ -24,7 +24,11 @@ def checked(table: pd.DataFrame, what: str, names: Sequence[str], numbers: Seque
         raise ValueError(f"the {what} table lacks {', '.join(absent)}: it needs {', '.join(expected)}")
     if table.empty:
         raise ValueError(f"the {what} table has no rows: there is nothing to draw")
-    result = table.reset_index(drop=True).astype(dict.fromkeys(names, "str"))
+    result = table.reset_index(drop=True)
+    for column in names:
+        if result[column].isna().any():
+            raise ValueError(f"row {int(result[column].isna().idxmax())} of the {what} table has no {column}")
+    result = result.astype(dict.fromkeys(names, "str"))
     for column in numbers:
         try:
             result[column] = pd.to_numeric(result[column]).astype("float64")

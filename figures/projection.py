@@ -194,15 +194,14 @@ def _layout(points: NDArray[np.float64], method: Method, seed: int) -> NDArray[n
         raise ValueError(f"{method} needs at least {_LAYOUT_POINTS} points, not {n}: use pca")
     if min(points.shape) > _LAYOUT_DIMENSIONS:
         points = PCA(n_components=_LAYOUT_DIMENSIONS, random_state=seed).fit_transform(points)
-    # t-SNE from a PCA start has no random part, yet a jitter far below any meaning moves its layout: drawn
-    # with the seed, it lets several seeds show how much of a layout is chance.
+    # Both start from principal components, which keeps the coarse arrangement (Kobak and Linderman 2021) but
+    # leaves t-SNE without a random part. Yet a jitter far below any meaning moves a layout: drawn with the seed,
+    # it lets several seeds show how much of the layout is chance.
     points = points + 1e-6 * points.std() * np.random.default_rng(seed).standard_normal(points.shape)
     if method == "tsne":
         model = TSNE(perplexity=min(30.0, (n - 1) / 3), init="pca", random_state=seed, n_jobs=1)
         return np.asarray(model.fit_transform(points), dtype=np.float64)
     import umap  # here and not above: it compiles for seconds, and only this method needs it
 
-    # UMAP's spectral start asks for more points than a small set has.
-    start = "spectral" if n > 50 else "pca"
-    model = umap.UMAP(n_neighbors=min(15, n - 1), init=start, random_state=seed, n_jobs=1)
+    model = umap.UMAP(n_neighbors=min(15, n - 1), init="pca", random_state=seed, n_jobs=1)
     return np.asarray(model.fit_transform(points), dtype=np.float64)

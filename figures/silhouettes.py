@@ -30,7 +30,7 @@ def silhouette_plot(
     *,
     estimates: pd.DataFrame | None = None,
     modes: Sequence[str] | None = None,
-    title: str = "Silhouette of every point, by mode",
+    title: str = "Silhouettes, point by point",
 ) -> Axes:
     """Silhouette plot (Rousseeuw 1987): the points of each mode as sorted bars; what reaches left of 0 lies
     nearer to another mode than to its own. With `estimates` each mode's mean is marked with its interval."""

@@ -148,6 +148,10 @@ def test_every_plot_names_what_is_wrong_with_its_table(draw: Draw, table: pd.Dat
         draw(table.drop(columns=numeric), ax)
     with pytest.raises(ValueError, match=f"row 1 of the .* table has no finite {numeric}"):
         draw(table.assign(**{numeric: [1.0, np.inf, *[1.0] * (len(table) - 2)]}), ax)
+    name = next((c for c in table.columns if not pd.api.types.is_numeric_dtype(table[c])), None)
+    if name:
+        with pytest.raises(ValueError, match=f"row 0 of the .* table has no {name}"):
+            draw(table.assign(**{name: [None, *table[name][1:]]}), ax)
     with pytest.raises(ValueError, match="no number"):
         draw(table.assign(**{numeric: "many"}), ax)
 

@@ -119,7 +119,7 @@ def test_many_points_are_judged_on_a_stated_sample_of_whole_prompts(points: Make
     judged = project(X, modes, prompts).quality
     assert judged.sampled
     assert judged.n_points == 1500
-    assert "sample of 1,500 points" in str(judged)
+    assert "1,500 sampled points" in str(judged)
     assert judged.silhouette_full == pytest.approx(silhouette_score(X, modes), abs=0.02)
 
 
@@ -129,7 +129,7 @@ def test_a_known_silhouette_is_taken_as_given(points: Make) -> None:
 
 def test_one_mode_is_drawn_and_its_silhouette_called_undefined(points: Make) -> None:
     X, modes, prompts = points(modes=("pos",))
-    assert "silhouette undefined" in str(project(X, modes, prompts).quality)
+    assert "silhouette: undefined" in str(project(X, modes, prompts).quality)
 
 
 def test_identical_modes_give_an_honest_picture(points: Make) -> None:
