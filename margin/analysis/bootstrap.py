@@ -9,6 +9,8 @@ Efron, 1987, "Better Bootstrap Confidence Intervals").
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
@@ -39,13 +41,25 @@ def bootstrap_margins(
 
     Returns
     -------
-    (B,) margins. Cost: D @ M with M (N, k B); O(N d k B) where the distance is linear.
+    (B,) margins. Cost as `replicate_samples`.
+    """
+    replicates = zip(replicate_samples(distances, design, weights), weights.T, strict=True)
+    return np.array([np.average(samples, weights=w[design.prompt]) for samples, w in replicates])
+
+
+def replicate_samples(
+    distances: Distances, design: Design, weights: NDArray[np.floating]
+) -> Iterator[NDArray[np.float64]]:
+    """Leave-prompt-out silhouettes (N,) under each column of prompt weights, as `bootstrap_margins` takes
+    them.
+
+    A point's weight counts where it is a neighbour; points of weight 0 have silhouettes too. Cost: D @ M with
+    M (N, k B); O(N d k B) where the distance is linear.
     """
     twin = twin_distances(distances, design)
     present = design.twin >= 0
-    margins = np.empty(weights.shape[1])
     step = max(1, CHUNK // (design.n_points * design.n_modes))
-    for start in range(0, len(margins), step):
+    for start in range(0, weights.shape[1], step):
         w = weights[:, start : start + step]
         of_point = w[design.prompt]
         by_mode = of_point[:, :, None] * design.onehot[:, None, :].astype(w.dtype)
@@ -54,9 +68,7 @@ def bootstrap_margins(
         for b in range(w.shape[1]):
             excluded = present * of_point[:, b, None]
             mean = mean_distances(totals[:, b], sizes[b], twin, excluded, distances.resolution)
-            samples = silhouette(mean, design.mode).samples
-            margins[start + b] = np.average(samples, weights=of_point[:, b])
-    return margins
+            yield silhouette(mean, design.mode).samples
 
 
 def bca_estimate(

@@ -17,6 +17,9 @@ from margin.analysis.sam import check_design, leave_prompt_out_margin
 from margin.analysis.space import Space
 from margin.errors import MarginError
 
+ROUNDING = 1e-6
+"""Margins up to this count as 0: identical float32 states give a band of their rounding's width."""
+
 
 @dataclass(frozen=True)
 class Parting:
@@ -109,8 +112,10 @@ def layer_curve(
 def parting(layers: Sequence[int], band: Sequence[Estimate]) -> Parting:
     """Where the modes part, from margins with a simultaneous band.
 
-    "From which on" keeps a chance excursion in an early layer from deciding, and 0 is on the safe side of the
-    null margin, which lies a little below it. Where the band holds in all layers at once, the layer lies no
+    "From which on" keeps a chance excursion in an early layer from deciding. What is estimated is the margin
+    of a run of as many prompts: with three modes or more, where they hardly differ, that lies below 0 by some
+    1 / sqrt(n), the nearest of several equal rivals being nearer than one's own mode, so 0 is on the safe
+    side of it. Where the band holds in all layers at once, the layer lies no
     earlier than where its upper edge, and no later than where its lower edge stays above 0: the interval
     covers whenever the band does. (Redrawing the curve would not do: where a curve is flat, small deviations
     move the layer far, and a bootstrap interval covers anything from never to always.)
@@ -125,6 +130,6 @@ def parting(layers: Sequence[int], band: Sequence[Estimate]) -> Parting:
 
 def _first_for_good(layers: Sequence[int], values: ArrayLike) -> int | None:
     """The first layer from which on all values are above 0; None where the last is not."""
-    below = np.flatnonzero(~(np.asarray(values) > 0))
+    below = np.flatnonzero(~(np.asarray(values) > ROUNDING))
     first = below[-1] + 1 if len(below) else 0
     return layers[first] if first < len(layers) else None

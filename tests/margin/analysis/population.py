@@ -1,6 +1,6 @@
 """A population of prompts under k modes, to draw runs from and to see what intervals cover.
 
-Prompts have a topic, an effect of their own with heavy tails, and a gain: how far they take a mode's effect up.
+Prompts have a topic, an effect of their own with heavy tails, and a gain: how far they take a mode up.
 """
 
 from __future__ import annotations

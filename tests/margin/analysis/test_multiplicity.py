@@ -115,7 +115,7 @@ def test_the_level_is_kept_and_named() -> None:
 
 
 def joint_coverage(n: int, G: int, correlation: float, sims: int, side: str) -> float:
-    """Share of samples whose G means are all covered; skewed data, an equal correlation between all columns."""
+    """Share of samples whose G means are all covered; skewed data, equally correlated columns."""
     rng = np.random.default_rng(7)
     covered = 0
     for _ in range(sims):

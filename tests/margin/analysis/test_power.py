@@ -70,7 +70,7 @@ PILOT = 8000
 
 
 def simulated_power(sims: int, seed: int) -> tuple[int, float]:
-    """Prompts needed for power .8 by the spread of one pilot comparison; share of such comparisons that find it."""
+    """Prompts needed for power .8 by a pilot comparison; share of such comparisons that find it."""
     rng = np.random.default_rng(seed)
     where = population()
 
