@@ -24,11 +24,10 @@ from rich.console import Console
 import margin
 from examples.cotrain.behaviours import BEHAVIOURS, questions
 from examples.cotrain.train import lora, save
-from margin.commands.report import compare_runs
+from margin.commands.report import compare_runs, write_with_figures
 from margin.demo import prompts_path
 from margin.inputs.modes import ModeSet, load_modes
 from margin.report.terminal import print_comparison, print_summary
-from margin.report.write import write_report
 from margin.run.run import Run
 
 MODES = Path(__file__).with_name("modes.toml")
@@ -78,7 +77,7 @@ def measure(gguf: Path, adapter: Path | None, modes: ModeSet, out: Path, limit: 
     """Collect a run on the held-out prompts, write its report beside it and print its summary."""
     run = margin.collect(gguf, adapter=adapter, prompts=prompts_path(), modes=modes, out=out, limit=limit)
     report = margin.analyse(run)
-    write_report(report, out / "report")
+    write_with_figures(report, run, out / "report")
     print_summary(report, Console())
     return run
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from margin.commands.report import compare_runs
+from margin.commands.report import compare_runs, write_with_figures
 
 CHECKPOINTS: tuple[Literal["baseline", "cotrained"], ...] = ("baseline", "cotrained")
 
@@ -33,7 +33,6 @@ def demo(out: Path, quiet: bool) -> None:
     from margin.demo import checkpoint_path, modes_path, prompts_path
     from margin.report.analyse import analyse
     from margin.report.terminal import print_comparison, print_summary
-    from margin.report.write import write_report
 
     disable_progress_bar()
     console = Console()
@@ -47,7 +46,7 @@ def demo(out: Path, quiet: bool) -> None:
             quiet=quiet,
         )
         report = analyse(run)
-        write_report(report, out / name / "report")
+        write_with_figures(report, run, out / name / "report")
     print_summary(report, console)
     console.print()
     print_comparison(compare_runs(tuple(out / name for name in CHECKPOINTS)), console)

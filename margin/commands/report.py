@@ -12,6 +12,8 @@ from margin.errors import MarginError
 
 if TYPE_CHECKING:
     from margin.analysis.comparison import Comparison
+    from margin.report.report import Report
+    from margin.run.run import Run
 
 
 @click.command()
@@ -40,17 +42,33 @@ def report(
 
     from margin.report.analyse import analyse
     from margin.report.terminal import print_summary
-    from margin.report.write import to_json, write_report
+    from margin.report.write import to_json
+    from margin.run.run import open_run
 
     if not 0 < level < 1:
         raise MarginError(f"--level {level} is no coverage: take a number between 0 and 1")
-    found = analyse(run, level=level, permutations=permutations, seed=seed, text=text, optional=optional)
-    written = write_report(found, out or run / "report")
+    opened = open_run(run)
+    found = analyse(opened, level=level, permutations=permutations, seed=seed, text=text, optional=optional)
+    written = write_with_figures(found, opened, out or run / "report")
     if as_json:
         click.echo(to_json(found), nl=False)
     elif not quiet:
         print_summary(found, Console())
         click.echo(f"\nwritten: {', '.join(str(path) for path in written)}", err=True)
+
+
+def write_with_figures(report: Report, run: Run, out: Path) -> list[Path]:
+    """Write a report and its figure; where there is nothing to draw, say why and go on."""
+    from margin.report.pictures import projection
+    from margin.report.write import write_report
+
+    written = write_report(report, out)
+    (out / "figures").mkdir(exist_ok=True)
+    try:
+        written.append(projection(run, report, out / "figures" / "projection.png"))
+    except MarginError as error:
+        click.echo(f"margin: {error}", err=True)
+    return written
 
 
 @click.command()
