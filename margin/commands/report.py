@@ -99,11 +99,13 @@ def compare_runs(runs: tuple[Path, ...], level: float = 0.95, seed: int = 0) -> 
     from margin.analysis.run_spaces import design_of, space_of
     from margin.run.run import open_run
 
+    if len({path.resolve() for path in runs}) < len(runs):
+        raise MarginError("a run stands twice among the runs to compare")
+    short = [path.resolve().name for path in runs]
+    names = short if len(set(short)) == len(short) else [str(path) for path in runs]
     opened = {}
-    for path in runs:
+    for name, path in zip(names, runs, strict=True):
         run = open_run(path)
         space, rows = space_of(run, "logits")
-        opened[str(path)] = (space, design_of(run, rows))
-    if len(opened) < len(runs):
-        raise MarginError("a run stands twice among the runs to compare")
+        opened[name] = (space, design_of(run, rows))
     return compare_spaces(opened, np.random.default_rng(seed), level=level)

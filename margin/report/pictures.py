@@ -16,18 +16,17 @@ from margin.run.run import Run
 
 
 def projection(run: Run, report: Report, out: Path) -> Path:
-    """Draw the points of the headline margin by their principal components, raw and prompt-centred, as a PNG.
+    """Draw the logits (of a head that is not affine: the states) by their principal components, as a PNG.
 
-    Rows are scaled to length 1, so that the distances in the picture are those of the cosine margin. The numbers
-    beneath say what the picture keeps; margins are never computed from it.
+    Two panels, raw and prompt-centred. Rows are scaled to length 1, so that distances in the picture are those
+    of the cosine margin. The numbers beneath say what the picture keeps; no margin is computed from it.
     """
     space, rows = space_of(run, report.sam_space)
-    if not isinstance(space, Coordinates):
-        space, rows = space_of(run, "state")
+    X = space.X if isinstance(space, Coordinates) else run.states()[rows]
     design = design_of(run, rows)
     modes = [design.modes[mode] for mode in design.mode]
     prompts = [design.prompt_ids[prompt] for prompt in design.prompt]
-    points = unit_rows(space.X)
+    points = unit_rows(X)
     silhouettes = {False: report.headline.leave_prompt_out, True: report.headline.prompt_centred}
     try:
         panels = [
