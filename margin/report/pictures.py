@@ -18,8 +18,8 @@ from margin.run.run import Run
 def projection(run: Run, report: Report, out: Path) -> Path:
     """Draw the logits (of a head that is not affine: the states) by their principal components, as a PNG.
 
-    Two panels, raw and prompt-centred. Rows are scaled to length 1, so that distances in the picture are those
-    of the cosine margin. The numbers beneath say what the picture keeps; no margin is computed from it.
+    Two panels, raw and prompt-centred. Rows are scaled to length 1, so that distances in the picture are
+    those of the cosine margin. The numbers beneath say what the picture keeps; no margin is computed from it.
     """
     space, rows = space_of(run, report.sam_space)
     X = space.X if isinstance(space, Coordinates) else run.states()[rows]
