@@ -195,8 +195,8 @@ def _layout(points: NDArray[np.float64], method: Method, seed: int) -> NDArray[n
     if min(points.shape) > _LAYOUT_DIMENSIONS:
         points = PCA(n_components=_LAYOUT_DIMENSIONS, random_state=seed).fit_transform(points)
     # Both start from principal components, which keeps the coarse arrangement (Kobak and Linderman 2021) but
-    # leaves t-SNE without a random part. Yet a jitter far below any meaning moves a layout: drawn with the seed,
-    # it lets several seeds show how much of the layout is chance.
+    # leaves t-SNE without a random part. Yet a jitter far below any meaning moves a layout: drawn with the
+    # seed, it lets several seeds show how much of the layout is chance.
     points = points + 1e-6 * points.std() * np.random.default_rng(seed).standard_normal(points.shape)
     if method == "tsne":
         model = TSNE(perplexity=min(30.0, (n - 1) / 3), init="pca", random_state=seed, n_jobs=1)
