@@ -73,7 +73,7 @@ def influence(distances: Distances, sums: ModeSums, means: Sequence[SilhouetteMe
     present[design.prompt, 0, design.mode] = 1
     as_neighbour -= design.sum_by_prompt(sensitivity * sums.twin[:, None, :])
     constants = sensitivity * mean[:, None, :]
-    as_neighbour -= present * (constants.sum(axis=0) - design.sum_by_prompt(constants))
+    as_neighbour -= constants.sum(axis=0) - design.sum_by_prompt(constants)
     return own + (present * as_neighbour).sum(axis=-1)
 
 

@@ -115,6 +115,28 @@ def test_float32_follows_the_definition_on_degenerate_points(case: str, distance
     np.testing.assert_allclose(taken[keep], expected[keep], atol=2e-2 if far_out else 2e-5)
 
 
+@pytest.mark.parametrize("constant", ["every mode", "two modes"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_rounding_makes_no_silhouettes(distance: str, dtype: type, constant: str) -> None:
+    """0/0 is 0 by convention; sums over many points leave a rounding of the one and the other to divide."""
+    rng = np.random.default_rng(15)
+    mode, prompt = labels(400, 3, rng)
+    X = paired_points(rng, mode, prompt, d=70)
+    constant_points = (mode >= 0) if constant == "every mode" else mode != 2
+    X[constant_points] = X[0] / 3
+    taken = silhouette_samples(X.astype(dtype), mode, prompt, distance)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(taken[constant_points], 0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_points_on_one_ray_have_no_angle_between_them(dtype: type) -> None:
+    rng = np.random.default_rng(16)
+    mode, prompt = labels(50, 3, rng)
+    X = np.outer(rng.uniform(0.1, 10, len(mode)), rng.standard_normal(40)).astype(dtype)
+    np.testing.assert_array_equal(silhouette_samples(X, mode, prompt, "cosine"), 0)
+
+
 @pytest.mark.parametrize("distance", METRICS)
 def test_a_shared_offset_in_float32_changes_nothing(distance: str) -> None:
     rng = np.random.default_rng(13)
