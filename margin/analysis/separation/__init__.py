@@ -1,0 +1,6 @@
+"""How far the modes stand apart, by measures other than the silhouette: a file a measure, `table` runs them
+all."""
+
+from margin.analysis.separation.table import separation
+
+__all__ = ["separation"]

@@ -1,0 +1,91 @@
+"""Cross-fitted d': how many standard deviations apart two modes stand on the line through their centroids.
+
+In sample, d' is large without any difference when dimensions are many: the line fits the noise. So each
+prompt is projected on the line through the centroids of the other folds.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from margin.analysis.design import Design
+from margin.analysis.distances import Distances
+from margin.analysis.estimate import Estimate
+from margin.analysis.influence import METHOD, jackknife_estimate
+from margin.analysis.separation.centroids import centroids
+from margin.analysis.separation.folds import training_weights
+from margin.analysis.separation.paired import points_by_prompt
+from margin.errors import MarginError
+
+
+def d_prime(distances: Distances, design: Design, fold: NDArray[np.intp], level: float = 0.95) -> Estimate:
+    """Mean difference of two modes along the line, over the standard deviation there; mean over pairs.
+
+    Parameters
+    ----------
+    distances : squared Euclidean, between the N points of a complete design.
+    fold : (n,) fold of each prompt.
+
+    Returns
+    -------
+    0 on average without a difference (and then on either side of it), no unit. Interval by the infinitesimal
+    jackknife over prompts, through both parts a prompt plays: projected on a line, and turning the lines of
+    the other folds. It is too wide where modes hardly differ; read the permutation p-value of the variance
+    split there.
+
+    Cost: O(N d k^2 folds). Green and Swets (1966), "Signal Detection Theory and Psychophysics".
+
+    Raises
+    ------
+    MarginError : a prompt was not seen under every mode, or two modes differ but do not vary on their line.
+    """
+    points = points_by_prompt(design)
+    weights = training_weights(design, fold)
+    pairs = [list(pair) for pair in combinations(range(design.n_modes), 2)]
+    found = [_of_pair(distances, points[:, pair], weights[:, :, pair], fold) for pair in pairs]
+    value = float(np.mean([value for value, _ in found]))
+    return jackknife_estimate(value, np.mean([influence for _, influence in found], axis=0), level, METHOD)
+
+
+def _of_pair(
+    distances: Distances, points: NDArray[np.intp], weights: NDArray[np.float64], fold: NDArray[np.intp]
+) -> tuple[float, NDArray[np.float64]]:
+    """d' of two modes and its influences (n,); points (n, 2), weights of the centroids (N, folds, 2)."""
+    n, folds = len(points), np.arange(weights.shape[1])
+    own = fold[:, None] == folds
+    found = centroids(distances, weights.reshape(len(weights), -1))
+    between = found.between.reshape(len(folds), 2, len(folds), 2)[folds, 0, folds, 1]
+    length = np.sqrt(between)
+    scale = np.divide(1.0, length, out=np.zeros_like(length), where=length > 0)
+    # Half the difference of squared distances to two centroids is the projection, from their midpoint.
+    to_a, to_b = np.moveaxis(found.to_points.reshape(weights.shape)[points], -1, 0)
+    projections = (to_b - to_a) / 2 * scale  # (n, 2, folds)
+    y = projections.transpose(0, 2, 1)[own]
+    shift = y[:, 0] - y[:, 1]
+    deviation = y - y.mean(axis=0)
+    spread = float(np.sqrt(np.sum(deviation**2) / (2 * (n - 1))))
+    if spread <= np.sqrt(distances.resolution) * np.abs(y).max():
+        if y.any():
+            raise MarginError("d' undefined: two modes differ but do not vary on the line between them")
+        return 0.0, np.zeros(n)
+    value = float(shift.mean()) / spread
+    of_variance = n / (n - 1) * np.mean(deviation**2, axis=1) - spread**2
+    projected = ((shift - shift.mean()) / spread - value * of_variance / (2 * spread**2)) / n
+
+    # Prompt q turns the line of each fold but its own, by the part of (its shift - the line) across the line,
+    # and moves the midpoint; the slopes of d' carry what that does to the held-out points.
+    slope = np.array([1, -1]) / (n * spread) - value * deviation / (2 * (n - 1) * spread**2)
+    slopes = slope[:, :, None] * own[:, None, :]
+    total = slopes.sum(axis=(0, 1))
+    gradient = -total * weights.sum(axis=2) / 2
+    gradient[points] += slopes
+    along = -0.5 * distances.matmul(gradient)  # inner products with the gradient, up to one constant a fold
+    of_line = np.einsum("nfc,nf,c->f", weights, along, [1.0, -1.0])
+    q_shift = projections[:, 0] - projections[:, 1]
+    across = along[points[:, 0]] - along[points[:, 1]] - of_line - of_line * scale * (q_shift - length)
+    turned = scale * across - total * projections.mean(axis=1)
+    trained_on = ~own / (~own).sum(axis=0)
+    return value, projected + np.sum(trained_on * turned, axis=1)

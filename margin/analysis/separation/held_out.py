@@ -1,0 +1,45 @@
+"""Nearest-centroid accuracy on prompts that had no part in the centroids."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from margin.analysis.design import Design
+from margin.analysis.distances import Distances
+from margin.analysis.estimate import Estimate
+from margin.analysis.separation.centroids import centroids
+from margin.analysis.separation.folds import training_weights
+from margin.analysis.separation.paired import points_by_prompt
+from margin.analysis.separation.proportion import proportion_estimate
+
+
+def nearest_centroid_accuracy(
+    distances: Distances, design: Design, fold: NDArray[np.intp], level: float = 0.95
+) -> Estimate:
+    """Share of points nearest to the centroid of their own mode over the other folds; chance is 1/k.
+
+    Parameters
+    ----------
+    distances : squared Euclidean, between the N points of a complete design.
+    fold : (n,) fold of each prompt.
+
+    Returns
+    -------
+    In [0, 1]. The interval is over prompts, a prompt's points counting together, for the mean accuracy of
+    these centroids on new prompts: that other prompts would have given other centroids is ignored (Bayle et
+    al., 2020, "Cross-validation confidence intervals for test error").
+
+    Cost: O(N d k folds). Tibshirani et al. (2002), "Diagnosis of multiple cancer types by shrunken
+    centroids", without the shrinkage.
+
+    Raises
+    ------
+    MarginError : a prompt was not seen under every mode.
+    """
+    points = points_by_prompt(design)
+    n, k = points.shape
+    weights = training_weights(design, fold)
+    to_points = centroids(distances, weights.reshape(n * k, -1)).to_points.reshape(weights.shape)
+    correct = (to_points[points, fold[:, None]].argmin(axis=2) == np.arange(k)).mean(axis=1)
+    return proportion_estimate(float(correct.mean()), (correct - correct.mean()) / n, level)

@@ -1,0 +1,115 @@
+"""All measures of separation of one space, over all modes and between every two, as one tidy table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from margin.analysis.design import Design
+from margin.analysis.estimate import Estimate
+from margin.analysis.sam import pair_name
+from margin.analysis.separation.measures import MEASURES, OPTIONAL, Comparison, Result
+from margin.analysis.separation.paired import complete
+from margin.analysis.separation.tokens import token_distances
+from margin.analysis.space import Coordinates, Space
+from margin.errors import MarginError
+
+ALL = "all"
+"""What the column `modes` says of a measure over all modes."""
+
+TOKEN_UNITS = {
+    "mutual_information": "bits",
+    "total_variation": "probability",
+    "hellinger2": "squared distance",
+}
+Line = dict[str, object]
+NUMBERS = ("estimate", "low", "high", "se", "level", "p_value")
+COLUMNS = (
+    *("measure", "modes", "estimate", "low", "high", "se", "level"),
+    *("method", "n_prompts", "p_value", "unit", "space"),
+)
+
+
+def separation(
+    space: Space,
+    design: Design,
+    pairs: pd.DataFrame | None = None,
+    *,
+    rng: np.random.Generator,
+    optional: bool = False,
+    level: float = 0.95,
+    permutations: int = 999,
+) -> pd.DataFrame:
+    """Measure how far the modes stand apart, over all of them and between every two.
+
+    Parameters
+    ----------
+    space, design : N points. A prompt that lacks one of the modes in question is left out of that comparison.
+    pairs : token distances by prompt and pair of modes, as a run stores them; None leaves those measures out.
+    rng : draws folds, relabellings and, from 2,000 prompts on, a sample of prompts for the quadratic
+    measures. optional : add unbiased MMD^2, debiased CKA, and the Alignment Quality Index's composite, for
+    comparison only. level : nominal coverage of each interval by itself.
+    permutations : relabellings behind each p-value.
+
+    Returns
+    -------
+    One line a measure and comparison: measure, modes ("all", or "a / b"; of two modes only "all"), estimate,
+    low, high, se, level, method, n_prompts, p_value, unit, space. low, high, se, level and p_value are NaN
+    where none is known to be valid. A measure that cannot be had has a NaN estimate, and its method says why:
+    "skipped: ...".
+
+    Cost: O(N d^2 + d^3) for the probes, O(N d k) a permutation of the variance split, and the square of the
+    number of points (at most 2,000 prompts) for energy distance, paired-distance ratio, MMD and CKA.
+
+    Raises
+    ------
+    MarginError : a design that does not fit the space, NaN or infinite points, or no two complete prompts.
+    """
+    if space.n_points != design.n_points:
+        raise MarginError(f"{space.n_points} points but {design.n_points} modes: give one mode a point")
+    if isinstance(space, Coordinates) and not np.isfinite(space.X).all():
+        raise MarginError(f"space {space.name!r} holds NaN or infinite points: leave these prompts out")
+    comparisons: dict[str, tuple[str, ...]] = {ALL: design.modes}
+    if design.n_modes > 2:
+        comparisons |= {pair_name(pair): pair for pair in combinations(design.modes, 2)}
+    lines: list[Line] = []
+    for name, modes in comparisons.items():
+        compared = Comparison(*complete(space, design, modes), rng, level, permutations)
+        for units, measure in (*MEASURES, *(OPTIONAL if optional else ())):
+            lines += _lines(units, partial(measure, compared), modes=name, space=space.name)
+        if pairs is not None:
+            found = partial(_tokens, pairs, modes, level)
+            lines += _lines(TOKEN_UNITS, found, modes=name, space="probabilities")
+    return pd.DataFrame(lines, columns=list(COLUMNS)).astype(dict.fromkeys(NUMBERS, np.float64))
+
+
+def _lines(
+    units: Mapping[str, str], measure: Callable[[], Sequence[Result]], modes: str, space: str
+) -> list[Line]:
+    """Lines of the measures that one function gives, or of why it gives none."""
+    try:
+        results = measure()
+    except MarginError as reason:
+        results = [(Estimate(np.nan, method=f"skipped: {reason}"), None)] * len(units)
+    return [
+        {
+            "measure": name,
+            "modes": modes,
+            **estimate.to_dict(),
+            "p_value": p_value,
+            "unit": unit,
+            "space": space,
+        }
+        for (name, unit), (estimate, p_value) in zip(units.items(), results, strict=True)
+    ]
+
+
+def _tokens(pairs: pd.DataFrame, modes: Sequence[str], level: float) -> list[Result]:
+    found = token_distances(pairs, modes, level)
+    reason = "skipped: of more than two modes it needs the whole distributions"
+    information = found.mutual_information or Estimate(np.nan, method=reason)
+    return [(information, None), (found.total_variation, None), (found.hellinger2, None)]

@@ -1,0 +1,73 @@
+"""How far the mode changes the distribution of the next token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import entr
+
+from margin.analysis.estimate import Estimate
+from margin.analysis.separation.paired import mean_estimate
+from margin.errors import MarginError
+
+
+def mutual_information(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+    """I(mode; token | prompt) of each prompt, modes equally likely: H(mean_c p_c) - mean_c H(p_c).
+
+    Parameters
+    ----------
+    probabilities : (n, k, V) next-token distribution of each prompt under each mode, float; rows sum to 1.
+
+    Returns
+    -------
+    (n,) bits in [0, log2 k]: how much one sampled token tells of the mode. With two modes it is their
+    Jensen-Shannon divergence. The mean over prompts is the paired measure (`mean_estimate` has its interval);
+    the distributions averaged over prompts first, as one prompt (1, k, V), give the mixture's.
+
+    Cost: O(n k V). Lin (1991), "Divergence measures based on the Shannon entropy".
+    """
+    p = probabilities.astype(np.float64)
+    bits = (entr(p.mean(axis=1)).sum(axis=-1) - entr(p).sum(axis=-1).mean(axis=-1)) / np.log(2)
+    return np.maximum(bits, 0)
+
+
+@dataclass(frozen=True)
+class TokenDistances:
+    """Means over prompts (and pairs of modes) of distances between next-token distributions of one prompt."""
+
+    mutual_information: Estimate | None
+    """I(mode; token | prompt) in bits, [0, 1]; None of more than two modes: no mean over pairs."""
+    total_variation: Estimate
+    """Largest difference between the probabilities of a set of tokens, [0, 1]."""
+    hellinger2: Estimate
+    """1 - sum of sqrt(p q), [0, 1]."""
+
+
+def token_distances(pairs: pd.DataFrame, modes: Sequence[str], level: float = 0.95) -> TokenDistances:
+    """Average token distances over prompts, with Student's t intervals over prompts.
+
+    Parameters
+    ----------
+    pairs : prompt_id, mode_a, mode_b, js_bits, tv, hellinger2: one line a prompt and pair of modes, as a run
+    stores it. modes : two modes or more; prompts that lack a pair of them are left out.
+
+    Cost: O(lines). Lin (1991) for the information; Le Cam (1986), "Asymptotic Methods in Statistical Decision
+    Theory", for the distances.
+
+    Raises
+    ------
+    MarginError : fewer than two prompts have every pair of these modes.
+    """
+    lines = pairs[pairs["mode_a"].isin(modes) & pairs["mode_b"].isin(modes)]
+    by_prompt = lines.groupby("prompt_id")[["js_bits", "tv", "hellinger2"]]
+    means = by_prompt.mean()[by_prompt.size() == len(modes) * (len(modes) - 1) // 2]
+    if len(means) < 2:
+        raise MarginError(
+            f"{len(means)} prompts have token distances between {', '.join(modes)}: two are needed"
+        )
+    of = {column: mean_estimate(means[column].to_numpy(), level) for column in means}
+    return TokenDistances(of["js_bits"] if len(modes) == 2 else None, of["tv"], of["hellinger2"])
