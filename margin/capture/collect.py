@@ -23,11 +23,13 @@ from margin.capture.progress import progress
 from margin.capture.soundness import examine
 from margin.capture.taps import n_layers, tapped
 from margin.errors import MarginError
+from margin.inputs.attacks import load_attacks
 from margin.inputs.chat import Chat
+from margin.inputs.controls import Controls
 from margin.inputs.modes import ModeSet, load_modes
 from margin.inputs.preflight import preflight
 from margin.inputs.prompts import PromptSet, load_prompts
-from margin.inputs.rows import Row, build_rows
+from margin.inputs.rows import Row, build_control_rows, build_rows
 from margin.run.files import PARTIAL, remove_partial, sha256_of, write_atomic
 from margin.run.manifest import NAME, Manifest, Record, read_manifest
 from margin.run.run import Run, open_run
@@ -53,6 +55,9 @@ def collect(
     chat_template: str | None = None,
     save_logits: bool = False,
     limit: int | None = None,
+    controls: Sequence[str] = (),
+    attacks: str | Path | None = None,
+    draws: int = 1,
     seed: int = 0,
     top_k: int = 50,
     shard_rows: int = 512,
@@ -68,8 +73,11 @@ def collect(
 
     `batch_tokens` bounds the tokens a batch holds; it decides speed and memory, and the numbers only by
     rounding. Called again with the same arguments, a run that was interrupted or damaged is completed; with
-    others it is refused and the difference named. `seed` chooses prompts where products of all rows would be
-    too many. `model` may be a loaded `Checkpoint`, which is left as it was.
+    others it is refused and the difference named. `model` may be a loaded `Checkpoint`, left as it was.
+
+    `controls` (some of none, random, near-miss, user-turn, with `draws` tokens each) and `attacks` (a file of
+    templates, or "shipped") add conditions beside the modes, see `margin.inputs.controls`. `seed` draws their
+    tokens, and chooses prompts where products of all rows would be too many.
 
     Raises MarginError for bad input, IncomparableError for a folder that holds another run, OSError where
     `out` cannot be written. Costs one forward pass a row, and a pass over the head (rows^2 * vocabulary).
@@ -78,6 +86,7 @@ def collect(
     prompt_set = prompts if isinstance(prompts, PromptSet) else load_prompts(prompts)
     prompt_set = prompt_set if limit is None else prompt_set.limit(limit)
     mode_set = modes if isinstance(modes, ModeSet) else load_modes(modes)
+    beside = Controls(tuple(controls), load_attacks(attacks) if attacks else (), draws, seed)
     _prepare(folder)
     checkpoint = (
         model
@@ -89,8 +98,15 @@ def collect(
     chat = Chat(checkpoint.tokenizer, dict(chat_kwargs or {}), response_prefix, chat_template)
     flight = preflight(chat, mode_set, prompt_set, checkpoint.context)
     rows = build_rows(chat, prompt_set, mode_set, checkpoint.context)
+    rows += build_control_rows(chat, prompt_set, mode_set, beside, rows, checkpoint.context)
     chosen = parse_layers(layers, n_layers(checkpoint.model))
-    choices = {"layers": chosen, "top_k": top_k, "save_logits": save_logits, "seed": seed}
+    choices = {
+        "layers": chosen,
+        "top_k": top_k,
+        "save_logits": save_logits,
+        "controls": beside.identity(),
+        "seed": seed,
+    }
     manifest = Manifest(
         identity=identify(checkpoint, chat, flight, mode_set, prompt_set, rows, choices),
         environment=environment(checkpoint.model.device),
@@ -234,6 +250,7 @@ def _rows_table(rows: Sequence[Row], prompts: PromptSet) -> pd.DataFrame:
             "prompt_id": [prompts.ids[row.prompt] for row in rows],
             "condition": [row.condition for row in rows],
             "kind": [row.kind for row in rows],
+            "mode": [row.mode for row in rows],
             "draw": [row.draw for row in rows],
             "n_tokens": [len(row.ids) for row in rows],
         }

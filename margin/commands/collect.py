@@ -35,6 +35,15 @@ from margin.commands.session import Session
 )
 @click.option("--save-logits", is_flag=True, help="Keep all logits of every row.")
 @click.option("--limit", type=int, help="Only the first N prompts.")
+@click.option("--controls", help="Conditions beside the modes: none,random,near-miss,user-turn.")
+@click.option("--attacks", help="Templates to wrap the prompts in, TOML or JSON lines; or: shipped.")
+@click.option(
+    "--draws",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Tokens a prompt of random and near-miss.",
+)
 @click.option("--seed", default=0, show_default=True, help="Of whatever is drawn at random.")
 @click.option("--trust-remote-code", is_flag=True, help="Run code that comes with the checkpoint.")
 @click.option("--quiet", is_flag=True, help="No progress.")
@@ -45,6 +54,7 @@ def collect(
     modes: Path,
     chat_kwargs: str | None,
     chat_template: Path | None,
+    controls: str | None,
     quiet: bool,
     **options: Any,
 ) -> None:
@@ -65,7 +75,13 @@ def collect(
     if quiet or not sys.stderr.isatty():
         disable_progress_bar()
     run = collect_run(
-        model, modes=mode_set, chat_kwargs=kwargs, chat_template=template, quiet=quiet, **options
+        model,
+        modes=mode_set,
+        chat_kwargs=kwargs,
+        chat_template=template,
+        controls=[name.strip() for name in controls.split(",")] if controls else (),
+        quiet=quiet,
+        **options,
     )
     _print_run(run.manifest.to_dict(), run.path)
 
@@ -101,8 +117,9 @@ def _print_run(manifest: dict[str, Any], path: Path) -> None:
         "run": path,
         "model": " + ".join(filter(None, (identity["model"], identity["adapter"]))),
         "weights": f"{identity['weights'][:16]}  {identity['dtype']}, {identity['attention']} attention",
-        "rows": f"{counts['rows']} = {counts['prompts']} prompts x {', '.join(identity['conditions'])}",
+        "rows": f"{counts['rows']} of {counts['prompts']} prompts",
         "modes": modes,
+        "controls": ", ".join(identity["conditions"][counts["modes"] :]) or "none",
         "layers": ", ".join(map(str, identity["layers"])) or "none",
         "tail": repr(manifest["tail"]),
         "prefix": batching.get("prefix_reason", "-"),

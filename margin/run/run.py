@@ -68,7 +68,10 @@ class Run:
 
     @cached_property
     def rows(self) -> pd.DataFrame:
-        """One line a forward pass: row, prompt_id, condition, kind, draw, n_tokens."""
+        """One line a forward pass: row, prompt_id, condition, kind, mode, draw, n_tokens.
+
+        `kind` is "mode" or that of a control; `mode` the one whose token stands in its place, None without.
+        """
         return pd.read_parquet(self.path / "rows.parquet")
 
     @cached_property

@@ -1,0 +1,138 @@
+"""Attack templates: what a prompt is wrapped in to see whether the margin withstands it.
+
+The shipped ones change the structure of a prompt and ask for nothing harmful; bring stronger ones in a file.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import tomllib
+from dataclasses import asdict, dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from margin.errors import MarginError
+
+Encoding = Literal["plain", "base64"]
+
+PLACEHOLDER = "{prompt}"
+SHIPPED = "shipped"
+"""What stands for the shipped templates where a file may be named."""
+
+_NAME = re.compile(r"[\w.@+-]+")
+
+
+@dataclass(frozen=True)
+class Attack:
+    """One template.
+
+    Raises
+    ------
+    MarginError : a name that a condition could not carry, a template without one `{prompt}`, an unknown
+        encoding.
+    """
+
+    name: str
+    """Letters, digits and . @ + - _, for example "role-play"."""
+    template: str = field(repr=False)
+    """The user's message, with `{prompt}` where the prompt goes."""
+    encoding: Encoding = "plain"
+    """"base64" encodes the prompt (UTF-8) before it goes in."""
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise MarginError(f"attack name {self.name!r}: use letters, digits and . @ + - _ only")
+        if self.template.count(PLACEHOLDER) != 1:
+            raise MarginError(f"the template of attack {self.name!r} must hold {PLACEHOLDER} once")
+        if self.encoding not in get_args(Encoding):
+            known = " or ".join(get_args(Encoding))
+            raise MarginError(f"attack {self.name!r} has unknown encoding {self.encoding!r}: use {known}")
+
+    def wrap(self, prompt: str) -> str:
+        """The user's message for a prompt."""
+        if self.encoding == "base64":
+            prompt = base64.b64encode(prompt.encode()).decode()
+        return self.template.replace(PLACEHOLDER, prompt)
+
+    def digest(self) -> str:
+        """SHA-256 of everything that decides the wrapped text, in hexadecimal."""
+        record = json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(record.encode()).hexdigest()
+
+
+def load_attacks(source: str | Path) -> tuple[Attack, ...]:
+    """Read attack templates: "shipped" for those of the package, else a .toml or .jsonl file.
+
+    TOML has one [attacks.NAME] a template, with `template` and optionally `encoding`; a line of JSONL is an
+    object with `name`, `template` and optionally `encoding`.
+
+    Raises
+    ------
+    MarginError : a file that cannot be read or holds no templates, an unknown key, and all that `Attack`
+        refuses.
+    """
+    path = Path(str(files("margin.inputs") / "attacks.toml")) if source == SHIPPED else Path(source)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise MarginError(f"cannot read the attack file {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise MarginError(f"{path} is not UTF-8 text: save the attack file as UTF-8") from None
+    match path.suffix.lower():
+        case ".toml":
+            records = _toml_records(text, path)
+        case ".jsonl" | ".ndjson":
+            records = _jsonl_records(text, path)
+        case _:
+            raise MarginError(f"unknown kind of attack file {path}: use .toml or .jsonl")
+    if not records:
+        raise MarginError(f"{path} holds no attack templates: write [attacks.NAME] with a template")
+    try:
+        return tuple(_attack(record) for record in records)
+    except MarginError as error:
+        raise MarginError(f"{path}: {error}") from None
+
+
+def _toml_records(text: str, path: Path) -> list[dict[str, Any]]:
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise MarginError(f"{path} is not valid TOML: {error}") from None
+    tables = document.get("attacks")
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        raise MarginError(f"{path} holds no attack templates: write [attacks.NAME] with a template")
+    return [{"name": name, **table} for name, table in tables.items()]
+
+
+def _jsonl_records(text: str, path: Path) -> list[dict[str, Any]]:
+    records = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise MarginError(f"{path} line {number} is not JSON: {error.msg}") from None
+        if not isinstance(record, dict):
+            raise MarginError(
+                f'{path} line {number} is not a JSON object: write {{"name": ..., "template": ...}}'
+            )
+        records.append(record)
+    return records
+
+
+def _attack(record: dict[str, Any]) -> Attack:
+    unknown = sorted(set(record) - {"name", "template", "encoding"})
+    if unknown:
+        raise MarginError(f"unknown key {unknown[0]!r} in an attack: known are name, template, encoding")
+    for key in ("name", "template"):
+        if key not in record:
+            raise MarginError(f"attack {record.get('name', '')!r} has no {key}")
+    for key, value in record.items():
+        if not isinstance(value, str):
+            raise MarginError(f"{key} of attack {record['name']!r} must be a string")
+    return Attack(**record)
