@@ -1,5 +1,6 @@
-"""Sums over whole next-token distributions, in stretches of the vocabulary or of rows: none is held for all
-rows.
+"""Sums over whole next-token distributions, in stretches of the vocabulary or of rows.
+
+The distributions of all rows are never held at once.
 """
 
 from __future__ import annotations
@@ -83,8 +84,9 @@ def affine_geometry(head: Head) -> dict[str, NDArray[np.generic]]:
 
 
 def capped_geometry(head: Head, states: Tensor) -> dict[str, NDArray[np.generic]]:
-    """Products of the vocabulary-centred logits of states (M, d), for a head that is not affine. Costs M^2
-    V.
+    """Products of the vocabulary-centred logits of states (M, d), for a head that is not affine.
+
+    Costs M^2 V.
     """
     found = centred_products(lambda a, b: head.columns(states, a, b), head.stretches(), len(states))
     means = found.sums / head.vocabulary
@@ -99,8 +101,9 @@ def capped_geometry(head: Head, states: Tensor) -> dict[str, NDArray[np.generic]
 
 
 def hellinger_products(head: Head, states: Tensor, logsumexp: Tensor) -> NDArray[np.float32]:
-    """(M, M) products of sqrt(p) about its mean, p the next-token distributions of states (M, d). Costs M^2
-    V.
+    """(M, M) products of sqrt(p) about its mean, p the distributions of states (M, d).
+
+    Costs M^2 V.
     """
 
     def roots(start: int, stop: int) -> Tensor:
@@ -117,8 +120,7 @@ def pair_distances(
     prompt_ids: Sequence[str],
     modes: Sequence[str],
 ) -> pd.DataFrame:
-    """Distances between the modes' next-token distributions, prompt by prompt: the table `Run.pairs`
-    describes.
+    """Distances between the modes' next-token distributions, prompt by prompt, as `Run.pairs` has them.
 
     `states` (rows, d); `places` (n_prompts, k), the row of each prompt under each mode; `check` is shown rows
     and their logits as they come. Float32 arithmetic, float64 sums. Jensen-Shannon: Lin 1991,
@@ -147,9 +149,7 @@ def pair_distances(
 
 
 def _distances(logp: Tensor, logq: Tensor) -> Tensor:
-    """(B, 3) float64: Jensen-Shannon in bits, total variation, squared Hellinger, of log-probabilities (B,
-    V).
-    """
+    """(B, 3) float64 of log-probabilities (B, V): Jensen-Shannon bits, total variation, Hellinger squared."""
     p, q = logp.exp(), logq.exp()
     logm = torch.logaddexp(logp, logq) - np.log(2)
     # 0 log 0 = 0: where p underflows its logarithm is finite, so the product is 0 as it should be.

@@ -23,8 +23,9 @@ SOFTCAPS = ("final_logit_softcapping", "logits_soft_cap", "output_logit_soft_cap
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """logits = softcap(scale * (W h + b)), in float32 whatever the model's dtype. Callable on NumPy
-    states.
+    """logits = softcap(scale * (W h + b)), in float32 whatever the model's dtype.
+
+    Callable on NumPy states.
     """
 
     weight: Tensor
@@ -47,9 +48,7 @@ class Head:
         return self.weight.device
 
     def affine(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        """Weight (stop-start, d) and bias (stop-start,) of a stretch of the vocabulary in float32, scale
-        applied.
-        """
+        """Float32 weight (n, d) and bias (n,) of a stretch of n tokens, scale applied."""
         weight = self.weight[start:stop].float() * self.scale
         if self.bias is None:
             return weight, weight.new_zeros(len(weight))
@@ -104,9 +103,7 @@ def find_head(model: PreTrainedModel, states: Tensor, logits: Tensor) -> Head:
 
 
 def _weight_and_bias(module: nn.Module) -> tuple[Tensor, Tensor | None]:
-    """The head's matrix; of any module other than a plain linear one, by what it makes of the unit
-    vectors.
-    """
+    """The head's matrix and bias; where it is not plainly linear, by what it makes of unit vectors."""
     if type(module) is nn.Linear:
         return module.weight.detach(), None if module.bias is None else module.bias.detach()
     parameter = next(module.parameters())

@@ -43,9 +43,7 @@ class Plan:
 
 
 def shards_of(ids: Sequence[Ids], groups: Sequence[str], size: int) -> list[list[int]]:
-    """Rows by condition (in order of appearance) and length (longest first), cut into shards of `size`
-    rows.
-    """
+    """Rows by condition (in order of appearance) and length (longest first), cut into shards of `size`."""
     rank = {group: i for i, group in enumerate(dict.fromkeys(groups))}
     order = sorted(range(len(ids)), key=lambda row: (rank[groups[row]], -len(ids[row]), row))
     return [order[start : start + size] for start in range(0, len(order), size)]

@@ -92,9 +92,7 @@ def examine(
 
 
 def _probes(ids: Sequence[Ids], groups: Sequence[str]) -> tuple[list[int], str]:
-    """The shortest and the longest row of the condition that holds the longest row of all; one where all are
-    equal.
-    """
+    """Longest row of all and shortest of its condition, with that condition; one row where all are alike."""
     longest = max(range(len(ids)), key=lambda row: len(ids[row]))
     group = groups[longest]
     shortest = min((row for row, its in enumerate(groups) if its == group), key=lambda row: len(ids[row]))

@@ -160,9 +160,7 @@ def compare_numbers(
     rows: list[list[int]],
     options: argparse.Namespace,
 ) -> None:
-    """Largest relative difference of a row from the plain forward pass of that row alone, for three
-    budgets.
-    """
+    """Largest relative difference of a row from its plain forward pass alone, for three budgets."""
     states, logits = [], []
     with torch.inference_mode():
         for ids in rows:

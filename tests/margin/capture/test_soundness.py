@@ -1,0 +1,95 @@
+"""What a model cannot take is found by running it, said in the manifest, and never changes the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from margin_oracle import plain_forward, relative
+from transformers import MambaConfig
+
+from margin.capture.checkpoint import Checkpoint
+from margin.capture.collect import collect
+from margin.capture.layers import parse_layers
+from margin.errors import MarginError
+from margin.inputs.modes import ModeSet
+
+MakeCheckpoint = Callable[..., Checkpoint]
+
+
+def test_a_causal_transformer_shares_prefixes_and_is_padded(
+    make_checkpoint: MakeCheckpoint, prompts: list[str], modes: ModeSet, tmp_path: Path
+) -> None:
+    run = collect(make_checkpoint(), prompts=prompts, modes=modes, out=tmp_path / "run", quiet=True)
+    assert run.manifest.batching["reuse_prefix"]
+    assert run.manifest.batching["pad"]
+    assert run.manifest.throughput["tokens"] < run.rows["n_tokens"].sum()
+
+
+def test_a_state_space_model_shares_no_prefix(
+    make_checkpoint: MakeCheckpoint,
+    small: dict[str, Any],
+    prompts: list[str],
+    modes: ModeSet,
+    tmp_path: Path,
+) -> None:
+    checkpoint = make_checkpoint(MambaConfig(**small, state_size=4))
+    run = collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", quiet=True)
+    assert not run.manifest.batching["reuse_prefix"]
+    assert "no key/value cache" in run.manifest.batching["prefix_reason"]
+
+
+def test_a_model_that_looks_ahead_is_neither_padded_nor_given_a_prefix(
+    make_checkpoint: MakeCheckpoint, prompts: list[str], modes: ModeSet, tmp_path: Path
+) -> None:
+    checkpoint = make_checkpoint()
+
+    def mix(module: torch.nn.Module, args: Any, embedded: torch.Tensor) -> torch.Tensor:
+        return embedded + embedded.mean(dim=1, keepdim=True)
+
+    checkpoint.model.get_input_embeddings().register_forward_hook(mix)
+    run = collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", quiet=True)
+
+    assert not run.manifest.batching["pad"]
+    assert not run.manifest.batching["reuse_prefix"]
+    assert run.manifest.throughput["padding_share"] == 0
+    assert relative(run.states(), plain_forward(checkpoint, prompts, modes)["state"]) < 1e-4
+
+
+def test_a_head_of_unknown_form_is_refused(
+    make_checkpoint: MakeCheckpoint, prompts: list[str], modes: ModeSet, tmp_path: Path
+) -> None:
+    checkpoint = make_checkpoint()
+
+    def square(module: torch.nn.Module, args: Any, output: Any) -> Any:
+        output.logits = output.logits**2
+        return output
+
+    checkpoint.model.register_forward_hook(square)
+    with pytest.raises(MarginError, match="cannot be rebuilt from the final state"):
+        collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("spec", "layers"),
+    [
+        ("none", []),
+        ("last", [6]),
+        ("all", [0, 1, 2, 3, 4, 5, 6]),
+        ("every:4", [0, 4, 6]),
+        ("0,3,-1", [0, 3, 6]),
+        ("5,5,1", [1, 5]),
+        ([-7, 2], [0, 2]),
+    ],
+)
+def test_layers_are_named_as_a_user_would(spec: str | list[int], layers: list[int]) -> None:
+    assert parse_layers(spec, depth=6) == layers
+
+
+@pytest.mark.parametrize("spec", ["7", "-8", "first", "every:0", "", "1;2"])
+def test_layers_that_are_not_there_are_refused(spec: str) -> None:
+    with pytest.raises(MarginError, match="layer"):
+        parse_layers(spec, depth=6)
