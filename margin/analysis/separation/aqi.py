@@ -33,8 +33,8 @@ def alignment_quality(distances: Distances, design: Design) -> AlignmentQuality:
     """Xie-Beni, Calinski-Harabasz and their composite, of the Alignment Quality Index (arXiv 2506.13901).
 
     The index scales its parts over the set of models or topics compared, which one run does not have. Here
-    each is squashed to [0, 1] by itself and both weigh the same, so composites compare between runs of this package and only in
-    tendency with others.
+    each is squashed to [0, 1] by itself and both weigh the same, so composites compare between runs of this
+    package, and only in tendency with others.
 
     Parameters
     ----------

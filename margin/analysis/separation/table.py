@@ -77,8 +77,13 @@ def separation(
     if design.n_modes > 2:
         comparisons |= {pair_name(pair): pair for pair in combinations(design.modes, 2)}
     lines: list[Line] = []
+    seed = int(
+        rng.integers(2**63)
+    )  # the same folds and relabellings for all, whatever order the modes stand in
     for name, modes in comparisons.items():
-        compared = Comparison(*complete(space, design, modes), rng, level, permutations)
+        compared = Comparison(
+            *complete(space, design, modes), np.random.default_rng(seed), level, permutations
+        )
         for units, measure in (*MEASURES, *(OPTIONAL if optional else ())):
             lines += _lines(units, partial(measure, compared), modes=name, space=space.name)
         if pairs is not None:

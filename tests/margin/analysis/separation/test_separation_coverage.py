@@ -1,0 +1,169 @@
+"""Do the intervals cover and does the test hold its level? Simulated prompts, truth from a large sample.
+
+Smooth measures are held against their value in the population. Accuracies and AUC are held against what their
+intervals claim: the mean performance of the very fits on new prompts.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+from separation_data import Array, by_prompt, design_of, paired
+from sklearn.metrics import roc_auc_score
+
+from margin.analysis.estimate import Estimate
+from margin.analysis.separation.angle import centroid_angle
+from margin.analysis.separation.d_prime import d_prime
+from margin.analysis.separation.energy import energy_distance
+from margin.analysis.separation.folds import prompt_folds
+from margin.analysis.separation.held_out import nearest_centroid_accuracy
+from margin.analysis.separation.probe import discriminant_scores, probe
+from margin.analysis.separation.ratio import paired_distance_ratio
+from margin.analysis.separation.relabelling import relabelling_p_value
+from margin.analysis.separation.variance import variance_split
+from margin.analysis.space import Coordinates
+
+N, K, D = 100, 3, 16
+LARGE = 3000
+
+
+def smooth(X: Array, n: int) -> dict[str, Estimate]:
+    design = design_of(n, K)
+    squared, euclidean = (Coordinates(X).distances(name) for name in ("sqeuclidean", "euclidean"))
+    split = variance_split(squared, design)
+    return {
+        "variance_prompt": split.prompt,
+        "variance_mode": split.mode,
+        "variance_interaction": split.interaction,
+        "partial_epsilon2": split.partial_epsilon2,
+        "energy_distance": energy_distance(euclidean, design),
+        "centroid_angle": centroid_angle(X, design),
+        "paired_distance_ratio": paired_distance_ratio(euclidean, design),
+    }
+
+
+def performance_of_the_fits(Z: Array, fold: Array, new: Array) -> dict[str, float]:
+    """Mean over folds of the fits' scores on new prompts (m, k, d)."""
+    scores: dict[str, list[float]] = {"nearest_centroid_accuracy": [], "probe_accuracy": [], "probe_auc": []}
+    truth = np.arange(K)
+    for f in range(fold.max() + 1):
+        training = Z[fold != f]
+        nearest = cdist(new.reshape(-1, D), training.mean(0)).argmin(1).reshape(-1, K)
+        scores["nearest_centroid_accuracy"].append((nearest == truth).mean())
+        found = discriminant_scores(training, new)
+        scores["probe_accuracy"].append((found.argmax(2) == truth).mean())
+        aucs = []
+        for a, b in combinations(range(K), 2):
+            odds = found[:, [a, b], a] - found[:, [a, b], b]
+            aucs.append(roc_auc_score(np.repeat([1, 0], len(new)), odds.T.ravel()))
+        scores["probe_auc"].append(float(np.mean(aucs)))
+    return {name: float(np.mean(values)) for name, values in scores.items()}
+
+
+def coverage(strength: float, simulations: int) -> dict[str, float]:
+    """Share of simulations whose interval holds its target."""
+    large = [smooth(paired(np.random.default_rng([1, i]), LARGE, K, D, strength), LARGE) for i in range(4)]
+    target = {name: float(np.mean([e[name].estimate for e in large])) for name in large[0]}
+    new = by_prompt(paired(np.random.default_rng(2), LARGE, K, D, strength), design_of(LARGE, K))
+    design = design_of(N, K)
+    estimates: dict[str, list[tuple[Estimate, float]]] = {}
+    cross_fitted = []
+    for i in range(simulations):
+        rng = np.random.default_rng([3, i])
+        X = paired(rng, N, K, D, strength)
+        fold = prompt_folds(design, rng)
+        squared = Coordinates(X).distances("sqeuclidean")
+        for name, estimate in smooth(X, N).items():
+            estimates.setdefault(name, []).append((estimate, target[name]))
+        found = probe(X, design, fold)
+        of_fits = performance_of_the_fits(by_prompt(X, design), fold, new)
+        for name, estimate in (
+            ("nearest_centroid_accuracy", nearest_centroid_accuracy(squared, design, fold)),
+            ("probe_accuracy", found.accuracy),
+            ("probe_auc", found.auc),
+        ):
+            estimates.setdefault(name, []).append((estimate, of_fits[name]))
+        cross_fitted.append(d_prime(squared, design, fold))
+    # d' is about the procedure with 80 of 100 prompts: its expectation is the mean over simulations.
+    mean = float(np.mean([e.estimate for e in cross_fitted]))
+    estimates["d_prime"] = [(e, mean) for e in cross_fitted]
+    return {
+        name: float(np.mean([e.low <= goal <= e.high for e, goal in found]))
+        for name, found in estimates.items()
+    }
+
+
+def test_intervals_cover() -> None:
+    """60 simulations: Monte Carlo error .028, so .95 stays above .86 but once in a thousand."""
+    found = coverage(0.5, 60)
+    assert min(found.values()) > 0.86, found
+
+
+@pytest.mark.slow
+def test_intervals_cover_92_to_98(capsys: pytest.CaptureFixture[str]) -> None:
+    """1,000 simulations a setting: Monte Carlo error .007, twice of which is allowed for."""
+    found = {strength: coverage(strength, 1000) for strength in (0.3, 0.5, 1.0)}
+    with capsys.disabled():
+        print(
+            f"\ncoverage of 95% intervals, {N} prompts x {K} modes x {D} dimensions, by strength of the mode"
+        )
+        for name in found[0.3]:
+            print(f"{name:28}" + "".join(f"{strength:6}: {of[name]:.3f}" for strength, of in found.items()))
+    for of in found.values():
+        for name, share in of.items():
+            assert 0.92 - 0.014 <= share <= 0.98 + 0.014, name
+
+
+def type_i(n: int, distance: str, simulations: int) -> float:
+    design = design_of(n, K)
+    p_values = []
+    for i in range(simulations):
+        rng = np.random.default_rng([4, i])
+        X = paired(rng, n, K, 4, strength=0)
+        p_values.append(relabelling_p_value(Coordinates(X).distances(distance), design, rng, 199))
+    return float(np.mean(np.array(p_values) <= 0.05))
+
+
+@pytest.mark.parametrize("distance", ["sqeuclidean", "euclidean"])
+def test_relabelling_holds_its_level(distance: str) -> None:
+    """300 simulations at 5%: Monte Carlo error .013."""
+    assert 0.05 - 0.039 < type_i(12, distance, 300) < 0.05 + 0.039
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("distance", ["sqeuclidean", "euclidean"])
+def test_relabelling_type_i_error_is_3_to_7_percent(
+    distance: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = type_i(40, distance, 2000)
+    with capsys.disabled():
+        print(f"\ntype I error of the permutation within prompts, {distance}: {found:.3f}")
+    assert 0.03 <= found <= 0.07
+
+
+def test_nothing_is_found_where_modes_make_no_difference() -> None:
+    """In 256 dimensions, where in-sample d' is large, these measures still average to chance."""
+    found: dict[str, list[float]] = {}
+    design = design_of(40, 3)
+    for i in range(40):
+        rng = np.random.default_rng([5, i])
+        X = paired(rng, 40, 3, 256, strength=0)
+        fold = prompt_folds(design, rng)
+        squared = Coordinates(X).distances("sqeuclidean")
+        result = probe(X, design, fold)
+        for name, estimate in {
+            "d_prime": d_prime(squared, design, fold),
+            "accuracy": result.accuracy,
+            "auc": result.auc,
+            "nearest": nearest_centroid_accuracy(squared, design, fold),
+            "epsilon2": variance_split(squared, design).partial_epsilon2,
+            "energy": energy_distance(Coordinates(X).distances("euclidean"), design),
+        }.items():
+            found.setdefault(name, []).append(estimate.estimate)
+    chance = {"d_prime": 0, "accuracy": 1 / 3, "auc": 1 / 2, "nearest": 1 / 3, "epsilon2": 0, "energy": 0}
+    for name, values in found.items():
+        error = np.std(values, ddof=1) / np.sqrt(len(values))
+        assert abs(np.mean(values) - chance[name]) < 4 * error, name
