@@ -27,30 +27,40 @@ def assert_margin(run: Run | str | Path, baseline: str | Path, **policy: Any) ->
     AssertionError : a regression, or too few prompts to tell; the message is the verdict in full.
     IncomparableError, MarginError : as `margin.gate.check.check`.
     """
-    # Imported here, since pytest imports this module in every project it runs in.
+    verdict = _verdict(run, baseline, policy)
+    _require_pass(verdict)
+    return verdict
+
+
+@pytest.fixture(scope="session")
+def margin_gate(record_testsuite_property: Callable[[str, object], None]) -> Callable[..., Verdict]:
+    """`assert_margin` that also leaves the margin and its change in the JUnit file pytest writes."""
+
+    def gate(run: Run | str | Path, baseline: str | Path, **policy: Any) -> Verdict:
+        verdict = _verdict(run, baseline, policy)
+        name = run if isinstance(run, str | Path) else run.path
+        record_testsuite_property(f"margin {name}", verdict.claims[0].after)
+        record_testsuite_property(f"margin change {name}", verdict.claims[0].value.estimate)
+        _require_pass(verdict)
+        return verdict
+
+    return gate
+
+
+def _verdict(run: Run | str | Path, baseline: str | Path, policy: dict[str, Any]) -> Verdict:
+    # Imported here, since pytest imports this module in every project that has the package.
+    from margin.gate.check import Policy, check
+
+    return check(run, baseline, Policy(**policy))
+
+
+def _require_pass(verdict: Verdict) -> None:
     from rich.console import Console
 
-    from margin.gate.check import Policy, check
     from margin.gate.terminal import print_verdict
 
-    verdict = check(run, baseline, Policy(**policy))
     if verdict.outcome != "pass":
         console = Console(width=120, color_system=None)
         with console.capture() as text:
             print_verdict(verdict, console)
         raise AssertionError(text.get())
-    return verdict
-
-
-@pytest.fixture
-def margin_gate(record_property: Callable[[str, object], None]) -> Callable[..., Verdict]:
-    """`assert_margin`, which also leaves the margin and its change in pytest's own JUnit file."""
-
-    def gate(run: Run | str | Path, baseline: str | Path, **policy: Any) -> Verdict:
-        verdict = assert_margin(run, baseline, **policy)
-        overall = verdict.claims[0]
-        record_property("margin", overall.after)
-        record_property("margin_change", overall.value.estimate)
-        return verdict
-
-    return gate

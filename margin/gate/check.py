@@ -59,7 +59,7 @@ class Verdict:
     claims: tuple[Claim, ...]
     """Every claim, with p-values for being broken adjusted over all of them (Holm)."""
     prompts: pd.DataFrame
-    """Change of every prompt, most fallen first: prompt_id, before, after, change (mean: the overall change)."""
+    """One line a prompt, most fallen first: prompt_id, before, after, change. See `prompt_changes`."""
     prompts_needed: int | None
     """Prompts that would settle what is open; None where nothing is, or where no number would."""
     measured: dict[str, Any]

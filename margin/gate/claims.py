@@ -1,7 +1,7 @@
 """What a checkpoint is asked to hold, and the evidence for and against it.
 
-Each claim is tested from both sides at level `ALPHA`. *Held*: its contrary is rejected; for a drop this is the
-non-inferiority test (Wellek, 2010, "Testing Statistical Hypotheses of Equivalence and Noninferiority").
+Each claim is tested from both sides at level `ALPHA`. *Held*: its contrary is rejected; for a drop this is
+the non-inferiority test (Wellek, 2010, "Testing Statistical Hypotheses of Equivalence and Noninferiority").
 *Broken*: the claim itself is rejected, after Holm's correction over all claims of the check. *Open*: the
 prompts are too few to tell.
 
@@ -119,10 +119,10 @@ def leak_claim(leak: Leak, max_leak: float) -> Claim:
 def prompts_to_settle(claim: Claim, n_run: int, n_claims: int, n_open: int) -> int | None:
     """Prompts a run needs to settle an open claim; None where no number would.
 
-    Planned as if what was seen were the truth, but for drops never as if it lay further from the limit than no
-    change does: so the number suffices for a checkpoint as good as the baseline, and for one down by twice what
-    is allowed. All `n_open` claims are settled together with probability at least `POWER`; a slice keeps its
-    share of the run's `n_run` prompts. To show that one of `n_claims` is broken takes Holm's first step.
+    Planned as if what was seen were the truth, but for drops never as if it lay further from the limit than
+    no change does: so the number suffices for a checkpoint as good as the baseline, and for one down by twice
+    what is allowed. All `n_open` claims are settled together with probability at least `POWER`; a slice keeps
+    its share of the run's `n_run` prompts. To show that one of `n_claims` is broken takes Holm's first step.
     """
     target = 1 - (1 - POWER) / n_open
     value, n = claim.value, claim.value.n_prompts

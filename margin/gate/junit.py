@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from io import BytesIO
 from pathlib import Path
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
@@ -33,7 +34,9 @@ def to_junit(verdict: Verdict) -> bytes:
     suite.add_testcases([whole, *map(_testcase, verdict.claims)])
     xml = JUnitXml()
     xml.add_testsuite(suite)
-    return xml.tostring()
+    out = BytesIO()
+    xml.write(out)
+    return out.getvalue()
 
 
 def write_junit(verdict: Verdict, path: Path) -> None:
@@ -58,4 +61,4 @@ def _testcase(claim: Claim) -> TestCase:
 
 
 def _clean(text: str) -> str:
-    return NOT_XML.sub("\ufffd", text)
+    return NOT_XML.sub("?", text)

@@ -54,7 +54,7 @@ class Leak:
     n_prompts: int
     """Prompts asked."""
     indicative: bool = False
-    """Whether points of known mode are assigned too badly to rely on the rate (balanced accuracy under .9)."""
+    """Whether points of known mode are assigned too badly to rely on it (balanced accuracy under .9)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,8 +152,8 @@ def prompt_changes(before: Measurement, after: Measurement) -> pd.DataFrame:
     """What the change of the overall margin is made of: one line a prompt, most fallen first.
 
     Columns prompt_id, before, after, change, in the margin's unit. A prompt's value is its jackknife
-    pseudo-value theta + n U_p (Efron and Tibshirani, 1993, "An Introduction to the Bootstrap", ch. 11): its own
-    silhouettes, and what it does to its neighbours'. The mean change is the change of the margin.
+    pseudo-value theta + n U_p (Efron and Tibshirani, 1993, "An Introduction to the Bootstrap", ch. 11): its
+    own silhouettes, and what it does to its neighbours'. The mean change is the change of the margin.
     """
     values = {
         when: m.overall.estimate + len(m.prompt_ids) * m.overall.influence

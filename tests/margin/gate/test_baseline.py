@@ -1,0 +1,114 @@
+"""The baseline on disk: exactly what was measured, and nothing that was tampered with."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from releases import draw_prompts, measurement
+
+from margin.errors import MarginError
+from margin.gate.baseline import checksum, read_baseline, schema, write_baseline
+from margin.gate.measurement import Leak, Measurement
+
+
+@pytest.fixture(scope="module")
+def measured() -> Measurement:
+    rng = np.random.default_rng(0)
+    prompts = draw_prompts(40, rng)
+    found = measurement(prompts, prompts.points(1, rng), leaks=(Leak("random", 1, 40, indicative=True),))
+    return replace(
+        found, noise_floor={"spread": 0.001, "rows": 30}, prompt_ids=("ü|1", *found.prompt_ids[1:])
+    )
+
+
+@pytest.fixture
+def path(measured: Measurement, tmp_path: Path) -> Path:
+    write_baseline(measured, tmp_path / "new" / "baseline.json")
+    return tmp_path / "new" / "baseline.json"
+
+
+def test_it_comes_back_as_it_was_measured(measured: Measurement, path: Path) -> None:
+    found = read_baseline(path)
+    for name in ("space", "distance", "prompt_ids", "leaks", "noise_floor", "provenance"):
+        assert getattr(found, name) == getattr(measured, name)
+    for was, now in zip(measured.margins, found.margins, strict=True):
+        assert (now.name, now.column, now.estimate, now.n_prompts) == (
+            was.name,
+            was.column,
+            was.estimate,
+            was.n_prompts,
+        )
+        np.testing.assert_array_equal(now.influence, was.influence)
+    assert [p.name for p in path.parent.iterdir()] == ["baseline.json"]
+
+
+def test_the_schema_is_one_and_describes_it(path: Path) -> None:
+    jsonschema.Draft202012Validator.check_schema(schema())
+    jsonschema.validate(json.loads(path.read_text(encoding="utf-8")), schema())
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(MarginError) as error:
+        read_baseline(path)
+    assert error.value.exit_code == 2
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 400
+    assert str(path) in str(error.value)
+    return str(error.value)
+
+
+@given(share=st.floats(0, 0.999))
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_file_cut_short_is_refused(path: Path, share: float) -> None:
+    whole = path.read_bytes()
+    cut = path.with_name("cut.json")
+    cut.write_bytes(whole[: int(share * len(whole))])
+    assert "cut short" in refused(cut)
+
+
+def test_an_edited_number_is_refused(path: Path) -> None:
+    record = json.loads(path.read_text(encoding="utf-8"))
+    record["margins"][0]["estimate"] -= 0.01
+    path.write_text(json.dumps(record), encoding="utf-8")
+    assert "was edited" in refused(path)
+
+
+def test_another_layout_of_the_same_content_is_read(measured: Measurement, path: Path) -> None:
+    record = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(dict(reversed(record.items())), indent=4), encoding="utf-8")
+    assert read_baseline(path).prompt_ids == measured.prompt_ids
+
+
+@pytest.mark.parametrize("name", ["margin-baseline/0", "margin-baseline/2", "margin-report/1", None])
+def test_other_formats_are_refused_by_name(path: Path, name: str | None) -> None:
+    record = json.loads(path.read_text(encoding="utf-8")) | {"format": name}
+    path.write_text(json.dumps(record), encoding="utf-8")
+    assert f"has format {name!r}, this version reads 'margin-baseline/1'" in refused(path)
+
+
+def test_what_breaks_the_schema_is_named_even_with_a_right_checksum(path: Path) -> None:
+    record = json.loads(path.read_text(encoding="utf-8"))
+    record["margins"][1]["estimate"] = "high"
+    del record["checksum"]
+    record["checksum"] = checksum(record)
+    path.write_text(json.dumps(record), encoding="utf-8")
+    assert "$.margins[1].estimate breaks the rule 'type'" in refused(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff\xfe", b"3", b"{}"])
+def test_what_is_no_baseline_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "some.json"
+    path.write_bytes(content)
+    refused(path)
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    assert "No such file" in refused(tmp_path / "none.json")
+    assert "directory" in refused(tmp_path)

@@ -1,0 +1,75 @@
+"""The gate on real checkpoints: what it has to tell apart, and what it must not be disturbed by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from margin.demo import checkpoint_path, prompts_path
+from margin.errors import IncomparableError
+from margin.gate.check import check
+from margin.gate.measurement import measure
+from margin.inputs.prompts import load_prompts
+from margin.run.run import Run
+
+Collect = Callable[..., Run]
+
+
+@pytest.mark.parametrize("how", [{"batch_tokens": 200}, {"dtype": "bfloat16"}, {"layers": "none"}])
+def test_one_checkpoint_collected_in_two_ways_passes(
+    collected: Collect, baseline_file: Path, how: dict[str, Any]
+) -> None:
+    verdict = check(collected("cotrained", **how), baseline_file)
+    assert verdict.outcome == "pass", verdict.reason
+    assert {claim.status for claim in verdict.claims} == {"held"}
+
+
+def test_a_checkpoint_that_never_learnt_the_tokens_is_a_regression(
+    regressed: Run, baseline_file: Path
+) -> None:
+    verdict = check(regressed, baseline_file)
+    assert verdict.outcome == "regression"
+    assert {claim.status for claim in verdict.claims} == {"broken"}
+
+
+@pytest.mark.parametrize("how", [{"unlearnt": 0.05}, {"noise": 0.1}])
+def test_damaged_copies_are_regressions(
+    collected: Collect, damaged: Callable[..., Any], baseline_file: Path, how: dict[str, float]
+) -> None:
+    verdict = check(collected(damaged(**how)), baseline_file)
+    assert verdict.outcome == "regression", verdict.reason
+
+
+def test_few_prompts_and_a_small_drop_are_inconclusive_and_enough_are_named(
+    collected: Collect, damaged: Callable[..., Any]
+) -> None:
+    before = measure(collected("cotrained", limit=20))
+    verdict = check(collected(damaged(unlearnt=0.01), limit=20), before)
+    assert verdict.outcome == "inconclusive", verdict.reason
+    assert verdict.prompts_needed is not None
+    assert verdict.prompts_needed > 20
+    assert f"{verdict.prompts_needed:,} prompts" in verdict.reason
+
+
+def test_what_was_asked_differently_is_incomparable_and_named(
+    collected: Collect, baseline_file: Path, tmp_path: Path
+) -> None:
+    table = load_prompts(prompts_path()).table
+    template = (checkpoint_path("cotrained") / "chat_template.jinja").read_text(encoding="utf-8")
+    asked = {
+        "prompts": {"prompts": table.iloc[100:172], "limit": None},
+        "chat_template": {"chat_template": template + "{# the same, but who knows #}"},
+        "response_prefix": {"response_prefix": "Well"},
+    }
+    for name, how in asked.items():
+        with pytest.raises(IncomparableError, match=f"differ in .*{name}: "):
+            check(collected("cotrained", **how), baseline_file)
+
+
+def test_a_layer_the_run_does_not_hold_is_incomparable(collected: Collect, reference: Run) -> None:
+    deepest = reference.layers[-1]
+    with pytest.raises(IncomparableError, match=f"measured in layer:{deepest}, .* has logits, "):
+        check(collected("cotrained", layers="none"), measure(reference, f"layer:{deepest}"))
