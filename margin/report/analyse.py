@@ -6,15 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from margin.analysis.design import Design
 from margin.analysis.distances import Distance
 from margin.analysis.layers import LayerCurve, layer_curve
 from margin.analysis.permutation import permutation_null
+from margin.analysis.prompt_margins import Spread, prompt_margins, worst_prompts
 from margin.analysis.run_spaces import design_of, space_of
 from margin.analysis.sam import Margins, margins
+from margin.analysis.separation import separation
 from margin.analysis.slices import slice_margins
-from margin.report.report import HEADLINE, Record, Report
+from margin.analysis.space import Space
+from margin.analysis.token_margin import token_margins
+from margin.report.report import HEADLINE, WORST, Record, Report
 from margin.run.run import Run, open_run
 
 LOGIT_DISTANCES: tuple[Distance, ...] = ("cosine", "euclidean", "sqeuclidean")
@@ -53,19 +58,21 @@ def analyse(
     sam, spaces = _margins_by_space(run, level)
     space, rows = space_of(run, SAM_SPACE)
     design = design_of(run, rows)
-    prompts = run.prompts.set_index("id")
+    columns = run.prompts.set_index("id")
+    prompts, spreads = _by_prompt(run, space, design, rows, rng, text)
     return Report(
         sam=sam,
         sam_space=SAM_SPACE,
         null=permutation_null(space.distances(HEADLINE), design, rng, permutations),
-        prompts=weakest_first(sam[HEADLINE], design, run.prompts, text),
+        prompts=prompts,
+        spreads=spreads,
         provenance=provenance(run),
         spaces=spaces,
-        separation=pd.DataFrame(),
+        separation=separation(space, design, run.pairs, rng=rng, optional=optional, level=level),
         slices=tuple(
-            slice_margins(space, design, prompts[column], rng, HEADLINE, level)
-            for column in prompts.columns.drop("prompt")
-            if 2 <= prompts[column].nunique() <= MOST_SLICES
+            slice_margins(space, design, columns[column], rng, HEADLINE, level)
+            for column in columns.columns.drop("prompt")
+            if 2 <= columns[column].nunique() <= MOST_SLICES
         ),
         layers=_layers(run, rng, level),
         noise_floor=run.manifest.noise_floor,
@@ -99,22 +106,19 @@ def _layers(run: Run, rng: np.random.Generator, level: float) -> LayerCurve | No
     return layer_curve(spaces, design_of(run, rows), rng, HEADLINE, level)
 
 
-def weakest_first(margins: Margins, design: Design, prompts: pd.DataFrame, text: bool) -> pd.DataFrame:
-    """One line a prompt, lowest margin first."""
-    samples = pd.DataFrame(
-        {
-            "prompt_id": np.asarray(design.prompt_ids, dtype=object)[design.prompt],
-            "mode": np.asarray(design.modes, dtype=object)[design.mode],
-            "silhouette": margins.samples,
-        }
-    )
-    weakest = samples.loc[samples.groupby("prompt_id", sort=False)["silhouette"].idxmin()]
-    weakest = weakest.rename(columns={"mode": "weakest_mode", "silhouette": "weakest"})
-    mean = samples.groupby("prompt_id", sort=False)["silhouette"].mean().rename("margin").reset_index()
-    about = prompts.rename(columns={"id": "prompt_id"})
+def _by_prompt(
+    run: Run, space: Space, design: Design, rows: NDArray[np.int64], rng: np.random.Generator, text: bool
+) -> tuple[pd.DataFrame, tuple[Spread, ...]]:
+    """One line a prompt, lowest margin first, and how each per-prompt margin is spread."""
+    ids, logits = run.topk()
+    tokens = token_margins(ids[rows], logits[rows], run.logsumexp()[rows], design, rng)
+    found = prompt_margins(space, design, HEADLINE, tokens.margins)
+    worst = worst_prompts(space.distances(HEADLINE), design, rng, count=WORST)
+    about = run.prompts.rename(columns={"id": "prompt_id"})
     about = about if text else about.drop(columns="prompt")
-    table = mean.merge(weakest, on="prompt_id").merge(about, on="prompt_id", how="left")
-    return table.sort_values("margin", kind="stable", ignore_index=True)
+    table = found.to_frame().merge(worst.to_frame().drop(columns="margin"), on="prompt_id", how="left")
+    table = table.merge(about, on="prompt_id", how="left")
+    return table.sort_values("margin", kind="stable", ignore_index=True), found.spreads()
 
 
 def provenance(run: Run) -> Record:

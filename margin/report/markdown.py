@@ -9,6 +9,7 @@ import jinja2
 import pandas as pd
 
 from margin.analysis.estimate import Estimate
+from margin.analysis.prompt_margins import Spread
 from margin.analysis.slices import MIN_PROMPTS
 from margin.report.report import Record, Report
 from margin.report.words import interval, number, parting
@@ -53,6 +54,7 @@ def to_markdown(report: Report) -> str:
         if layers
         else [],
         parting=parting(layers.parting) if layers else "",
+        spreads=[_spread(spread) for spread in report.spreads],
         worst=report.worst_prompts(),
         provenance=_flat(report.provenance),
     )
@@ -78,6 +80,13 @@ def _spaces(table: pd.DataFrame) -> list[Record]:
             " –"
         )
     return list(lines.values())
+
+
+def _spread(spread: Spread) -> Record:
+    share = spread.share_below
+    low_high = interval(share.low, share.high, signed=False)
+    line: Record = spread.to_frame().to_dict("records")[0]
+    return {**line, "share": f"{number(share.estimate, signed=False)} {low_high}"}
 
 
 def _measure(line: Record) -> Record:

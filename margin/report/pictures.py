@@ -1,48 +1,222 @@
-"""The figures of a report: tables from the report and points from its run, drawn by `figures`."""
+"""The figures of a report, by name: tables of the report and points of its run, drawn by `figures`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 
-import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 
 import figures
-from margin.analysis.distances import unit_rows
-from margin.analysis.run_spaces import design_of, space_of
-from margin.analysis.space import Coordinates
+from figures.projection import Method
+from figures.style import StyleName, Width
 from margin.errors import MarginError
+from margin.report.points import Points, points_of, projections
 from margin.report.report import Report
+from margin.report.words import model_name
 from margin.run.run import Run
 
+FORMATS = ("pdf", "png", "svg")
+LANDING = ("condition", "outcome", "share", "low", "high", "n_prompts")
+"""Columns of the shares of prompts that land in each mode."""
+_SLICES = 12
+"""Slices of a column that are drawn, the weakest first: more fill a page and hide them."""
 
-def projection(run: Run, report: Report, out: Path) -> Path:
-    """Draw the logits (of a head that is not affine: the states) by their principal components, as a PNG.
 
-    Two panels, raw and prompt-centred. Rows are scaled to length 1, so that distances in the picture are
-    those of the cosine margin. The numbers beneath say what the picture keeps; no margin is computed from it.
-    """
-    space, rows = space_of(run, report.sam_space)
-    X = space.X if isinstance(space, Coordinates) else run.states()[rows]
-    design = design_of(run, rows)
-    modes = [design.modes[mode] for mode in design.mode]
-    prompts = [design.prompt_ids[prompt] for prompt in design.prompt]
-    points = unit_rows(X)
-    silhouettes = {False: report.headline.leave_prompt_out, True: report.headline.prompt_centred}
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """Draws the figures of one report. What several figures need is computed once."""
+
+    run: Run
+    report: Report
+    style: StyleName = "paper"
+
+    def draw(self, name: str) -> Figure:
+        """The figure `name`, one of `FIGURES`, in this style.
+
+        Raises
+        ------
+        MarginError : the run holds too little for this figure; says what is missing.
+        """
+        with figures.style(self.style):
+            return FIGURES[name](self)
+
+    def save(self, names: Iterable[str], out: Path, formats: Iterable[str] = FORMATS) -> Iterator[Path]:
+        """Draw figures and write them to `out`/NAME.FORMAT, yielding each path once it is written.
+
+        The same run and seed give the same bytes in PNG and SVG. Raises as `draw`.
+        """
+        for name in names:
+            fig = self.draw(name)
+            with figures.style(self.style):
+                for suffix in formats:
+                    yield figures.save(fig, out / f"{name}.{suffix}")
+
+    def canvas(self, width: Width, height: float | None = None) -> Figure:
+        """Empty figure: on paper `width` columns wide and `height` inches high, in a talk a slide."""
+        return figures.figure("slide") if self.style == "talk" else figures.figure(width, height)
+
+    @cached_property
+    def points(self) -> Points:
+        """Points behind the headline margin."""
+        return points_of(self.run, self.report)
+
+    @cached_property
+    def silhouettes(self) -> pd.DataFrame:
+        """One row a point: prompt, mode, silhouette."""
+        return self.points.to_frame()
+
+    @cached_property
+    def modes(self) -> list[str]:
+        """All modes, so that they look the same in every figure."""
+        return list(self.report.headline.per_mode)
+
+    @cached_property
+    def estimates(self) -> pd.DataFrame:
+        """Margin of each mode: name and the fields of its estimate."""
+        per_mode = self.report.headline.per_mode
+        return pd.DataFrame([{"name": mode, **e.to_dict()} for mode, e in per_mode.items()])
+
+    @cached_property
+    def pairs(self) -> pd.DataFrame:
+        """Margin of each pair of modes: first, second and the fields of its estimate."""
+        pairs = self.report.headline.one_vs_one
+        return pd.DataFrame([{"first": a, "second": b, **e.to_dict()} for (a, b), e in pairs.items()])
+
+    @cached_property
+    def layers(self) -> pd.DataFrame | None:
+        """Margin by layer and variant, or None."""
+        return None if self.report.layers is None else self.report.layers.to_frame()
+
+    @cached_property
+    def slices(self) -> dict[str, pd.DataFrame]:
+        """Margin by slice, a table for each column that holds any."""
+        return {found.column: found.to_frame() for found in self.report.slices if found.names}
+
+    @cached_property
+    def landing(self) -> pd.DataFrame | None:
+        """Shares of prompts landing in each mode, by control condition, or None."""
+        table = pd.DataFrame(self.report.robustness)
+        return table.dropna(subset=["share"])[list(LANDING)] if {*LANDING} <= {*table.columns} else None
+
+    @cached_property
+    def projections(self) -> Callable[[Method], tuple[figures.Projection, ...]]:
+        """Raw and prompt-centred projections by method."""
+        return cache(lambda method: projections(self.points, self.report, method))
+
+
+def _overview(pictures: Pictures) -> Figure:
+    report = pictures.report
+    ranked = [table.assign(slice=column + ": " + table["slice"]) for column, table in pictures.slices.items()]
     try:
-        panels = [
-            figures.project(
-                np.asarray(points, dtype=np.float64),
-                modes,
-                prompts,
-                "pca",
-                centre_prompts=centred,
-                silhouette=margin.estimate,
-            )
-            for centred, margin in silhouettes.items()
-        ]
-    except ValueError as error:
-        raise MarginError(f"no projection can be drawn: {error}") from error
-    with figures.style("paper"):
-        fig = figures.figure("double", height=4.0)
-        figures.projection_panels(fig, panels, modes=list(design.modes))
-        return figures.save(fig, out)
+        projected = pictures.projections("pca")
+    except MarginError:  # the page still shows the rest; the figure of the projection says what it lacks
+        projected = ()
+    return figures.overview(
+        f"Safety Alignment Margin of {model_name(report.provenance['model'])}",
+        silhouettes=pictures.silhouettes,
+        estimates=pictures.estimates,
+        projections=projected,
+        pairs=pictures.pairs,
+        layers=pictures.layers,
+        slices=pd.concat(ranked) if ranked else None,
+        landing=pictures.landing,
+        overall=report.headline.leave_prompt_out.estimate,
+    )
+
+
+def _projection(method: Method) -> Callable[[Pictures], Figure]:
+    def draw(pictures: Pictures) -> Figure:
+        panels = pictures.projections(method)
+        fig = pictures.canvas("double", 4.0)
+        figures.projection_panels(fig, panels, modes=pictures.modes)
+        return fig
+
+    return draw
+
+
+def _silhouette(pictures: Pictures) -> Figure:
+    fig = pictures.canvas("single")
+    figures.silhouette_plot(
+        pictures.silhouettes, fig.add_subplot(), estimates=pictures.estimates, modes=pictures.modes
+    )
+    return fig
+
+
+def _distributions(pictures: Pictures) -> Figure:
+    fig = pictures.canvas("double", 2.6)
+    left, right = fig.subplots(1, 2)
+    figures.silhouette_ecdf(
+        pictures.silhouettes,
+        left,
+        level=pictures.report.headline.leave_prompt_out.level or 0.95,
+        modes=pictures.modes,
+    )
+    figures.silhouette_strips(pictures.silhouettes, right, estimates=pictures.estimates, modes=pictures.modes)
+    return fig
+
+
+def _waterfall(pictures: Pictures) -> Figure:
+    fig = pictures.canvas("single")
+    figures.prompt_waterfall(pictures.silhouettes, fig.add_subplot())
+    return fig
+
+
+def _pairs(pictures: Pictures) -> Figure:
+    fig = pictures.canvas("single")
+    figures.pair_heatmap(pictures.pairs, fig.add_subplot())
+    return fig
+
+
+def _layers(pictures: Pictures) -> Figure:
+    if pictures.layers is None:
+        raise MarginError("no layer curve can be drawn: collect the run with --layers all")
+    fig = pictures.canvas("single")
+    figures.layer_curve(pictures.layers, fig.add_subplot(), series="variant")
+    return fig
+
+
+def _slices(pictures: Pictures) -> Figure:
+    if not pictures.slices:
+        raise MarginError("no slices can be drawn: no column of the prompts has two to fifty values")
+    rows = [min(_SLICES, len(table)) for table in pictures.slices.values()]
+    heights = [figures.forest_height(n) for n in rows]
+    fig = pictures.canvas("single", sum(heights))
+    panels = fig.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
+    overall = pictures.report.headline.leave_prompt_out.estimate
+    for ax, (column, table) in zip(panels, pictures.slices.items(), strict=True):
+        figures.slice_forest(
+            table, ax, overall=overall, most=_SLICES, title=f"Margin by {figures.text.label(column, 18)}"
+        )
+    return fig
+
+
+def _robustness(pictures: Pictures) -> Figure:
+    if pictures.landing is None:
+        raise MarginError("no landing of controls can be drawn: collect the run with --controls")
+    conditions = pictures.landing["condition"].nunique()
+    fig = pictures.canvas("double", 1.2 + 0.45 * conditions)
+    figures.robustness(pictures.landing, fig.add_subplot(), modes=pictures.modes)
+    return fig
+
+
+FIGURES: dict[str, Callable[[Pictures], Figure]] = {
+    "overview": _overview,
+    "projection": _projection("pca"),
+    "projection-lda": _projection("lda"),
+    "projection-tsne": _projection("tsne"),
+    "projection-umap": _projection("umap"),
+    "silhouette": _silhouette,
+    "distributions": _distributions,
+    "waterfall": _waterfall,
+    "pairs": _pairs,
+    "layers": _layers,
+    "slices": _slices,
+    "robustness": _robustness,
+}
+"""Every figure by name. The projections are raw and prompt-centred, side by side."""
+IN_REPORT = ("overview", "projection")
+"""Figures that every report carries."""

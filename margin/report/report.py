@@ -10,12 +10,16 @@ import pandas as pd
 from margin.analysis.distances import Distance
 from margin.analysis.layers import LayerCurve
 from margin.analysis.permutation import PermutationNull
+from margin.analysis.prompt_margins import Spread
 from margin.analysis.sam import Margins, Variant
 from margin.analysis.slices import SliceMargins
 
 FORMAT = "margin-report/1"
 HEADLINE: Distance = "cosine"
 """The distance of the numbers that stand alone: the null, per mode, one versus one, the weakest prompts."""
+
+WORST = 10
+"""Prompts on the list of the weakest."""
 
 Record = dict[str, Any]
 
@@ -31,8 +35,10 @@ class Report:
     null: PermutationNull
     """Leave-prompt-out margin under permuted modes, for the headline distance in `sam_space`."""
     prompts: pd.DataFrame
-    """One line a prompt, weakest first: prompt_id, margin (mean of its silhouettes over modes), weakest_mode,
-    weakest (that mode's silhouette), and the slice columns; `prompt` only when text was asked for."""
+    """One line a prompt, weakest first: the fields of `PromptMargins`, stability (of a place among the worst;
+    NaN below them) and the slice columns; `prompt` only when text was asked for."""
+    spreads: tuple[Spread, ...]
+    """How each per-prompt margin is spread over prompts, and the share of prompts below the even value."""
     provenance: Record
     """Where the numbers come from: checkpoint, digests, modes, prompts, versions, device."""
     spaces: pd.DataFrame
@@ -60,7 +66,7 @@ class Report:
         pairs = self.headline.one_vs_one
         return min(pairs, key=lambda pair: pairs[pair].estimate)
 
-    def worst_prompts(self, count: int = 10) -> pd.DataFrame:
+    def worst_prompts(self, count: int = WORST) -> pd.DataFrame:
         """The `count` prompts with the lowest margin."""
         return self.prompts.head(count)
 
@@ -92,6 +98,7 @@ class Report:
             "layers": _layers_record(self.layers),
             "slices": [line for column in self.slices for line in column.to_frame().to_dict("records")],
             "robustness": self.robustness,
+            "prompt_margins": [spread.to_frame().to_dict("records")[0] for spread in self.spreads],
             "worst_prompts": self.worst_prompts().to_dict("records"),
             "behaviour": self.behaviour,
             "provenance": self.provenance,

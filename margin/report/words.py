@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 from margin.analysis.layers import Parting
+
+
+def model_name(model: str) -> str:
+    """The model as a title names it: a hub id as it stands, of a folder its name and not where it lies."""
+    return Path(model).name if Path(model).is_absolute() else model
 
 
 def number(value: float | None, *, signed: bool = True) -> str:
