@@ -9,6 +9,7 @@ import click
 
 from margin.commands.collect import collect, info
 from margin.commands.demo import demo
+from margin.commands.figures import figures
 from margin.commands.gate import baseline, check
 from margin.commands.report import compare, report
 from margin.commands.session import Commands
@@ -20,5 +21,5 @@ def main() -> None:
     """Measure the Safety Alignment Margin of a checkpoint."""
 
 
-for command in (demo, collect, report, compare, baseline, check, info):
+for command in (demo, collect, report, figures, compare, baseline, check, info):
     main.add_command(command)

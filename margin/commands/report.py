@@ -58,16 +58,18 @@ def report(
 
 
 def write_with_figures(report: Report, run: Run, out: Path) -> list[Path]:
-    """Write a report and its figure; where there is nothing to draw, say why and go on."""
-    from margin.report.pictures import projection
+    """Write a report and its figures; where there is nothing to draw, say why and go on."""
+    from margin.report.pictures import IN_REPORT, Pictures
     from margin.report.write import write_report
 
     written = write_report(report, out)
     (out / "figures").mkdir(exist_ok=True)
-    try:
-        written.append(projection(run, report, out / "figures" / "projection.png"))
-    except MarginError as error:
-        click.echo(f"margin: {error}", err=True)
+    pictures = Pictures(run, report)
+    for name in IN_REPORT:
+        try:
+            written += pictures.save((name,), out / "figures", ("png",))
+        except MarginError as error:
+            click.echo(f"margin: {error}", err=True)
     return written
 
 

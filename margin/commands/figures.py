@@ -1,0 +1,71 @@
+"""`margin figures`: every figure of a run, ready for print or slides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from margin.errors import MarginError
+
+if TYPE_CHECKING:
+    from figures.style import StyleName
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the figures.  [default: RUN/figures]")
+@click.option("--only", multiple=True, metavar="NAME", help="Only this figure; may be given several times.")
+@click.option("--format", "formats", default="pdf,png", show_default=True, help="Of pdf, png and svg.")
+@click.option("--style", type=click.Choice(["paper", "talk"]), default="paper", show_default=True)
+@click.option("--seed", default=0, show_default=True, help="Of whatever is drawn at random.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def figures(
+    run: Path, out: Path | None, only: tuple[str, ...], formats: str, style: StyleName, seed: int, quiet: bool
+) -> None:
+    """Figures of RUN, the same bytes each time.
+
+    overview, projection (by principal components; also -lda, -tsne, -umap), silhouette, distributions,
+    waterfall, pairs, layers, slices, robustness. A figure the run holds too little for is left out with a
+    word on why; one asked for by --only is an error then.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from margin.report.analyse import analyse
+    from margin.report.pictures import FIGURES, FORMATS, Pictures
+    from margin.run.run import open_run
+
+    _known("--only", only, tuple(FIGURES))
+    kinds = tuple(dict.fromkeys(kind.strip() for kind in formats.split(",")))
+    _known("--format", kinds, FORMATS)
+    opened = open_run(run)
+    target = out or run / "figures"
+    target.mkdir(parents=True, exist_ok=True)
+    names = only or tuple(FIGURES)
+    written: list[Path] = []
+    missing: list[str] = []
+    with Progress(console=Console(stderr=True), disable=quiet) as bar:
+        task = bar.add_task("margins", total=len(names) + 1)
+        pictures = Pictures(opened, analyse(opened, permutations=1, seed=seed), style)
+        for name in names:
+            bar.update(task, advance=1, description=name)
+            try:
+                written += pictures.save((name,), target, kinds)
+            except MarginError as error:
+                if only:
+                    raise
+                missing.append(str(error))
+        bar.update(task, advance=1, description="figures")
+    for reason in missing:
+        click.echo(f"margin: {reason}", err=True)
+    for path in written:
+        click.echo(path)
+
+
+def _known(option: str, given: tuple[str, ...], choices: tuple[str, ...]) -> None:
+    """MarginError for a name that is none of the choices."""
+    for name in given:
+        if name not in choices:
+            raise MarginError(f"{option} {name!r} is unknown: choose from {', '.join(choices)}")

@@ -1,0 +1,108 @@
+"""The figures of a report: all that the run holds, the same bytes each time, a word where one cannot be."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+from matplotlib.colors import to_hex
+
+from figures import mode_looks
+from margin.capture.collect import collect
+from margin.cli import main
+from margin.errors import MarginError
+from margin.inputs.modes import ModeSet
+from margin.report.analyse import analyse
+from margin.report.pictures import FIGURES, Pictures
+from margin.report.report import Report
+from margin.run.run import Run
+
+if TYPE_CHECKING:
+    from margin.capture.checkpoint import Checkpoint
+
+WITHOUT_CONTROLS = [name for name in FIGURES if name != "robustness"]
+
+
+def test_every_figure_is_drawn_but_one_that_needs_controls(run: Run, tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["figures", str(run.path), "--out", str(tmp_path), "--format", "png,pdf"])
+    assert done.exit_code == 0, done.output
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f"{name}.{suffix}" for name in WITHOUT_CONTROLS for suffix in ("png", "pdf")
+    }
+    assert "--controls" in done.stderr
+    assert [Path(line).name for line in done.stdout.split()] == [
+        f"{name}.{suffix}" for name in WITHOUT_CONTROLS for suffix in ("png", "pdf")
+    ]
+
+
+def test_the_same_run_gives_the_same_bytes(run: Run, report: Report, tmp_path: Path) -> None:
+    names = ("overview", "projection", "projection-tsne", "slices")
+    for folder in ("once", "again"):
+        (tmp_path / folder).mkdir()
+        assert len([*Pictures(run, report).save(names, tmp_path / folder, ("png", "svg"))]) == 8
+    for path in (tmp_path / "once").iterdir():
+        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes(), path.name
+
+
+def test_figures_draw_the_numbers_of_the_report(run: Run, report: Report) -> None:
+    pictures = Pictures(run, report)
+    (bars,) = pictures.draw("silhouette").axes
+    lengths = {to_hex(patch.get_facecolor()): patch.get_data().values for patch in bars.patches}
+    for mode, look in mode_looks(report.headline.per_mode).items():
+        assert lengths[look.colour].mean() == pytest.approx(report.headline.per_mode[mode].estimate)
+    assert report.layers is not None
+    curve = pictures.draw("layers").axes[0].lines[0]
+    assert list(curve.get_ydata()) == [e.estimate for e in report.layers.leave_prompt_out]
+
+
+@pytest.mark.parametrize(("option", "value"), [("--only", "pie"), ("--format", "bmp")])
+def test_unknown_names_are_refused_with_the_choices(run: Run, option: str, value: str) -> None:
+    refused = CliRunner().invoke(main, ["figures", str(run.path), option, value])
+    assert refused.exit_code == 2
+    assert value in refused.stderr
+    assert "choose from" in refused.stderr
+
+
+def test_one_that_is_asked_for_and_cannot_be_drawn_is_an_error(run: Run, tmp_path: Path) -> None:
+    arguments = ["figures", str(run.path), "--only", "robustness", "--out", str(tmp_path), "--quiet"]
+    refused = CliRunner().invoke(main, arguments)
+    assert refused.exit_code == 2
+    assert refused.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("spoil", "style"), [("two prompts", "talk"), ("states all alike", "paper")])
+def test_a_run_of_little_gives_an_honest_figure_or_a_word(
+    make_checkpoint: Callable[..., Checkpoint],
+    modes: ModeSet,
+    prompts: list[str],
+    tmp_path: Path,
+    spoil: str,
+    style: str,
+) -> None:
+    checkpoint = make_checkpoint()
+    if spoil == "states all alike":  # attention alone brings what the prompt says to its last position
+        for block in checkpoint.model.model.layers:
+            block.self_attn.o_proj.weight.data.zero_()
+    else:
+        prompts = prompts[:2]
+    run = collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", layers="all", quiet=True)
+    pictures = Pictures(run, analyse(run, permutations=9), style)  # type: ignore[arg-type]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        drawn = {name for name in FIGURES if draws(pictures, name)}
+    assert {"overview", "silhouette", "distributions", "waterfall", "pairs", "layers"} <= drawn
+    assert "projection" not in drawn if spoil == "states all alike" else "projection" in drawn
+
+
+def draws(pictures: Pictures, name: str) -> bool:
+    """Whether the run holds enough for a figure; if not, it has to say so in a line."""
+    try:
+        fig = pictures.draw(name)
+    except MarginError as error:
+        return len(str(error).splitlines()) != 1
+    fig.draw_without_rendering()
+    return True
