@@ -14,8 +14,7 @@ from margin.analysis.silhouette import mode_sums
 
 
 def energy_distance(distances: Distances, design: Design, level: float = 0.95) -> Estimate:
-    """2 E|X - Y| - E|X - X'| - E|Y - Y'| for X, X' of one mode and Y, Y' of another; the mean over pairs of
-    modes.
+    """2 E|X - Y| - E|X - X'| - E|Y - Y'| for X, X' of one mode and Y, Y' of another; mean over pairs.
 
     A U-statistic: distances between points of one prompt, a point's zero distance to itself among them, are
     left out. So it is unbiased, 0 on average without a difference (and then may fall below 0), where the
@@ -46,8 +45,7 @@ def energy_distance(distances: Distances, design: Design, level: float = 0.95) -
 
 
 def distances_to_other_prompts(distances: Distances, design: Design) -> NDArray[np.float64]:
-    """(n, k, k) mean distance from each prompt's point under mode c to the other prompts' points under mode
-    c'."""
+    """(n, k, k) mean distance from each prompt's point under mode c to the other prompts' points under c'."""
     points = points_by_prompt(design)
     sums = mode_sums(distances, design)
     return (sums.total - sums.twin)[points] / (design.n_prompts - 1)

@@ -9,7 +9,7 @@ from margin.analysis.design import Design
 
 
 def prompt_folds(design: Design, rng: np.random.Generator, folds: int = 5) -> NDArray[np.intp]:
-    """(n,) fold of each prompt, of equal size up to one; at most one fold a prompt.
+    """(n,) fold of each prompt, of equal size up to one; fewer folds where they would hold a single prompt.
 
     With a prompt's points on both sides, a fit knows the prompt it is tried on: accuracies fall far below
     chance without a difference, and are of no use with one. Drawn by prompt id, so that the order of rows
@@ -17,7 +17,7 @@ def prompt_folds(design: Design, rng: np.random.Generator, folds: int = 5) -> ND
     """
     n = design.n_prompts
     fold = np.empty(n, dtype=np.intp)
-    fold[np.argsort(design.prompt_ids)] = rng.permutation(np.arange(n) % min(folds, n))
+    fold[np.argsort(design.prompt_ids)] = rng.permutation(np.arange(n) % max(2, min(folds, n // 2)))
     return fold
 
 

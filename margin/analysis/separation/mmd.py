@@ -12,12 +12,13 @@ from margin.errors import MarginError
 
 
 def kernel_distances(distances: Distances) -> DistanceMatrix:
-    """1 - exp(-D / median of D) between N points, D their squared Euclidean distances: O(N^2 d) time, N^2
-    memory.
+    """1 - exp(-D / median of D) between N points, D their squared Euclidean distances.
+
+    Cost: O(N^2 d) time, N^2 memory.
 
     Raises
     ------
-    MarginError : half of the points coincide, which leaves the kernel without a width.
+    MarginError : half of all pairs of points coincide, which leaves the kernel without a width.
     """
     D = distances.matmul(np.eye(distances.n_points))
     width = float(np.median(D[np.triu_indices(len(D), 1)]))

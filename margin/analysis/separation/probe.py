@@ -25,8 +25,8 @@ class Probe:
     accuracy: Estimate
     """Share of points whose mode is told rightly; chance is 1/k."""
     auc: Estimate
-    """Probability that the probe ranks a point of one mode above another prompt's point of another mode, the
-    mean over pairs of modes; chance is 1/2."""
+    """Probability that the probe ranks one prompt's point of a mode above another's of a rival mode;
+    mean over pairs of modes, chance is 1/2."""
 
 
 def probe(X: FloatArray, design: Design, fold: NDArray[np.intp], level: float = 0.95) -> Probe:
@@ -54,12 +54,12 @@ def probe(X: FloatArray, design: Design, fold: NDArray[np.intp], level: float = 
 
     Raises
     ------
-    MarginError : a prompt was not seen under every mode, or fewer than four prompts.
+    MarginError : a prompt was not seen under every mode, or a fold of a single prompt.
     """
     points = points_by_prompt(design)
     sizes = np.bincount(fold)
-    if sizes.min() < 2 or len(sizes) < 2:
-        raise MarginError(f"a cross-fitted probe needs two prompts a fold, got {len(fold)} prompts")
+    if sizes.min() < 2:
+        raise MarginError(f"a cross-fitted probe needs two prompts a fold, got {len(fold)} prompts in all")
     n, k = points.shape
     X = X - X.mean(axis=0, dtype=np.float64).astype(X.dtype)
     scores = np.empty((n, k, k))
@@ -94,8 +94,7 @@ def discriminant_scores(training: FloatArray, points: FloatArray) -> NDArray[np.
 
 
 def _ranked(scores: NDArray[np.float64], fold: NDArray[np.intp], a: int, b: int) -> NDArray[np.float64]:
-    """(n,) how often each prompt's points of modes a and b rank rightly against the other prompts of its
-    fold.
+    """(n,) how often each prompt's points of modes a and b rank rightly against the rest of its fold.
 
     Scores of different folds come from different probes and are not compared. Ties count half.
     """

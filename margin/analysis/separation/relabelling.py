@@ -26,8 +26,7 @@ def relabelling_p_value(
 
     Returns
     -------
-    (1 + #{as small a sum of distances within modes}) / (permutations + 1), so at least 1 / (permutations +
-    1).
+    (1 + #{as small a sum of distances within modes}) / (permutations + 1), never 0.
 
     Cost: one product D @ M with M (N, k permutations); O(N d k) a permutation where the distance is linear.
 

@@ -50,9 +50,10 @@ def separation(
     ----------
     space, design : N points. A prompt that lacks one of the modes in question is left out of that comparison.
     pairs : token distances by prompt and pair of modes, as a run stores them; None leaves those measures out.
-    rng : draws folds, relabellings and, from 2,000 prompts on, a sample of prompts for the quadratic
-    measures. optional : add unbiased MMD^2, debiased CKA, and the Alignment Quality Index's composite, for
-    comparison only. level : nominal coverage of each interval by itself.
+    rng : draws folds, relabellings and, beyond 2,000 prompts, a sample of prompts for the quadratic measures.
+    optional : add unbiased MMD^2, debiased CKA, and, for comparison only, the composite of the Alignment
+        Quality Index.
+    level : nominal coverage of each interval by itself.
     permutations : relabellings behind each p-value.
 
     Returns
@@ -77,13 +78,11 @@ def separation(
     if design.n_modes > 2:
         comparisons |= {pair_name(pair): pair for pair in combinations(design.modes, 2)}
     lines: list[Line] = []
-    seed = int(
-        rng.integers(2**63)
-    )  # the same folds and relabellings for all, whatever order the modes stand in
+    # All comparisons draw the same folds and relabellings, so the order of the modes does not matter.
+    seed = int(rng.integers(2**63))
     for name, modes in comparisons.items():
-        compared = Comparison(
-            *complete(space, design, modes), np.random.default_rng(seed), level, permutations
-        )
+        own_rng = np.random.default_rng(seed)
+        compared = Comparison(*complete(space, design, modes), own_rng, level, permutations)
         for units, measure in (*MEASURES, *(OPTIONAL if optional else ())):
             lines += _lines(units, partial(measure, compared), modes=name, space=space.name)
         if pairs is not None:

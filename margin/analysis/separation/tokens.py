@@ -53,7 +53,8 @@ def token_distances(pairs: pd.DataFrame, modes: Sequence[str], level: float = 0.
     Parameters
     ----------
     pairs : prompt_id, mode_a, mode_b, js_bits, tv, hellinger2: one line a prompt and pair of modes, as a run
-    stores it. modes : two modes or more; prompts that lack a pair of them are left out.
+        stores it.
+    modes : two modes or more; prompts that lack a pair of them are left out.
 
     Cost: O(lines). Lin (1991) for the information; Le Cam (1986), "Asymptotic Methods in Statistical Decision
     Theory", for the distances.

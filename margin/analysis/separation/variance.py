@@ -39,8 +39,7 @@ def variance_split(distances: Distances, design: Design, level: float = 0.95) ->
 
     Parameters
     ----------
-    distances : squared Euclidean, between the N = n k points of a complete design, whatever their dimension
-        d.
+    distances : squared Euclidean, between the N = n k points of a complete design.
 
     Returns
     -------

@@ -383,3 +383,8 @@ def test_folds_are_of_equal_size_and_do_not_depend_on_row_order() -> None:
     again = dict(zip(shuffled.prompt_ids, prompt_folds(shuffled, np.random.default_rng(1)), strict=True))
     assert fold == again
     assert sorted(np.bincount(list(fold.values()))) == [4, 4, 5, 5, 5]
+
+
+@pytest.mark.parametrize(("n", "sizes"), [(2, [1, 1]), (4, [2, 2]), (9, [2, 2, 2, 3]), (10, [2] * 5)])
+def test_few_prompts_make_fewer_folds_rather_than_folds_of_one(n: int, sizes: list[int]) -> None:
+    assert sorted(np.bincount(prompt_folds(design_of(n, 2), np.random.default_rng(0)))) == sizes
