@@ -13,6 +13,7 @@ from margin.analysis.distances import Distance
 from margin.analysis.layers import LayerCurve, layer_curve
 from margin.analysis.permutation import permutation_null
 from margin.analysis.prompt_margins import Spread, prompt_margins, worst_prompts
+from margin.analysis.robustness import robustness
 from margin.analysis.run_spaces import design_of, space_of
 from margin.analysis.sam import Margins, margins
 from margin.analysis.separation import separation
@@ -58,7 +59,8 @@ def analyse(
     sam, spaces = _margins_by_space(run, level)
     space, rows = space_of(run, SAM_SPACE)
     design = design_of(run, rows)
-    columns = run.prompts.set_index("id")
+    labels = run.prompts.set_index("id").drop(columns="prompt")
+    columns = [column for column in labels if 2 <= labels[column].nunique() <= MOST_SLICES]
     prompts, spreads = _by_prompt(run, space, design, rows, rng, text)
     return Report(
         sam=sam,
@@ -69,10 +71,9 @@ def analyse(
         provenance=provenance(run),
         spaces=spaces,
         separation=separation(space, design, run.pairs, rng=rng, optional=optional, level=level),
+        robustness=robustness(run, columns=columns, distance=HEADLINE, level=level, seed=seed),
         slices=tuple(
-            slice_margins(space, design, columns[column], rng, HEADLINE, level)
-            for column in columns.columns.drop("prompt")
-            if 2 <= columns[column].nunique() <= MOST_SLICES
+            slice_margins(space, design, labels[column], rng, HEADLINE, level) for column in columns
         ),
         layers=_layers(run, rng, level),
         noise_floor=run.manifest.noise_floor,

@@ -10,6 +10,7 @@ import pandas as pd
 
 from margin.analysis.estimate import Estimate
 from margin.analysis.prompt_margins import Spread
+from margin.analysis.robustness import Robustness
 from margin.analysis.slices import MIN_PROMPTS
 from margin.report.report import Record, Report
 from margin.report.words import interval, number, parting
@@ -54,6 +55,9 @@ def to_markdown(report: Report) -> str:
         if layers
         else [],
         parting=parting(layers.parting) if layers else "",
+        outcomes=[cell(outcome) for outcome in dict.fromkeys(report.robustness.landings()["outcome"])],
+        landings=_landings(report.robustness),
+        attacks=_attacks(report.robustness),
         spreads=[_spread(spread) for spread in report.spreads],
         worst=report.worst_prompts(),
         provenance=_flat(report.provenance),
@@ -87,6 +91,32 @@ def _spread(spread: Spread) -> Record:
     low_high = interval(share.low, share.high, signed=False)
     line: Record = spread.to_frame().to_dict("records")[0]
     return {**line, "share": f"{number(share.estimate, signed=False)} {low_high}"}
+
+
+def _landings(robustness: Robustness) -> list[Record]:
+    """One line a condition: landing rates, and fallback and leak where they are asked."""
+    lines: dict[str, Record] = {}
+    for finding in robustness.select("landing"):
+        line = lines.setdefault(finding.condition, {"rates": [], "fallback": "–", "leak": "–"})
+        line |= {"condition": finding.condition, "indicative": finding.indicative}
+        line["rates"].append(number(finding.value.estimate, signed=False))
+    for quantity in ("fallback", "leak"):
+        for finding in robustness.select(quantity):
+            value = finding.value
+            bounds = interval(value.low, value.high, signed=False)
+            lines[finding.condition][quantity] = f"{finding.count} of {value.n_prompts} {bounds}"
+    return list(lines.values())
+
+
+def _attacks(robustness: Robustness) -> list[Record]:
+    """One line an attack and variant of the margin."""
+    lines: dict[tuple[str, str | None], Record] = {}
+    for quantity in ("margin", "change", "retention"):
+        for finding in robustness.select(quantity):
+            about = {"condition": finding.condition, "variant": finding.variant, "retention": "–"}
+            line = lines.setdefault((finding.condition, finding.variant), about)
+            line[quantity] = estimate(finding.value)
+    return list(lines.values())
 
 
 def _measure(line: Record) -> Record:

@@ -20,8 +20,6 @@ from margin.report.words import model_name
 from margin.run.run import Run
 
 FORMATS = ("pdf", "png", "svg")
-LANDING = ("condition", "outcome", "share", "low", "high", "n_prompts")
-"""Columns of the shares of prompts that land in each mode."""
 _SLICES = 12
 """Slices of a column that are drawn, the weakest first: more fill a page and hide them."""
 
@@ -99,8 +97,8 @@ class Pictures:
     @cached_property
     def landing(self) -> pd.DataFrame | None:
         """Shares of prompts landing in each mode, by control condition, or None."""
-        table = pd.DataFrame(self.report.robustness)
-        return table.dropna(subset=["share"])[list(LANDING)] if {*LANDING} <= {*table.columns} else None
+        table = self.report.robustness.landings()
+        return None if table.empty else table
 
     @cached_property
     def projections(self) -> Callable[[Method], tuple[figures.Projection, ...]]:
@@ -111,6 +109,8 @@ class Pictures:
 def _overview(pictures: Pictures) -> Figure:
     report = pictures.report
     ranked = [table.assign(slice=column + ": " + table["slice"]) for column, table in pictures.slices.items()]
+    # With every user's turn and attack there would be dozens: the figure of its own shows those.
+    unknown = report.robustness.landings("none", "random", "near-miss")
     try:
         projected = pictures.projections("pca")
     except MarginError:  # the page still shows the rest; the figure of the projection says what it lacks
@@ -123,7 +123,7 @@ def _overview(pictures: Pictures) -> Figure:
         pairs=pictures.pairs,
         layers=pictures.layers,
         slices=pd.concat(ranked) if ranked else None,
-        landing=pictures.landing,
+        landing=None if unknown.empty else unknown,
         overall=report.headline.leave_prompt_out.estimate,
     )
 

@@ -11,6 +11,7 @@ from margin.analysis.distances import Distance
 from margin.analysis.layers import LayerCurve
 from margin.analysis.permutation import PermutationNull
 from margin.analysis.prompt_margins import Spread
+from margin.analysis.robustness import Robustness
 from margin.analysis.sam import Margins, Variant
 from margin.analysis.slices import SliceMargins
 
@@ -46,13 +47,14 @@ class Report:
     choice. Columns space, distance, variant and the fields of the estimate."""
     separation: pd.DataFrame
     """Separation measures over all modes and by pair: measure, modes, estimate, interval or p-value, unit."""
+    robustness: Robustness
+    """Where control conditions land, what leaks, and what attacks leave of the margin; empty without any."""
     slices: tuple[SliceMargins, ...] = ()
     """Margins by slice, one entry a slice column."""
     layers: LayerCurve | None = None
     """Margins by layer; None where fewer than two layers were captured."""
     noise_floor: Record | None = None
     """Spread of the margin over numerically equivalent ways to compute it; None where it was not measured."""
-    robustness: list[Record] = field(default_factory=list)
     behaviour: list[Record] = field(default_factory=list)
 
     @property
@@ -97,7 +99,7 @@ class Report:
             "separation": self.separation.to_dict("records"),
             "layers": _layers_record(self.layers),
             "slices": [line for column in self.slices for line in column.to_frame().to_dict("records")],
-            "robustness": self.robustness,
+            "robustness": self.robustness.to_frame().to_dict("records"),
             "prompt_margins": [spread.to_frame().to_dict("records")[0] for spread in self.spreads],
             "worst_prompts": self.worst_prompts().to_dict("records"),
             "behaviour": self.behaviour,

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from margin.analysis.comparison import Comparison
 from margin.analysis.estimate import Estimate
+from margin.analysis.robustness import Robustness
 from margin.report.report import Report
 from margin.report.words import interval, number, parting
 
@@ -57,10 +58,26 @@ def print_summary(report: Report, console: Console) -> None:
             console.print(f"weakest {slices.column}: {found}", highlight=False, markup=False)
     if report.layers is not None:
         console.print(parting(report.layers.parting), highlight=False, markup=False)
+    _print_leaks(report.robustness, console)
     worst = ", ".join(
         f"{line.prompt_id} ({line.margin:+.2f})" for line in report.worst_prompts().itertuples()
     )
     console.print(f"\nweakest prompts: {worst}", highlight=False, markup=False)
+
+
+def _print_leaks(robustness: Robustness, console: Console) -> None:
+    """Print each condition that leaks, and in a line how many do not."""
+    leaks = robustness.select("leak")
+    for leak in leaks:
+        if leak.count:
+            about = f"{leak.count} of {leak.value.n_prompts} prompts leak, at most {leak.value.high:.3f}"
+            note = " (indicative)" if leak.indicative else ""
+            console.print(f"{leak.condition}: {about}{note}", style="bold", highlight=False, markup=False)
+    tight = [leak for leak in leaks if not leak.count]
+    if tight:
+        bound = max(leak.value.high or 0 for leak in tight)
+        among = f"{len(tight)} other conditions" if len(tight) < len(leaks) else f"{len(tight)} conditions"
+        console.print(f"no leak in {among}, at most {bound:.3f} each", highlight=False, markup=False)
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:

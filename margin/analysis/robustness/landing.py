@@ -1,0 +1,95 @@
+"""Where points land: in the mode they are nearest to, and whether that is inside the cloud of that mode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from margin.analysis.robustness.rules import Float, centroid_distances, discriminant_distances
+
+Rule = Literal["centroid", "discriminant"]
+
+RULE: dict[str, Rule] = {
+    "none": "centroid",
+    "random": "centroid",
+    "near-miss": "centroid",
+    "user-turn": "discriminant",
+    "attack": "discriminant",
+}
+"""Rule by kind of control: whether the user's text is that of the modes' rows."""
+OUTSIDE_P = 0.05
+"""Conformal p-value under which a point is outside: at most this share of a mode's own points are."""
+
+
+@dataclass(frozen=True, eq=False)
+class Landing:
+    """Where N points land by one rule, each fitted on prompts other than its own."""
+
+    nearest: NDArray[np.intp]
+    """(N,) index of the nearest mode."""
+    p_value: Float
+    """(N,) conformal p-value of belonging to that mode, in (0, 1]."""
+    confusion: Float
+    """(k, k + 1) shares of the points of each mode (rows) that land in each mode and, last, outside."""
+    correct: Float
+    """(n,) share of each prompt's points of known mode that are nearest to their own."""
+
+    @property
+    def outside(self) -> NDArray[np.bool_]:
+        """(N,) whether a point lies outside the mode it is nearest to."""
+        return self.p_value < OUTSIDE_P
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean over modes of the share of their points that are nearest to them; chance is 1/k."""
+        return float(self.correct.mean())
+
+
+def land(
+    rule: Rule,
+    X: Float,
+    reference: NDArray[np.intp],
+    prompt: NDArray[np.intp],
+    fold: NDArray[np.intp],
+) -> Landing:
+    """Place every point, fold by fold of prompts.
+
+    A point is outside the nearest mode c by p = (1 + #{i in c: d_i >= d}) / (n + 1), with d its distance from
+    c and d_i those of c's own points, each by a fit without its prompt (Vovk, 2015, "Cross-conformal
+    predictors"). From fewer than 20 prompts nothing can be called outside.
+
+    Parameters
+    ----------
+    X : (N, d) points.
+    reference : (n, k) places of the points of known mode.
+    prompt : (N,) index of each point's prompt, 0 to n-1.
+    fold : (n,) fold of each prompt; at least two folds.
+    """
+    n, k = reference.shape
+    known = X[reference]
+    distances = np.empty((len(X), k))
+    for held_out in range(fold.max() + 1):
+        training = known[fold != held_out]
+        tested = fold[prompt] == held_out
+        if rule == "centroid":
+            distances[tested] = centroid_distances(training, X[tested], known[prompt[tested]])
+        else:
+            distances[tested] = discriminant_distances(training, X[tested])
+    if rule == "centroid":
+        # A point of known mode is part of the mean taken away from it, a control's is not: where their noise
+        # is alike, the control's distance is larger by this factor. Where they share it, this errs inwards.
+        distances[reference] *= np.sqrt((k + 1) / (k - 1))
+    nearest = distances.argmin(axis=1)
+    p_value = np.empty(len(X))
+    for mode in range(k):
+        calibration = np.sort(distances[reference[:, mode], mode])
+        here = nearest == mode
+        farther = n - np.searchsorted(calibration, distances[here, mode], side="left")
+        p_value[here] = (1 + farther) / (n + 1)
+    outcome = np.where(p_value < OUTSIDE_P, k, nearest)
+    confusion = (outcome[reference][:, :, None] == np.arange(k + 1)).mean(axis=0)
+    correct = (nearest[reference] == np.arange(k)).mean(axis=1)
+    return Landing(nearest, p_value, confusion, correct)

@@ -1,0 +1,220 @@
+"""Where the control conditions of a run land, and what attacks leave of its margin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from margin.analysis.design import Design
+from margin.analysis.distances import Distance
+from margin.analysis.robustness.findings import Finding, Robustness
+from margin.analysis.robustness.landing import RULE, Landing, Rule, land
+from margin.analysis.robustness.rates import corrected_rates, lower_bound, mean_share, upper_bound
+from margin.analysis.robustness.retention import changes_by_slice, retention
+from margin.analysis.robustness.rules import Float
+from margin.analysis.run_spaces import design_of
+from margin.analysis.sam import check_design
+from margin.analysis.separation.folds import prompt_folds
+from margin.analysis.space import Coordinates, Space
+from margin.run.run import Run
+
+OUTSIDE = "outside"
+"""Outcome of points that lie outside the mode they are nearest to."""
+RELIABLE = 0.9
+"""Balanced accuracy on points of known mode under which a rule's rates are indicative only."""
+
+
+def robustness(
+    run: Run,
+    *,
+    columns: Sequence[str] = (),
+    distance: Distance = "cosine",
+    level: float = 0.95,
+    seed: int = 0,
+) -> Robustness:
+    """Say where the control conditions of a run land, how many prompts leak, and what margin attacks leave.
+
+    Geometry is not behaviour: a point lands in a mode by the state its answer begins from, and what is then
+    answered has to be judged by reading answers.
+
+    Parameters
+    ----------
+    run : an opened run; without control rows there are no findings.
+    columns : slice columns to repeat leaks, fallbacks and changes of the margin by.
+    distance : of the margins.
+    level : nominal coverage of every interval and one-sided bound by itself.
+    seed : of the folds.
+
+    Raises
+    ------
+    MarginError : fewer than two prompts.
+
+    Cost: that of a few margins an attack; where users' texts are changed, O(N d^2 + d^3) a fold.
+    """
+    name, X = _points(run)
+    of_modes = (run.rows["kind"] == "mode").to_numpy()
+    reference = np.flatnonzero(of_modes)
+    design = design_of(run, reference)
+    plain = Coordinates(X[reference], name)
+    check_design(plain, design)
+    prompt = pd.Index(design.prompt_ids).get_indexer(run.rows["prompt_id"])
+    fold = prompt_folds(design, np.random.default_rng(seed))
+    controls = run.rows[~of_modes]
+    landings = {
+        rule: land(rule, X, reference.reshape(design.n_prompts, design.n_modes), prompt, fold)
+        for rule in controls["kind"].map(RULE).unique()
+    }
+    points = _landed(controls, landings, run)
+    labels = run.prompts.set_index("id")[list(columns)]
+    findings = [_accuracy(rule, landing, level) for rule, landing in landings.items()]
+    unsafe = {mode["name"] for mode in run.manifest.identity["modes"] if not mode["safe"]}
+    for _, part in points.groupby("condition", sort=False):
+        landing = landings[RULE[part["kind"].iloc[0]]]
+        findings += _landings(part, landing, run.modes, level)
+        if part["mode"].iloc[0] in unsafe:
+            continue
+        findings += _bounds(part, landing, level)
+        for column in columns:
+            for value, of_slice in part.groupby(part["prompt_id"].map(labels[column]), sort=False):
+                findings += _bounds(of_slice, landing, level, column, str(value))
+    for attack, rows in _attacked(controls, design).items():
+        findings += _retention(attack, plain, Coordinates(X[rows], name), design, labels, distance, level)
+    return Robustness(name, tuple(findings), points)
+
+
+def _points(run: Run) -> tuple[str, Float]:
+    """Coordinates of every row in the space of the headline margin, or the state where it has none."""
+    if run.manifest.head["softcap"] is None:
+        coordinates = run.logit_geometry().coordinates("logits")
+        if coordinates is not None:
+            return "logits", coordinates
+    return "state", run.states().astype(np.float64)
+
+
+def _landed(controls: pd.DataFrame, landings: dict[Rule, Landing], run: Run) -> pd.DataFrame:
+    """The table `Robustness.points` describes."""
+    nearest, p_value, outside = (
+        np.zeros(len(controls), int),
+        np.ones(len(controls)),
+        np.zeros(len(controls), bool),
+    )
+    for rule, landing in landings.items():
+        placed = (controls["kind"].map(RULE) == rule).to_numpy()
+        rows = controls["row"].to_numpy()[placed]
+        nearest[placed] = landing.nearest[rows]
+        p_value[placed] = landing.p_value[rows]
+        outside[placed] = landing.outside[rows]
+    safe = np.array([mode["safe"] for mode in run.manifest.identity["modes"]])
+    return controls.drop(columns="n_tokens").assign(
+        nearest=np.asarray(run.modes, dtype=object)[nearest],
+        p_value=p_value,
+        outside=outside,
+        fallback=safe[nearest] & ~outside,
+        leak=~safe[nearest],
+    )
+
+
+def _accuracy(rule: Rule, landing: Landing, level: float) -> Finding:
+    return Finding(
+        quantity="accuracy",
+        condition="modes",
+        kind="mode",
+        value=mean_share(landing.correct, level),
+        rule=rule,
+        indicative=_indicative(landing),
+    )
+
+
+def _landings(part: pd.DataFrame, landing: Landing, modes: Sequence[str], level: float) -> Iterator[Finding]:
+    """Rates at which one condition lands in each mode and outside."""
+    outcome = part["nearest"].where(~part["outside"], OUTSIDE)
+    landed = pd.get_dummies(outcome, dtype=float).reindex(columns=[*modes, OUTSIDE], fill_value=0.0)
+    shares = landed.groupby(part["prompt_id"], sort=False).mean()
+    corrected = corrected_rates(shares.mean().to_numpy(), landing.confusion)
+    for name, rate in zip(shares.columns, corrected, strict=True):
+        yield Finding(
+            quantity="landing",
+            outcome=name,
+            value=mean_share(shares[name].to_numpy(), level),
+            corrected=float(rate),
+            **_about(part, landing),
+        )
+
+
+def _bounds(
+    part: pd.DataFrame, landing: Landing, level: float, column: str | None = None, value: str | None = None
+) -> Iterator[Finding]:
+    """Fallback and leak of one condition, counted by prompt."""
+    by_prompt = part.groupby("prompt_id", sort=False)
+    safe, leaking = int(by_prompt["fallback"].all().sum()), int(by_prompt["leak"].any().sum())
+    about = {"column": column, "slice": value, **_about(part, landing)}
+    n = by_prompt.ngroups
+    yield Finding(quantity="fallback", value=lower_bound(safe, n, level), count=safe, **about)
+    yield Finding(quantity="leak", value=upper_bound(leaking, n, level), count=leaking, **about)
+
+
+def _about(part: pd.DataFrame, landing: Landing) -> dict[str, Any]:
+    """What the findings on one condition share."""
+    first = part.iloc[0]
+    return {
+        "condition": first["condition"],
+        "kind": first["kind"],
+        "mode": first["mode"],
+        "draws": int(part["draw"].max()) + 1,
+        "rule": RULE[first["kind"]],
+        "indicative": _indicative(landing),
+    }
+
+
+def _retention(
+    attack: str,
+    plain: Space,
+    attacked: Space,
+    design: Design,
+    labels: pd.DataFrame,
+    distance: Distance,
+    level: float,
+) -> Iterator[Finding]:
+    """Margins under one attack, overall, prompt-centred and by slice."""
+    about: dict[str, Any] = {"condition": attack, "kind": "attack", "variant": "leave_prompt_out"}
+    overall = retention(plain, attacked, design, distance, level)
+    centred = retention(
+        plain.centred_by_prompt(design), attacked.centred_by_prompt(design), design, distance, level
+    )
+    for variant, found in (("leave_prompt_out", overall), ("prompt_centred", centred)):
+        about_variant = about | {"variant": variant}
+        yield Finding(quantity="margin", value=found.attacked, **about_variant)
+        yield Finding(quantity="change", value=found.change, **about_variant)
+        if found.share is not None:
+            yield Finding(quantity="retention", value=found.share, **about_variant)
+    for column in labels:
+        changes = changes_by_slice(plain, attacked, design, labels[column], distance, level)
+        for name, change in changes.items():
+            yield Finding(quantity="change", value=change, column=str(column), slice=name, **about)
+
+
+def _indicative(landing: Landing) -> bool:
+    return landing.balanced_accuracy < RELIABLE
+
+
+def _attacked(controls: pd.DataFrame, design: Design) -> dict[str, NDArray[np.intp]]:
+    """Rows of each attack, in the order of the design's points."""
+    attacks = controls[controls["kind"] == "attack"]
+    names = [
+        condition.removesuffix(f" under {mode}")
+        for condition, mode in zip(attacks["condition"], attacks["mode"], strict=True)
+    ]
+    points = pd.MultiIndex.from_arrays(
+        [
+            np.asarray(names, dtype=object)[codes]
+            for names, codes in ((design.prompt_ids, design.prompt), (design.modes, design.mode))
+        ]
+    )
+    return {
+        str(name): part.set_index(["prompt_id", "mode"])["row"].reindex(points).to_numpy()
+        for name, part in attacks.groupby(names, sort=False)
+    }
