@@ -1,11 +1,12 @@
-"""How fast and how lean collecting is, against a plain padded loop over the same rows, and that it is right.
+"""How fast and how lean collecting is, against two loops over the same rows, and that it is right.
 
 python tests/benchmarks/collect.py MODEL PROMPTS [--limit N] [--repeats 5] [--layers last] [--batch-tokens N]
 
-The plain loop takes rows as they come, in padded batches of 32 with `output_hidden_states=True`. Both run in
-one process, by turns; the ratio is of medians. Peak memory is of a process of its own for each. `--check`
-runs every row by itself through the plain forward pass too, and prints the largest relative difference of
-state and logits.
+The plain loop takes rows as they come, in padded batches of 32 with `output_hidden_states=True`. The bare
+forward pass is the best of the usual: rows sorted by length, padded on the right in batches of 32, the head at
+the last position only, nothing captured. All run in one process, by turns; ratios are of medians. Peak memory
+is of a process of its own for each. `--check` runs every row by itself through the plain forward pass too, and
+prints the largest relative difference of state and logits, and of plain SAM from scikit-learn's on these logits.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from rich.console import Console
+from sklearn.metrics import silhouette_score
 
+from margin.analysis.run_spaces import space_of
+from margin.analysis.sam import sam
 from margin.capture.checkpoint import Checkpoint, load_checkpoint
 from margin.capture.collect import collect
 from margin.capture.head import load_head
@@ -99,6 +103,21 @@ def plain_loop(checkpoint: Checkpoint, rows: list[list[int]]) -> None:
             kept.append((output.hidden_states[-1][last].cpu(), output.logits[last].cpu()))
 
 
+def bare_forward(checkpoint: Checkpoint, rows: list[list[int]]) -> None:
+    """Sorted by length, padded on the right, the head at the last real position only."""
+    model = checkpoint.model
+    ordered = sorted(rows, key=len, reverse=True)
+    with torch.inference_mode():
+        for start in range(0, len(ordered), BATCH):
+            batch = ordered[start : start + BATCH]
+            tokens = torch.zeros(len(batch), len(batch[0]), dtype=torch.long)
+            for line, ids in zip(tokens, batch, strict=True):
+                line[: len(ids)] = torch.tensor(ids)
+            states = model.base_model(tokens.to(model.device), use_cache=False).last_hidden_state
+            last = torch.tensor([len(ids) - 1 for ids in batch])
+            model.get_output_embeddings()(states[torch.arange(len(batch)), last]).cpu()
+
+
 def compare_speed(
     console: Console,
     checkpoint: Checkpoint,
@@ -107,13 +126,16 @@ def compare_speed(
     rows: list[list[int]],
     options: argparse.Namespace,
 ) -> None:
-    """Rows a second of both, and their ratio."""
+    """Rows a second of all three, and their ratios."""
     plain_loop(checkpoint, rows[:BATCH])
-    plain, loop, whole = [], [], []
+    plain, bare, loop, whole = [], [], [], []
     for turn in range(options.repeats):
         started = time.perf_counter()
         plain_loop(checkpoint, rows)
         plain.append(len(rows) / (time.perf_counter() - started))
+        started = time.perf_counter()
+        bare_forward(checkpoint, rows)
+        bare.append(len(rows) / (time.perf_counter() - started))
         with tempfile.TemporaryDirectory() as folder:
             started = time.perf_counter()
             run = collect(
@@ -128,16 +150,22 @@ def compare_speed(
             whole.append(len(rows) / (time.perf_counter() - started))
             throughput = run.manifest.throughput
         loop.append(throughput["rows_per_s"])
-        console.print(f"turn {turn + 1}: plain {plain[-1]:.1f}, margin {loop[-1]:.1f} rows/s")
-    base, fast, all_in = (statistics.median(rates) for rates in (plain, loop, whole))
+        console.print(
+            f"turn {turn + 1}: plain {plain[-1]:.1f}, bare {bare[-1]:.1f}, margin {loop[-1]:.1f} rows/s"
+        )
+    medians = {
+        "plain loop": statistics.median(plain),
+        "bare forward": statistics.median(bare),
+        "margin, the loop": statistics.median(loop),
+        "margin, all of it": statistics.median(whole),
+    }
     tokens = sum(map(len, rows))
     console.print(f"{len(rows)} rows, {tokens} tokens, {throughput['tokens']} of them run")
     console.print(f"padding {throughput['padding_share']:.1%}")
-    console.print(f"plain loop        {base:8.1f} rows/s")
-    console.print(f"margin, the loop  {fast:8.1f} rows/s   x {fast / base:.2f}")
-    console.print(
-        f"margin, all of it {all_in:8.1f} rows/s   x {all_in / base:.2f}  (with checks and head pass)"
-    )
+    for name, rate in medians.items():
+        ratios = f"x {rate / medians['plain loop']:.2f} plain, x {rate / medians['bare forward']:.2f} bare"
+        console.print(f"{name:<18}{rate:8.1f} rows/s   {ratios}")
+    console.print("(all of it: with the preflight, the probes before the loop and the head pass after it)")
 
 
 def compare_memory(console: Console) -> None:
@@ -178,12 +206,20 @@ def compare_numbers(
                 batch_tokens=budget,
                 quiet=True,
             )
+            points, lines = space_of(run, "logits")[0], run.rows
             found = [run.states(), run.logits(load_head(checkpoint))]
         errors = [
             np.max(np.linalg.norm(one - other, axis=1) / np.linalg.norm(other, axis=1))
             for one, other in zip(found, expected, strict=True)
         ]
         console.print(f"budget {budget}: state off by {errors[0]:.1e}, logits by {errors[1]:.1e}")
+        labels, ids = lines["condition"].to_numpy(), lines["prompt_id"].to_numpy()
+        for distance in ("cosine", "euclidean"):
+            ours = sam(points, labels, ids, distance, variant="plain").estimate
+            theirs = silhouette_score(expected[1].astype(np.float64), labels, metric=distance)
+            console.print(
+                f"  plain {distance} SAM {ours:+.6f}, off scikit-learn's by {abs(ours - theirs):.1e}"
+            )
 
 
 if __name__ == "__main__":
