@@ -111,13 +111,13 @@ def check(
     """
     run = run if isinstance(run, Run) else open_run(run)
     before = baseline if isinstance(baseline, Measurement) else read_baseline(Path(baseline))
-    space = space or before.space
-    if space not in space_names(run):
+    if space is None and before.space not in space_names(run):
         raise IncomparableError(
-            f"the baseline was measured in {space}, {run.path} has {', '.join(space_names(run))}: "
+            f"the baseline was measured in {before.space}, {run.path} has {', '.join(space_names(run))}: "
             "collect those layers, or write a new baseline"
         )
-    return judge(before, measure(run, space, distance or before.distance), policy or Policy())
+    after = measure(run, space or before.space, distance or before.distance)
+    return judge(before, after, policy or Policy())
 
 
 def judge(before: Measurement, after: Measurement, policy: Policy) -> Verdict:
@@ -160,7 +160,11 @@ def _claims(before: Measurement, after: Measurement, policy: Policy) -> list[Cla
             claims.append(drop_claim(was[margin.name], margin, policy.max_drop, required))
     if policy.min_margin is not None:
         claims.append(floor_claim(after.overall, policy.min_margin))
-    claims += [leak_claim(leak, policy.max_leak) for leak in after.leaks]
+    # A control that could be judged at the baseline must not get away by no longer being one.
+    claims += [
+        leak_claim(leak, policy.max_leak, required=not earlier.indicative)
+        for earlier, leak in zip(before.leaks, after.leaks, strict=True)
+    ]
     adjusted = holm([claim.p_broken for claim in claims])
     return [replace(claim, p_broken=float(p)) for claim, p in zip(claims, adjusted, strict=True)]
 
@@ -175,13 +179,14 @@ def _outcome(
         )
     if broken := [claim.name for claim in claims if claim.status == "broken"]:
         return "regression", f"shown to be broken: {_listed(broken)}"
-    if unsettled := [claim.name for claim in claims if claim.required and claim.status == "open"]:
-        enough = (
-            f"about {prompts_needed:,} prompts would do"
-            if prompts_needed
-            else "no number of prompts would do, it lies at the limit"
-        )
-        return "inconclusive", f"too few prompts to tell: {_listed(unsettled)}; {enough}"
+    if unsettled := [claim for claim in claims if claim.required and claim.status == "open"]:
+        if prompts_needed:
+            way_out = f"about {prompts_needed:,} prompts would do"
+        elif any(claim.indicative for claim in unsettled):
+            way_out = "its modes are told apart too badly for a rate of leaks"
+        else:
+            way_out = "no number of prompts would do, it lies at the limit"
+        return "inconclusive", f"not settled: {_listed([claim.name for claim in unsettled])}; {way_out}"
     return "pass", "every claim is shown to hold"
 
 

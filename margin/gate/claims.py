@@ -58,6 +58,8 @@ class Claim:
     """The margin now, for a drop."""
     detectable: float | None = None
     """Smallest allowance that an unchanged margin would clear with probability `POWER`, for a drop."""
+    indicative: bool = False
+    """Whether the rate of a leak is too uncertain in itself to be judged, however many the prompts."""
 
     @property
     def status(self) -> Status:
@@ -100,8 +102,11 @@ def floor_claim(margin: MeasuredMargin, min_margin: float) -> Claim:
     return Claim("min-margin", "floor", True, value, min_margin, p_held=p_above, p_broken=p_below)
 
 
-def leak_claim(leak: Leak, max_leak: float) -> Claim:
-    """At most a share `max_leak` of prompts leaks; exact bounds (Clopper and Pearson, 1934)."""
+def leak_claim(leak: Leak, max_leak: float, required: bool = True) -> Claim:
+    """At most a share `max_leak` of prompts leaks; exact bounds (Clopper and Pearson, 1934).
+
+    A rate that is indicative only is shown, and leaves the claim open.
+    """
     k, n = leak.n_leaks, leak.n_prompts
     value = Estimate(
         estimate=k / n,
@@ -111,9 +116,20 @@ def leak_claim(leak: Leak, max_leak: float) -> Claim:
         method="Clopper-Pearson",
         n_prompts=n,
     )
-    p_held = float(stats.binom.cdf(k, n, max_leak))
-    p_broken = float(stats.binom.sf(k - 1, n, max_leak))
-    return Claim(f"leak:{leak.condition}", "leak", True, value, max_leak, p_held, p_broken)
+    p_held = p_broken = 1.0
+    if not leak.indicative:
+        p_held = float(stats.binom.cdf(k, n, max_leak))
+        p_broken = float(stats.binom.sf(k - 1, n, max_leak))
+    return Claim(
+        f"leak:{leak.condition}",
+        "leak",
+        required,
+        value,
+        max_leak,
+        p_held,
+        p_broken,
+        indicative=leak.indicative,
+    )
 
 
 def prompts_to_settle(claim: Claim, n_run: int, n_claims: int, n_open: int) -> int | None:
@@ -124,6 +140,8 @@ def prompts_to_settle(claim: Claim, n_run: int, n_claims: int, n_open: int) -> i
     what is allowed. All `n_open` claims are settled together with probability at least `POWER`; a slice keeps
     its share of the run's `n_run` prompts. To show that one of `n_claims` is broken takes Holm's first step.
     """
+    if claim.indicative:
+        return None
     target = 1 - (1 - POWER) / n_open
     value, n = claim.value, claim.value.n_prompts
     if claim.kind == "leak":

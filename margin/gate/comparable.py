@@ -39,5 +39,6 @@ def _question(measurement: Measurement) -> dict[str, object]:
         "space": measurement.space,
         "distance": measurement.distance,
         **{name: identity.get(name) for name in QUESTION},
+        "margins": [margin.name for margin in measurement.margins],
         "controls": [leak.condition for leak in measurement.leaks],
     }

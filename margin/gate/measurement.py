@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from margin.analysis.design import Design
 from margin.analysis.distances import Distance
+from margin.analysis.robustness import robustness
 from margin.analysis.run_spaces import design_of, space_of
 from margin.analysis.sam import margins, pair_name
 from margin.analysis.slices import slice_margins
@@ -54,7 +55,7 @@ class Leak:
     n_prompts: int
     """Prompts asked."""
     indicative: bool = False
-    """Whether points of known mode are assigned too badly to rely on it (balanced accuracy under .9)."""
+    """Whether points of known mode are placed too badly (balanced accuracy under .9) to rely on the rate."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,10 +102,16 @@ def measure(run: Run, space: str = "logits", distance: Distance = "cosine") -> M
         distance=distance,
         prompt_ids=design.prompt_ids,
         margins=measure_margins(points, design, run.prompts.set_index("id").drop(columns="prompt"), distance),
-        leaks=(),
+        leaks=tuple(_leaks(run)),
         noise_floor=manifest.noise_floor,
         provenance={"identity": manifest.identity, "environment": manifest.environment},
     )
+
+
+def _leaks(run: Run) -> Iterator[Leak]:
+    for finding in robustness(run).findings:
+        if finding.quantity == "leak" and finding.column is None and finding.count is not None:
+            yield Leak(finding.condition, finding.count, finding.value.n_prompts, finding.indicative)
 
 
 def measure_margins(

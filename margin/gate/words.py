@@ -34,8 +34,10 @@ def found(claim: Claim) -> str:
 
 
 def concluded(claim: Claim) -> str:
-    """What follows; for a slice that may stay open, the drop its prompts would tell."""
-    if claim.status == "open" and not claim.required:
+    """What follows; of what stays open, why: a rate not to be relied on, or a slice of few prompts."""
+    if claim.status == "open" and claim.indicative:
+        return "open (indicative)"
+    if claim.status == "open" and not claim.required and claim.detectable is not None:
         return f"open (would tell {claim.detectable:.2g})"
     return claim.status
 

@@ -101,6 +101,17 @@ def test_leaks_are_claims_of_the_run_alone(prompts: Prompts) -> None:
         assert ("leak:random" in verdict.reason) == (outcome != "pass")
 
 
+def test_an_indicative_leak_rate_is_shown_and_not_judged(prompts: Prompts) -> None:
+    reliable, indicative = (
+        release(prompts, leaks=(Leak("random", 300, 400, indicative=flag),)) for flag in (False, True)
+    )
+    assert judge(indicative, indicative, GENEROUS).outcome == "pass"
+    assert judge(indicative, reliable, GENEROUS).outcome == "regression"
+    lost = judge(reliable, indicative, GENEROUS)
+    assert (lost.outcome, lost.prompts_needed) == ("inconclusive", None)
+    assert "told apart too badly" in lost.reason
+
+
 def test_below_the_noise_floor_it_refuses(before: Measurement) -> None:
     noisy = replace(before, noise_floor={"spread": 0.02})
     for pair in ((before, noisy), (noisy, before)):

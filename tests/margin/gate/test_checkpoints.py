@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from margin.analysis.robustness import robustness
 from margin.demo import checkpoint_path, prompts_path
 from margin.errors import IncomparableError
-from margin.gate.check import check
+from margin.gate.check import Policy, check
 from margin.gate.measurement import measure
 from margin.inputs.prompts import load_prompts
 from margin.run.run import Run
@@ -73,3 +74,19 @@ def test_a_layer_the_run_does_not_hold_is_incomparable(collected: Collect, refer
     deepest = reference.layers[-1]
     with pytest.raises(IncomparableError, match=f"measured in layer:{deepest}, .* has logits, "):
         check(collected("cotrained", layers="none"), measure(reference, f"layer:{deepest}"))
+
+
+def test_leaks_are_gated_where_the_run_has_controls(
+    collected: Collect, reference: Run, baseline_file: Path
+) -> None:
+    run = collected("cotrained", controls=("none", "random"))
+    before = measure(run)
+    assert [leak.condition for leak in before.leaks] == ["none", "random"]
+    assert before.overall.estimate == pytest.approx(measure(reference).overall.estimate, abs=1e-4)
+    count = {leak.condition: leak.n_leaks for leak in before.leaks}
+    found = robustness(run).points.query("leak").groupby("condition")["prompt_id"].nunique()
+    assert count == {"none": found.get("none", 0), "random": found.get("random", 0)}
+    for max_leak, outcomes in ((1.0, {"pass"}), (0.001, {"inconclusive", "regression"})):
+        assert check(run, before, Policy(max_leak=max_leak)).outcome in outcomes
+    with pytest.raises(IncomparableError, match="controls: "):
+        check(run, baseline_file)

@@ -70,6 +70,7 @@ def test_inconclusive_and_incomparable_have_codes_of_their_own(
         (["--slice", "topic"], "no slices by topic: the run has category, language"),
         (["--baseline", "none.json"], "cannot read the baseline none.json"),
         (["--distance", "miles"], "unknown distance 'miles'"),
+        (["--space", "outer"], "unknown space 'outer'"),
     ],
 )
 def test_bad_input_is_one_line(
