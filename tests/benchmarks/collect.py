@@ -3,10 +3,11 @@
 python tests/benchmarks/collect.py MODEL PROMPTS [--limit N] [--repeats 5] [--layers last] [--batch-tokens N]
 
 The plain loop takes rows as they come, in padded batches of 32 with `output_hidden_states=True`. The bare
-forward pass is the best of the usual: rows sorted by length, padded on the right in batches of 32, the head at
-the last position only, nothing captured. All run in one process, by turns; ratios are of medians. Peak memory
-is of a process of its own for each. `--check` runs every row by itself through the plain forward pass too, and
-prints the largest relative difference of state and logits, and of plain SAM from scikit-learn's on these logits.
+forward pass is the best of the usual: rows sorted by length, padded on the right in batches of 32, the head
+at the last position only, nothing captured. All run in one process, by turns; ratios are of medians. Peak
+memory is of a process of its own for each. `--check` runs every row by itself through the plain forward pass
+too, and prints the largest relative difference of state and logits, and how far plain SAM is from
+scikit-learn's on these logits.
 """
 
 from __future__ import annotations
