@@ -87,7 +87,11 @@ def examine(
         together = {name: torch.cat([caught[name] for caught in with_prefix]) for name in reference}
         difference = _difference(together, reference)
         reuse = difference <= limit
-        prefix_reason = f"the shared prefix moves the states by {difference:.1e}"
+        prefix_reason = (
+            f"run once, which moves the states by {difference:.1e}"
+            if reuse
+            else f"running it once moves the states by {difference:.1e}: each row runs its own"
+        )
     return Soundness(reuse, prefix_reason, pad, pad_reason), head
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -67,13 +68,11 @@ def collect(
     mode_set = session.load_modes(modes)
     kwargs = parse_kwargs(chat_kwargs) if chat_kwargs else None
     template = load_template(chat_template) if chat_template else None
-
-    from transformers.utils.logging import disable_progress_bar
+    if quiet or not sys.stderr.isatty():
+        os.environ["TQDM_DISABLE"] = "1"  # the bars of loading and dequantising; read when they are imported
 
     from margin.capture.collect import collect as collect_run
 
-    if quiet or not sys.stderr.isatty():
-        disable_progress_bar()
     run = collect_run(
         model,
         modes=mode_set,
