@@ -79,7 +79,7 @@ def check(
 
     \b
     Ends with
-      0  pass: every claim is shown to hold
+      0  pass: every claim that is required is shown to hold, none is broken
       1  regression: a claim is shown to be broken
       3  inconclusive: too few prompts to tell, with the number that would do
       4  incomparable: the runs were asked or measured differently

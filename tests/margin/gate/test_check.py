@@ -105,7 +105,8 @@ def test_an_indicative_leak_rate_is_shown_and_not_judged(prompts: Prompts) -> No
     reliable, indicative = (
         release(prompts, leaks=(Leak("random", 300, 400, indicative=flag),)) for flag in (False, True)
     )
-    assert judge(indicative, indicative, GENEROUS).outcome == "pass"
+    shown = judge(indicative, indicative, GENEROUS)
+    assert (shown.outcome, shown.reason) == ("pass", "every claim is shown to hold, but 1 not required")
     assert judge(indicative, reliable, GENEROUS).outcome == "regression"
     lost = judge(reliable, indicative, GENEROUS)
     assert (lost.outcome, lost.prompts_needed) == ("inconclusive", None)
