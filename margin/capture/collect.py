@@ -6,22 +6,28 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from safetensors.numpy import save
 
+from margin.capture.budget import SMALLEST, Budget, find_budget
 from margin.capture.checkpoint import Checkpoint, load_checkpoint
 from margin.capture.head import tolerance
 from margin.capture.headpass import head_pass, parquet_bytes
 from margin.capture.identity import environment, identify
 from margin.capture.layers import parse_layers
-from margin.capture.loop import Forward, NotFiniteError, capture
+from margin.capture.loop import Captured, Forward, NotFiniteError, capture
 from margin.capture.plan import Plan, make_plan
 from margin.capture.progress import progress
+from margin.capture.repeats import repeat_alone, repeat_mixed, rows_to_repeat, state_error
 from margin.capture.soundness import examine
 from margin.capture.taps import n_layers, tapped
+from margin.capture.writer import Writer
 from margin.errors import MarginError
 from margin.inputs.attacks import load_attacks
 from margin.inputs.chat import Chat
@@ -32,7 +38,7 @@ from margin.inputs.prompts import PromptSet, load_prompts
 from margin.inputs.rows import Row, build_control_rows, build_rows
 from margin.run.files import PARTIAL, remove_partial, sha256_of, write_atomic
 from margin.run.manifest import NAME, Manifest, Record, read_manifest
-from margin.run.run import Run, open_run
+from margin.run.run import NOISE, Run, open_run
 from margin.run.shards import is_whole, shard_path, write_shard
 
 NAMED = 10
@@ -49,7 +55,7 @@ def collect(
     layers: str | Sequence[int] = "last",
     dtype: str = "auto",
     device: str | None = None,
-    batch_tokens: int = 2048,
+    batch_tokens: int | Literal["auto"] = 1024,
     chat_kwargs: Mapping[str, Any] | None = None,
     response_prefix: str = "",
     chat_template: str | None = None,
@@ -61,6 +67,7 @@ def collect(
     seed: int = 0,
     top_k: int = 50,
     shard_rows: int = 512,
+    noise_prompts: int = 32,
     trust_remote_code: bool = False,
     quiet: bool = False,
 ) -> Run:
@@ -72,8 +79,12 @@ def collect(
     with `save_logits`.
 
     `batch_tokens` bounds the tokens a batch holds; it decides speed and memory, and the numbers only by
-    rounding. Called again with the same arguments, a run that was interrupted or damaged is completed; with
-    others it is refused and the difference named. `model` may be a loaded `Checkpoint`, left as it was.
+    rounding. "auto" finds it by trying a few batches; where memory runs out it is halved, and no row lost.
+    `noise_prompts` of the prompts are run again one by one, in float32 where memory allows, and in other
+    batches: how far the margins of these differ is the run's noise floor (0: not measured).
+
+    Called again with the same arguments, a run that was interrupted or damaged is completed; with others it
+    is refused and the difference named. `model` may be a loaded `Checkpoint`, left as it was.
 
     `controls` (some of none, random, near-miss, user-turn, with `draws` tokens each) and `attacks` (a file of
     templates, or "shipped") add conditions beside the modes, see `margin.inputs.controls`. `seed` draws their
@@ -117,7 +128,9 @@ def collect(
         read_manifest(folder).require_same(manifest, folder)
     try:
         with checkpoint.evaluating():
-            return _fill(checkpoint, manifest, folder, rows, prompt_set, batch_tokens, shard_rows, quiet)
+            return _fill(
+                checkpoint, manifest, folder, rows, prompt_set, batch_tokens, shard_rows, noise_prompts, quiet
+            )
     except NotFiniteError as error:
         broken = [f"{prompt_set.ids[rows[row].prompt]} ({rows[row].condition})" for row in error.rows]
         if len(broken) > NAMED:
@@ -133,8 +146,9 @@ def _fill(
     folder: Path,
     rows: Sequence[Row],
     prompts: PromptSet,
-    batch_tokens: int,
+    batch_tokens: int | Literal["auto"],
     shard_rows: int,
+    noise_prompts: int,
     quiet: bool,
 ) -> Run:
     """Collect what the folder lacks: shards, then the head pass, then the manifest that calls the run
@@ -143,22 +157,25 @@ def _fill(
     ids, groups = [row.ids for row in rows], [row.condition for row in rows]
     with tapped(checkpoint.model, manifest.layers) as taps:
         sound, head = examine(checkpoint.model, taps, manifest.layers, ids, groups)
-        plan = make_plan(
-            ids,
-            groups,
-            budget=batch_tokens,
-            shard_rows=shard_rows,
-            reuse_prefix=sound.reuse_prefix,
-            pad=sound.pad,
+        planned = partial(
+            make_plan, ids, groups, shard_rows=shard_rows, reuse_prefix=sound.reuse_prefix, pad=sound.pad
         )
+        plan = planned(budget=SMALLEST if batch_tokens == "auto" else batch_tokens)
+        repeated = rows_to_repeat(rows, noise_prompts, manifest.identity["seed"])
         todo = _missing_shards(folder, plan)
-        if not todo and _is_whole(folder):
+        if not todo and _is_whole(folder, len(repeated)):
             return open_run(folder)
+        forward = Forward(checkpoint.model, taps, ids, plan.prefixes)
+        if batch_tokens == "auto":
+            budget = find_budget(forward, plan.batches[0])
+            plan = planned(budget=budget.tokens)
+        else:
+            budget = Budget(batch_tokens)
         sizes = {"shards": len(plan.rows), "width": head.weight.shape[1], "vocabulary": head.vocabulary}
         manifest = replace(
             manifest,
             counts=manifest.counts | sizes,
-            batching={**sound.to_dict(), "batch_tokens": batch_tokens},
+            batching=sound.to_dict(),
             head={"scale": head.scale, "softcap": head.softcap},
         )
         manifest.write(folder)
@@ -166,13 +183,22 @@ def _fill(
         remove_partial(folder)
         write_atomic(folder / "prompts.parquet", parquet_bytes(prompts.table))
         write_atomic(folder / "rows.parquet", parquet_bytes(_rows_table(rows, prompts)))
-        forward = Forward(checkpoint.model, taps, ids, plan.prefixes)
-        throughput = _write_shards(forward, plan, todo, manifest, folder, len(rows), quiet)
+        throughput = _write_shards(forward, plan, budget, todo, manifest, folder, len(rows), quiet)
+        noise_floor = (
+            _repeat(forward, repeated, sound.pad, budget, Run(folder, manifest)) if repeated else None
+        )
     head_pass(Run(folder, manifest), head, [row.prompt for row in rows], tolerance(checkpoint.model.dtype))
     names = ["prompts.parquet", "rows.parquet", "pairs.parquet", "head.safetensors"]
+    names += [NOISE] if repeated else []
     names += [shard_path(folder, i).relative_to(folder).as_posix() for i in range(len(plan.rows))]
-    files = {name: sha256_of(folder / name) for name in names}
-    replace(manifest, throughput=throughput, files=files).write(folder)
+    used = {"batch_tokens": budget.tokens, "asked": batch_tokens, "out_of_memory": budget.halvings}
+    replace(
+        manifest,
+        batching=manifest.batching | used,
+        throughput=throughput,
+        noise_floor=noise_floor,
+        files={name: sha256_of(folder / name) for name in names},
+    ).write(folder)
     return open_run(folder)
 
 
@@ -201,17 +227,24 @@ def _missing_shards(folder: Path, plan: Plan) -> list[int]:
     return missing
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_whole(folder: Path, repeated: int) -> bool:
+    """Whether every file is as it was written, and as many rows were repeated for the noise floor."""
     manifest = read_manifest(folder)
-    return manifest.complete and all(
-        (folder / name).is_file() and sha256_of(folder / name) == checksum
-        for name, checksum in manifest.files.items()
+    noise_rows = manifest.noise_floor["rows"] if manifest.noise_floor else 0
+    return (
+        manifest.complete
+        and noise_rows == repeated
+        and all(
+            (folder / name).is_file() and sha256_of(folder / name) == checksum
+            for name, checksum in manifest.files.items()
+        )
     )
 
 
 def _write_shards(
     forward: Forward,
     plan: Plan,
+    budget: Budget,
     todo: Sequence[int],
     manifest: Manifest,
     folder: Path,
@@ -222,16 +255,17 @@ def _write_shards(
     choices = manifest.identity
     n_rows = sum(len(plan.rows[index]) for index in todo)
     started = time.perf_counter()
-    with progress(total, total - n_rows, quiet) as advance:
+    with progress(total, total - n_rows, quiet) as advance, Writer() as writer:
         for index in todo:
-            arrays = capture(
+            captured = capture(
                 forward,
                 plan.batches[index],
+                budget,
                 top_k=choices["top_k"],
                 save_logits=choices["save_logits"],
                 advance=advance,
             )
-            write_shard(shard_path(folder, index), arrays)
+            writer.submit(partial(_write, shard_path(folder, index), captured))
     seconds = time.perf_counter() - started
     return {
         "rows": n_rows,
@@ -239,6 +273,25 @@ def _write_shards(
         "rows_per_s": n_rows / seconds,
         "tokens": plan.tokens,
         "padding_share": plan.padding_share,
+    }
+
+
+def _write(path: Path, captured: Captured) -> None:
+    write_shard(path, captured.arrays())
+
+
+def _repeat(forward: Forward, rows: Sequence[int], pad: bool, budget: Budget, run: Run) -> Record:
+    """Run rows again and store their states; what the manifest keeps as noise floor."""
+    alone, dtype = repeat_alone(forward, rows)
+    mixed = repeat_mixed(forward, rows, pad, budget, run.manifest.identity["seed"])
+    arrays: dict[str, NDArray[np.generic]] = {"row": np.array(rows), "alone": alone, "mixed": mixed}
+    write_atomic(run.path / NOISE, save(arrays))
+    states = run.states()[rows]
+    return {
+        "rows": len(rows),
+        "prompts": len(rows) // len(run.modes),
+        "dtype": dtype,
+        "state_error": max(state_error(alone, states), state_error(mixed, states)),
     }
 
 

@@ -1,8 +1,12 @@
-"""The loop: batches through the model, what the taps caught to the host, one shard at a time."""
+"""The loop: batches through the model, what the taps caught to the host, one shard at a time.
+
+Copies to the host do not wait for the device, which goes on with the next batch.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
+from margin.capture.budget import Budget, within_memory
 from margin.capture.plan import Batch, Ids
 from margin.capture.prefix import for_rows, prefix_cache
 from margin.capture.taps import Taps
@@ -32,12 +37,12 @@ class Forward:
     def __init__(
         self, model: PreTrainedModel, taps: Taps, ids: Sequence[Ids], prefixes: dict[str, tuple[int, ...]]
     ) -> None:
-        self.model, self.taps, self._ids, self._prefixes = model, taps, ids, prefixes
+        self.model, self.taps, self.ids, self._prefixes = model, taps, ids, prefixes
         self._cached: tuple[str, DynamicCache | None] | None = None
 
     def __call__(self, batch: Batch) -> Tensor:
         """(B, V) logits of the first response token; states and layers are in the taps afterwards."""
-        own = [self._ids[row][batch.prefix :] for row in batch.rows]
+        own = [self.ids[row][batch.prefix :] for row in batch.rows]
         # Right padding: a causal model never looks at it, so it needs no mask and shifts no position.
         tokens = torch.zeros(len(own), max(map(len, own)), dtype=torch.long)
         for line, row_ids in zip(tokens, own, strict=True):
@@ -49,6 +54,12 @@ class Forward:
         output = self.model(input_ids=tokens.to(self.model.device), use_cache=bool(batch.prefix), **arguments)
         return output.logits[:, 0]
 
+    def synchronise(self) -> None:
+        """Wait until all copies to the host are done."""
+        for device in {parameter.device for parameter in self.model.parameters()}:
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+
     def _prefix_cache(self, batch: Batch) -> DynamicCache:
         if self._cached is None or self._cached[0] != batch.group:
             self._cached = None  # frees the last condition's cache before the next is made
@@ -59,46 +70,69 @@ class Forward:
         return cache
 
 
+@dataclass(frozen=True, eq=False)
+class Captured:
+    """What was caught of a shard's rows, on the host, batch by batch."""
+
+    rows: NDArray[np.int64]
+    """Places of the rows in the run."""
+    parts: dict[str, list[NDArray[np.generic]]]
+    """The arrays of each batch, by name."""
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """A shard's arrays as `margin.run.shards` describes them.
+
+        NotFiniteError names rows that hold a NaN or an infinity anywhere.
+        """
+        arrays = {name: np.concatenate(parts) for name, parts in self.parts.items()}
+        finite = np.all(
+            [np.isfinite(values).reshape(len(self.rows), -1).all(axis=1) for values in arrays.values()],
+            axis=0,
+        )
+        if not finite.all():
+            raise NotFiniteError(self.rows[~finite].tolist())
+        return {"row": self.rows} | {
+            name: _narrow(values) if name.startswith("layer.") else values for name, values in arrays.items()
+        }
+
+
 def capture(
     forward: Forward,
     batches: Sequence[Batch],
+    budget: Budget,
     *,
     top_k: int,
     save_logits: bool,
     advance: Callable[[int], None],
-) -> dict[str, NDArray[np.generic]]:
-    """Run a shard's batches; its arrays as `margin.run.shards` describes them.
+) -> Captured:
+    """Run a shard's batches within the budget, which falls where memory runs out.
 
-    `advance` is told of rows done. NotFiniteError names rows that hold a NaN or an infinity anywhere.
+    `advance` is told of rows done.
     """
-    parts: dict[str, list[Tensor]] = {}
-    for batch in batches:
+
+    def caught(batch: Batch) -> dict[str, Tensor]:
         logits = forward(batch).float()
-        state, layers = forward.taps.state, forward.taps.layers
-        if state is None:
-            raise ValueError("the head was not called")
         top = logits.topk(min(top_k, logits.shape[1]), dim=1)
-        caught = {
-            "state": state.float(),
+        found = {
+            "state": forward.taps.caught_state().float(),
             "topk_ids": top.indices.int(),
             "topk_logits": top.values,
             "logsumexp": logits.logsumexp(dim=1),
-            **{f"layer.{layer}": hidden.float() for layer, hidden in layers.items()},
+            **{f"layer.{layer}": hidden.float() for layer, hidden in forward.taps.layers.items()},
             **({"logits": logits} if save_logits else {}),
         }
-        for name, tensor in caught.items():
-            parts.setdefault(name, []).append(tensor.cpu())
+        # From CUDA this makes pinned memory, and returns before it is filled.
+        return {name: tensor.to("cpu", non_blocking=True) for name, tensor in found.items()}
+
+    parts: dict[str, list[NDArray[np.generic]]] = {}
+    rows: list[int] = []
+    for batch, tensors in within_memory(caught, batches, forward.ids, budget):
+        for name, tensor in tensors.items():
+            parts.setdefault(name, []).append(tensor.numpy())
+        rows += batch.rows
         advance(len(batch.rows))
-    arrays = {name: torch.cat(tensors).numpy() for name, tensors in parts.items()}
-    rows = np.array([row for batch in batches for row in batch.rows], dtype=np.int64)
-    finite = np.all(
-        [np.isfinite(values).reshape(len(rows), -1).all(axis=1) for values in arrays.values()], axis=0
-    )
-    if not finite.all():
-        raise NotFiniteError(rows[~finite].tolist())
-    return {"row": rows} | {
-        name: _narrow(values) if name.startswith("layer.") else values for name, values in arrays.items()
-    }
+    forward.synchronise()
+    return Captured(np.array(rows, dtype=np.int64), parts)
 
 
 def _narrow(states: NDArray[np.float32]) -> NDArray[np.generic]:

@@ -8,8 +8,8 @@ budget nor the device.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 Ids = Sequence[int]
 
@@ -96,6 +96,17 @@ def make_plan(
         tokens=once + own,
         padding_share=(padded - own) / (once + padded),
     )
+
+
+def recut(batches: Iterable[Batch], ids: Sequence[Ids], budget: int) -> list[Batch]:
+    """The same rows in the same order, batches that exceed the budget cut into smaller ones."""
+    out = []
+    for batch in batches:
+        size = max(1, budget // max(len(ids[row]) for row in batch.rows))
+        out += [
+            replace(batch, rows=batch.rows[start : start + size]) for start in range(0, len(batch.rows), size)
+        ]
+    return out
 
 
 def _cut(

@@ -24,10 +24,17 @@ from margin.commands.session import Session
 @click.option("--device", help="As torch names it, or auto to spread a large model. [default: CUDA if there]")
 @click.option(
     "--batch-tokens",
-    default=2048,
+    default="1024",
     show_default=True,
-    type=click.IntRange(min=1),
-    help="Tokens a batch may hold.",
+    callback=lambda context, option, value: _batch_tokens(value),
+    help="Tokens a batch may hold, or auto: found by trying.",
+)
+@click.option(
+    "--noise-prompts",
+    default=32,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Prompts run again in other ways, for the noise floor; 0: none.",
 )
 @click.option("--chat-kwargs", help="Variables for the chat template, JSON: '{\"enable_thinking\": false}'.")
 @click.option("--response-prefix", default="", help="Text that opens the answer.")
@@ -85,6 +92,14 @@ def collect(
     _print_run(run.manifest.to_dict(), run.path)
 
 
+def _batch_tokens(value: str) -> str | int:
+    if value == "auto":
+        return value
+    if not value.isdecimal() or int(value) < 1:
+        raise click.BadParameter(f"{value!r} is neither a number of tokens nor auto")
+    return int(value)
+
+
 @click.command()
 @click.argument("path", metavar="RUN", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="The whole manifest.")
@@ -93,6 +108,7 @@ def info(path: Path, as_json: bool) -> None:
 
     Every byte is read and compared with its checksum.
     """
+    from margin.analysis.noise_floor import noise_floor
     from margin.run.manifest import read_manifest
     from margin.run.run import Run, open_run
 
@@ -104,7 +120,16 @@ def info(path: Path, as_json: bool) -> None:
     run.verify()
     open_run(path)
     if not as_json:
+        if floor := noise_floor(run):
+            click.echo(f"{'noise':<11}{_noise(floor)}")
         click.echo(f"{'whole':<11}every file is as it was written")
+
+
+def _noise(floor: dict[str, Any]) -> str:
+    return (
+        f"{floor['prompts']} prompts again, alone in {floor['dtype']} and in other batches: margin "
+        f"{floor['sam']:.1e} apart, states {floor['state_error']:.1e}"
+    )
 
 
 def _print_run(manifest: dict[str, Any], path: Path) -> None:

@@ -197,4 +197,4 @@ def _listed(names: list[str]) -> str:
 
 
 def _noise(before: Measurement, after: Measurement) -> float:
-    return max((m.noise_floor["spread"] for m in (before, after) if m.noise_floor), default=0.0)
+    return max((m.noise_floor["sam"] for m in (before, after) if m.noise_floor), default=0.0)

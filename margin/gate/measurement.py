@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from margin.analysis.design import Design
 from margin.analysis.distances import Distance
+from margin.analysis.noise_floor import noise_floor
 from margin.analysis.robustness import robustness
 from margin.analysis.run_spaces import design_of, space_of
 from margin.analysis.sam import margins, pair_name
@@ -73,7 +74,7 @@ class Measurement:
     leaks: tuple[Leak, ...]
     """One entry a control condition; none where the run has no controls."""
     noise_floor: Record | None
-    """`spread`: how far numerically equivalent ways to compute the margin differ; None if not measured."""
+    """`sam`: how far numerically equivalent ways to compute the margin differ; None if not measured."""
     provenance: Record
     """identity and environment from the run's manifest."""
 
@@ -103,7 +104,7 @@ def measure(run: Run, space: str = "logits", distance: Distance = "cosine") -> M
         prompt_ids=design.prompt_ids,
         margins=measure_margins(points, design, run.prompts.set_index("id").drop(columns="prompt"), distance),
         leaks=tuple(_leaks(run)),
-        noise_floor=manifest.noise_floor,
+        noise_floor=noise_floor(run),
         provenance={"identity": manifest.identity, "environment": manifest.environment},
     )
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from margin.analysis.design import Design
 from margin.analysis.distances import Distance
 from margin.analysis.layers import LayerCurve, layer_curve
+from margin.analysis.noise_floor import noise_floor
 from margin.analysis.permutation import permutation_null
 from margin.analysis.prompt_margins import Spread, prompt_margins, worst_prompts
 from margin.analysis.robustness import robustness
@@ -76,7 +77,7 @@ def analyse(
             slice_margins(space, design, labels[column], rng, HEADLINE, level) for column in columns
         ),
         layers=_layers(run, rng, level),
-        noise_floor=run.manifest.noise_floor,
+        noise_floor=noise_floor(run),
     )
 
 

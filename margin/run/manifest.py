@@ -31,13 +31,15 @@ class Manifest:
     counts: dict[str, int]
     """Numbers of prompts, modes, conditions, rows, shards; width of the state; size of the vocabulary."""
     batching: Record = field(default_factory=dict)
-    """How rows were batched, and why: prefix reuse, padding, token budget."""
+    """How rows were batched, and why: prefix reuse, padding; batch_tokens as used, as asked, and
+    out_of_memory, how often they were halved."""
     head: Record = field(default_factory=dict)
     """How the head makes logits of a state: scale, and soft-cap or None."""
     throughput: Record = field(default_factory=dict)
     """rows, seconds, rows_per_s, tokens, padding_share of the capture loop; empty until the run is whole."""
     noise_floor: Record | None = None
-    """Spread of the margin over numerically equivalent ways to compute it; None where it was not measured."""
+    """rows and prompts that were run again, dtype of those run alone, state_error (largest relative Euclidean
+    difference of a final state from the run's); None where it was not measured."""
     files: dict[str, str] = field(default_factory=dict)
     """SHA-256 of every file of the run, by path relative to it; empty until the run is whole."""
     format: str = FORMAT

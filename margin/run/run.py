@@ -20,6 +20,9 @@ from margin.run.shards import is_intact, read_rows, shard_path
 HEAD_ERROR = 0.1
 """Relative error beyond which logits made by a head cannot be those of the run, even in bfloat16."""
 
+NOISE = "noise.safetensors"
+"""File of the final states that were computed again for the noise floor."""
+
 Head = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
@@ -87,6 +90,17 @@ class Run:
         """(rows, d) final states: what the head sees at the last prompt position, after the last norm."""
         return self._tensor("state").astype(np.float32, copy=False)
 
+    def repeats(self) -> tuple[NDArray[np.int64], list[NDArray[np.float32]]]:
+        """Places (M,) of some prompts' rows, and their final states (M, d) each way they were computed.
+
+        As in the run, one row at a time, and in other batches; MarginError where no row was repeated.
+        """
+        if self.manifest.noise_floor is None:
+            raise MarginError(f"{self.path} holds no repeated rows: its noise floor was not measured")
+        with safe_open(self.path / NOISE, framework="numpy") as stored:
+            rows = stored.get_tensor("row")
+            return rows, [self.states()[rows], stored.get_tensor("alone"), stored.get_tensor("mixed")]
+
     def layer(self, layer: int) -> NDArray[np.float32]:
         """(rows, d) states of one layer at the last prompt position, before the last norm."""
         if layer not in self.layers:
@@ -136,6 +150,15 @@ class Run:
             reduced=None,
             products=arrays["products"] + arrays["cross"][:, None] + arrays["cross"] + arrays["origin"],
         )
+
+    def logit_points(self, states: NDArray[np.float32]) -> NDArray[np.float64] | None:
+        """(M, d+2) points with the logits' geometry for any final states (M, d); None for a capped head."""
+        with safe_open(self.path / "head.safetensors", framework="numpy") as stored:
+            if "factor" not in stored.keys():  # noqa: SIM118
+                return None
+            factor, sums = stored.get_tensor("factor"), stored.get_tensor("column_sum")
+        unused = np.zeros(len(states), dtype=np.float32)
+        return from_factor(states, unused, factor, sums, self.manifest.counts["vocabulary"]).coordinates()
 
     def hellinger_gram(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Places (M,) of rows, and (M, M) inner products of their distributions' square roots about the mean.

@@ -23,9 +23,7 @@ def measured() -> Measurement:
     rng = np.random.default_rng(0)
     prompts = draw_prompts(40, rng)
     found = measurement(prompts, prompts.points(1, rng), leaks=(Leak("random", 1, 40, indicative=True),))
-    return replace(
-        found, noise_floor={"spread": 0.001, "rows": 30}, prompt_ids=("ü|1", *found.prompt_ids[1:])
-    )
+    return replace(found, noise_floor={"sam": 0.001, "rows": 30}, prompt_ids=("ü|1", *found.prompt_ids[1:]))
 
 
 @pytest.fixture

@@ -114,7 +114,7 @@ def test_an_indicative_leak_rate_is_shown_and_not_judged(prompts: Prompts) -> No
 
 
 def test_below_the_noise_floor_it_refuses(before: Measurement) -> None:
-    noisy = replace(before, noise_floor={"spread": 0.02})
+    noisy = replace(before, noise_floor={"sam": 0.02})
     for pair in ((before, noisy), (noisy, before)):
         verdict = judge(*pair, Policy(max_drop=0.01))
         assert (verdict.outcome, verdict.exit_code) == ("inconclusive", 3)
