@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from margin.errors import MarginError
+from margin.errors import IncomparableError, MarginError
 
 if TYPE_CHECKING:
     from margin.analysis.comparison import Comparison
@@ -37,7 +37,7 @@ def report(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Margins of RUN: report.json, report.md and figures, and a summary here."""
+    """Margins of RUN: report.json, report.md, report.html and figures, and a summary here."""
     from rich.console import Console
 
     from margin.report.analyse import analyse
@@ -62,7 +62,7 @@ def write_with_figures(report: Report, run: Run, out: Path) -> list[Path]:
     from margin.report.pictures import IN_REPORT, Pictures
     from margin.report.write import write_report
 
-    written = write_report(report, out)
+    written = write_report(report, run, out)
     (out / "figures").mkdir(exist_ok=True)
     pictures = Pictures(run, report)
     for name in IN_REPORT:
@@ -106,8 +106,15 @@ def compare_runs(runs: tuple[Path, ...], level: float = 0.95, seed: int = 0) -> 
     short = [path.resolve().name for path in runs]
     names = short if len(set(short)) == len(short) else [str(path) for path in runs]
     opened = {}
+    texts: dict[str, str] = {}
     for name, path in zip(names, runs, strict=True):
         run = open_run(path)
+        for prompt_id, text in zip(run.prompts["id"], run.prompts["prompt"], strict=True):
+            if texts.setdefault(prompt_id, text) != text:
+                raise IncomparableError(
+                    f"prompt {prompt_id} of {name} has another text than in the runs before it: "
+                    "compare runs on the same prompts"
+                )
         space, rows = space_of(run, "logits")
         opened[name] = (space, design_of(run, rows))
     return compare_spaces(opened, np.random.default_rng(seed), level=level)

@@ -150,3 +150,14 @@ def test_help_and_import_load_no_torch() -> None:
         "sys.exit(bool({'torch', 'transformers', 'matplotlib'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", script], stdout=subprocess.DEVNULL).returncode == 0
+
+
+def test_runs_whose_prompts_say_something_else_under_one_id_are_not_compared(workspace: Path) -> None:
+    assert collect(out="a").exit_code == 0
+    changed = (workspace / "prompts.jsonl").read_text(encoding="utf-8").replace("how do I", "when did I")
+    (workspace / "prompts.jsonl").write_text(changed, encoding="utf-8")
+    assert collect(out="b").exit_code == 0
+    refused = margin("compare", "a", "b")
+    assert refused.exit_code == 4
+    assert "prompt p" in refused.stderr
+    assert "when did I" not in refused.stderr
