@@ -29,6 +29,10 @@ class Points:
     """(N,) mode of each point."""
     prompts: list[str]
     """(N,) prompt id of each point."""
+    rows: NDArray[np.int64]
+    """(N,) place of each point in the run."""
+    exact: bool
+    """Whether X are the coordinates of the space itself, and not the states in its stead."""
     silhouettes: NDArray[np.float64]
     """(N,) leave-prompt-out silhouettes under the headline distance."""
 
@@ -41,11 +45,14 @@ def points_of(run: Run, report: Report) -> Points:
     """The points behind the headline margin of a report. Costs one pass over the states, N d^2."""
     space, rows = space_of(run, report.sam_space)
     design = design_of(run, rows)
+    exact = isinstance(space, Coordinates)
     X = space.X if isinstance(space, Coordinates) else run.states()[rows]
     return Points(
         X=np.asarray(unit_rows(X), dtype=np.float64),
         modes=[design.modes[mode] for mode in design.mode],
         prompts=[design.prompt_ids[prompt] for prompt in design.prompt],
+        rows=rows,
+        exact=exact,
         silhouettes=report.headline.samples,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 from margin.analysis.layers import Parting
 
@@ -11,6 +12,29 @@ from margin.analysis.layers import Parting
 def model_name(model: str) -> str:
     """The model as a title names it: a hub id as it stands, of a folder its name and not where it lies."""
     return Path(model).name if Path(model).is_absolute() else model
+
+
+DIRECTIONS = {
+    code: f"[U+{code:04X}]"
+    for code in (0x061C, *range(0x200E, 0x2010), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+}
+"""Unicode's control characters of writing direction, spelt out: unseen, they disguise a name."""
+
+
+def shown(value: object) -> str:
+    """Text from outside on one line, with control characters of writing direction spelt out."""
+    return " ".join(str(value).split()).translate(DIRECTIONS)
+
+
+def flat(record: dict[str, Any], prefix: str = "") -> dict[str, object]:
+    """A nested record as one of dotted names."""
+    out: dict[str, object] = {}
+    for key, value in record.items():
+        if isinstance(value, dict):
+            out |= flat(value, f"{prefix}{key}.")
+        else:
+            out[f"{prefix}{key}"] = value
+    return out
 
 
 def number(value: float | None, *, signed: bool = True) -> str:
@@ -29,12 +53,19 @@ def interval(low: float | None, high: float | None, *, signed: bool = True) -> s
     return f"[{number(low, signed=signed)}, {number(high, signed=signed)}]"
 
 
+def with_interval(value: float, low: float | None, high: float | None) -> str:
+    """A number with its interval, where it has one."""
+    return f"{number(value)} {interval(low, high)}".rstrip(" –")
+
+
 def parting(found: Parting) -> str:
     """Where the modes part, in a sentence."""
     if found.layer is None:
         return "The modes part in no captured layer for good."
-    latest = "none" if found.high is None else str(found.high)
+    ends = [f"layer {found.low}" if found.low is not None else "no layer"]
+    ends.append(f"layer {found.high}" if found.high is not None else "no layer")
+    between = ends[0] if ends[0] == ends[1] else " to ".join(ends)
     return (
-        f"The modes part at layer {found.layer} "
-        f"({found.level:.0%} interval {found.low} to {latest}): from there on the band stays above 0."
+        f"The modes part at layer {found.layer} ({found.level:.0%} interval {between}): "
+        "from there on the margin stays above 0."
     )

@@ -1,4 +1,4 @@
-"""Put a report on disk: report.json, report.md, figures."""
+"""Put a report on disk: report.json, report.md, report.html."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from margin.errors import MarginError
+from margin.report.html import to_html
 from margin.report.markdown import to_markdown
 from margin.report.report import Report
 from margin.run.files import write_atomic
+from margin.run.run import Run
 
 
 def schema() -> dict[str, Any]:
@@ -24,14 +26,20 @@ def to_json(report: Report) -> str:
     return json.dumps(_plain(report.to_dict()), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def write_report(report: Report, out: Path) -> list[Path]:
-    """Write report.json and report.md into `out`, each atomically; the paths written.
+def write_report(report: Report, run: Run, out: Path) -> list[Path]:
+    """Write report.json, report.md and report.html into `out`, each atomically; the paths written.
+
+    `run` is the run the report was made from: the page draws its points.
 
     Raises
     ------
     MarginError : the folder cannot be made or written.
     """
-    contents = {"report.json": to_json(report), "report.md": to_markdown(report)}
+    contents = {
+        "report.json": to_json(report),
+        "report.md": to_markdown(report),
+        "report.html": to_html(report, run),
+    }
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, text in contents.items():

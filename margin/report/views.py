@@ -1,0 +1,147 @@
+"""What the interactive page shows of a run's points: prompts, slices, a projection of every layer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+
+from figures.style import Look, mode_looks
+from margin.analysis.distances import unit_rows
+from margin.analysis.estimate import Estimate
+from margin.report.points import Points, points_of
+from margin.report.report import Record, Report
+from margin.report.words import shown, with_interval
+from margin.run.run import Run
+
+MOST_POINTS = 3000
+"""Points a page shows; of larger runs a sample of whole prompts, so that it opens at once."""
+ROUNDING = 1e-6
+"""Spread, as a share of the largest coordinate, that float32 states may have by rounding alone."""
+_SHAPES = {
+    "o": "circle",
+    "^": "triangle-up",
+    "s": "square",
+    "D": "diamond",
+    "v": "triangle-down",
+    "P": "cross",
+    "<": "triangle-left",
+    ">": "triangle-right",
+}
+"""Vega's names of matplotlib's markers."""
+
+
+def views(run: Run, report: Report, *, seed: int = 0) -> Record:
+    """Everything the page's script reads, as plain records.
+
+    modes (name, colours, shape), slices (name, values), prompts (id, slices as places among the values, text
+    where the report holds it), points (prompt, mode, silhouette; weakest first) and views: the principal
+    components of every captured layer and of the logits, raw and prompt-centred. Costs two PCA a layer.
+    """
+    points = points_of(run, report)
+    keep = _whole_prompts(points, seed)
+    keep = keep[np.argsort(points.silhouettes[keep], kind="stable")]
+    ids = list(dict.fromkeys(points.prompts[i] for i in keep))
+    prompt_codes = pd.Index(ids).get_indexer([points.prompts[i] for i in keep])
+    looks = mode_looks(report.headline.per_mode)
+    names = list(looks)
+    about = report.prompts.set_index("prompt_id").loc[ids]
+    columns = [column.column for column in report.slices]
+    factors = [pd.factorize(about[column]) for column in columns]
+    codes = np.array([code for code, _ in factors]).reshape(len(columns), len(ids))
+    texts = about.get("prompt")
+    return {
+        "modes": [_mode(mode, look) for mode, look in looks.items()],
+        "slices": [
+            {"name": shown(column), "values": [shown(value) for value in values]}
+            for column, (_, values) in zip(columns, factors, strict=True)
+        ],
+        "prompts": [
+            {"id": shown(prompt), "slices": [int(code) if code >= 0 else None for code in codes[:, i]]}
+            | ({} if texts is None else {"text": shown(texts.iloc[i])})
+            for i, prompt in enumerate(ids)
+        ],
+        "points": [
+            {
+                "prompt": int(prompt),
+                "mode": names.index(points.modes[i]),
+                "silhouette": round(float(points.silhouettes[i]), 4),
+            }
+            for i, prompt in zip(keep, prompt_codes, strict=True)
+        ],
+        "views": _layers(run, report, points, keep, prompt_codes),
+        "sampled": len(keep) < len(points.prompts),
+    }
+
+
+def _whole_prompts(points: Points, seed: int) -> NDArray[np.intp]:
+    """Places of at most `MOST_POINTS` points, made of whole prompts."""
+    prompts, counts = np.unique(points.prompts, return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(prompts))
+    fitting = order[np.cumsum(counts[order]) <= MOST_POINTS] if counts.sum() > MOST_POINTS else order
+    return np.flatnonzero(np.isin(points.prompts, prompts[fitting]))
+
+
+def _mode(name: str, look: Look) -> Record:
+    """A mode's look; on dark paper its colour is mixed with white, two parts to three."""
+    light = "#" + "".join(f"{round(0.6 * int(look.colour[i : i + 2], 16) + 102):02x}" for i in (1, 3, 5))
+    return {
+        "name": shown(name),
+        "colour": look.colour,
+        "dark": light,
+        "shape": _SHAPES.get(look.marker, "circle"),
+    }
+
+
+def _layers(
+    run: Run, report: Report, points: Points, keep: NDArray[np.intp], prompts: NDArray[np.intp]
+) -> list[Record]:
+    """Projections of each captured layer, ascending, and of the logits; each turned to look like the one
+    before."""
+    found: list[Record] = []
+    curve = report.layers
+    if curve is not None:
+        for layer, margin, centred in zip(
+            curve.layers, curve.leave_prompt_out, curve.prompt_centred, strict=True
+        ):
+            X = unit_rows(run.layer(layer)[points.rows[keep]])
+            found.append(_view(f"layer {layer}", X, prompts, margin, centred, found))
+    headline = report.headline
+    space = headline.space if points.exact else "state"
+    found.append(
+        _view(space, points.X[keep], prompts, headline.leave_prompt_out, headline.prompt_centred, found)
+    )
+    return found
+
+
+def _view(
+    name: str,
+    X: NDArray[np.floating],
+    prompts: NDArray[np.intp],
+    margin: Estimate,
+    centred: Estimate,
+    before: list[Record],
+) -> Record:
+    means = pd.DataFrame(X).groupby(prompts).transform("mean").to_numpy()
+    size = float(np.abs(X).max())
+    last = before[-1] if before else None
+    return {
+        "name": name,
+        "raw": _plane(X, size, margin, last and last["raw"]),
+        "centred": _plane(X - means, size, centred, last and last["centred"]),
+    }
+
+
+def _plane(X: NDArray[np.floating], size: float, margin: Estimate, before: Record | None) -> Record:
+    """First two principal components to four digits; all zero where the points are the same."""
+    flat, shares = np.zeros((len(X), 2)), np.zeros(2)
+    if len(X) > 1 and np.ptp(X, axis=0).max() > ROUNDING * size:
+        pca = PCA(n_components=2, random_state=0)
+        flat, shares = pca.fit_transform(X), pca.explained_variance_ratio_
+    if before is not None:  # an axis points either way: keep to that of the layer before
+        turned = np.sum(flat * np.column_stack([before["x"], before["y"]]), axis=0) < 0
+        flat = np.where(turned, -flat, flat)
+    x, y = np.round(flat, 4).T.tolist()
+    text = with_interval(margin.estimate, margin.low, margin.high)
+    return {"x": x, "y": y, "shares": [float(share) for share in shares], "margin": text}
