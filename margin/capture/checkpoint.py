@@ -36,9 +36,9 @@ class Checkpoint:
     tokenizer: PreTrainedTokenizerBase = field(repr=False)
     """Its tokenizer."""
     name: str
-    """What it was loaded from: a folder, a hub id or a GGUF file."""
+    """What it was loaded from: a hub id, or the last part of a local path."""
     adapter: str | None = None
-    """Folder or hub id of the adapter, if any."""
+    """Hub id of the adapter or the last part of its local path, if any."""
     revision: str | None = None
     """Commit on the hub it was loaded from, if any."""
 
@@ -126,8 +126,14 @@ def load_checkpoint(
     if adapter is not None:
         model = _with_adapter(model, str(adapter))
     return Checkpoint(
-        model, tokenizer, str(source), adapter=str(adapter) if adapter else None, revision=commit
+        model, tokenizer, _name(source), adapter=None if adapter is None else _name(adapter), revision=commit
     )
+
+
+def _name(source: str | Path) -> str:
+    """A hub id as it is, of a local path its last part: where it lies is nobody's business and may change."""
+    path = Path(source)
+    return path.resolve().name if path.exists() else str(source)
 
 
 def _with_adapter(model: PreTrainedModel, adapter: str) -> PreTrainedModel:

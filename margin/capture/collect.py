@@ -188,7 +188,7 @@ def _fill(
             _repeat(forward, repeated, sound.pad, budget, Run(folder, manifest)) if repeated else None
         )
     head_pass(Run(folder, manifest), head, [row.prompt for row in rows], tolerance(checkpoint.model.dtype))
-    names = ["prompts.parquet", "rows.parquet", "pairs.parquet", "head.safetensors"]
+    names = ["prompts.parquet", "rows.parquet", "pairs.parquet", "information.parquet", "head.safetensors"]
     names += [NOISE] if repeated else []
     names += [shard_path(folder, i).relative_to(folder).as_posix() for i in range(len(plan.rows))]
     used = {"batch_tokens": budget.tokens, "asked": batch_tokens, "out_of_memory": budget.halvings}

@@ -112,15 +112,27 @@ def hellinger_products(head: Head, states: Tensor, logsumexp: Tensor) -> NDArray
     return centred_products(roots, head.stretches(), len(states)).products.float().cpu().numpy()
 
 
-def pair_distances(
+@dataclass(frozen=True, eq=False)
+class TokenStatistics:
+    """How the distributions of the first response token depend on the mode."""
+
+    pairs: pd.DataFrame
+    """Distances between two modes' distributions, as `Run.pairs` has them."""
+    information: pd.DataFrame
+    """Information about the mode, as `Run.information` has it."""
+    marginals: NDArray[np.float32]
+    """(k, V) mean distribution of each mode over prompts."""
+
+
+def token_statistics(
     head: Head,
     states: Tensor,
     places: NDArray[np.int64],
     check: Callable[[Tensor, Tensor], None],
     prompt_ids: Sequence[str],
     modes: Sequence[str],
-) -> pd.DataFrame:
-    """Distances between the modes' next-token distributions, prompt by prompt, as `Run.pairs` has them.
+) -> TokenStatistics:
+    """What the modes' next-token distributions are to each other, prompt by prompt, and on average.
 
     `states` (rows, d); `places` (n_prompts, k), the row of each prompt under each mode; `check` is shown rows
     and their logits as they come. Float32 arithmetic, float64 sums. Jensen-Shannon: Lin 1991,
@@ -128,15 +140,18 @@ def pair_distances(
     """
     k = len(modes)
     pairs = list(itertools.combinations(range(k), 2))
-    parts = []
+    parts, information = [], []
+    sums = torch.zeros(k, head.vocabulary, dtype=torch.float64, device=head.device)
     for some in np.array_split(places, max(1, places.size * head.vocabulary // CELLS)):
         rows = torch.from_numpy(some.ravel()).to(head.device)
         logits = head.logits(states[rows])
         check(rows, logits)
         logp = logits.log_softmax(dim=1).view(-1, k, head.vocabulary)
         parts.append(torch.stack([_distances(logp[:, a], logp[:, b]) for a, b in pairs], dim=1).cpu())
+        information.append(_information(logp).cpu())
+        sums += logp.exp().sum(dim=0, dtype=torch.float64)
     values = torch.cat(parts).view(-1, 3).numpy()
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "prompt_id": np.repeat(np.asarray(prompt_ids, dtype=object), len(pairs)),
             "mode_a": [modes[a] for a, _ in pairs] * len(prompt_ids),
@@ -146,6 +161,22 @@ def pair_distances(
             "hellinger2": values[:, 2],
         }
     )
+    return TokenStatistics(
+        pairs=table,
+        information=pd.DataFrame({"prompt_id": list(prompt_ids), "bits": torch.cat(information).numpy()}),
+        marginals=(sums / len(places)).float().cpu().numpy(),
+    )
+
+
+def _information(logp: Tensor) -> Tensor:
+    """(B,) float64 mutual information in bits of log-probabilities (B, k, V): mode, drawn evenly, and token.
+
+    H(mean p) - mean H(p), as the mean divergence of the modes' distributions from their mean.
+    """
+    k = logp.shape[1]
+    log_ratio = logp - (logp.logsumexp(dim=1, keepdim=True) - np.log(k))
+    bits = (logp.exp() * log_ratio).sum(dim=(1, 2), dtype=torch.float64) / (k * np.log(2))
+    return bits.clamp(0, np.log2(k))
 
 
 def _distances(logp: Tensor, logq: Tensor) -> Tensor:

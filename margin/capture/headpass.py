@@ -18,7 +18,7 @@ from margin.capture.distributions import (
     affine_geometry,
     capped_geometry,
     hellinger_products,
-    pair_distances,
+    token_statistics,
 )
 from margin.capture.head import Head
 from margin.errors import MarginError
@@ -30,7 +30,7 @@ LARGEST_GRAM = 12_000
 
 
 def head_pass(run: Run, head: Head, prompt_of_row: Sequence[int], limit: float) -> None:
-    """Write head.safetensors and pairs.parquet of a run whose shards are whole.
+    """Write head.safetensors, pairs.parquet and information.parquet of a run whose shards are whole.
 
     MarginError where the head's logits differ from those of the forward pass by more than `limit`, relative
     to the row's largest.
@@ -40,7 +40,7 @@ def head_pass(run: Run, head: Head, prompt_of_row: Sequence[int], limit: float) 
     topk_ids, topk_logits = (torch.from_numpy(part).to(head.device) for part in run.topk())
     check = agreement(logsumexp, topk_ids, topk_logits, limit)
     reference = np.flatnonzero(run.rows["kind"] == "mode")
-    pairs = pair_distances(
+    tokens = token_statistics(
         head,
         states,
         reference.reshape(-1, len(run.modes)),
@@ -56,10 +56,12 @@ def head_pass(run: Run, head: Head, prompt_of_row: Sequence[int], limit: float) 
         geometry["rows"] = chosen
     geometry["hellinger.rows"] = chosen
     geometry["hellinger.products"] = hellinger_products(head, states[some], logsumexp[some])
+    geometry["marginals"] = tokens.marginals
     # safetensors writes the buffer as it lies in memory, and eigenvectors lie column by column.
     in_rows = {name: np.ascontiguousarray(array) for name, array in geometry.items()}
     write_atomic(run.path / "head.safetensors", save(in_rows))
-    write_atomic(run.path / "pairs.parquet", parquet_bytes(pairs))
+    write_atomic(run.path / "pairs.parquet", parquet_bytes(tokens.pairs))
+    write_atomic(run.path / "information.parquet", parquet_bytes(tokens.information))
 
 
 def gram_rows(prompt_of_row: NDArray[np.int64], seed: int) -> NDArray[np.int64]:

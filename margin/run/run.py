@@ -86,6 +86,15 @@ class Run:
         """
         return pd.read_parquet(self.path / "pairs.parquet")
 
+    @cached_property
+    def information(self) -> pd.DataFrame:
+        """One line a prompt: prompt_id, bits.
+
+        Mutual information between the mode, drawn evenly, and the first response token: how much of the mode
+        the token gives away, 0 to log2 of the number of modes.
+        """
+        return pd.read_parquet(self.path / "information.parquet")
+
     def states(self) -> NDArray[np.float32]:
         """(rows, d) final states: what the head sees at the last prompt position, after the last norm."""
         return self._tensor("state").astype(np.float32, copy=False)
@@ -134,7 +143,8 @@ class Run:
     def logit_geometry(self) -> LogitGeometry:
         """All Euclidean and cosine geometry of the logits, without them. Costs N d^2 or reads N^2 numbers."""
         with safe_open(self.path / "head.safetensors", framework="numpy") as stored:
-            names = [name for name in stored.keys() if not name.startswith("hellinger.")]  # noqa: SIM118
+            others = ("hellinger.", "marginals")
+            names = [name for name in stored.keys() if not name.startswith(others)]  # noqa: SIM118
             arrays = {name: stored.get_tensor(name) for name in names}
         vocabulary = self.manifest.counts["vocabulary"]
         if "factor" in arrays:
@@ -167,6 +177,11 @@ class Run:
         """
         with safe_open(self.path / "head.safetensors", framework="numpy") as stored:
             return stored.get_tensor("hellinger.rows"), stored.get_tensor("hellinger.products")
+
+    def marginals(self) -> NDArray[np.float32]:
+        """(k, V) mean next-token distribution of each mode over prompts, modes in the order of `modes`."""
+        with safe_open(self.path / "head.safetensors", framework="numpy") as stored:
+            return stored.get_tensor("marginals")
 
     def verify(self) -> None:
         """Compare every file with its checksum; of a run that is not whole, its shards with their own.

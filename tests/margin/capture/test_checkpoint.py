@@ -31,6 +31,18 @@ def test_a_saved_checkpoint_is_the_same_checkpoint(
     assert loaded.tokenizer_digest() == made.tokenizer_digest()
 
 
+def test_a_checkpoint_goes_by_a_name_that_does_not_tell_where_it_lies(
+    saved_checkpoint: Path, make_checkpoint: MakeCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get_peft_model(make_checkpoint().model, LoraConfig(r=2, target_modules=["q_proj"])).save_pretrained(
+        tmp_path / "safer"
+    )
+    checkpoint = load_checkpoint(saved_checkpoint, adapter=tmp_path / "safer", device="cpu")
+    assert (checkpoint.name, checkpoint.adapter) == (saved_checkpoint.name, "safer")
+    monkeypatch.chdir(saved_checkpoint)
+    assert load_checkpoint(".", device="cpu").name == saved_checkpoint.name
+
+
 def test_the_digest_knows_one_changed_weight(make_checkpoint: MakeCheckpoint) -> None:
     checkpoint = make_checkpoint()
     before = checkpoint.weights_digest()

@@ -7,9 +7,15 @@ import pytest
 import torch
 from scipy.spatial.distance import jensenshannon
 from scipy.special import log_softmax, logsumexp, softmax
+from scipy.stats import entropy
 
 from margin.capture import distributions, head
-from margin.capture.distributions import affine_geometry, capped_geometry, hellinger_products, pair_distances
+from margin.capture.distributions import (
+    affine_geometry,
+    capped_geometry,
+    hellinger_products,
+    token_statistics,
+)
 from margin.capture.head import Head
 from margin.capture.headpass import agreement, gram_rows
 from margin.errors import MarginError
@@ -119,15 +125,15 @@ def test_hellinger_products_give_the_hellinger_distance_of_the_distributions(sta
     assert np.allclose(found, expected, atol=1e-6)
 
 
-def test_pair_distances_agree_with_scipy(states: torch.Tensor) -> None:
+def test_distances_of_pairs_agree_with_scipy(states: torch.Tensor) -> None:
     made_by = make_head()
     p = softmax(whole_logits(made_by, states), axis=1)
     places = np.arange(N * K).reshape(N, K)[::-1].copy()  # prompts need not be in row order
     seen: list[int] = []
-    table = pair_distances(
+    table = token_statistics(
         made_by, states, places, lambda rows, logits: seen.extend(rows.tolist()),
         [f"p{i}" for i in range(N)], ["pos", "neg", "rej"],
-    )  # fmt: skip
+    ).pairs  # fmt: skip
 
     assert sorted(seen) == list(range(N * K))
     assert len(table) == N * K
@@ -142,12 +148,30 @@ def test_pair_distances_agree_with_scipy(states: torch.Tensor) -> None:
             assert row.hellinger2 == pytest.approx(1 - np.sqrt(left * right).sum(), abs=1e-6)
 
 
+def test_information_and_marginals_agree_with_scipy(states: torch.Tensor) -> None:
+    made_by = make_head()
+    places = np.arange(N * K).reshape(N, K)[::-1].copy()
+    p = softmax(whole_logits(made_by, states), axis=1)[places]
+    found = token_statistics(
+        made_by, states, places, lambda rows, logits: None, [f"p{i}" for i in range(N)], ["pos", "neg", "rej"]
+    )
+
+    of_mean = entropy(p.mean(axis=1), base=2, axis=1)
+    expected = of_mean - entropy(p, base=2, axis=2).mean(axis=1)
+    assert found.information["prompt_id"].tolist() == [f"p{i}" for i in range(N)]
+    assert found.information["bits"].to_numpy() == pytest.approx(expected, abs=1e-6)
+    assert found.marginals.shape == (K, V)
+    assert np.allclose(found.marginals, p.mean(axis=0), rtol=1e-4, atol=1e-8)
+
+
 def test_equal_and_disjoint_distributions_lie_at_the_ends_of_the_range() -> None:
     made_by = Head(torch.tensor([[300.0], [-300.0], [0.0]]), None)
     states = torch.tensor([[1.0], [1.0], [1.0], [-1.0]])
-    table = pair_distances(
+    found = token_statistics(
         made_by, states, np.array([[0, 1], [2, 3]]), lambda rows, logits: None, ["same", "apart"], ["a", "b"]
     )
+    table = found.pairs
+    assert found.information.set_index("prompt_id")["bits"].to_dict() == {"same": 0, "apart": 1}
     assert table.set_index("prompt_id").loc["same", ["js_bits", "tv", "hellinger2"]].eq(0).all()
     assert table.set_index("prompt_id").loc["apart", ["js_bits", "tv", "hellinger2"]].eq(1).all()
 
