@@ -1,0 +1,41 @@
+"""Render the gallery: a few figures of the shipped demonstration checkpoint, small enough for a README.
+
+python examples/gallery.py [FOLDER]
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import figures
+import margin
+from margin.demo import checkpoint_path, modes_path, prompts_path
+from margin.report.pictures import Pictures
+
+SHOWN = ("projection", "projection-umap", "distributions", "pairs", "layers", "slices")
+DPI = 110
+"""Sharp at the width of a README's column, and tens of kilobytes."""
+
+
+def render(folder: Path) -> list[Path]:
+    """Collect the demonstration run and draw its figures into `folder`; the paths written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        run = margin.collect(
+            checkpoint_path("cotrained"),
+            prompts=prompts_path(),
+            modes=modes_path(),
+            out=Path(temporary) / "run",
+            layers="all",
+        )
+        pictures = Pictures(run, margin.analyse(run))
+        with figures.style("paper"):
+            return [figures.save(pictures.draw(name), folder / f"{name}.png", dpi=DPI) for name in SHOWN]
+
+
+if __name__ == "__main__":
+    place = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("gallery")
+    for path in render(place):
+        print(path)
