@@ -6,12 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from margin.analysis.design import Design, make_design
+from margin.analysis.separation import TokenTables
 from margin.analysis.space import Coordinates, Gram, Space
 from margin.errors import MarginError
 from margin.run.geometry import LogitSpace
 from margin.run.run import Run
 
-LOGIT_SPACES: dict[str, LogitSpace] = {"logits": "logits", "logits_centred": "centred", "logprobs": "logprobs"}
+LOGIT_SPACES: dict[str, LogitSpace] = {
+    "logits": "logits",
+    "logits_centred": "centred",
+    "logprobs": "logprobs",
+}
 
 
 def space_names(run: Run) -> list[str]:
@@ -24,11 +29,11 @@ def space_of(run: Run, name: str) -> tuple[Space, NDArray[np.int64]]:
 
     Parameters
     ----------
-    name : "logits", "logits_centred" (over the vocabulary), "logprobs", "probabilities" (of the next token, as square
-        roots: for "hellinger2"), "state" (post-norm final state) or "layer:L" (before the last norm).
+    name : "logits", "logits_centred" (over the vocabulary), "logprobs", "probabilities" (of the next token,
+        as square roots: for "hellinger2"), "state" (post-norm final state) or "layer:L" (before the last norm).
 
-    Controls are left out: a margin is between modes. Spaces over whole distributions may hold fewer rows than the run
-    where it is large (the manifest says so); the places say which.
+    Controls are left out: a margin is between modes. Spaces over whole distributions may hold fewer rows than
+    the run where it is large (the manifest says so); the places say which.
 
     Raises
     ------
@@ -43,6 +48,11 @@ def design_of(run: Run, rows: NDArray[np.int64]) -> Design:
     """The design of the given rows of a run."""
     lines = run.rows.iloc[rows]
     return make_design(lines["condition"].to_numpy(), lines["prompt_id"].to_numpy())
+
+
+def tokens_of(run: Run) -> TokenTables:
+    """What a run keeps of whole next-token distributions."""
+    return TokenTables(run.pairs, run.information, run.marginals(), tuple(run.modes))
 
 
 def _all_rows(run: Run, name: str) -> tuple[Space, NDArray[np.int64]]:

@@ -15,7 +15,7 @@ from margin.analysis.noise_floor import noise_floor
 from margin.analysis.permutation import permutation_null
 from margin.analysis.prompt_margins import Spread, prompt_margins, worst_prompts
 from margin.analysis.robustness import robustness
-from margin.analysis.run_spaces import design_of, space_of
+from margin.analysis.run_spaces import design_of, space_of, tokens_of
 from margin.analysis.sam import Margins, margins
 from margin.analysis.separation import separation
 from margin.analysis.slices import slice_margins
@@ -71,7 +71,7 @@ def analyse(
         spreads=spreads,
         provenance=provenance(run),
         spaces=spaces,
-        separation=separation(space, design, run.pairs, rng=rng, optional=optional, level=level),
+        separation=separation(space, design, tokens_of(run), rng=rng, optional=optional, level=level),
         robustness=robustness(run, columns=columns, distance=HEADLINE, level=level, seed=seed),
         slices=tuple(
             slice_margins(space, design, labels[column], rng, HEADLINE, level) for column in columns

@@ -2,5 +2,6 @@
 all."""
 
 from margin.analysis.separation.table import separation
+from margin.analysis.separation.tokens import TokenTables
 
-__all__ = ["separation"]
+__all__ = ["TokenTables", "separation"]

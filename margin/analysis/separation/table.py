@@ -14,7 +14,7 @@ from margin.analysis.estimate import Estimate
 from margin.analysis.sam import pair_name
 from margin.analysis.separation.measures import MEASURES, OPTIONAL, Comparison, Result
 from margin.analysis.separation.paired import complete
-from margin.analysis.separation.tokens import token_distances
+from margin.analysis.separation.tokens import TokenTables, token_distances
 from margin.analysis.space import Coordinates, Space
 from margin.errors import MarginError
 
@@ -23,6 +23,7 @@ ALL = "all"
 
 TOKEN_UNITS = {
     "mutual_information": "bits",
+    "mixture_information": "bits",
     "total_variation": "probability",
     "hellinger2": "squared distance",
 }
@@ -37,7 +38,7 @@ COLUMNS = (
 def separation(
     space: Space,
     design: Design,
-    pairs: pd.DataFrame | None = None,
+    tokens: TokenTables | None = None,
     *,
     rng: np.random.Generator,
     optional: bool = False,
@@ -49,7 +50,7 @@ def separation(
     Parameters
     ----------
     space, design : N points. A prompt that lacks one of the modes in question is left out of that comparison.
-    pairs : token distances by prompt and pair of modes, as a run stores them; None leaves those measures out.
+    tokens : what the run keeps of whole next-token distributions; None leaves those measures out.
     rng : draws folds, relabellings and, beyond 2,000 prompts, a sample of prompts for the quadratic measures.
     optional : add unbiased MMD^2, debiased CKA, and, for comparison only, the composite of the Alignment
         Quality Index.
@@ -85,8 +86,8 @@ def separation(
         compared = Comparison(*complete(space, design, modes), own_rng, level, permutations)
         for units, measure in (*MEASURES, *(OPTIONAL if optional else ())):
             lines += _lines(units, partial(measure, compared), modes=name, space=space.name)
-        if pairs is not None:
-            found = partial(_tokens, pairs, modes, level)
+        if tokens is not None:
+            found = partial(_tokens, tokens, modes, level)
             lines += _lines(TOKEN_UNITS, found, modes=name, space="probabilities")
     return pd.DataFrame(lines, columns=list(COLUMNS)).astype(dict.fromkeys(NUMBERS, np.float64))
 
@@ -112,8 +113,13 @@ def _lines(
     ]
 
 
-def _tokens(pairs: pd.DataFrame, modes: Sequence[str], level: float) -> list[Result]:
-    found = token_distances(pairs, modes, level)
-    reason = "skipped: of more than two modes it needs the whole distributions"
-    information = found.mutual_information or Estimate(np.nan, method=reason)
-    return [(information, None), (found.total_variation, None), (found.hellinger2, None)]
+def _tokens(tables: TokenTables, modes: Sequence[str], level: float) -> list[Result]:
+    found = token_distances(tables, modes, level)
+    missing = Estimate(np.nan, method="skipped: the run keeps no whole distributions of these modes together")
+    estimates = (
+        found.mutual_information or missing,
+        found.mixture_information or missing,
+        found.total_variation,
+        found.hellinger2,
+    )
+    return [(estimate, None) for estimate in estimates]

@@ -35,25 +35,40 @@ def mutual_information(probabilities: NDArray[np.floating]) -> NDArray[np.float6
     return np.maximum(bits, 0)
 
 
+@dataclass(frozen=True, eq=False)
+class TokenTables:
+    """What a run keeps of whole next-token distributions."""
+
+    pairs: pd.DataFrame
+    """One line a prompt and pair of modes: prompt_id, mode_a, mode_b, js_bits, tv, hellinger2."""
+    information: pd.DataFrame | None = None
+    """One line a prompt: prompt_id, bits: I(mode; token | prompt) over all modes."""
+    marginals: NDArray[np.floating] | None = None
+    """(k, V) mean distribution over prompts of each of `modes`."""
+    modes: tuple[str, ...] = ()
+    """The run's modes, in the order of `marginals`."""
+
+
 @dataclass(frozen=True)
 class TokenDistances:
     """Means over prompts (and pairs of modes) of distances between next-token distributions of one prompt."""
 
     mutual_information: Estimate | None
-    """I(mode; token | prompt) in bits, [0, 1]; None of more than two modes: no mean over pairs."""
+    """I(mode; token | prompt) in bits, [0, log2 k]; None where it was not kept for these modes together."""
+    mixture_information: Estimate | None
+    """I(mode; token) in bits of the distributions averaged over prompts, [0, log2 k], without an interval:
+    how much a token tells of the mode to one who does not see the prompt. None where these were not kept."""
     total_variation: Estimate
     """Largest difference between the probabilities of a set of tokens, [0, 1]."""
     hellinger2: Estimate
     """1 - sum of sqrt(p q), [0, 1]."""
 
 
-def token_distances(pairs: pd.DataFrame, modes: Sequence[str], level: float = 0.95) -> TokenDistances:
+def token_distances(tables: TokenTables, modes: Sequence[str], level: float = 0.95) -> TokenDistances:
     """Average token distances over prompts, with Student's t intervals over prompts.
 
     Parameters
     ----------
-    pairs : prompt_id, mode_a, mode_b, js_bits, tv, hellinger2: one line a prompt and pair of modes, as a run
-        stores it.
     modes : two modes or more; prompts that lack a pair of them are left out.
 
     Cost: O(lines). Lin (1991) for the information; Le Cam (1986), "Asymptotic Methods in Statistical Decision
@@ -63,6 +78,7 @@ def token_distances(pairs: pd.DataFrame, modes: Sequence[str], level: float = 0.
     ------
     MarginError : fewer than two prompts have every pair of these modes.
     """
+    pairs = tables.pairs
     lines = pairs[pairs["mode_a"].isin(modes) & pairs["mode_b"].isin(modes)]
     by_prompt = lines.groupby("prompt_id")[["js_bits", "tv", "hellinger2"]]
     means = by_prompt.mean()[by_prompt.size() == len(modes) * (len(modes) - 1) // 2]
@@ -71,4 +87,14 @@ def token_distances(pairs: pd.DataFrame, modes: Sequence[str], level: float = 0.
             f"{len(means)} prompts have token distances between {', '.join(modes)}: two are needed"
         )
     of = {column: mean_estimate(means[column].to_numpy(), level) for column in means}
-    return TokenDistances(of["js_bits"] if len(modes) == 2 else None, of["tv"], of["hellinger2"])
+    information = None
+    if len(modes) == 2:
+        information = of["js_bits"]
+    elif tables.information is not None and set(modes) == set(tables.modes):
+        bits = tables.information.set_index("prompt_id")["bits"].reindex(means.index)
+        information = mean_estimate(bits.to_numpy(), level)
+    mixture = None
+    if tables.marginals is not None:
+        of_these = tables.marginals[[tables.modes.index(mode) for mode in modes]]
+        mixture = Estimate(float(mutual_information(of_these[None])[0]), n_prompts=len(means))
+    return TokenDistances(information, mixture, of["tv"], of["hellinger2"])

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 from scipy.spatial.distance import cdist, jensenshannon
@@ -29,7 +30,7 @@ from margin.analysis.separation.probe import probe
 from margin.analysis.separation.proportion import proportion_estimate
 from margin.analysis.separation.ratio import paired_distance_ratio
 from margin.analysis.separation.relabelling import relabelling_p_value
-from margin.analysis.separation.tokens import mutual_information, token_distances
+from margin.analysis.separation.tokens import TokenTables, mutual_information, token_distances
 from margin.analysis.separation.variance import variance_split
 from margin.analysis.space import Coordinates, Gram
 
@@ -298,7 +299,7 @@ def test_mutual_information_of_two_modes_is_the_jensen_shannon_divergence() -> N
 
 
 def test_token_distances_average_over_complete_prompts(pairs_table) -> None:
-    found = token_distances(pairs_table, ("a", "b", "c"))
+    found = token_distances(TokenTables(pairs_table), ("a", "b", "c"))
     lines = pairs_table[pairs_table["prompt_id"] != "p0"]
     values = lines.groupby("prompt_id")["tv"].mean()
     expected = stats.ttest_1samp(values, 0).confidence_interval()
@@ -306,9 +307,23 @@ def test_token_distances_average_over_complete_prompts(pairs_table) -> None:
     assert (found.total_variation.low, found.total_variation.high) == pytest.approx(tuple(expected))
     assert found.mutual_information is None
     ab = pairs_table[(pairs_table["mode_a"] == "a") & (pairs_table["mode_b"] == "b")]
-    information = token_distances(pairs_table, ("b", "a")).mutual_information
+    information = token_distances(TokenTables(pairs_table), ("b", "a")).mutual_information
     assert information.estimate == pytest.approx(ab["js_bits"].mean())
     assert information.n_prompts == len(ab)
+
+
+def test_information_over_three_modes_comes_from_what_the_run_keeps(pairs_table) -> None:
+    ids = pairs_table["prompt_id"].unique()
+    P = np.random.default_rng(12).dirichlet(np.full(20, 0.2), size=(len(ids), 3))
+    bits = pd.DataFrame({"prompt_id": ids[::-1], "bits": mutual_information(P)[::-1]})
+    tables = TokenTables(pairs_table, bits, P.mean(axis=0), ("a", "b", "c"))
+    found = token_distances(tables, ("a", "b", "c"))
+    complete = mutual_information(P)[ids != "p0"]  # p0 lacks a pair
+    assert found.mutual_information.estimate == pytest.approx(complete.mean())
+    assert found.mixture_information.estimate == pytest.approx(mutual_information(P.mean(axis=0)[None])[0])
+    assert found.mixture_information.low is None
+    two = token_distances(tables, ("c", "a")).mixture_information.estimate
+    assert two == pytest.approx(jensenshannon(P[:, 2].mean(0), P[:, 0].mean(0), base=2) ** 2)
 
 
 def test_mean_estimate_is_the_t_interval() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from separation_data import Array, design_of, paired
 
 from margin.analysis.design import Design, make_design
-from margin.analysis.separation import separation
+from margin.analysis.separation import TokenTables, separation
 from margin.analysis.space import Coordinates, Gram
 from margin.errors import MarginError
 
@@ -51,7 +51,7 @@ def test_every_measure_for_all_modes_and_every_pair(pairs_table: pd.DataFrame) -
     X = paired(np.random.default_rng(0), 6)
     design = make_design(["a", "b", "c"] * 6, np.repeat([f"p{i}" for i in range(6)], 3))
     table = separation(
-        Coordinates(X, "state"), design, pairs_table, rng=np.random.default_rng(0), optional=True
+        Coordinates(X, "state"), design, TokenTables(pairs_table), rng=np.random.default_rng(0), optional=True
     )
     assert list(table.columns) == COLUMNS
     assert list(table["modes"].unique()) == ["all", "a / b", "a / c", "b / c"]
