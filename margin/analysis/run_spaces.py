@@ -30,7 +30,8 @@ def space_of(run: Run, name: str) -> tuple[Space, NDArray[np.int64]]:
     Parameters
     ----------
     name : "logits", "logits_centred" (over the vocabulary), "logprobs", "probabilities" (of the next token,
-        as square roots: for "hellinger2"), "state" (post-norm final state) or "layer:L" (before the last norm).
+        as square roots: for "hellinger2"), "state" (post-norm final state) or "layer:L" (before the last
+        norm).
 
     Controls are left out: a margin is between modes. Spaces over whole distributions may hold fewer rows than
     the run where it is large (the manifest says so); the places say which.
