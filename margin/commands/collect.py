@@ -78,8 +78,12 @@ def collect(
     if quiet or not sys.stderr.isatty():
         os.environ["TQDM_DISABLE"] = "1"  # the bars of loading and dequantising; read when they are imported
 
+    from transformers.utils.logging import disable_progress_bar
+
     from margin.capture.collect import collect as collect_run
 
+    if quiet or not sys.stderr.isatty():
+        disable_progress_bar()  # where transformers was imported before
     run = collect_run(
         model,
         modes=mode_set,

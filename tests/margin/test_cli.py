@@ -161,3 +161,12 @@ def test_runs_whose_prompts_say_something_else_under_one_id_are_not_compared(wor
     assert refused.exit_code == 4
     assert "prompt p" in refused.stderr
     assert "when did I" not in refused.stderr
+
+
+def test_info_tells_how_far_the_margin_is_known(workspace: Path) -> None:
+    done = collect("--batch-tokens", "auto", "--noise-prompts", "3")
+    assert done.exit_code == 0, done.output
+    assert "3 prompts again, alone in float32" in margin("info", "run").stdout
+    refused = collect("--batch-tokens", "few", out="other")
+    assert refused.exit_code == 2
+    assert "'few' is neither a number of tokens nor auto" in refused.stderr
