@@ -114,7 +114,7 @@ def _cell(value: Any, numeric: bool) -> Cell:
         return Cell("–", None, numeric)
     if not numeric:
         return Cell(shown(value), None, numeric)
-    text = str(value) if isinstance(value, int) else number(value)
+    text = str(value) if isinstance(value, int) else number(value, signed=False)
     return Cell(text, float(value), numeric)
 
 

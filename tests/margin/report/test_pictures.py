@@ -17,6 +17,7 @@ from margin.cli import main
 from margin.errors import MarginError
 from margin.inputs.modes import ModeSet
 from margin.report.analyse import analyse
+from margin.report.html import to_html
 from margin.report.pictures import FIGURES, Pictures
 from margin.report.report import Report
 from margin.run.run import Run
@@ -90,10 +91,13 @@ def test_a_run_of_little_gives_an_honest_figure_or_a_word(
     else:
         prompts = prompts[:2]
     run = collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", layers="all", quiet=True)
-    pictures = Pictures(run, analyse(run, permutations=9), style)  # type: ignore[arg-type]
+    report = analyse(run, permutations=9)
+    pictures = Pictures(run, report, style)  # type: ignore[arg-type]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         drawn = {name for name in FIGURES if draws(pictures, name)}
+        page = to_html(report, run)
+    assert f"{len(prompts)} prompts under 3 modes" in page
     assert {"overview", "silhouette", "distributions", "waterfall", "pairs", "layers"} <= drawn
     assert "projection" not in drawn if spoil == "states all alike" else "projection" in drawn
 
