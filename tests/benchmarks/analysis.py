@@ -1,4 +1,4 @@
-"""Time and memory of the statistics: python tests/benchmarks/analysis.py [--quick] [--only PART].
+"""Time and memory of the statistics: python tests/benchmarks/analysis.py [--quick] [--only PART | --run RUN].
 
 Prints one line a figure with the target it is held against. Data are random with the structure of a run:
 prompts that differ, modes that prompts take up to different degrees, a large offset that all points share.
@@ -22,6 +22,8 @@ from margin.analysis.design import Design, make_design
 from margin.analysis.distances import Distance
 from margin.analysis.sam import margins, sam, silhouette_samples
 from margin.analysis.space import Coordinates
+from margin.report.analyse import analyse
+from margin.run.run import open_run
 
 Array = np.ndarray[Any, Any]
 T = TypeVar("T")
@@ -172,6 +174,21 @@ def rival(sizes: Sizes) -> None:
         line(f"{distance}: with the factor built, {factor_seconds:.3f} s", f"{with_factor:.0f}x", "")
 
 
+def whole_run(path: Path) -> None:
+    """Everything a report holds, from a run on disk."""
+    run = open_run(path)
+    counts = run.manifest.counts
+    print(
+        f"\n{counts['prompts']} prompts x {counts['modes']} modes, {len(run.layers)} layers x {counts['width']}"
+    )
+    _, seconds, peak = measured(lambda: analyse(run))
+    line(
+        "the whole analysis of the run",
+        f"{seconds:.1f} s, +{peak / GB:.2f} GB",
+        "< 60 s for 1,000 x 3 x 30 x 576",
+    )
+
+
 PARTS: dict[str, Callable[[Sizes], None]] = {
     "scale": scale,
     "euclidean": exact_euclidean,
@@ -183,8 +200,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Time and memory of the statistics.")
     parser.add_argument("--quick", action="store_true", help="small sizes: seconds, to see that it runs")
     parser.add_argument("--only", choices=PARTS, help="one part instead of all")
+    parser.add_argument("--run", type=Path, help="instead: the whole analysis of this run")
     chosen = parser.parse_args()
     print(f"{os.cpu_count()} processors, OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}")
+    if chosen.run is not None:
+        return whole_run(chosen.run)
     for part in [chosen.only] if chosen.only else PARTS:
         PARTS[part](QUICK if chosen.quick else FULL)
 
