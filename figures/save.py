@@ -35,6 +35,8 @@ def save(fig: Figure, path: str | os.PathLike[str], dpi: float = 300) -> Path:
         raise FileNotFoundError(f"folder {str(target.parent)!r} does not exist: create it first")
     fig.draw_without_rendering()
     fig.set_layout_engine("none")
+    for ax in fig.axes:  # a layout is equal only up to rounding, and an SVG names its parts by their places
+        ax.set_position([round(edge, 6) for edge in ax.get_position(original=True).bounds])
     draft = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with draft.open("wb") as file, mpl.rc_context(_SETTINGS):
