@@ -76,8 +76,8 @@ def logit_points(sizes: Sizes, rng: np.random.Generator) -> Array:
     F = bartlett_factor(sizes.width, sizes.vocabulary, rng)
     points = np.empty((sizes.prompts, MODES, sizes.width + 1), np.float32)
     for start in range(0, sizes.prompts, 1000):
-        h = states(min(1000, sizes.prompts - start), sizes.width, rng)
-        points[start : start + 1000] = h @ F[:-1] + F[-1]
+        h = states(min(1000, sizes.prompts - start), sizes.width, rng).reshape(-1, sizes.width)
+        points[start : start + 1000] = (h @ F[:-1] + F[-1]).reshape(-1, MODES, sizes.width + 1)
     return points.reshape(-1, sizes.width + 1)
 
 
