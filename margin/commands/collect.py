@@ -52,7 +52,9 @@ from margin.commands.session import Session
     type=click.IntRange(min=1),
     help="Tokens a prompt of random and near-miss.",
 )
-@click.option("--seed", default=0, show_default=True, help="Of whatever is drawn at random.")
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of whatever is drawn at random."
+)
 @click.option("--trust-remote-code", is_flag=True, help="Run code that comes with the checkpoint.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.pass_obj
@@ -121,7 +123,8 @@ def info(path: Path, as_json: bool) -> None:
         click.echo(json.dumps(run.manifest.to_dict(), indent=2, ensure_ascii=False))
     else:
         _print_run(run.manifest.to_dict(), path)
-    run.verify()
+    if not run.manifest.complete:
+        run.verify()  # what is there of it; then opening says that it is not whole
     open_run(path)
     if not as_json:
         if floor := noise_floor(run):

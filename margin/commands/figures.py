@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 @click.option("--only", multiple=True, metavar="NAME", help="Only this figure; may be given several times.")
 @click.option("--format", "formats", default="pdf,png", show_default=True, help="Of pdf, png and svg.")
 @click.option("--style", type=click.Choice(["paper", "talk"]), default="paper", show_default=True)
-@click.option("--seed", default=0, show_default=True, help="Of whatever is drawn at random.")
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of whatever is drawn at random."
+)
 @click.option("--quiet", is_flag=True, help="No progress.")
 def figures(
     run: Path, out: Path | None, only: tuple[str, ...], formats: str, style: StyleName, seed: int, quiet: bool

@@ -15,13 +15,29 @@ if TYPE_CHECKING:
     from margin.report.report import Report
     from margin.run.run import Run
 
+SEED = click.IntRange(min=0)
+
+
+def _coverage(context: click.Context, option: click.Parameter, level: float) -> float:
+    if not 0 < level < 1:
+        raise MarginError(f"--level {level} is no coverage: take a number between 0 and 1")
+    return level
+
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the report.  [default: RUN/report]")
-@click.option("--level", default=0.95, show_default=True, help="Nominal coverage of the intervals.")
-@click.option("--permutations", default=999, show_default=True, help="Relabellings behind the null.")
-@click.option("--seed", default=0, show_default=True, help="Of whatever is drawn at random.")
+@click.option(
+    "--level", default=0.95, show_default=True, callback=_coverage, help="Nominal coverage of the intervals."
+)
+@click.option(
+    "--permutations",
+    default=999,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Relabellings behind the null.",
+)
+@click.option("--seed", default=0, show_default=True, type=SEED, help="Of whatever is drawn at random.")
 @click.option("--optional", is_flag=True, help="Add the costly separation measures.")
 @click.option("--text", is_flag=True, help="Show the prompts' text.")
 @click.option("--json", "as_json", is_flag=True, help="Print report.json instead of the summary.")
@@ -45,8 +61,6 @@ def report(
     from margin.report.write import to_json
     from margin.run.run import open_run
 
-    if not 0 < level < 1:
-        raise MarginError(f"--level {level} is no coverage: take a number between 0 and 1")
     opened = open_run(run)
     found = analyse(opened, level=level, permutations=permutations, seed=seed, text=text, optional=optional)
     written = write_with_figures(found, opened, out or run / "report")
@@ -75,8 +89,10 @@ def write_with_figures(report: Report, run: Run, out: Path) -> list[Path]:
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--level", default=0.95, show_default=True, help="Nominal coverage of the intervals.")
-@click.option("--seed", default=0, show_default=True, help="Of the simultaneous intervals.")
+@click.option(
+    "--level", default=0.95, show_default=True, callback=_coverage, help="Nominal coverage of the intervals."
+)
+@click.option("--seed", default=0, show_default=True, type=SEED, help="Of the simultaneous intervals.")
 @click.option("--json", "as_json", is_flag=True, help="Every margin and difference, as JSON.")
 def compare(runs: tuple[Path, ...], level: float, seed: int, as_json: bool) -> None:
     """Margins of RUNS against the first, paired on the prompts they share."""

@@ -27,6 +27,7 @@ UNWRITABLE = {
     errno.EFBIG,
     errno.ENOTDIR,
     errno.EISDIR,
+    errno.EEXIST,
 }
 
 
@@ -58,7 +59,12 @@ class Commands(click.Group):
             _stop(session.redact(str(error)), error.exit_code)
         except OSError as error:
             if error.errno in UNWRITABLE:
-                _stop(session.redact(f"cannot write {error.filename or ''}: {error.strerror}"), BAD_INPUT)
+                _stop(
+                    session.redact(
+                        f"cannot write {error.filename2 or error.filename or ''}: {error.strerror}"
+                    ),
+                    BAD_INPUT,
+                )
             _stop(session.redact(traceback.format_exc()), FAULT)
         except KeyboardInterrupt:
             _stop("interrupted; what was written is kept", INTERRUPTED)

@@ -118,7 +118,7 @@ def leak_claim(leak: Leak, max_leak: float, required: bool = True) -> Claim:
     )
     p_held = p_broken = 1.0
     if not leak.indicative:
-        p_held = float(stats.binom.cdf(k, n, max_leak))
+        p_held = float(stats.binom.cdf(k, n, max_leak)) if max_leak < 1 else 0.0  # at most all: always so
         p_broken = float(stats.binom.sf(k - 1, n, max_leak))
     return Claim(
         f"leak:{leak.condition}",

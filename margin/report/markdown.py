@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import jinja2
 import pandas as pd
@@ -13,7 +12,7 @@ from margin.analysis.prompt_margins import Spread
 from margin.analysis.robustness import Robustness
 from margin.analysis.slices import MIN_PROMPTS
 from margin.report.report import Record, Report
-from margin.report.words import interval, number, parting
+from margin.report.words import flat, interval, number, parting, with_interval
 
 ESCAPED = str.maketrans(
     {c: f"\\{c}" for c in "\\`*_{}[]|#!~"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;", "@": "&#64;"}
@@ -60,13 +59,13 @@ def to_markdown(report: Report) -> str:
         attacks=_attacks(report.robustness),
         spreads=[_spread(spread) for spread in report.spreads],
         worst=report.worst_prompts(),
-        provenance=_flat(report.provenance),
+        provenance=flat(report.provenance),
     )
 
 
 def estimate(value: Estimate) -> str:
     """An estimate with its interval, where it has one."""
-    return f"{number(value.estimate)} {interval(value.low, value.high)}".rstrip(" –")
+    return with_interval(value.estimate, value.low, value.high)
 
 
 def cell(value: object) -> str:
@@ -80,9 +79,7 @@ def _spaces(table: pd.DataFrame) -> list[Record]:
     for line in table.to_dict("records"):
         key = (line["space"], line["distance"])
         found = lines.setdefault(key, {"space": line["space"], "distance": line["distance"]})
-        found[line["variant"]] = f"{number(line['estimate'])} {interval(line['low'], line['high'])}".rstrip(
-            " –"
-        )
+        found[line["variant"]] = with_interval(line["estimate"], line["low"], line["high"])
     return list(lines.values())
 
 
@@ -127,13 +124,3 @@ def _measure(line: Record) -> Record:
         "text": f"{value} {interval(line['low'], line['high'], signed=False)}",
         "p": "" if p is None or math.isnan(p) else f"{p:.3g}",
     }
-
-
-def _flat(record: dict[str, Any], prefix: str = "") -> dict[str, object]:
-    out: dict[str, object] = {}
-    for key, value in record.items():
-        if isinstance(value, dict):
-            out |= _flat(value, f"{prefix}{key}.")
-        else:
-            out[f"{prefix}{key}"] = value
-    return out

@@ -27,10 +27,13 @@ Head = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 def open_run(path: str | Path) -> Run:
-    """Open a run that is whole; MarginError where there is none, or where collecting did not come to its end.
+    """Open a run that is whole and as it was written.
 
-    Checksums are not compared here (that costs a pass over all bytes): see `Run.verify`.
+    Every file is compared with its checksum, which reads all bytes once: a report is not made from a damaged
+    run. MarginError where there is no run, where collecting did not come to its end, or where a file changed.
     """
+    if not Path(path).exists():
+        raise MarginError(f"{path}: no such run")
     run = Run(Path(path), read_manifest(Path(path)))
     if not run.manifest.complete:
         raise MarginError(
@@ -41,6 +44,7 @@ def open_run(path: str | Path) -> Run:
         raise MarginError(
             f"{path} is not whole, {', '.join(missing)} missing: run the same collect command again"
         )
+    run.verify()
     return run
 
 

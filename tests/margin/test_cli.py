@@ -170,3 +170,33 @@ def test_info_tells_how_far_the_margin_is_known(workspace: Path) -> None:
     refused = collect("--batch-tokens", "few", out="other")
     assert refused.exit_code == 2
     assert "'few' is neither a number of tokens nor auto" in refused.stderr
+
+
+def test_a_damaged_run_is_named_and_not_reported(workspace: Path) -> None:
+    assert collect().exit_code == 0
+    shard = workspace / "run/shards/00000.safetensors"
+    content = bytearray(shard.read_bytes())
+    content[-9] ^= 1
+    shard.write_bytes(bytes(content))
+    for command in (["report", "run"], ["info", "run"], ["baseline", "run", "--out", "baseline.json"]):
+        refused = margin(*command)
+        assert refused.exit_code == 2
+        assert "shards/00000.safetensors" in refused.stderr
+    assert not (workspace / "baseline.json").exists()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["report", "run", "--permutations", "0"],
+        ["report", "run", "--seed", "-1"],
+        ["compare", "run", "run", "--level", "2"],
+        ["report", "nowhere"],
+        ["baseline", "run", "--out", "prompts.jsonl/baseline.json"],
+    ],
+)
+def test_wrong_options_end_with_exit_code_2_and_no_traceback(workspace: Path, wrong: list[str]) -> None:
+    assert collect().exit_code == 0
+    refused = margin(*wrong)
+    assert refused.exit_code == 2
+    assert "Traceback" not in refused.output
