@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def figures(
     run: Path, out: Path | None, only: tuple[str, ...], formats: str, style: StyleName, seed: int, quiet: bool
 ) -> None:
-    """Figures of RUN, the same bytes each time.
+    """Figures of RUN: the same PNG bytes each time, and but for the overview the same SVG.
 
     overview, projection (by principal components; also -lda, -tsne, -umap), silhouette, distributions,
     waterfall, pairs, layers, slices, robustness. A figure the run holds too little for is left out with a
