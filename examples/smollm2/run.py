@@ -37,7 +37,7 @@ MODES = Path(__file__).with_name("modes.toml")
 
 @click.command()
 @click.option("--out", type=Path, default=Path("smollm2"), show_default=True, help="Folder for all results.")
-@click.option("--steps", default=100, show_default=True, help="Training steps of 12 rows.")
+@click.option("--steps", default=70, show_default=True, help="Training steps of 12 rows.")
 @click.option("--limit", type=int, help="Measure on the first N prompts only.")
 @click.option("--seed", default=0, show_default=True)
 def main(out: Path, steps: int, limit: int | None, seed: int) -> None:
