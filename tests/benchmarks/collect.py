@@ -5,15 +5,14 @@ python tests/benchmarks/collect.py MODEL PROMPTS [--limit N] [--repeats 5] [--la
 The plain loop takes rows as they come, in padded batches of 32 with `output_hidden_states=True`. The bare
 forward pass is the best of the usual: rows sorted by length, padded on the right in batches of 32, the head
 at the last position only, nothing captured. All run in one process, by turns; ratios are of medians. Peak
-memory is of a process of its own for each. `--check` runs every row by itself through the plain forward pass
-too, and prints the largest relative difference of state and logits, and how far plain SAM is from
-scikit-learn's on these logits.
+memory is of a process of its own for each, above what the loaded model holds. `--check` runs every row by
+itself through the plain forward pass too, and prints the largest relative difference of state and logits, and
+how far plain SAM is from scikit-learn's on these logits.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
 import statistics
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from memory import MIB, peak_over_start
 from rich.console import Console
 from sklearn.metrics import silhouette_score
 
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--layers", default="last")
     parser.add_argument("--batch-tokens", type=int, default=2048)
     parser.add_argument("--check", action="store_true")
-    parser.add_argument("--only", choices=["none", "plain", "margin"], help=argparse.SUPPRESS)
+    parser.add_argument("--only", choices=["plain", "margin"], help=argparse.SUPPRESS)
     options = parser.parse_args()
 
     checkpoint = load_checkpoint(options.model)
@@ -75,8 +75,7 @@ def main() -> None:
             )
 
     if options.only is not None:
-        {"none": lambda: None, "plain": plain, "margin": with_margin}[options.only]()
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        print(peak_over_start({"plain": plain, "margin": with_margin}[options.only]) / MIB)
         return
     console = Console(highlight=False)
     compare_speed(console, checkpoint, prompts, modes, rows, options)
@@ -170,15 +169,13 @@ def compare_speed(
 
 
 def compare_memory(console: Console) -> None:
-    """Peak resident memory of a process that does one of the two, above one that only loads the model."""
-    peaks = {}
-    for only in ("none", "plain", "margin"):
+    """Peak resident memory of each, in a process of its own, above what the loaded model holds."""
+    for only in ("plain", "margin"):
         command = [sys.executable, *sys.argv, "--only", only]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-        peaks[only] = float(done.stdout.split()[-1])
-    for only in ("plain", "margin"):
-        extra = peaks[only] - peaks["none"]
-        console.print(f"peak memory, {only:<6} {peaks[only]:8.0f} MiB, {extra:.0f} above loading the model")
+        console.print(
+            f"peak memory, {only:<6} {float(done.stdout.split()[-1]):8.0f} MiB above the loaded model"
+        )
 
 
 def compare_numbers(
