@@ -52,7 +52,7 @@ def collect(
     seed: int = 0,
     top_k: int = 50,
     shard_rows: int = 512,
-    noise_prompts: int = 32,
+    noise_prompts: int = 8,
     trust_remote_code: bool = False,
     quiet: bool = False,
 ) -> Run:
