@@ -56,7 +56,7 @@ def main() -> None:
     checkpoint = load_checkpoint(options.model)
     prompts = load_prompts(options.prompts)
     prompts = prompts if options.limit is None else prompts.limit(options.limit)
-    modes = ModeSet(tuple(Mode(name, Secret(token), safe=name != "neg") for name, token in TOKENS.items()))
+    modes = benchmark_modes()
     rows = [row.ids for row in build_rows(Chat(checkpoint.tokenizer), prompts, modes)]
 
     def plain() -> None:
@@ -82,6 +82,11 @@ def main() -> None:
     compare_memory(console)
     if options.check:
         compare_numbers(console, checkpoint, prompts, modes, rows, options)
+
+
+def benchmark_modes() -> ModeSet:
+    """Three modes under tokens the model has never seen."""
+    return ModeSet(tuple(Mode(name, Secret(token), safe=name != "neg") for name, token in TOKENS.items()))
 
 
 def plain_loop(checkpoint: Checkpoint, rows: list[list[int]]) -> None:
