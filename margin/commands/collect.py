@@ -31,7 +31,7 @@ from margin.commands.session import Session
 )
 @click.option(
     "--noise-prompts",
-    default=32,
+    default=8,
     show_default=True,
     type=click.IntRange(min=0),
     help="Prompts run again in other ways, for the noise floor; 0: none.",
