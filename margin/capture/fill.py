@@ -19,6 +19,7 @@ from margin.capture.budget import SMALLEST, Budget, find_budget
 from margin.capture.checkpoint import Checkpoint
 from margin.capture.head import tolerance
 from margin.capture.headpass import head_pass, parquet_bytes
+from margin.capture.last_block import narrowing
 from margin.capture.loop import Captured, Forward, capture
 from margin.capture.plan import Plan, make_plan
 from margin.capture.progress import progress
@@ -49,7 +50,7 @@ def fill(
     whole.
     """
     ids, groups = [row.ids for row in rows], [row.condition for row in rows]
-    with tapped(checkpoint.model, manifest.layers) as taps:
+    with tapped(checkpoint.model, manifest.layers) as taps, narrowing(checkpoint.model, taps):
         sound, head = examine(checkpoint.model, taps, manifest.layers, ids, groups)
         planned = partial(
             make_plan, ids, groups, shard_rows=shard_rows, reuse_prefix=sound.reuse_prefix, pad=sound.pad

@@ -129,7 +129,7 @@ def load_head(
     )
     with checkpoint.evaluating(), tapped(checkpoint.model, []) as taps:
         tokens = torch.arange(3, device=checkpoint.model.device)[:, None]
-        taps.last = torch.zeros_like(tokens[:, 0])
+        taps.positions = torch.zeros_like(tokens)
         logits = checkpoint.model(input_ids=tokens, use_cache=False).logits[:, 0]
         with taps.asleep():
-            return find_head(checkpoint.model, taps.caught_state(), logits)
+            return find_head(checkpoint.model, taps.caught_states()[:, 0], logits)

@@ -50,7 +50,7 @@ class Forward:
         arguments = {}
         if batch.prefix:
             arguments["past_key_values"] = for_rows(self._prefix_cache(batch), len(own))
-        self.taps.last = torch.tensor([len(row_ids) - 1 for row_ids in own], device=self.model.device)
+        self.taps.positions = torch.tensor([[len(row_ids) - 1] for row_ids in own], device=self.model.device)
         output = self.model(input_ids=tokens.to(self.model.device), use_cache=bool(batch.prefix), **arguments)
         return output.logits[:, 0]
 
@@ -114,7 +114,7 @@ def capture(
         logits = forward(batch).float()
         top = logits.topk(min(top_k, logits.shape[1]), dim=1)
         found = {
-            "state": forward.taps.caught_state().float(),
+            "state": forward.taps.caught_states()[:, 0].float(),
             "topk_ids": top.indices.int(),
             "topk_logits": top.values,
             "logsumexp": logits.logsumexp(dim=1),

@@ -1,17 +1,24 @@
 """Which rows go through the model together. Pure functions of the rows' token ids.
 
 Rows of one condition begin with the same tokens (the template's head and the mode's token); those are run
-once, and each row only from where it differs. Rows are sorted by length inside their condition, so that
-little is padded, and cut into shards of fixed rows, the unit of resuming: shards depend on neither the token
-budget nor the device.
+once, and each row only from where it differs. Rows are sorted by length inside their condition, and cut into
+shards of fixed rows, the unit of resuming: shards depend on neither the token budget nor the device. Inside a
+shard batches are cut where the fewest tokens go through the model, padding included.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
+
+import numpy as np
+from numpy.typing import NDArray
 
 Ids = Sequence[int]
+
+A_BATCH = 64
+"""Tokens that take about as long as a batch does by itself, whatever it holds."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,7 @@ def make_plan(
     batches = [
         tuple(
             Batch(tuple(rows), groups[rows[0]], len(prefixes.get(groups[rows[0]], ())))
-            for rows in _cut(shard, ids, groups, budget, pad)
+            for rows in _cut(shard, ids, groups, prefixes, budget, pad)
         )
         for shard in shards
     ]
@@ -110,18 +117,36 @@ def recut(batches: Iterable[Batch], ids: Sequence[Ids], budget: int) -> list[Bat
 
 
 def _cut(
-    rows: Sequence[int], ids: Sequence[Ids], groups: Sequence[str], budget: int, pad: bool
+    rows: Sequence[int],
+    ids: Sequence[Ids],
+    groups: Sequence[str],
+    prefixes: Mapping[str, Ids],
+    budget: int,
+    pad: bool,
 ) -> Iterator[list[int]]:
-    """Cut rows, longest first within each condition, wherever the next one no longer fits."""
-    batch: list[int] = []
-    for row in rows:
-        if batch:
-            first = batch[0]
-            fits = (len(batch) + 1) * len(ids[first]) <= budget
-            alike = groups[row] == groups[first] and (pad or len(ids[row]) == len(ids[first]))
-            if not (fits and alike):
-                yield batch
-                batch = []
-        batch.append(row)
-    if batch:
-        yield batch
+    """Cut rows, longest first within each condition, where that costs the fewest tokens."""
+    for (group, _), its in groupby(rows, key=lambda row: (groups[row], pad or len(ids[row]))):
+        alike = list(its)
+        lengths = np.array([len(ids[row]) for row in alike])
+        edges = _cheapest_cuts(lengths, len(prefixes.get(group, ())), budget)
+        yield from (alike[start:stop] for start, stop in pairwise(edges))
+
+
+def _cheapest_cuts(lengths: NDArray[np.int64], prefix: int, budget: int) -> list[int]:
+    """Where to cut rows of descending lengths so that padded tokens and `A_BATCH` a batch are fewest.
+
+    By dynamic programming over the end of the last batch: the edges of the batches, from 0 to the number of
+    rows. Costs rows^2.
+    """
+    n_rows = len(lengths)
+    cost, first = np.zeros(n_rows + 1), np.zeros(n_rows + 1, dtype=np.int64)
+    for end in range(1, n_rows + 1):
+        sizes = np.arange(end, 0, -1)  # of a last batch that begins at row 0, 1, ..., end - 1
+        fits = (sizes * lengths[:end] <= budget) | (sizes == 1)
+        total = cost[:end] + sizes * (lengths[:end] - prefix) + A_BATCH
+        first[end] = np.where(fits, total, np.inf).argmin()
+        cost[end] = total[first[end]]
+    edges = [n_rows]
+    while edges[-1]:
+        edges.append(int(first[edges[-1]]))
+    return edges[::-1]

@@ -15,7 +15,7 @@ from margin.capture.taps import Taps
 
 def prefix_cache(model: PreTrainedModel, taps: Taps, prefix: Sequence[int]) -> DynamicCache | None:
     """The cache after one pass over `prefix`; None where the model keeps none that rows can share."""
-    taps.last = torch.tensor([len(prefix) - 1], device=model.device)
+    taps.positions = torch.tensor([[len(prefix) - 1]], device=model.device)
     output = model(input_ids=torch.tensor([prefix], device=model.device), use_cache=True)
     cache = getattr(output, "past_key_values", None)
     if not isinstance(cache, DynamicCache) or not cache.layers:

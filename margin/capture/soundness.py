@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from margin.capture.head import Head, find_head, tolerance
+from margin.capture.last_block import form_of_last_block
 from margin.capture.loop import Forward, NotFiniteError
 from margin.capture.plan import Batch, Ids, shared_prefix
 from margin.capture.prefix import prefix_cache
@@ -35,6 +36,10 @@ class Soundness:
     """Whether rows of different lengths share a batch."""
     pad_reason: str
     """Why, in words."""
+    narrow: bool
+    """Whether the last block runs at the wanted positions only."""
+    narrow_reason: str
+    """Why, in words."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain record, as the manifest stores it."""
@@ -47,7 +52,8 @@ def examine(
     """Run a short and a long row of one condition in every way the loop may, and compare.
 
     MarginError where even one row alone does not come out as in the plain forward pass, or where its logits
-    are none that a head of a known form makes. Costs about four forward passes of a row.
+    are none that a head of a known form makes. The taps are left narrowed where that is sound. Costs about
+    five forward passes of a row.
     """
     rows, group = _probes(ids, groups)
     limit = tolerance(model.dtype)
@@ -61,7 +67,9 @@ def examine(
         _compare_with_plain(model, ids[row], logits[-1], taps, limit)
     with taps.asleep():
         head = find_head(model, torch.cat([caught["state"] for caught in alone]), torch.cat(logits))
-    reference = {name: torch.cat([caught[name] for caught in alone]) for name in alone[0]}
+    reference = _together(alone)
+    narrow, narrow_reason = _examine_narrow(forward, rows, group, reference, limit)
+    taps.narrow = narrow
 
     pad, pad_reason = True, "padding on the right leaves the states as they are"
     if len(ids[rows[0]]) != len(ids[rows[-1]]):
@@ -79,20 +87,45 @@ def examine(
     elif prefix_cache(model, taps, prefix) is None:
         reuse, prefix_reason = False, "the model keeps no key/value cache that rows can share"
     else:
-        forward = Forward(model, taps, ids, {group: prefix})
-        with_prefix = []
-        for row in rows:
-            forward(Batch((row,), group, len(prefix)))
-            with_prefix.append(_caught(taps))
-        together = {name: torch.cat([caught[name] for caught in with_prefix]) for name in reference}
-        difference = _difference(together, reference)
+        found = _one_by_one(Forward(model, taps, ids, {group: prefix}), rows, group, len(prefix))
+        difference = _difference(found, reference)
         reuse = difference <= limit
         prefix_reason = (
             f"run once, which moves the states by {difference:.1e}"
             if reuse
             else f"running it once moves the states by {difference:.1e}: each row runs its own"
         )
-    return Soundness(reuse, prefix_reason, pad, pad_reason), head
+    return Soundness(reuse, prefix_reason, pad, pad_reason, narrow, narrow_reason), head
+
+
+def _examine_narrow(
+    forward: Forward, rows: Sequence[int], group: str, reference: dict[str, Tensor], limit: float
+) -> tuple[bool, str]:
+    """Whether the last block may run at the wanted positions only, and why."""
+    if (against := form_of_last_block(forward.model)) is not None:
+        return False, f"{against}: it runs over all positions"
+    forward.taps.narrow = True
+    try:
+        difference = _difference(_one_by_one(forward, rows, group, 0), reference)
+    except (RuntimeError, TypeError, AttributeError) as error:  # the form is known, but not the architecture
+        return False, f"the last block does not run at single positions ({type(error).__name__})"
+    finally:
+        forward.taps.narrow = False
+    if difference <= limit:
+        return True, f"at the last position only, which moves the states by {difference:.1e}"
+    return False, f"running the last block at the last position only moves the states by {difference:.1e}"
+
+
+def _one_by_one(forward: Forward, rows: Sequence[int], group: str, prefix: int) -> dict[str, Tensor]:
+    found = []
+    for row in rows:
+        forward(Batch((row,), group, prefix))
+        found.append(_caught(forward.taps))
+    return _together(found)
+
+
+def _together(caught: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.cat([one[name] for one in caught]) for name in caught[0]}
 
 
 def _probes(ids: Sequence[Ids], groups: Sequence[str]) -> tuple[list[int], str]:
@@ -124,9 +157,9 @@ def _compare_with_plain(model: PreTrainedModel, ids: Ids, logits: Tensor, taps: 
 
 
 def _caught(taps: Taps) -> dict[str, Tensor]:
-    if taps.state is None:
-        raise MarginError("the model does not call its output embeddings: this architecture is not supported")
-    return {"state": taps.state} | {f"layer.{layer}": hidden for layer, hidden in taps.layers.items()}
+    return {"state": taps.caught_states()[:, 0]} | {
+        f"layer.{layer}": hidden for layer, hidden in taps.layers.items()
+    }
 
 
 def _difference(found: dict[str, Tensor], expected: dict[str, Tensor]) -> float:

@@ -24,14 +24,17 @@ from margin.errors import MarginError
 class Taps:
     """What the hooks caught in the latest forward pass."""
 
-    last: Tensor
-    """(B,) position of each row's last real token; to be set before each forward pass."""
-    state: Tensor | None = None
-    """(B, d) what the head saw."""
+    positions: Tensor
+    """(B, K) positions whose states are wanted of each row, the last of its prompt first; to be set before
+    each forward pass."""
+    states: Tensor | None = None
+    """(B, K, d) what the head saw."""
     layers: dict[int, Tensor] = field(default_factory=dict)
-    """(B, d) by layer: 0 the embeddings' output, L the output of block L."""
+    """(B, d) by layer, at the first position: 0 the embeddings' output, L the output of block L."""
     awake: bool = True
     """Whether the hooks do anything."""
+    narrow: bool = False
+    """Whether the last block runs at these positions only, where its form allows it."""
 
     @contextmanager
     def asleep(self) -> Iterator[None]:
@@ -42,35 +45,39 @@ class Taps:
         finally:
             self.awake = True
 
-    def caught_state(self) -> Tensor:
-        """The state; MarginError where the head was not called, so that none was caught."""
-        if self.state is None:
+    def caught_states(self) -> Tensor:
+        """The states; MarginError where the head was not called, so that none were caught."""
+        if self.states is None:
             raise MarginError(
                 "the model does not call its output embeddings: this architecture is not supported"
             )
-        return self.state
+        return self.states
 
-    def at_last(self, hidden: Tensor) -> Tensor:
-        """(B, T, d) to (B, d): each row at its last real position."""
-        last = self.last.to(hidden.device)
-        return hidden[torch.arange(len(last), device=hidden.device), last]
+    def at(self, hidden: Tensor) -> Tensor:
+        """(B, T, d) to (B, K, d): each row at its positions."""
+        positions = self.positions.to(hidden.device)
+        return hidden[torch.arange(len(positions), device=hidden.device)[:, None], positions]
+
+    def only_positions(self) -> None:
+        """From here on in this forward pass the model holds these positions and no others."""
+        self.positions = torch.arange(self.positions.shape[1]).expand(self.positions.shape)
 
 
 @contextmanager
 def tapped(model: PreTrainedModel, layers: Sequence[int]) -> Iterator[Taps]:
     """Tap the head and the given layers; the hooks are gone afterwards, whatever happens."""
-    taps = Taps(last=torch.empty(0, dtype=torch.long))
+    taps = Taps(positions=torch.empty(0, 1, dtype=torch.long))
     blocks = decoder_blocks(model) if layers else nn.ModuleList()
 
     def before_head(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
         if not taps.awake:
             return None
-        taps.state = taps.at_last(args[0])
-        return (taps.state[:, None], *args[1:])
+        taps.states = taps.at(args[0])
+        return (taps.states, *args[1:])
 
     def before_first(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if taps.awake:
-            taps.layers[0] = taps.at_last(args[0] if args else kwargs["hidden_states"])
+            taps.layers[0] = taps.at(args[0] if args else kwargs["hidden_states"])[:, 0]
 
     with ExitStack() as hooks:
         hooks.callback(head_module(model).register_forward_pre_hook(before_head).remove)
@@ -86,7 +93,7 @@ def tapped(model: PreTrainedModel, layers: Sequence[int]) -> Iterator[Taps]:
 def _after_block(taps: Taps, layer: int) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
     def after(module: nn.Module, args: tuple[Any, ...], output: Tensor | tuple[Tensor, ...]) -> None:
         if taps.awake:
-            taps.layers[layer] = taps.at_last(output[0] if isinstance(output, tuple) else output)
+            taps.layers[layer] = taps.at(output[0] if isinstance(output, tuple) else output)[:, 0]
 
     return after
 

@@ -155,6 +155,7 @@ def _print_run(manifest: dict[str, Any], path: Path) -> None:
         "tail": repr(manifest["tail"]),
         "prefix": batching.get("prefix_reason", "-"),
         "padding": batching.get("pad_reason", "-"),
+        "last block": batching.get("narrow_reason", "-"),
     }
     if throughput := manifest["throughput"]:
         lines["speed"] = (

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import combinations, pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from margin.capture.plan import Plan, make_plan, shared_prefix
+from margin.capture.plan import A_BATCH, Plan, make_plan, shared_prefix
 
 ROWS = st.lists(
     st.tuples(st.lists(st.integers(0, 2), min_size=1, max_size=12), st.sampled_from("ab")),
@@ -78,6 +81,33 @@ def test_shards_do_not_depend_on_how_rows_are_batched(
 def test_shared_prefix_is_the_longest_that_leaves_each_row_a_token(rows: list[list[int]]) -> None:
     shared = [n for n in range(min(map(len, rows))) if all(row[:n] == rows[0][:n] for row in rows)]
     assert list(shared_prefix(rows)) == rows[0][: max(shared)]
+
+
+@given(
+    lengths=st.lists(st.integers(1, 90), min_size=1, max_size=9),
+    budget=st.integers(1, 300),
+    size=st.integers(0, 40),
+)
+def test_batches_are_cut_where_the_fewest_tokens_are_run(lengths: list[int], budget: int, size: int) -> None:
+    """Against all ways to cut the rows."""
+    lengths = sorted(lengths, reverse=True)
+    ids = [[7] * size + [row] * length for row, length in enumerate(lengths)]
+
+    def cost(cuts: Sequence[Sequence[int]]) -> int:
+        return sum(A_BATCH + len(rows) * lengths[rows[0]] for rows in cuts)
+
+    def fits(cuts: Sequence[Sequence[int]]) -> bool:
+        return all(len(rows) == 1 or len(rows) * (size + lengths[rows[0]]) <= budget for rows in cuts)
+
+    rows = range(len(lengths))
+    ways = [
+        [rows[start:stop] for start, stop in pairwise([0, *edges, len(rows)])]
+        for n_edges in rows
+        for edges in combinations(rows[1:], n_edges)
+    ]
+    plan = make_plan(ids, ["a"] * len(ids), budget=budget)
+    size = 0 if len(ids) == 1 else size
+    assert cost(batches(plan)) == min(cost(cuts) for cuts in ways if fits(cuts))
 
 
 def test_rows_of_like_length_share_a_batch() -> None:
