@@ -13,6 +13,7 @@ from margin.capture.fill import fill
 from margin.capture.identity import environment, identify
 from margin.capture.layers import parse_layers
 from margin.capture.loop import NotFiniteError
+from margin.capture.ranks import join_ranks
 from margin.capture.taps import n_layers
 from margin.errors import MarginError
 from margin.inputs.attacks import load_attacks
@@ -51,7 +52,7 @@ def collect(
     draws: int = 1,
     seed: int = 0,
     top_k: int = 50,
-    shard_rows: int = 512,
+    shard_rows: int = 256,
     noise_prompts: int = 8,
     trust_remote_code: bool = False,
     quiet: bool = False,
@@ -75,6 +76,10 @@ def collect(
     templates, or "shipped") add conditions beside the modes, see `margin.inputs.controls`. `seed` draws their
     tokens, and chooses prompts where products of all rows would be too many.
 
+    Under `torchrun` or `accelerate launch` every process calls this with the same arguments and a folder all
+    of them see; each runs its share of the shards, stretches of `shard_rows` rows, which depend on nothing
+    else. Whichever process dies, the same command finishes the rest, on another number of them too.
+
     Raises MarginError for bad input, IncomparableError for a folder that holds another run, OSError where
     `out` cannot be written. Costs one forward pass a row, and a pass over the head (rows^2 * vocabulary).
     """
@@ -84,11 +89,16 @@ def collect(
     mode_set = modes if isinstance(modes, ModeSet) else load_modes(modes)
     beside = Controls(tuple(controls), load_attacks(attacks) if attacks else (), draws, seed)
     _prepare(folder)
+    ranks = join_ranks(device)
     checkpoint = (
         model
         if isinstance(model, Checkpoint)
         else load_checkpoint(
-            model, adapter=adapter, dtype=dtype, device=device, trust_remote_code=trust_remote_code
+            model,
+            adapter=adapter,
+            dtype=dtype,
+            device=ranks.device or device,
+            trust_remote_code=trust_remote_code,
         )
     )
     chat = Chat(checkpoint.tokenizer, dict(chat_kwargs or {}), response_prefix, chat_template)
@@ -114,7 +124,16 @@ def collect(
     try:
         with checkpoint.evaluating():
             return fill(
-                checkpoint, manifest, folder, rows, prompt_set, batch_tokens, shard_rows, noise_prompts, quiet
+                checkpoint,
+                manifest,
+                folder,
+                rows,
+                prompt_set,
+                batch_tokens,
+                shard_rows,
+                noise_prompts,
+                ranks,
+                quiet,
             )
     except NotFiniteError as error:
         broken = [f"{prompt_set.ids[rows[row].prompt]} ({rows[row].condition})" for row in error.rows]

@@ -23,10 +23,12 @@ from margin.capture.last_block import narrowing
 from margin.capture.loop import Captured, Forward, capture
 from margin.capture.plan import Plan, make_plan
 from margin.capture.progress import progress
+from margin.capture.ranks import Ranks
 from margin.capture.repeats import repeat_alone, repeat_mixed, rows_to_repeat, state_error
 from margin.capture.soundness import examine
 from margin.capture.taps import tapped
 from margin.capture.writer import Writer
+from margin.errors import MarginError
 from margin.inputs.prompts import PromptSet
 from margin.inputs.rows import Row
 from margin.run.files import remove_partial, sha256_of, write_atomic
@@ -44,10 +46,13 @@ def fill(
     batch_tokens: int | Literal["auto"],
     shard_rows: int,
     noise_prompts: int,
+    ranks: Ranks,
     quiet: bool,
 ) -> Run:
     """Collect what the folder lacks: shards, then the head pass, then the manifest that calls the run
     whole.
+
+    Each rank runs its share of the shards; all else is read and written by rank 0, and the others wait.
     """
     ids, groups = [row.ids for row in rows], [row.condition for row in rows]
     with tapped(checkpoint.model, manifest.layers) as taps, narrowing(checkpoint.model, taps):
@@ -57,15 +62,6 @@ def fill(
         )
         plan = planned(budget=SMALLEST if batch_tokens == "auto" else batch_tokens)
         repeated = rows_to_repeat(rows, noise_prompts, manifest.identity["seed"])
-        todo = _missing_shards(folder, plan)
-        if not todo and _is_whole(folder, len(repeated)):
-            return open_run(folder)
-        forward = Forward(checkpoint.model, taps, ids, plan.prefixes)
-        if batch_tokens == "auto":
-            budget = find_budget(forward, plan.batches[0])
-            plan = planned(budget=budget.tokens)
-        else:
-            budget = Budget(batch_tokens)
         sizes = {"shards": len(plan.rows), "width": head.weight.shape[1], "vocabulary": head.vocabulary}
         manifest = replace(
             manifest,
@@ -73,28 +69,65 @@ def fill(
             batching=sound.to_dict(),
             head={"scale": head.scale, "softcap": head.softcap},
         )
-        manifest.write(folder)
-        (folder / "shards").mkdir(exist_ok=True)
-        remove_partial(folder)
-        write_atomic(folder / "prompts.parquet", parquet_bytes(prompts.table))
-        write_atomic(folder / "rows.parquet", parquet_bytes(_rows_table(rows, prompts)))
-        throughput = _write_shards(forward, plan, budget, todo, manifest, folder, len(rows), quiet)
-        noise_floor = (
-            _repeat(forward, repeated, sound.pad, budget, Run(folder, manifest)) if repeated else None
+        todo = ranks.from_first(lambda: _begin(folder, manifest, plan, rows, prompts, len(repeated)))
+        if todo is None:
+            return open_run(folder)
+        forward = Forward(checkpoint.model, taps, ids, plan.prefixes)
+        if batch_tokens == "auto":
+            budget = find_budget(forward, plan.batches[0])
+            plan = planned(budget=budget.tokens)
+        else:
+            budget = Budget(batch_tokens)
+        throughput = _write_shards(forward, plan, budget, todo, manifest, folder, ranks, quiet)
+        again = (
+            _run_again(forward, repeated, sound.pad, budget, manifest.identity["seed"])
+            if repeated and (ranks.first or ranks.split)
+            else None
         )
-    head_pass(Run(folder, manifest), head, [row.prompt for row in rows], tolerance(checkpoint.model.dtype))
+
+    def finish() -> Manifest:
+        _require_all(folder, plan)
+        run = Run(folder, manifest)
+        noise_floor = None if again is None else _keep_again(run, repeated, *again)
+        head_pass(run, head, [row.prompt for row in rows], tolerance(checkpoint.model.dtype))
+        used = {"batch_tokens": budget.tokens, "asked": batch_tokens, "out_of_memory": budget.halvings}
+        replace(
+            manifest,
+            batching=manifest.batching | used,
+            throughput=throughput,
+            noise_floor=noise_floor,
+            files={name: sha256_of(folder / name) for name in _files(folder, plan, bool(repeated))},
+        ).write(folder)
+        return open_run(folder).manifest
+
+    return Run(folder, ranks.from_first(finish))
+
+
+def _begin(
+    folder: Path,
+    manifest: Manifest,
+    plan: Plan,
+    rows: Sequence[Row],
+    prompts: PromptSet,
+    repeated: int,
+) -> list[int] | None:
+    """Write what a run begins with; the shards that are missing, or None where the run is whole already."""
+    todo = _missing_shards(folder, plan)
+    if not todo and _is_whole(folder, repeated):
+        return None
+    manifest.write(folder)
+    (folder / "shards").mkdir(exist_ok=True)
+    remove_partial(folder)
+    write_atomic(folder / "prompts.parquet", parquet_bytes(prompts.table))
+    write_atomic(folder / "rows.parquet", parquet_bytes(_rows_table(rows, prompts)))
+    return todo
+
+
+def _files(folder: Path, plan: Plan, repeated: bool) -> list[str]:
+    """Every file of the run but the manifest, relative to its folder."""
     names = ["prompts.parquet", "rows.parquet", "pairs.parquet", "information.parquet", "head.safetensors"]
     names += [NOISE] if repeated else []
-    names += [shard_path(folder, i).relative_to(folder).as_posix() for i in range(len(plan.rows))]
-    used = {"batch_tokens": budget.tokens, "asked": batch_tokens, "out_of_memory": budget.halvings}
-    replace(
-        manifest,
-        batching=manifest.batching | used,
-        throughput=throughput,
-        noise_floor=noise_floor,
-        files={name: sha256_of(folder / name) for name in names},
-    ).write(folder)
-    return open_run(folder)
+    return names + [shard_path(folder, i).relative_to(folder).as_posix() for i in range(len(plan.rows))]
 
 
 def _missing_shards(folder: Path, plan: Plan) -> list[int]:
@@ -108,6 +141,16 @@ def _missing_shards(folder: Path, plan: Plan) -> list[int]:
         elif not path.exists():
             missing.append(index)
     return missing
+
+
+def _require_all(folder: Path, plan: Plan) -> None:
+    """MarginError where a shard that some rank wrote cannot be seen from here."""
+    missing = [path for i in range(len(plan.rows)) if not (path := shard_path(folder, i)).exists()]
+    if missing:
+        raise MarginError(
+            f"{missing[0]} was written by another rank and cannot be seen here: choose a folder that all "
+            "machines share, and run the same command again"
+        )
 
 
 def _is_whole(folder: Path, repeated: int) -> bool:
@@ -131,15 +174,22 @@ def _write_shards(
     todo: Sequence[int],
     manifest: Manifest,
     folder: Path,
-    total: int,
+    ranks: Ranks,
     quiet: bool,
 ) -> Record:
-    """Run and write the shards in `todo`; what the manifest keeps as throughput."""
+    """Run and write this rank's share of the shards in `todo`, and wait for the others'; what the manifest
+    keeps as throughput.
+
+    Progress is shown of rank 0's share, which is like the others'.
+    """
     choices = manifest.identity
     n_rows = sum(len(plan.rows[index]) for index in todo)
+    own = ranks.share(todo)
+    done = manifest.counts["rows"] - n_rows if ranks.count == 1 else 0
+    total = done + sum(len(plan.rows[index]) for index in own)
     started = time.perf_counter()
-    with progress(total, total - n_rows, quiet) as advance, Writer() as writer:
-        for index in todo:
+    with progress(total, done, quiet or not ranks.first) as advance, Writer() as writer:
+        for index in own:
             captured = capture(
                 forward,
                 plan.batches[index],
@@ -148,10 +198,13 @@ def _write_shards(
                 save_logits=choices["save_logits"],
                 advance=advance,
             )
-            writer.submit(partial(_write, shard_path(folder, index), captured))
+            if ranks.first or not ranks.split:
+                writer.submit(partial(_write, shard_path(folder, index), captured))
+    ranks.wait()
     seconds = time.perf_counter() - started
     return {
         "rows": n_rows,
+        "ranks": ranks.count,
         "seconds": seconds,
         "rows_per_s": n_rows / seconds,
         "tokens": plan.tokens,
@@ -163,10 +216,18 @@ def _write(path: Path, captured: Captured) -> None:
     write_shard(path, captured.arrays())
 
 
-def _repeat(forward: Forward, rows: Sequence[int], pad: bool, budget: Budget, run: Run) -> Record:
-    """Run rows again and store their states; what the manifest keeps as noise floor."""
+def _run_again(
+    forward: Forward, rows: Sequence[int], pad: bool, budget: Budget, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32], str]:
+    """States (M, d) of rows run alone and in other batches, and the dtype of the first."""
     alone, dtype = repeat_alone(forward, rows)
-    mixed = repeat_mixed(forward, rows, pad, budget, run.manifest.identity["seed"])
+    return alone, repeat_mixed(forward, rows, pad, budget, seed), dtype
+
+
+def _keep_again(
+    run: Run, rows: Sequence[int], alone: NDArray[np.float32], mixed: NDArray[np.float32], dtype: str
+) -> Record:
+    """Store the states of rows that were run again; what the manifest keeps as noise floor."""
     arrays: dict[str, NDArray[np.generic]] = {"row": np.array(rows), "alone": alone, "mixed": mixed}
     write_atomic(run.path / NOISE, save(arrays))
     states = run.states()[rows]

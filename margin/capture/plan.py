@@ -68,7 +68,7 @@ def make_plan(
     groups: Sequence[str],
     *,
     budget: int,
-    shard_rows: int = 512,
+    shard_rows: int = 256,
     reuse_prefix: bool = True,
     pad: bool = True,
 ) -> Plan:

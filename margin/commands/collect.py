@@ -70,9 +70,14 @@ def collect(
 ) -> None:
     """Run every prompt under every mode through MODEL, a folder, a hub id or a GGUF file.
 
-    Started again, an interrupted run goes on where it stopped.
+    Started again, an interrupted run goes on where it stopped. Under torchrun or accelerate launch
+    (-m margin collect ...) each process runs its share.
     """
+    from margin.capture.ranks import launched
     from margin.inputs.chat import load_template, parse_kwargs
+
+    first = launched()[0] == 0
+    quiet = quiet or not first
 
     mode_set = session.load_modes(modes)
     kwargs = parse_kwargs(chat_kwargs) if chat_kwargs else None
@@ -95,7 +100,8 @@ def collect(
         quiet=quiet,
         **options,
     )
-    _print_run(run.manifest.to_dict(), run.path)
+    if first:
+        _print_run(run.manifest.to_dict(), run.path)
 
 
 def _batch_tokens(value: str) -> str | int:
@@ -159,7 +165,8 @@ def _print_run(manifest: dict[str, Any], path: Path) -> None:
     }
     if throughput := manifest["throughput"]:
         lines["speed"] = (
-            f"{throughput['rows_per_s']:.1f} rows/s over {throughput['rows']} rows, "
+            f"{throughput['rows_per_s']:.1f} rows/s over {throughput['rows']} rows"
+            f"{' on ' + str(ranks) + ' ranks' if (ranks := throughput.get('ranks', 1)) > 1 else ''}, "
             f"{throughput['padding_share']:.1%} padding"
         )
     for name, value in lines.items():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from margin.capture.ranks import launched
 from margin.errors import MarginError
 
 if TYPE_CHECKING:
@@ -75,5 +76,6 @@ class Commands(click.Group):
 
 
 def _stop(message: str, code: int) -> NoReturn:
-    click.echo(f"margin: {message}", err=True)
+    rank = launched()[0]
+    click.echo(f"margin: {f'rank {rank}: ' if rank else ''}{message}", err=True)
     sys.exit(code)

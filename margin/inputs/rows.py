@@ -81,7 +81,8 @@ def build_control_rows(
             )
         if (talk.prompt, tuple(ids)) in live:
             raise MarginError(
-                f"{place} has the token ids of a mode: the tokenizer cannot tell its token apart"
+                f"{' under '.join(place)} has the token ids of a mode: the tokenizer cannot tell its token "
+                "apart, leave it out"
             )
         rows.append(Row(talk.prompt, talk.condition, talk.kind, talk.mode, talk.draw, ids))
     return rows

@@ -36,7 +36,8 @@ class Manifest:
     head: Record = field(default_factory=dict)
     """How the head makes logits of a state: scale, and soft-cap or None."""
     throughput: Record = field(default_factory=dict)
-    """rows, seconds, rows_per_s, tokens, padding_share of the capture loop; empty until the run is whole."""
+    """rows, ranks that ran them, seconds, rows_per_s, tokens, padding_share of the capture loop; empty until
+    the run is whole."""
     noise_floor: Record | None = None
     """rows and prompts that were run again, dtype of those run alone, state_error (largest relative Euclidean
     difference of a final state from the run's); None where it was not measured."""

@@ -1,0 +1,108 @@
+"""The processes that fill one folder together, as `torchrun` or `accelerate launch` started them.
+
+Processes agree through accelerate's `PartialState`, over gloo: it needs no accelerator for the few words that
+are said here, and a process that dies closes its connections, which the others notice at once. Alone, nothing
+of this is imported.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+from margin.errors import MarginError
+
+T = TypeVar("T")
+
+TIMEOUT = timedelta(hours=2)
+"""How long a rank waits for another that neither answers nor closes its connection: a machine without power.
+A share must not end later than this after another."""
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those of its launch; alone by default."""
+
+    index: int = 0
+    """Its number, 0 for the one that writes what belongs to no shard, and shows progress."""
+    count: int = 1
+    """How many there are."""
+    device: str | None = None
+    """The device that is this one's, where there are several and none was asked for."""
+    split: bool = False
+    """Whether each holds a part of every layer, so that all run all rows; else each runs rows of its own."""
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes what belongs to no shard."""
+        return self.index == 0
+
+    def share(self, work: Sequence[T]) -> list[T]:
+        """What of `work` is this rank's to run: every `count`-th, so that long rows are spread evenly."""
+        return list(work) if self.split else list(work[self.index :: self.count])
+
+    def from_first(self, work: Callable[[], T]) -> T:
+        """What rank 0 gets from `work`, on every rank; the others wait for it, and do not call `work`.
+
+        MarginError where another rank has ended.
+        """
+        if self.count == 1:
+            return work()
+        from accelerate.utils import broadcast_object_list
+
+        said = [work() if self.first else None]
+        with _others_alive():
+            broadcast_object_list(said)
+        return said[0]  # type: ignore[return-value]
+
+    def wait(self) -> None:
+        """Until every rank is here; MarginError where one has ended."""
+        if self.count > 1:
+            from accelerate import PartialState
+
+            with _others_alive():
+                PartialState().wait_for_everyone()
+
+
+def launched() -> tuple[int, int]:
+    """This process's number and how many were launched, read from the environment: (0, 1) alone."""
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    return (int(os.environ.get("RANK", "0")), count) if count > 1 else (0, 1)
+
+
+def join_ranks(device: str | None) -> Ranks:
+    """Meet the other processes of the launch, for work on `device`, or on one each; alone without a launch.
+
+    MarginError where `device` spreads one model over devices that the ranks would share.
+    """
+    if launched()[1] == 1:
+        return Ranks()
+    if device == "auto":
+        raise MarginError(
+            "device auto spreads one model over all devices, which several ranks would share: "
+            "start one process, or leave the device out"
+        )
+    import torch
+    from accelerate import PartialState
+
+    on_cpu = device == "cpu" or not torch.cuda.is_available()
+    with _others_alive():
+        state = PartialState(cpu=on_cpu, backend="gloo", timeout=TIMEOUT)
+    own = "cpu" if on_cpu else str(state.device) if device in (None, "cuda") else device
+    return Ranks(state.process_index, state.num_processes, own)
+
+
+@contextmanager
+def _others_alive() -> Iterator[None]:
+    """gloo says in a RuntimeError that a connection was closed or that nothing came in time."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise MarginError(
+            "another rank ended before its share was done, or was silent for too long; what was written is "
+            "kept: run the same command again, on any number of ranks"
+        ) from error
