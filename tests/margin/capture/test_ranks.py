@@ -1,4 +1,4 @@
-"""Several processes fill one folder; whichever of them die, the same command ends it with the same numbers."""
+"""Several processes fill one folder; whichever dies, the same command ends it with the same numbers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,7 @@ def test_a_rank_is_killed_and_other_numbers_of_ranks_finish(
 def test_every_shard_is_run_by_exactly_one_rank(count: int) -> None:
     todo = [1, 2, 3, 5, 8, 13, 21]
     shares = [Ranks(index, count).share(todo) for index in range(count)]
-    assert sorted(sum(shares, [])) == todo
+    assert sorted(chain.from_iterable(shares)) == todo
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
