@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from margin.capture.ranks import launched
 from margin.errors import MarginError
 
 if TYPE_CHECKING:
@@ -76,6 +75,8 @@ class Commands(click.Group):
 
 
 def _stop(message: str, code: int) -> NoReturn:
+    from margin.capture.ranks import launched
+
     rank = launched()[0]
     click.echo(f"margin: {f'rank {rank}: ' if rank else ''}{message}", err=True)
     sys.exit(code)
