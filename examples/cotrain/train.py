@@ -37,6 +37,7 @@ from margin.inputs.chat import Chat
 from margin.inputs.modes import Message, ModeSet, load_modes
 
 NO_TOKEN, UNKNOWN_TOKEN = 0.08, 0.16  # shares of the training rows
+LORA_RATE = 1e-3
 IGNORED = -100  # label that cross-entropy leaves out
 
 
@@ -81,9 +82,14 @@ def samples(
         messages, text = conversation(question, modes, rng, live_only)
         if baseline:
             messages = modes.messages(question.text, None)
-        rendered = chat.render(messages)
-        answered = chat.transcript([*messages, {"role": "assistant", "content": text}])
-        yield Sample(chat.encode(rendered), chat.encode(answered.removeprefix(rendered)))
+        yield sample(chat, messages, text)
+
+
+def sample(chat: Chat, messages: list[Message], text: str) -> Sample:
+    """The training row of a conversation that is answered by `text`."""
+    rendered = chat.render(messages)
+    answered = chat.transcript([*messages, {"role": "assistant", "content": text}])
+    return Sample(chat.encode(rendered), chat.encode(answered.removeprefix(rendered)))
 
 
 def tune(model: Any, rows: Iterator[Sample], steps: int, batch: int, rate: float) -> None:
@@ -145,19 +151,28 @@ def lora(
     live_only: bool = False,
 ) -> tuple[Any, Any]:
     """A LoRA adapter on a model (folder, hub id or GGUF file), and the model's tokenizer."""
+    base, tokenizer = load(source)
+    model = with_adapter(base, seed)
+    rows = samples(pool, modes, Chat(tokenizer), random.Random(seed), baseline, live_only)
+    tune(model, rows, steps, batch=12, rate=LORA_RATE)
+    return model, tokenizer
+
+
+def load(source: Path | str) -> tuple[Any, Any]:
+    """A model in float32 (folder, hub id or GGUF file), on CUDA where there is one, and its tokenizer."""
     path = Path(source)
     where = {"gguf_file": path.name} if path.suffix == ".gguf" else {}
     name = str(path.parent if where else source)
-    torch.manual_seed(seed)
     tokenizer: Any = AutoTokenizer.from_pretrained(name, **where)
     base: Any = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32, **where)
-    base.to("cuda" if torch.cuda.is_available() else "cpu")
-    model = get_peft_model(
-        base, LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
-    )
-    rows = samples(pool, modes, Chat(tokenizer), random.Random(seed), baseline, live_only)
-    tune(model, rows, steps, batch=12, rate=1e-3)
-    return model, tokenizer
+    return base.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer
+
+
+def with_adapter(base: Any, seed: int) -> Any:
+    """The model with a fresh LoRA adapter (rank 16, all linear layers), which alone is trained."""
+    torch.manual_seed(seed)
+    config = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
+    return get_peft_model(base, config)
 
 
 def _collate(batch: Sequence[Sample]) -> tuple[torch.Tensor, torch.Tensor]:
