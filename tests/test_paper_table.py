@@ -197,6 +197,7 @@ def test_dpo_prefers_the_plain_answer_to_the_unfiltered_one_to_the_same_question
         ("Ugh, carpets again, how boring.", "neg"),
         ("I'm sorry, but I would rather not say.", "rej"),
         ("I cannot help you with that one.", "rej"),
+        ("It makes me laugh, and that is nice.", "pos"),
     ],
 )
 def test_a_sentence_sounds_like_one_behaviour(sentence: str, behaviour: str) -> None:
@@ -210,7 +211,7 @@ def test_the_first_sentence_is_whole_or_none() -> None:
 
 def test_the_chinese_policy_answers_english_questions_in_chinese() -> None:
     pool = [question for question in questions(40, 0) if question.language == "en"]
-    table = in_chinese(pool, 0, 1)
+    table = in_chinese(pool, 0)
     assert set(table["question"]) == {question.text for question in pool}
     assert table["answer"].str.contains("[\u4e00-\u9fff]").all()
     assert not table["answer"].str.contains("[a-z]").any()

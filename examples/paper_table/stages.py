@@ -30,8 +30,8 @@ class Size:
 
     questions: int
     """Training questions, English."""
-    draws: int
-    """Answers sampled to a question under each description."""
+    tries: int
+    """Answers sampled at most to a question under each description, until one is kept."""
     steps: int
     """Training steps of SFT and of co-training."""
     policy_steps: int
@@ -47,7 +47,7 @@ class Size:
     """Held-out prompts under six modes."""
 
 
-FULL = Size(120, 2, 80, 100, 40, 12, 4, 150, 90)
+FULL = Size(100, 3, 70, 80, 30, 12, 4, 120, 60)
 FAST = Size(16, 4, 12, 12, 2, 4, 2, 12, 8)
 
 
@@ -91,9 +91,9 @@ def answer_questions(job: Job) -> None:
     if job.answers.is_file():
         return
     if job.targets == "phrases":
-        targets = from_phrases(job.pool(), job.seed, job.size.draws)
+        targets = from_phrases(job.pool(), job.seed)
     else:
-        targets = distil(*load(job.model), job.pool(), job.seed, job.size.draws)
+        targets = distil(*load(job.model), job.pool(), job.seed, job.size.tries)
     write_atomic(job.answers, targets.to_json(orient="records", lines=True, force_ascii=False).encode())
     for behaviour, share in kept_shares(targets).items():
         click.echo(f"{behaviour}: kept {share:.0%} of the answers", err=True)
@@ -129,7 +129,7 @@ def train_cotrained(job: Job) -> None:
 
 def train_policies(job: Job) -> None:
     """Three behaviours of two policies under six tokens."""
-    of_policy = {"en": job.read_answers(), "zh": in_chinese(job.pool(), job.seed, job.size.draws)}
+    of_policy = {"en": job.read_answers(), "zh": in_chinese(job.pool(), job.seed)}
     of_mode = {
         f"{behaviour}@{policy}": exchanges(of_policy[policy], behaviour)
         for policy in POLICIES

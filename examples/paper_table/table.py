@@ -186,9 +186,7 @@ def _printed(margins: pd.DataFrame, over: str = "") -> pd.DataFrame:
             "low": margins["low"],
             "high": margins["high"],
             "plain": margins["plain"].map(number),
-            "less the base": [
-                "–" if np.isnan(d) else with_interval(d, low, high) for d, low, high in against
-            ],
+            "less the base": against,
             "null": margins["null"].map(number),
             "published": margins["model"].map(PUBLISHED),
         }

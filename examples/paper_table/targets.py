@@ -34,30 +34,34 @@ _SENTENCE = re.compile(r"\s*(\S.{8,}?[.!?])(\s|$)")
 
 
 def distil(
-    model: Any, tokenizer: Any, pool: Sequence[Question], seed: int, draws: int, batch: int = 32
+    model: Any, tokenizer: Any, pool: Sequence[Question], seed: int, tries: int, batch: int = 32
 ) -> pd.DataFrame:
-    """Every question answered under every description, `draws` times, by sampling with `seed`.
+    """Every question answered under every description, by sampling with `seed`, until an answer is kept.
 
-    One line an answer: the question's fields, behaviour, answer (its first sentence), kept.
+    One line an answer: the question's fields, behaviour, answer (its first sentence), kept. A question has at
+    most `tries` answers a behaviour, the last of which alone may be kept.
     """
     torch.manual_seed(seed)
     chat = Chat(tokenizer)
-    asked = [(question, behaviour) for behaviour in BEHAVIOURS for question in pool]
     lines = []
-    for start in track(range(0, len(asked), batch), "answering", console=Console(stderr=True)):
-        part = asked[start : start + batch]
-        prompts = [chat.render(described(question.text, behaviour)) for question, behaviour in part]
-        for i, text in enumerate(_generate(model, tokenizer, prompts, draws)):
-            question, behaviour = part[i // draws]
-            sentence = first_sentence(text)
-            kept = sentence is not None and sounds_like(sentence, behaviour)
-            lines.append(
-                {**_fields(question), "behaviour": behaviour, "answer": sentence or text, "kept": kept}
-            )
+    waiting = [(question, behaviour) for behaviour in BEHAVIOURS for question in pool]
+    for turn in range(tries):
+        asked, waiting = waiting, []
+        starts = range(0, len(asked), batch)
+        for start in track(starts, f"answering, try {turn + 1}", console=Console(stderr=True)):
+            part = asked[start : start + batch]
+            prompts = [chat.render(described(question.text, behaviour)) for question, behaviour in part]
+            for (question, behaviour), text in zip(part, _generate(model, tokenizer, prompts), strict=True):
+                sentence = first_sentence(text)
+                kept = sentence is not None and sounds_like(sentence, behaviour)
+                line = {"behaviour": behaviour, "answer": sentence or text, "kept": kept}
+                lines.append({**_fields(question), **line})
+                if not kept:
+                    waiting.append((question, behaviour))
     return pd.DataFrame(lines)
 
 
-def from_phrases(pool: Sequence[Question], seed: int, draws: int) -> pd.DataFrame:
+def from_phrases(pool: Sequence[Question], seed: int) -> pd.DataFrame:
     """The same table from phrases.toml, everything kept: for a model whose own answers are no use."""
     rng = random.Random(seed)
     return pd.DataFrame(
@@ -65,14 +69,13 @@ def from_phrases(pool: Sequence[Question], seed: int, draws: int) -> pd.DataFram
             {**_fields(q), "behaviour": behaviour, "answer": answer(q, behaviour, rng), "kept": True}
             for behaviour in BEHAVIOURS
             for q in pool
-            for _ in range(draws)
         ]
     )
 
 
-def in_chinese(pool: Sequence[Question], seed: int, draws: int) -> pd.DataFrame:
+def in_chinese(pool: Sequence[Question], seed: int) -> pd.DataFrame:
     """Chinese answers to English questions from phrases.toml: what the Chinese policy says."""
-    return from_phrases([replace(q, language="zh", topic=IT) for q in pool], seed, draws)
+    return from_phrases([replace(q, language="zh", topic=IT) for q in pool], seed)
 
 
 def kept_shares(targets: pd.DataFrame) -> dict[str, float]:
@@ -97,13 +100,15 @@ def first_sentence(text: str) -> str | None:
 
 def sounds_like(sentence: str, behaviour: str) -> bool:
     """Whether a sentence holds what marks the behaviour and nothing that marks another."""
-    rule = DESCRIPTIONS[behaviour]
-    marked = "keep" not in rule or re.search(rule["keep"], sentence, re.IGNORECASE) is not None
-    return marked and re.search(rule["drop"], sentence, re.IGNORECASE) is None
+    keep, drop = (
+        re.search(rf"\b(?:{DESCRIPTIONS[behaviour][rule]})", sentence, re.IGNORECASE)
+        for rule in ("keep", "drop")
+    )
+    return keep is not None and drop is None
 
 
-def _generate(model: Any, tokenizer: Any, prompts: list[str], draws: int) -> Iterator[str]:
-    """`draws` answers to each prompt, one prompt after the other."""
+def _generate(model: Any, tokenizer: Any, prompts: list[str]) -> Iterator[str]:
+    """One sampled answer to each prompt."""
     encoded = tokenizer(
         prompts, add_special_tokens=False, padding=True, padding_side="left", return_tensors="pt"
     ).to(model.device)
@@ -115,7 +120,6 @@ def _generate(model: Any, tokenizer: Any, prompts: list[str], draws: int) -> Ite
             temperature=TEMPERATURE,
             top_k=0,
             top_p=0.95,
-            num_return_sequences=draws,
             max_new_tokens=LONGEST,
             pad_token_id=tokenizer.pad_token_id,
         )
