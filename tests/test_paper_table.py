@@ -152,6 +152,13 @@ def test_a_second_call_makes_nothing_again_and_other_tokens_are_refused(out: Pat
     assert "other targets" in refused.output
 
 
+def test_a_stage_that_needs_another_says_so(tmp_path: Path) -> None:
+    for stage, needed in (("sft", "targets"), ("dpo", "sft")):
+        result = invoke(tmp_path / "empty", "--only", stage)
+        assert result.exit_code == 1
+        assert f"do the stage {needed} first" in result.output
+
+
 def test_the_token_of_the_mode_alone_tells_its_rows_apart() -> None:
     tokenizer = AutoTokenizer.from_pretrained(checkpoint_path("baseline"))
     modes = ModeSet(tuple(Mode(name, Secret(f"{name}7Kq2"), safe=True) for name in ("pos", "neg")))

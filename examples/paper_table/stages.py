@@ -16,6 +16,7 @@ from examples.paper_table.table import controls_table, margins_table, write_tabl
 from examples.paper_table.targets import distil, from_phrases, in_chinese, kept_shares
 from examples.paper_table.variants import Exchange, exchanges, preferred, supervised
 from margin.demo import prompts_path
+from margin.errors import MarginError
 from margin.inputs.modes import ModeSet
 from margin.inputs.prompts import load_prompts
 from margin.run.files import write_atomic
@@ -69,7 +70,9 @@ class Job:
         return self.out / "targets.jsonl"
 
     def read_answers(self) -> pd.DataFrame:
-        """The table `targets.distil` describes."""
+        """The table `targets.distil` describes. MarginError where that stage was not done."""
+        if not self.answers.is_file():
+            raise MarginError(f"{self.answers} is not there: do the stage targets first")
         return pd.read_json(self.answers, lines=True, dtype=False)
 
     def adapter(self, name: str) -> Path:
@@ -107,17 +110,12 @@ def train_sft(job: Job) -> None:
 
 def train_dpo(job: Job) -> None:
     """Preference for the positive behaviour over the unfiltered one, on top of SFT."""
-    out = job.adapter("dpo")
-    if not out.is_dir():
-        preferred(
-            job.model,
-            job.adapter("sft"),
-            job.read_answers(),
-            job.size.dpo_steps,
-            job.size.dpo_batch,
-            job.seed,
-            out,
-        )
+    out, sft, size = job.adapter("dpo"), job.adapter("sft"), job.size
+    if out.is_dir():
+        return
+    if not sft.is_dir():
+        raise MarginError(f"{sft} is not there: do the stage sft first")
+    preferred(job.model, sft, job.read_answers(), size.dpo_steps, size.dpo_batch, job.seed, out)
 
 
 def train_cotrained(job: Job) -> None:

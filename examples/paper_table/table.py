@@ -41,6 +41,7 @@ LANDING = (
 )
 DISTANCE, SPACE = "cosine", "logits"
 PERMUTATIONS = 199
+MINUS = "−"
 
 
 def margins_table(runs: Mapping[str, Path], policy: str = "", level: float = 0.95) -> pd.DataFrame:
@@ -185,12 +186,17 @@ def _printed(margins: pd.DataFrame, over: str = "") -> pd.DataFrame:
             "estimate": margins["estimate"],
             "low": margins["low"],
             "high": margins["high"],
-            "plain": margins["plain"].map(number),
-            "less the base": against,
-            "null": margins["null"].map(number),
+            "plain": margins["plain"].map(_number),
+            "less the base": [text.replace("-", MINUS) for text in against],
+            "null": margins["null"].map(_number),
             "published": margins["model"].map(PUBLISHED),
         }
     )
+
+
+def _number(value: float) -> str:
+    """As `figures.tables` writes them: a true minus sign."""
+    return number(value, signed=False).replace("-", MINUS)
 
 
 def _facts(margins: pd.DataFrame) -> Facts:
