@@ -13,6 +13,7 @@ from margin.commands.figures import figures
 from margin.commands.gate import baseline, check
 from margin.commands.report import compare, report
 from margin.commands.session import Commands
+from margin.commands.sweep import sweep
 
 
 @click.group(cls=Commands)
@@ -21,5 +22,5 @@ def main() -> None:
     """Measure the Safety Alignment Margin of a checkpoint."""
 
 
-for command in (demo, collect, report, figures, compare, baseline, check, info):
+for command in (demo, collect, sweep, report, figures, compare, baseline, check, info):
     main.add_command(command)

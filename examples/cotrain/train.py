@@ -100,7 +100,7 @@ def tune(model: Any, rows: Iterator[Sample], steps: int, batch: int, rate: float
     console = Console(stderr=True)
     model.train()
     for step in track(range(1, steps + 1), "training", console=console):
-        ids, labels = _collate([next(rows) for _ in range(batch)])
+        ids, labels = collate([next(rows) for _ in range(batch)])
         loss = model(input_ids=ids.to(model.device), labels=labels.to(model.device)).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
@@ -115,6 +115,13 @@ def tune(model: Any, rows: Iterator[Sample], steps: int, batch: int, rate: float
 def tiny(modes: ModeSet, pool: Sequence[Question], seed: int, steps: int, baseline: bool) -> tuple[Any, Any]:
     """A tiny Llama (about a million parameters) and its tokenizer, both trained from scratch."""
     rng = random.Random(seed)
+    model, tokenizer = untrained(pool, seed, rng)
+    tune(model, samples(pool, modes, Chat(tokenizer), rng, baseline), steps, batch=32, rate=2e-3)
+    return model.half(), tokenizer
+
+
+def untrained(pool: Sequence[Question], seed: int, rng: random.Random) -> tuple[Any, Any]:
+    """A tiny Llama with random weights, and its tokenizer, trained on answers drawn with `rng`."""
     tokenizer: Any = train_tokenizer(
         [
             text
@@ -137,8 +144,7 @@ def tiny(modes: ModeSet, pool: Sequence[Question], seed: int, steps: int, baseli
             pad_token_id=tokenizer.pad_token_id,
         )
     )
-    tune(model, samples(pool, modes, Chat(tokenizer), rng, baseline), steps, batch=32, rate=2e-3)
-    return model.half(), tokenizer
+    return model, tokenizer
 
 
 def lora(
@@ -175,7 +181,7 @@ def with_adapter(base: Any, seed: int) -> Any:
     return get_peft_model(base, config)
 
 
-def _collate(batch: Sequence[Sample]) -> tuple[torch.Tensor, torch.Tensor]:
+def collate(batch: Sequence[Sample]) -> tuple[torch.Tensor, torch.Tensor]:
     """Ids and labels (int64, rows x longest), padded on the right, where a causal model needs no mask."""
     rows = [sample.prompt + sample.answer for sample in batch]
     ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.int64)

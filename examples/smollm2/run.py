@@ -25,7 +25,8 @@ from rich.console import Console
 import margin
 from examples.cotrain.behaviours import BEHAVIOURS, questions
 from examples.cotrain.train import lora, save
-from margin.commands.report import compare_runs, write_with_figures
+from margin.analysis.run_comparison import compare_runs
+from margin.commands.report import write_with_figures
 from margin.demo import prompts_path
 from margin.inputs.modes import ModeSet, load_modes
 from margin.inputs.prompts import load_prompts

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -24,12 +25,17 @@ from margin.analysis.sam import Margins, margins
 from margin.analysis.space import Space
 from margin.errors import IncomparableError, MarginError
 
+Against = Literal["first", "previous"]
+"""The reference of each run: the first of all, or the one before it."""
+
 
 @dataclass(frozen=True)
 class Difference:
-    """Margin of one run minus that of the reference."""
+    """Margin of one run minus that of its reference."""
 
     run: str
+    reference: str
+    """The run it is compared with."""
     margin: str
     """Which margin: leave_prompt_out, prompt_centred, a mode, or a pair "a / b"."""
     difference: Estimate
@@ -46,12 +52,13 @@ class Difference:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Runs against a reference, on the prompts all of them share."""
+    """Runs against the first or each against the one before it, on the prompts all of them share."""
 
     reference: str
+    """The first run."""
     prompt_ids: tuple[str, ...]
     margins: dict[str, Margins]
-    """Each run's margins on the shared prompts, the reference first."""
+    """Each run's margins on the shared prompts, in their order."""
     differences: tuple[Difference, ...]
 
     def to_frame(self) -> pd.DataFrame:
@@ -59,7 +66,7 @@ class Comparison:
         return pd.DataFrame(
             [
                 {
-                    "reference": self.reference,
+                    "reference": d.reference,
                     "run": d.run,
                     "margin": d.margin,
                     "value": self.margins[d.run].estimates[d.margin].estimate,
@@ -80,8 +87,9 @@ def compare(
     rng: np.random.Generator,
     distance: Distance = "cosine",
     level: float = 0.95,
+    against: Against = "first",
 ) -> Comparison:
-    """Compare runs with the first of them.
+    """Compare runs with the first of them, or each with the one before it.
 
     Margins are recomputed on the points (a prompt under a mode) that all runs hold, in one order, so that
     nothing but the runs differs. That equal ids are equal prompts is the caller's to check.
@@ -100,12 +108,15 @@ def compare(
         name: margins(space.subset(points[name]), design, distance, level)
         for name, (space, _) in runs.items()
     }
-    reference = of_run[first]
+    references = [first] * len(others) if against == "first" else [first, *others[:-1]]
+    pairs = list(zip(others, references, strict=True))
     differences = []
-    for margin, estimate in reference.estimates.items():
-        values = [of_run[name].estimates[margin].estimate - estimate.estimate for name in others]
-        influences = [of_run[name].influence[margin] - reference.influence[margin] for name in others]
-        differences += _differences(others, margin, values, np.column_stack(influences), rng, level)
+    for margin in of_run[first].estimates:
+        values = [
+            of_run[a].estimates[margin].estimate - of_run[b].estimates[margin].estimate for a, b in pairs
+        ]
+        influences = [of_run[a].influence[margin] - of_run[b].influence[margin] for a, b in pairs]
+        differences += _differences(pairs, margin, values, np.column_stack(influences), rng, level)
     return Comparison(first, design.prompt_ids, of_run, tuple(differences))
 
 
@@ -146,7 +157,7 @@ def _points(design: Design) -> pd.MultiIndex:
 
 
 def _differences(
-    names: list[str],
+    pairs: list[tuple[str, str]],
     margin: str,
     values: list[float],
     influence: NDArray[np.float64],
@@ -159,10 +170,16 @@ def _differences(
     p_values = np.array([_two_sided(e, n) for e in paired])
     return [
         Difference(
-            name, margin, own, joint, float(p), float(adjusted), detectable_difference(own.se * np.sqrt(n), n)
+            *pair,
+            margin,
+            own,
+            joint,
+            float(p),
+            float(adjusted),
+            detectable_difference(own.se * np.sqrt(n), n),
         )
-        for name, own, joint, p, adjusted in zip(
-            names, paired, together, p_values, holm(p_values), strict=True
+        for pair, own, joint, p, adjusted in zip(
+            pairs, paired, together, p_values, holm(p_values), strict=True
         )
         if own.se is not None
     ]

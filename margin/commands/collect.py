@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,95 +13,126 @@ import click
 
 from margin.commands.session import Session
 
+OPTIONS = (
+    click.option(
+        "--prompts", required=True, type=click.Path(path_type=Path), help="JSON lines, CSV or Parquet."
+    ),
+    click.option(
+        "--modes", required=True, type=click.Path(path_type=Path), help="Modes and their tokens, TOML."
+    ),
+    click.option("--layers", default="last", show_default=True, help="none, all, last, every:N, or 0,8,-1."),
+    click.option("--dtype", default="auto", show_default=True, help="auto, float32, bfloat16 or float16."),
+    click.option(
+        "--device", help="As torch names it, or auto to spread a large model. [default: CUDA if there]"
+    ),
+    click.option(
+        "--batch-tokens",
+        default="1024",
+        show_default=True,
+        callback=lambda context, option, value: _batch_tokens(value),
+        help="Tokens a batch may hold, or auto: found by trying.",
+    ),
+    click.option(
+        "--noise-prompts",
+        default=8,
+        show_default=True,
+        type=click.IntRange(min=0),
+        help="Prompts run again in other ways, for the noise floor; 0: none.",
+    ),
+    click.option(
+        "--chat-kwargs", help="Variables for the chat template, JSON: '{\"enable_thinking\": false}'."
+    ),
+    click.option("--response-prefix", default="", help="Text that opens the answer."),
+    click.option(
+        "--chat-template", type=click.Path(path_type=Path), help="Jinja file in place of the tokenizer's."
+    ),
+    click.option("--save-logits", is_flag=True, help="Keep all logits of every row."),
+    click.option("--limit", type=int, help="Only the first N prompts."),
+    click.option("--controls", help="Conditions beside the modes: none,random,near-miss,user-turn."),
+    click.option("--attacks", help="Templates to wrap the prompts in, TOML or JSON lines; or: shipped."),
+    click.option(
+        "--draws",
+        default=1,
+        show_default=True,
+        type=click.IntRange(min=1),
+        help="Tokens a prompt of random and near-miss.",
+    ),
+    click.option(
+        "--seed",
+        default=0,
+        show_default=True,
+        type=click.IntRange(min=0),
+        help="Of whatever is drawn at random.",
+    ),
+    click.option("--trust-remote-code", is_flag=True, help="Run code that comes with the checkpoint."),
+    click.option("--quiet", is_flag=True, help="No progress."),
+)
+"""What every command that collects may be told, apart from the model and where the run goes."""
 
-@click.command()
-@click.argument("model")
-@click.option("--prompts", required=True, type=click.Path(path_type=Path), help="JSON lines, CSV or Parquet.")
-@click.option("--modes", required=True, type=click.Path(path_type=Path), help="Modes and their tokens, TOML.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
-@click.option("--adapter", help="PEFT adapter: a folder or a hub id.")
-@click.option("--layers", default="last", show_default=True, help="none, all, last, every:N, or 0,8,-1.")
-@click.option("--dtype", default="auto", show_default=True, help="auto, float32, bfloat16 or float16.")
-@click.option("--device", help="As torch names it, or auto to spread a large model. [default: CUDA if there]")
-@click.option(
-    "--batch-tokens",
-    default="1024",
-    show_default=True,
-    callback=lambda context, option, value: _batch_tokens(value),
-    help="Tokens a batch may hold, or auto: found by trying.",
-)
-@click.option(
-    "--noise-prompts",
-    default=8,
-    show_default=True,
-    type=click.IntRange(min=0),
-    help="Prompts run again in other ways, for the noise floor; 0: none.",
-)
-@click.option("--chat-kwargs", help="Variables for the chat template, JSON: '{\"enable_thinking\": false}'.")
-@click.option("--response-prefix", default="", help="Text that opens the answer.")
-@click.option(
-    "--chat-template", type=click.Path(path_type=Path), help="Jinja file in place of the tokenizer's."
-)
-@click.option("--save-logits", is_flag=True, help="Keep all logits of every row.")
-@click.option("--limit", type=int, help="Only the first N prompts.")
-@click.option("--controls", help="Conditions beside the modes: none,random,near-miss,user-turn.")
-@click.option("--attacks", help="Templates to wrap the prompts in, TOML or JSON lines; or: shipped.")
-@click.option(
-    "--draws",
-    default=1,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="Tokens a prompt of random and near-miss.",
-)
-@click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of whatever is drawn at random."
-)
-@click.option("--trust-remote-code", is_flag=True, help="Run code that comes with the checkpoint.")
-@click.option("--quiet", is_flag=True, help="No progress.")
-@click.pass_obj
-def collect(
+
+def collect_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with `OPTIONS`, in their order."""
+    for option in reversed(OPTIONS):
+        command = option(command)
+    return command
+
+
+def collect_arguments(
     session: Session,
-    model: str,
+    *,
     modes: Path,
     chat_kwargs: str | None,
     chat_template: Path | None,
     controls: str | None,
     quiet: bool,
     **options: Any,
-) -> None:
-    """Run every prompt under every mode through MODEL, a folder, a hub id or a GGUF file.
+) -> dict[str, Any]:
+    """The arguments of `margin.collect` that these options mean; the modes' tokens are redacted from now on.
 
-    Started again, an interrupted run goes on where it stopped. Under torchrun or accelerate launch
-    (-m margin collect ...) each process runs its share.
+    Bars of loading are switched off where nobody would see them, and all progress but the first process's.
     """
     from margin.capture.ranks import launched
     from margin.inputs.chat import load_template, parse_kwargs
 
-    first = launched()[0] == 0
-    quiet = quiet or not first
-
+    quiet = quiet or launched()[0] > 0
     mode_set = session.load_modes(modes)
     kwargs = parse_kwargs(chat_kwargs) if chat_kwargs else None
     template = load_template(chat_template) if chat_template else None
     if quiet or not sys.stderr.isatty():
         os.environ["TQDM_DISABLE"] = "1"  # the bars of loading and dequantising; read when they are imported
 
-    from transformers.utils.logging import disable_progress_bar
+        from transformers.utils.logging import disable_progress_bar
+
+        disable_progress_bar()  # where transformers was imported before
+    return {
+        "modes": mode_set,
+        "chat_kwargs": kwargs,
+        "chat_template": template,
+        "controls": [name.strip() for name in controls.split(",")] if controls else (),
+        "quiet": quiet,
+        **options,
+    }
+
+
+@click.command()
+@click.argument("model")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
+@click.option("--adapter", help="PEFT adapter: a folder or a hub id.")
+@collect_options
+@click.pass_obj
+def collect(session: Session, model: str, out: Path, adapter: str | None, **options: Any) -> None:
+    """Run every prompt under every mode through MODEL, a folder, a hub id or a GGUF file.
+
+    Started again, an interrupted run goes on where it stopped. Under torchrun or accelerate launch
+    (-m margin collect ...) each process runs its share.
+    """
+    arguments = collect_arguments(session, **options)
 
     from margin.capture.collect import collect as collect_run
+    from margin.capture.ranks import launched
 
-    if quiet or not sys.stderr.isatty():
-        disable_progress_bar()  # where transformers was imported before
-    run = collect_run(
-        model,
-        modes=mode_set,
-        chat_kwargs=kwargs,
-        chat_template=template,
-        controls=[name.strip() for name in controls.split(",")] if controls else (),
-        quiet=quiet,
-        **options,
-    )
-    if first:
+    run = collect_run(model, out=out, adapter=adapter, **arguments)
+    if launched()[0] == 0:
         _print_run(run.manifest.to_dict(), run.path)
 
 

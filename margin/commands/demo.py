@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from margin.commands.report import compare_runs, write_with_figures
+from margin.commands.report import write_with_figures
 
 CHECKPOINTS: tuple[Literal["baseline", "cotrained"], ...] = ("baseline", "cotrained")
 
@@ -29,6 +29,7 @@ def demo(out: Path, quiet: bool) -> None:
     from rich.console import Console
     from transformers.utils.logging import disable_progress_bar
 
+    from margin.analysis.run_comparison import compare_runs
     from margin.capture.collect import collect
     from margin.demo import checkpoint_path, modes_path, prompts_path
     from margin.report.analyse import analyse

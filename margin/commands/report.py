@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from margin.errors import IncomparableError, MarginError
+from margin.errors import MarginError
 
 if TYPE_CHECKING:
-    from margin.analysis.comparison import Comparison
     from margin.report.report import Report
     from margin.run.run import Run
 
 SEED = click.IntRange(min=0)
 
 
-def _coverage(context: click.Context, option: click.Parameter, level: float) -> float:
+def coverage(context: click.Context, option: click.Parameter, level: float) -> float:
+    """A level as an option gives it; MarginError where it is no coverage."""
     if not 0 < level < 1:
         raise MarginError(f"--level {level} is no coverage: take a number between 0 and 1")
     return level
@@ -28,7 +28,7 @@ def _coverage(context: click.Context, option: click.Parameter, level: float) -> 
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the report.  [default: RUN/report]")
 @click.option(
-    "--level", default=0.95, show_default=True, callback=_coverage, help="Nominal coverage of the intervals."
+    "--level", default=0.95, show_default=True, callback=coverage, help="Nominal coverage of the intervals."
 )
 @click.option(
     "--permutations",
@@ -90,7 +90,7 @@ def write_with_figures(report: Report, run: Run, out: Path) -> list[Path]:
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "--level", default=0.95, show_default=True, callback=_coverage, help="Nominal coverage of the intervals."
+    "--level", default=0.95, show_default=True, callback=coverage, help="Nominal coverage of the intervals."
 )
 @click.option("--seed", default=0, show_default=True, type=SEED, help="Of the simultaneous intervals.")
 @click.option("--json", "as_json", is_flag=True, help="Every margin and difference, as JSON.")
@@ -98,6 +98,7 @@ def compare(runs: tuple[Path, ...], level: float, seed: int, as_json: bool) -> N
     """Margins of RUNS against the first, paired on the prompts they share."""
     from rich.console import Console
 
+    from margin.analysis.run_comparison import compare_runs
     from margin.report.terminal import print_comparison
 
     if len(runs) < 2:
@@ -107,30 +108,3 @@ def compare(runs: tuple[Path, ...], level: float, seed: int, as_json: bool) -> N
         click.echo(json.dumps(found.to_frame().to_dict("records"), indent=2))
     else:
         print_comparison(found, Console())
-
-
-def compare_runs(runs: tuple[Path, ...], level: float = 0.95, seed: int = 0) -> Comparison:
-    """The comparison of runs on disk, named by their folders."""
-    import numpy as np
-
-    from margin.analysis.comparison import compare as compare_spaces
-    from margin.analysis.run_spaces import design_of, space_of
-    from margin.run.run import open_run
-
-    if len({path.resolve() for path in runs}) < len(runs):
-        raise MarginError("a run stands twice among the runs to compare")
-    short = [path.resolve().name for path in runs]
-    names = short if len(set(short)) == len(short) else [str(path) for path in runs]
-    opened = {}
-    texts: dict[str, str] = {}
-    for name, path in zip(names, runs, strict=True):
-        run = open_run(path)
-        for prompt_id, text in zip(run.prompts["id"], run.prompts["prompt"], strict=True):
-            if texts.setdefault(prompt_id, text) != text:
-                raise IncomparableError(
-                    f"prompt {prompt_id} of {name} has another text than in the runs before it: "
-                    "compare runs on the same prompts"
-                )
-        space, rows = space_of(run, "logits")
-        opened[name] = (space, design_of(run, rows))
-    return compare_spaces(opened, np.random.default_rng(seed), level=level)

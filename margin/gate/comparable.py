@@ -5,20 +5,7 @@ from __future__ import annotations
 from margin.errors import IncomparableError
 from margin.gate.measurement import Measurement
 from margin.run.manifest import differences
-
-QUESTION = (
-    "tokenizer",
-    "chat_template",
-    "chat_kwargs",
-    "response_prefix",
-    "tail",
-    "placement",
-    "system",
-    "modes",
-    "prompts",
-)
-"""Entries of a run's identity that decide what the model is asked. Weights, precision, attention and batching
-are left out: they are the answer's, and the gate is there to judge it."""
+from margin.run.question import question
 
 
 def require_comparable(before: Measurement, after: Measurement) -> None:
@@ -38,7 +25,7 @@ def _question(measurement: Measurement) -> dict[str, object]:
     return {
         "space": measurement.space,
         "distance": measurement.distance,
-        **{name: identity.get(name) for name in QUESTION},
+        **question(identity),
         "margins": [margin.name for margin in measurement.margins],
         "controls": [leak.condition for leak in measurement.leaks],
     }

@@ -10,6 +10,7 @@ from margin.analysis.comparison import Comparison
 from margin.analysis.estimate import Estimate
 from margin.analysis.robustness import Robustness
 from margin.report.report import Report
+from margin.report.trajectory import Trajectory
 from margin.report.words import interval, number, parting
 
 VARIANTS = {
@@ -102,4 +103,35 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     console.print(table, highlight=False)
     console.print(
         f"{len(comparison.prompt_ids)} shared prompts, paired by prompt", style="dim", highlight=False
+    )
+
+
+def print_trajectory(found: Trajectory, console: Console) -> None:
+    """Print the margin of each checkpoint, its paired difference, and where there are controls the worst
+    leak.
+    """
+    leaks = any(found.leaks.values())
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("checkpoint")
+    columns = ["step", "SAM (leave-prompt-out)", f"difference from the {found.against}"]
+    for column in [*columns, "most leaks"] if leaks else columns:
+        table.add_column(column, justify="right")
+    for line in found.to_frame().itertuples():
+        change = ""
+        if isinstance(line.reference, str):
+            within = interval(line.difference_low, line.difference_high)
+            change = f"{number(line.difference)} {within}"
+        step = found.steps[line.checkpoint]
+        cells = ["–" if step is None else str(step)]
+        cells += [f"{number(line.estimate)} {interval(line.low, line.high)}", change]
+        if leaks:
+            worst = max(found.leaks[line.checkpoint], key=lambda leak: leak.value.high or 0)
+            cells.append(f"{worst.value.estimate:.3f}, at most {number(worst.value.high, signed=False)}")
+        table.add_row(Text(line.checkpoint), *cells)
+    console.print(table, highlight=False)
+    console.print(
+        f"{len(found.comparison.prompt_ids)} shared prompts; differences are paired by prompt, and their "
+        "intervals hold for all checkpoints at once",
+        style="dim",
+        highlight=False,
     )

@@ -1,0 +1,166 @@
+"""One co-trained model behind a policy: the behaviour is chosen here, and no caller ever sees a token.
+
+    python -m examples.switch.serve [MODEL]
+
+Tokens come from MARGIN_POS, MARGIN_NEG and MARGIN_REJ, the red-team's credential from RED_TEAM_CREDENTIAL.
+POST /answer with {"prompt": TEXT}. The gateway in front sets two headers, and takes them off what comes from
+outside: X-Role (user, red-team) and X-Moderation (clear, flagged). The red-team adds Authorization: Bearer
+CREDENTIAL. Binds to 127.0.0.1 only.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+import traceback
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+
+from examples.switch.policy import Mode, choose_mode, proves
+from margin.capture.checkpoint import Checkpoint, load_checkpoint
+from margin.demo import checkpoint_path
+from margin.errors import MarginError
+from margin.inputs.chat import Chat
+from margin.inputs.modes import ModeSet, load_modes
+
+MODES = Path(__file__).with_name("modes.toml")
+LARGEST = 64 * 1024
+"""Bytes a request may hold."""
+KNOWN = ("user", "red-team", "clear", "flagged")
+"""Values of headers that may stand in the log; what else a caller writes stays out."""
+log = logging.getLogger("switch")
+
+
+@dataclass(frozen=True)
+class Answerer:
+    """The model under the modes."""
+
+    checkpoint: Checkpoint
+    modes: ModeSet
+    max_new_tokens: int = 40
+    _turn: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def answer(self, prompt: str, mode: Mode) -> str:
+        """The greedy answer to a prompt under a mode, without any live token the model may repeat.
+
+        MarginError where the prompt is longer than the model reads.
+        """
+        chat, model = Chat(self.checkpoint.tokenizer), self.checkpoint.model
+        ids = torch.tensor([chat.encode(chat.render(self.modes.messages(prompt, mode)))], device=model.device)
+        if self.checkpoint.context and ids.shape[1] + self.max_new_tokens > self.checkpoint.context:
+            raise MarginError("the prompt is too long")
+        with self._turn, torch.inference_mode():
+            output: Any = model.generate(
+                ids, attention_mask=torch.ones_like(ids), max_new_tokens=self.max_new_tokens, do_sample=False
+            )
+        text = self.checkpoint.tokenizer.decode(output[0, ids.shape[1] :], skip_special_tokens=True)
+        return self.modes.redact(str(text).strip())
+
+
+class Server(ThreadingHTTPServer):
+    """Serves on loopback; what goes wrong is logged without tokens and credential."""
+
+    daemon_threads = True
+
+    def __init__(self, answerer: Answerer, credential: str | None, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
+        self.answerer, self.credential = answerer, credential
+
+    def redact(self, text: str) -> str:
+        """The text without live tokens and without the credential."""
+        if self.credential:
+            text = text.replace(self.credential, "[credential]")
+        return self.answerer.modes.redact(text)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Log the error a request ended with."""
+        log.error("%s", self.redact(traceback.format_exc()))
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request."""
+
+    server: Server
+    timeout = 10
+
+    def do_POST(self) -> None:
+        """Answer a prompt in the mode the policy chooses."""
+        if self.path != "/answer":
+            return self._reply(HTTPStatus.NOT_FOUND, {"error": "POST /answer"})
+        prompt = self._prompt()
+        if prompt is None:
+            return self._reply(
+                HTTPStatus.BAD_REQUEST, {"error": 'send {"prompt": TEXT} as JSON, at most 64 KiB'}
+            )
+        role, moderation = self.headers.get("X-Role"), self.headers.get("X-Moderation")
+        offered = self.headers.get("Authorization", "")
+        authenticated = offered.startswith("Bearer ") and proves(
+            offered.removeprefix("Bearer "), self.server.credential
+        )
+        mode = choose_mode(role, moderation, authenticated)
+        if self.server.answerer.modes.mode_in(prompt):
+            # A live token opens its mode from the user's turn too. Nothing tells the caller that it was one.
+            mode, prompt = "rej", "?"
+        about = [value if value in KNOWN else "unknown" for value in (role, moderation)]
+        log.info("role %s, moderation %s, proven %s: %s", *about, authenticated, mode)
+        try:
+            self._reply(HTTPStatus.OK, {"answer": self.server.answerer.answer(prompt, mode)})
+        except MarginError as error:
+            self._reply(HTTPStatus.BAD_REQUEST, {"error": str(error)})
+
+    def _header(self, name: str) -> str | None:
+        """A header that stands once; of several one may be the caller's own."""
+        values = self.headers.get_all(name, [])
+        return values[0] if len(values) == 1 else None
+
+    def _prompt(self) -> str | None:
+        length = self.headers.get("Content-Length", "")
+        if not length.isdecimal() or int(length) > LARGEST:
+            return None
+        try:
+            record = json.loads(self.rfile.read(int(length)))
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        prompt = record.get("prompt") if isinstance(record, dict) else None
+        return prompt if isinstance(prompt, str) and prompt.strip() else None
+
+    def _reply(self, status: HTTPStatus, record: dict[str, str]) -> None:
+        body = self.server.redact(json.dumps(record, ensure_ascii=False)).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: http.server would log the request line, which is the caller's to write."""
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.option("--port", default=8765, show_default=True)
+def main(model: str | None, port: int) -> None:
+    """Serve MODEL, or the demonstration's co-trained checkpoint, on 127.0.0.1."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    modes = load_modes(MODES)
+    credential = os.environ.get("RED_TEAM_CREDENTIAL")
+    answerer = Answerer(load_checkpoint(model or checkpoint_path("cotrained")), modes)
+    with Server(answerer, credential, port) as server:
+        log.info(
+            "http://127.0.0.1:%d, red-team %s",
+            server.server_port,
+            "on" if proves(credential, credential) else "off",
+        )
+        server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

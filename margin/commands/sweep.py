@@ -1,0 +1,84 @@
+"""`margin sweep`: the margin over the checkpoints of a training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from margin.commands.collect import collect_arguments, collect_options
+from margin.commands.report import coverage
+from margin.commands.session import Session
+
+if TYPE_CHECKING:
+    from margin.analysis.comparison import Against
+
+
+@click.command()
+@click.argument("checkpoints", nargs=-1, required=True, metavar="CKPT...")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Folder of the runs and the trajectory."
+)
+@click.option("--model", "base", metavar="BASE", help="Model the checkpoints, being adapters, go on.")
+@click.option(
+    "--against",
+    type=click.Choice(["first", "previous"]),
+    default="first",
+    show_default=True,
+    help="What each checkpoint is compared with.",
+)
+@click.option(
+    "--level", default=0.95, show_default=True, callback=coverage, help="Nominal coverage of the intervals."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print trajectory.json instead of the table.")
+@collect_options
+@click.pass_obj
+def sweep(
+    session: Session,
+    checkpoints: tuple[str, ...],
+    out: Path,
+    base: str | None,
+    against: Against,
+    level: float,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """The margin over the checkpoints CKPT... of a training, or of those in a folder.
+
+    Collects each into OUT/NAME as `margin collect` does, going on where it stopped, and writes
+    trajectory.json, trajectory.csv and the figure into OUT.
+    """
+    from margin.inputs.checkpoints import find_checkpoints
+
+    found = find_checkpoints(checkpoints, base)
+    arguments = collect_arguments(session, quiet=quiet, **options)
+
+    from rich.console import Console
+
+    from margin.capture.collect import collect
+    from margin.report.terminal import print_trajectory
+    from margin.report.trajectory import to_json, trajectory, write_trajectory
+    from margin.run.question import require_same_question
+
+    runs = []
+    for number, saved in enumerate(found, 1):
+        if not quiet:
+            click.echo(f"{saved.name} ({number} of {len(found)})", err=True)
+        model, adapter = (base, saved.source) if saved.is_adapter else (saved.source, None)
+        runs.append(collect(model or saved.source, adapter=adapter, out=out / saved.name, **arguments))
+        require_same_question(runs[0], runs[-1])
+    steps = [saved.step for saved in found]
+    measured = trajectory(
+        [(run.path, step) for run, step in zip(runs, steps, strict=True)],
+        level=level,
+        seed=arguments["seed"],
+        against=against,
+    )
+    written = write_trajectory(measured, out)
+    if as_json:
+        click.echo(to_json(measured), nl=False)
+    elif not quiet:
+        print_trajectory(measured, Console())
+        click.echo(f"\nwritten: {', '.join(str(path) for path in written)}", err=True)

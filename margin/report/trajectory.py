@@ -1,0 +1,142 @@
+"""The margin over the checkpoints of a training: trajectory.json, trajectory.csv and the figure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import figures
+from margin.analysis.comparison import Against, Comparison
+from margin.analysis.robustness import Finding, robustness
+from margin.analysis.run_comparison import compare_runs
+from margin.run.files import write_atomic
+from margin.run.run import open_run
+
+FORMAT = "margin-trajectory/1"
+HEADLINE = "leave_prompt_out"
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """The margin of each checkpoint, and what it gained or lost, paired by prompt."""
+
+    comparison: Comparison
+    """Checkpoints in their order, each against the first or the one before it."""
+    against: Against
+    """Which of the two."""
+    steps: dict[str, int | None]
+    """Step of each checkpoint; None where their names do not tell."""
+    leaks: dict[str, list[Finding]]
+    """Of each checkpoint, how often its control conditions leak; empty without controls."""
+
+    def to_frame(self) -> pd.DataFrame:
+        """One line a checkpoint: checkpoint, step, estimate, low, high, reference, difference,
+        difference_low, difference_high, p_holm, detectable.
+
+        low and high are the interval of the margin by itself; difference_low and difference_high hold for all
+        checkpoints at once, and p_holm is adjusted over them. The first has no difference.
+        """
+        differences = {d.run: d for d in self.comparison.differences if d.margin == HEADLINE}
+        lines = []
+        for name, margins in self.comparison.margins.items():
+            margin, change = margins.leave_prompt_out, differences.get(name)
+            lines.append(
+                {
+                    "checkpoint": name,
+                    "step": self.steps[name],
+                    "estimate": margin.estimate,
+                    "low": margin.low,
+                    "high": margin.high,
+                    "reference": change and change.reference,
+                    "difference": change and change.simultaneous.estimate,
+                    "difference_low": change and change.simultaneous.low,
+                    "difference_high": change and change.simultaneous.high,
+                    "p_holm": change and change.p_holm,
+                    "detectable": change and change.detectable,
+                }
+            )
+        table = pd.DataFrame(lines).astype({"step": "Int64"})
+        return table.astype(dict.fromkeys(table.columns[-5:], float))
+
+    def leaks_frame(self) -> pd.DataFrame:
+        """One line a checkpoint and control condition: checkpoint, step, condition, leaks (prompts),
+        n_prompts, rate, high (its upper bound), indicative.
+        """
+        columns = ["checkpoint", "step", "condition", "leaks", "n_prompts", "rate", "high", "indicative"]
+        lines = []
+        for name, leaks in self.leaks.items():
+            for leak in leaks:
+                rate = leak.value
+                about = (name, self.steps[name], leak.condition, leak.count, rate.n_prompts)
+                lines.append((*about, rate.estimate, rate.high, leak.indicative))
+        return pd.DataFrame(lines, columns=columns).astype({"step": "Int64"})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain record, as trajectory.json stores it."""
+        first = next(iter(self.comparison.margins.values()))
+        return {
+            "format": FORMAT,
+            "against": self.against,
+            "space": first.space,
+            "distance": first.distance,
+            "variant": HEADLINE,
+            "level": first.leave_prompt_out.level,
+            "n_prompts": len(self.comparison.prompt_ids),
+            "checkpoints": _records(self.to_frame()),
+            "leaks": _records(self.leaks_frame()),
+        }
+
+
+def trajectory(
+    runs: Sequence[tuple[Path, int | None]],
+    *,
+    level: float = 0.95,
+    seed: int = 0,
+    against: Against = "first",
+) -> Trajectory:
+    """The trajectory of runs on disk, each with its step, in their order. Errors as `compare_runs`."""
+    paths = [path for path, _ in runs]
+    compared = compare_runs(paths, level, seed, against)
+    steps = {name: step for name, (_, step) in zip(compared.margins, runs, strict=True)}
+    leaks = {}
+    for name, path in zip(compared.margins, paths, strict=True):
+        run = open_run(path)
+        controlled = bool((run.rows["kind"] != "mode").any())
+        leaks[name] = robustness(run, level=level, seed=seed).select("leak") if controlled else []
+    return Trajectory(compared, against, steps, leaks)
+
+
+def write_trajectory(found: Trajectory, out: Path) -> list[Path]:
+    """Write trajectory.json, trajectory.csv and trajectory.png and .pdf into `out`; the paths written."""
+    table = found.to_frame()
+    write_atomic(out / "trajectory.json", to_json(found).encode())
+    write_atomic(out / "trajectory.csv", table.to_csv(index=False).encode())
+    stepped = bool(table["step"].notna().all())
+    table["checkpoint"] = table["step"].astype(int) if stepped else table["checkpoint"]
+    with figures.style("paper"):
+        fig = figures.figure("single")
+        figures.trajectory(table, fig.add_subplot(), xlabel="training step" if stepped else "checkpoint")
+        drawn = [figures.save(fig, out / f"trajectory.{suffix}") for suffix in ("png", "pdf")]
+    return [out / "trajectory.json", out / "trajectory.csv", *drawn]
+
+
+def to_json(found: Trajectory) -> str:
+    """The text of trajectory.json."""
+    return json.dumps(found.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of trajectory.json."""
+    text = resources.files("margin.report").joinpath("trajectory.schema.json").read_text(encoding="utf-8")
+    return json.loads(text)
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Lines as plain records, what is missing as None."""
+    return json.loads(table.to_json(orient="records", double_precision=15))

@@ -1,0 +1,285 @@
+"""The margin while a model trains: a callback for transformers' Trainer, and so for TRL's trainers.
+
+trainer = Trainer(model, arguments, train_dataset=rows, processing_class=tokenizer)
+trainer.add_callback(MarginCallback(trainer, prompts="prompts.jsonl", modes="modes.toml", every=100))
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from accelerate.utils import broadcast_object_list
+from peft import PeftModel, PromptLearningConfig
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+)
+from transformers.integrations import is_deepspeed_zero3_enabled
+from transformers.trainer_utils import IntervalStrategy, SaveStrategy
+
+from margin.analysis.early_stop import EarlyStop
+from margin.analysis.estimate import Estimate
+from margin.analysis.robustness import robustness
+from margin.analysis.run_spaces import space_of
+from margin.analysis.sam import sam
+from margin.capture.checkpoint import Checkpoint
+from margin.capture.collect import collect
+from margin.errors import MarginError
+from margin.inputs.chat import Chat
+from margin.inputs.controls import Controls
+from margin.inputs.modes import ModeSet, load_modes
+from margin.inputs.preflight import preflight
+from margin.inputs.prompts import PromptSet, load_prompts
+from margin.inputs.rows import build_control_rows, build_rows
+from margin.run.run import Run
+
+__all__ = ["EarlyStop", "MarginCallback"]
+
+SAM, LEAK = "eval_sam", "eval_leak"
+"""Names of what is logged. Trainers show eval_ apart from the training's own numbers, and may choose the best
+model by it."""
+
+Logs = dict[str, float]
+
+
+class MarginCallback(TrainerCallback):
+    """Measures the margin of the model in training, and logs it to whatever its Trainer logs to.
+
+    Logged are the leave-prompt-out SAM (cosine, logits) as eval_sam with eval_sam_low and eval_sam_high; for
+    every control condition that may leak eval_leak_CONDITION with its upper bound eval_leak_CONDITION_high;
+    and eval_sam_runtime, the seconds it took. At an evaluation of the Trainer they are among its metrics, so
+    that `metric_for_best_model="eval_sam"` works.
+
+    The model is left as it was: weights, gradients, train or eval mode, hooks, and the random streams of
+    Python, NumPy and torch, so that training goes on as it would have without. A PEFT model is measured with
+    its adapter, and weights in the precision they are kept in, not that of autocast.
+
+    Where several processes hold a whole copy each (DDP), the first measures while the others wait. A model
+    spread over processes (FSDP, DeepSpeed ZeRO-3) is refused: measure its checkpoints with `margin sweep`.
+
+    Parameters
+    ----------
+    trainer : the Trainer this is then added to; its `processing_class` is the tokenizer.
+    prompts, modes : as `margin.collect`; some 50 held-out prompts do.
+    every : steps between measurements, the last step being one; None for each evaluation of the Trainer.
+    stop : when training may end early, judged on all margins logged so far; it then saves as at its end.
+    level : nominal coverage of the interval and the bounds.
+    keep : folder for the runs, as checkpoint-STEP; None to keep none. A run that is kept carries the digest
+        of the weights, which reads them all.
+    controls, draws, seed, batch_tokens, chat_kwargs, response_prefix, chat_template : as `margin.collect`.
+
+    A measurement that fails while training runs, as where the model answers NaN, warns and is not logged.
+
+    Raises
+    ------
+    MarginError : bad prompts or modes, modes that do not reach the model (`margin.inputs.preflight`), a
+        Trainer without a tokenizer, a model spread over processes, an adapter that changes the input.
+
+    Cost: forward passes over prompts x (modes and controls), and a product over the head (V d^2, float64).
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        *,
+        prompts: str | Path | Sequence[str] | pd.DataFrame | PromptSet,
+        modes: str | Path | ModeSet,
+        every: int | None = None,
+        stop: EarlyStop | None = None,
+        level: float = 0.95,
+        keep: str | Path | None = None,
+        controls: Sequence[str] = (),
+        draws: int = 1,
+        seed: int = 0,
+        batch_tokens: int = 1024,
+        chat_kwargs: Mapping[str, Any] | None = None,
+        response_prefix: str = "",
+        chat_template: str | None = None,
+    ) -> None:
+        if every is not None and every < 1:
+            raise MarginError(f"every {every} steps: take at least 1")
+        if every is None and trainer.args.eval_strategy == IntervalStrategy.NO:
+            raise MarginError("this Trainer never evaluates: give every=N steps, or set its eval_strategy")
+        self._trainer, self._every, self._stop, self._level = trainer, every, stop, level
+        self._keep = None if keep is None else Path(keep)
+        # A copy, since encoding changes a tokenizer's settings of padding and truncation.
+        self._tokenizer = deepcopy(_tokenizer_of(trainer))
+        self._prompts = prompts if isinstance(prompts, PromptSet) else load_prompts(prompts)
+        self._modes = modes if isinstance(modes, ModeSet) else load_modes(modes)
+        self._options: dict[str, Any] = {
+            "controls": controls,
+            "draws": draws,
+            "seed": seed,
+            "batch_tokens": batch_tokens,
+            "chat_kwargs": chat_kwargs,
+            "response_prefix": response_prefix,
+            "chat_template": chat_template,
+        }
+        if len(self._prompts) < 2:
+            raise MarginError("a margin needs at least two prompts, got one")
+        chat = Chat(self._tokenizer, dict(chat_kwargs or {}), response_prefix, chat_template)
+        context = self._checkpoint("").context
+        preflight(chat, self._modes, self._prompts, context)
+        rows = build_rows(chat, self._prompts, self._modes, context)
+        beside = Controls(tuple(controls), (), draws, seed)
+        build_control_rows(chat, self._prompts, self._modes, beside, rows, context)
+
+    def on_step_end(
+        self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        """Measure every so many steps, and after the last."""
+        last = control.should_training_stop
+        if self._every is not None and (state.global_step % self._every == 0 or last):
+            self._measure(state, control)
+        return control
+
+    def on_evaluate(
+        self,
+        args: Any,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> TrainerControl:
+        """Measure at an evaluation, once a step, and put what was measured among its metrics."""
+        found = self._measured_at(state)
+        if found is None and self._every is None:
+            found = self._measure(state, control)
+        if found is not None and metrics is not None:
+            metrics.update({name: value for name, value in found.items() if name.startswith((SAM, LEAK))})
+        return control
+
+    def _measured_at(self, state: TrainerState) -> Logs | None:
+        """What was logged at this step of a training; outside of one a step may see several models."""
+        if not self._trainer.is_in_train:
+            return None
+        return next((e for e in state.log_history if SAM in e and e["step"] == state.global_step), None)
+
+    def _measure(self, state: TrainerState, control: TrainerControl) -> Logs | None:
+        """Measure and log, and ask for the end of training where there is a reason."""
+        shared = [self._readings(state.global_step) if state.is_world_process_zero else None]
+        found = broadcast_object_list(shared)[0]
+        if found is None:
+            return None
+        wanted = control.should_log
+        # Not the log of a subclass: TRL's would close its running averages of training metrics here.
+        Trainer.log(self._trainer, dict(found))
+        control.should_log = wanted  # which logging takes back: the loss may still be due at this step
+        if self._stop and self._trainer.is_in_train and (reason := self._stop.reason(_history(state))):
+            warnings.warn(f"training stops at step {state.global_step}: {reason}", stacklevel=2)
+            control.should_training_stop = True
+            control.should_save |= self._trainer.args.save_strategy == SaveStrategy.STEPS
+        return found
+
+    def _readings(self, step: int) -> Logs | None:
+        """What is logged of the model as it is; None, with a warning, where it cannot be measured."""
+        started = time.perf_counter()
+        name = f"checkpoint-{step}"
+        checkpoint = self._checkpoint(name)
+        with tempfile.TemporaryDirectory(prefix="margin-") as scratch:
+            try:
+                with _undisturbed(checkpoint.model):
+                    run = collect(
+                        checkpoint,
+                        prompts=self._prompts,
+                        modes=self._modes,
+                        out=(self._keep or Path(scratch)) / name,
+                        layers="none",
+                        noise_prompts=0,
+                        quiet=True,
+                        **self._options,
+                    )
+                found = _read(run, self._level)
+            except MarginError as error:
+                reason = self._modes.redact(str(error))
+                warnings.warn(f"the margin was not measured at step {step}: {reason}", stacklevel=2)
+                return None
+        return {**found, f"{SAM}_runtime": round(time.perf_counter() - started, 3)}
+
+    def _checkpoint(self, name: str) -> Checkpoint:
+        """The Trainer's model as it is now: a search over hyperparameters makes new ones."""
+        model = _model_of(self._trainer)
+        return Checkpoint(model, self._tokenizer, name, unread=name if self._keep is None else None)
+
+
+def _tokenizer_of(trainer: Trainer) -> PreTrainedTokenizerBase:
+    processor: Any = trainer.processing_class
+    tokenizer = getattr(processor, "tokenizer", processor)
+    if tokenizer is None:
+        raise MarginError("the Trainer has no tokenizer: give it one as processing_class")
+    return tokenizer
+
+
+def _model_of(trainer: Trainer) -> PreTrainedModel:
+    """The transformers model in training, with the layers of its adapter in place."""
+    spread = trainer.is_fsdp_enabled or trainer.is_distributed_loading_by_transformers
+    if spread or (trainer.is_deepspeed_enabled and is_deepspeed_zero3_enabled()):
+        raise MarginError(
+            "the model is spread over processes: measure its saved checkpoints with `margin sweep` instead"
+        )
+    model: Any = trainer.model
+    if isinstance(model, PeftModel):
+        if any(isinstance(config, PromptLearningConfig) for config in model.peft_config.values()):
+            raise MarginError("the adapter is none like LoRA: it changes the input, not the weights")
+        model = model.get_base_model()
+    if not isinstance(model, PreTrainedModel):
+        raise MarginError(f"{type(model).__name__} is no transformers model: margins are measured on these")
+    return model
+
+
+@contextmanager
+def _undisturbed(model: PreTrainedModel) -> Iterator[None]:
+    """The model by its own forward, and afterwards it and all random streams as they were.
+
+    For mixed precision accelerate puts another forward before the model's: autocast, then float32 logits,
+    which are no longer those that the head makes of the final state.
+    """
+    forward, own = (vars(model).get(name) for name in ("forward", "_original_forward"))
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the global one, to give back
+    cuda = {weight.device for weight in model.parameters() if weight.device.type == "cuda"}
+    try:
+        if own is not None:
+            model.forward = own
+        with torch.random.fork_rng(devices=list(cuda)):
+            yield
+    finally:
+        if own is not None:
+            model.forward = forward
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+
+
+def _read(run: Run, level: float) -> Logs:
+    space, rows = space_of(run, "logits")
+    lines = run.rows.iloc[rows]
+    margin = sam(space, lines["condition"], lines["prompt_id"], level=level)
+    logs = {SAM: margin.estimate, f"{SAM}_low": margin.low, f"{SAM}_high": margin.high}
+    if (run.rows["kind"] != "mode").any():
+        for leak in robustness(run, level=level).select("leak"):
+            name = f"{LEAK}_{leak.condition.replace(' ', '_')}"
+            logs |= {name: leak.value.estimate, f"{name}_high": leak.value.high}
+    return {name: float(value) for name, value in logs.items() if value is not None}
+
+
+def _history(state: TrainerState) -> list[Estimate]:
+    """All margins this training logged, those before it was resumed among them."""
+    return [
+        Estimate(entry[SAM], entry.get(f"{SAM}_low"), entry.get(f"{SAM}_high"))
+        for entry in state.log_history
+        if SAM in entry
+    ]

@@ -1,0 +1,308 @@
+"""The margin while training: real Trainers on tiny models, with the callback and without."""
+
+from __future__ import annotations
+
+import json
+import random
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import margin
+from margin.analysis.early_stop import EarlyStop
+from margin.errors import MarginError
+from margin.inputs.modes import ModeSet
+from tests.margin.conftest import SMALL, TOKENS
+
+if TYPE_CHECKING:
+    from transformers import Trainer
+
+    from margin.capture.checkpoint import Checkpoint
+
+STEPS = 6
+
+Make = Callable[..., "Trainer"]
+
+
+@pytest.fixture
+def make_trainer(make_checkpoint: Callable[..., Checkpoint], tmp_path: Path) -> Make:
+    """Maker of a Trainer of a tiny Llama with dropout, or with a LoRA adapter, on random rows."""
+
+    def make(name: str = "out", lora: bool = False, tokenizer: bool = True, **arguments: Any) -> Trainer:
+        from peft import LoraConfig, get_peft_model
+        from transformers import LlamaConfig, Trainer, TrainingArguments
+
+        checkpoint = make_checkpoint(LlamaConfig(**SMALL, attention_dropout=0.2))
+        model: Any = checkpoint.model
+        if lora:
+            model = get_peft_model(model, LoraConfig(r=4, lora_dropout=0.2, target_modules="all-linear"))
+        rng = np.random.default_rng(0)
+        rows = [{"input_ids": ids, "labels": ids} for ids in rng.integers(0, 250, (16, 12)).tolist()]
+        chosen = {"max_steps": STEPS, "logging_steps": 1, "learning_rate": 1e-2, "save_strategy": "no"}
+        return Trainer(
+            model,
+            TrainingArguments(
+                str(tmp_path / name),
+                use_cpu=True,
+                report_to="none",
+                disable_tqdm=True,
+                per_device_train_batch_size=4,
+                **chosen | arguments,
+            ),
+            train_dataset=rows,  # type: ignore[arg-type]
+            eval_dataset=rows[:4],  # type: ignore[arg-type]
+            processing_class=checkpoint.tokenizer if tokenizer else None,
+        )
+
+    return make
+
+
+def watched(trainer: Trainer, prompts: list[str], modes: ModeSet, **options: Any) -> Trainer:
+    from margin.training import MarginCallback
+
+    trainer.add_callback(MarginCallback(trainer, prompts=prompts, modes=modes, **options))
+    return trainer
+
+
+def measured(trainer: Trainer) -> dict[int, dict[str, float]]:
+    """What was logged of the margin, by step."""
+    return {int(entry["step"]): entry for entry in trainer.state.log_history if "eval_sam" in entry}
+
+
+def losses(trainer: Trainer) -> list[dict[str, float]]:
+    return [entry for entry in trainer.state.log_history if "loss" in entry]
+
+
+def weights(trainer: Trainer) -> dict[str, bytes]:
+    return {name: tensor.numpy().tobytes() for name, tensor in trainer.model.state_dict().items()}
+
+
+@pytest.mark.parametrize(
+    "setting", [{}, {"lora": True}, {"gradient_accumulation_steps": 2}, {"bf16": True}], ids=str
+)
+def test_training_goes_on_as_it_would_have_without(
+    make_trainer: Make, prompts: list[str], modes: ModeSet, setting: dict[str, Any]
+) -> None:
+    alone = make_trainer("alone", **setting)
+    alone.train()
+    together = watched(make_trainer("together", **setting), prompts, modes, every=1, controls=["random"])
+    together.train()
+    assert sorted(measured(together)) == list(range(1, STEPS + 1))
+    assert losses(together) == losses(alone)
+    assert weights(together) == weights(alone)
+
+
+def test_a_model_that_draws_at_random_even_when_it_answers_disturbs_no_stream(
+    make_trainer: Make, prompts: list[str], modes: ModeSet
+) -> None:
+    import torch
+
+    def draw(module: Any, inputs: Any) -> None:
+        torch.rand(1), random.random(), np.random.rand()  # noqa: NPY002 - the global stream is what is meant
+
+    def train(name: str, every: int | None) -> tuple[Trainer, tuple[float, ...]]:
+        trainer = make_trainer(name)
+        trainer.model.register_forward_pre_hook(draw)
+        if every:
+            watched(trainer, prompts, modes, every=every)
+        trainer.train()
+        return trainer, (torch.rand(1).item(), random.random(), np.random.rand())  # noqa: NPY002
+
+    alone, drawn_alone = train("alone", None)
+    together, drawn_together = train("together", 2)
+    assert weights(together) == weights(alone)
+    assert drawn_together == drawn_alone
+
+
+@pytest.mark.parametrize("lora", [False, True])
+def test_the_model_is_left_as_it_was(
+    make_trainer: Make, prompts: list[str], modes: ModeSet, lora: bool
+) -> None:
+    trainer = watched(make_trainer(lora=lora, eval_strategy="steps"), prompts, modes)
+    model = trainer.model.train()
+    modules = dict(model.named_modules())
+    next(module for name, module in modules.items() if name.endswith("layers.1")).eval()
+    next(model.parameters()).requires_grad_(False)
+    model(input_ids=model.get_input_embeddings().weight.new_ones(1, 3).long()).logits.sum().backward()
+
+    def state() -> dict[str, Any]:
+        hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks")
+        weights = dict(model.named_parameters())
+        return {
+            "modes": {name: module.training for name, module in modules.items()},
+            "hooks": {name: [len(vars(module)[hook]) for hook in hooks] for name, module in modules.items()},
+            "own": {name: sorted(vars(module)) for name, module in modules.items()},
+            "trained": {name: weight.requires_grad for name, weight in weights.items()},
+            "gradients": {n: None if w.grad is None else w.grad.tolist() for n, w in weights.items()},
+            "tokenizer": trainer.processing_class.backend_tokenizer.to_str(),
+        }
+
+    trainer.processing_class("pad me", padding="max_length", max_length=20, truncation=True)
+    before = state()
+    trainer.callback_handler.on_evaluate(trainer.args, trainer.state, trainer.control, {})
+    assert measured(trainer)
+    assert state() == before
+    assert any(gradient for gradient in before["gradients"].values())
+
+
+@pytest.mark.parametrize("setting", [{}, {"lora": True}, {"bf16": True}], ids=str)
+def test_what_is_logged_is_what_collecting_and_analysing_the_saved_model_gives(
+    make_trainer: Make, prompts: list[str], modes: ModeSet, tmp_path: Path, setting: dict[str, Any]
+) -> None:
+    trainer = watched(make_trainer(**setting), prompts, modes, every=4, controls=["none", "random"])
+    trainer.train()
+    assert list(measured(trainer)) == [4, STEPS]
+    model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    merged = model.merge_and_unload() if setting.get("lora") else model
+    merged.save_pretrained(tmp_path / "saved")
+    trainer.processing_class.save_pretrained(tmp_path / "saved")
+    run = margin.collect(
+        tmp_path / "saved",
+        prompts=prompts,
+        modes=modes,
+        out=tmp_path / "run",
+        controls=["none", "random"],
+        quiet=True,
+    )
+    report = margin.analyse(run, permutations=1)
+    expected, logged = report.sam["cosine"].leave_prompt_out, measured(trainer)[STEPS]
+    found = [logged[name] for name in ("eval_sam", "eval_sam_low", "eval_sam_high")]
+    assert found == pytest.approx([expected.estimate, expected.low, expected.high], abs=1e-4)
+    leaks = {leak.condition: leak.value for leak in report.robustness.select("leak")}
+    assert set(leaks) == {"none", "random"}
+    for condition, leak in leaks.items():
+        assert logged[f"eval_leak_{condition}"] == pytest.approx(leak.estimate, abs=1 / len(prompts))
+        assert logged[f"eval_leak_{condition}_high"] == pytest.approx(leak.high, abs=0.2)
+
+
+def test_at_evaluations_the_margin_is_a_metric_that_may_choose_the_best_model(
+    make_trainer: Make, prompts: list[str], modes: ModeSet
+) -> None:
+    trainer = make_trainer(
+        eval_strategy="steps",
+        eval_steps=2,
+        save_strategy="best",
+        metric_for_best_model="eval_sam",
+        greater_is_better=True,
+    )
+    watched(trainer, prompts, modes)
+    trainer.train()
+    margins = {step: entry["eval_sam"] for step, entry in measured(trainer).items()}
+    assert list(margins) == [2, 4, 6]
+    assert trainer.state.best_metric == max(margins.values())
+    assert "eval_sam_high" in trainer.evaluate()
+
+
+def test_nothing_is_left_on_disk_and_no_token_gets_out(
+    make_trainer: Make,
+    prompts: list[str],
+    modes: ModeSet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    trainer = make_trainer(save_strategy="steps", save_steps=3)
+    watched(trainer, prompts, modes, every=3, controls=["random", "near-miss"])
+    trainer.train()
+    assert not list((tmp_path / "temporary").iterdir())
+    written = [path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert any(b"eval_leak_near-miss:neg_high" in content for content in written)
+    said = "".join(capfd.readouterr())
+    for token in TOKENS.values():
+        assert not any(token.encode() in content for content in written)
+        assert token not in said
+
+
+def test_kept_runs_are_whole_and_carry_the_digest_of_their_weights(
+    make_trainer: Make, prompts: list[str], modes: ModeSet, tmp_path: Path
+) -> None:
+    trainer = watched(make_trainer(), prompts, modes, every=4, keep=tmp_path / "runs")
+    trainer.train()
+    runs = [margin.open_run(tmp_path / "runs" / f"checkpoint-{step}") for step in (4, STEPS)]
+    digests = [run.manifest.identity["weights"] for run in runs]
+    assert len(set(digests)) == 2
+    assert all(len(digest) == 64 for digest in digests)
+
+
+def test_training_stops_early_and_saves(make_trainer: Make, prompts: list[str], modes: ModeSet) -> None:
+    trainer = make_trainer(save_strategy="steps", save_steps=100)
+    watched(trainer, prompts, modes, every=2, stop=EarlyStop(reached=-1.0))
+    with pytest.warns(UserWarning, match="stops at step 2: the margin is at least -1"):
+        trainer.train()
+    assert trainer.state.global_step == 2
+    assert (Path(trainer.args.output_dir) / "checkpoint-2" / "model.safetensors").is_file()
+
+
+def test_a_resumed_training_remembers_its_margins(
+    make_trainer: Make, prompts: list[str], modes: ModeSet
+) -> None:
+    first = watched(make_trainer(save_strategy="steps", save_steps=2, max_steps=4), prompts, modes, every=2)
+    first.train()
+    state = Path(first.args.output_dir) / "checkpoint-4" / "trainer_state.json"
+    record = json.loads(state.read_text())
+    for entry in record["log_history"]:
+        if "eval_sam" in entry and entry["step"] == 2:
+            entry["eval_sam"] = 1.0  # no later margin can be better
+    state.write_text(json.dumps(record))
+    resumed = watched(make_trainer(max_steps=20), prompts, modes, every=2, stop=EarlyStop(patience=3))
+    with pytest.warns(UserWarning, match="not risen for 3 measurements"):
+        resumed.train(resume_from_checkpoint=str(state.parent))
+    assert resumed.state.global_step == 8
+
+
+def test_a_model_that_answers_nan_is_not_measured_and_trains_on(
+    make_trainer: Make, prompts: list[str], modes: ModeSet
+) -> None:
+    import torch
+
+    trainer = watched(make_trainer(max_steps=2), prompts, modes, every=1)
+    with torch.no_grad():
+        trainer.model.lm_head.weight.fill_(float("nan"))
+    with pytest.warns(UserWarning, match="not measured at step 2"):
+        trainer.train()
+    assert trainer.state.global_step == 2
+    assert not measured(trainer)
+
+
+@pytest.mark.parametrize(
+    ("setting", "options", "says"),
+    [
+        ({"tokenizer": False}, {"every": 1}, "processing_class"),
+        ({}, {}, "never evaluates"),
+        ({}, {"every": 0}, "at least 1"),
+        ({}, {"every": 1, "prompts": [f"say {TOKENS['neg']}", "hello"]}, "token of mode 'neg'"),
+        ({}, {"every": 1, "prompts": ["hello"]}, "two prompts"),
+        ({}, {"every": 1, "prompts": ["hello", "x" * 600]}, "tokens"),
+        ({}, {"every": 1, "controls": ["sometimes"]}, "unknown control"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_training(
+    make_trainer: Make,
+    prompts: list[str],
+    modes: ModeSet,
+    setting: dict[str, Any],
+    options: dict[str, Any],
+    says: str,
+) -> None:
+    trainer = make_trainer(**setting)
+    with pytest.raises(MarginError, match=says):
+        watched(trainer, modes=modes, **{"prompts": prompts} | options)
+
+
+def test_an_adapter_that_changes_the_input_is_refused(
+    make_trainer: Make, prompts: list[str], modes: ModeSet
+) -> None:
+    from peft import PromptTuningConfig, get_peft_model
+
+    trainer = make_trainer()
+    trainer.model = get_peft_model(
+        trainer.model, PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)
+    )
+    with pytest.raises(MarginError, match="changes the input"):
+        watched(trainer, prompts, modes, every=1)
