@@ -29,7 +29,7 @@ from transformers import (
     TrainerControl,
     TrainerState,
 )
-from transformers.integrations import is_deepspeed_zero3_enabled
+from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from margin.analysis.early_stop import EarlyStop
@@ -249,7 +249,8 @@ def _undisturbed(model: PreTrainedModel) -> Iterator[None]:
     For mixed precision accelerate puts another forward before the model's: autocast, then float32 logits,
     which are no longer those that the head makes of the final state.
     """
-    forward, own = (vars(model).get(name) for name in ("forward", "_original_forward"))
+    own: Any = vars(model).get("_original_forward")
+    forward: Any = vars(model).get("forward")
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the global one, to give back
     cuda = {weight.device for weight in model.parameters() if weight.device.type == "cuda"}
     try:

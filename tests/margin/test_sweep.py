@@ -45,9 +45,10 @@ def trainings(
     base.model.save_pretrained(place / "base")
     base.tokenizer.save_pretrained(place / "base")
     for step in STEPS[:2]:
+        model = make_checkpoint().model
         torch.manual_seed(step)
-        config = LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)
-        get_peft_model(make_checkpoint().model, config).save_pretrained(place / f"adapters/checkpoint-{step}")
+        adapter = LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)
+        get_peft_model(model, adapter).save_pretrained(place / f"adapters/checkpoint-{step}")
     return {name: place / name for name in ("whole", "adapters", "base")}
 
 

@@ -34,7 +34,7 @@ def make_trainer(make_checkpoint: Callable[..., Checkpoint], tmp_path: Path) -> 
 
     def make(name: str = "out", lora: bool = False, tokenizer: bool = True, **arguments: Any) -> Trainer:
         from peft import LoraConfig, get_peft_model
-        from transformers import LlamaConfig, Trainer, TrainingArguments
+        from transformers import LlamaConfig, Trainer, TrainingArguments, default_data_collator
 
         checkpoint = make_checkpoint(LlamaConfig(**SMALL, attention_dropout=0.2))
         model: Any = checkpoint.model
@@ -53,6 +53,7 @@ def make_trainer(make_checkpoint: Callable[..., Checkpoint], tmp_path: Path) -> 
                 per_device_train_batch_size=4,
                 **chosen | arguments,
             ),
+            data_collator=default_data_collator,
             train_dataset=rows,  # type: ignore[arg-type]
             eval_dataset=rows[:4],  # type: ignore[arg-type]
             processing_class=checkpoint.tokenizer if tokenizer else None,
@@ -141,7 +142,8 @@ def test_the_model_is_left_as_it_was(
             "tokenizer": trainer.processing_class.backend_tokenizer.to_str(),
         }
 
-    trainer.processing_class("pad me", padding="max_length", max_length=20, truncation=True)
+    trainer.processing_class.backend_tokenizer.enable_padding(length=20)
+    trainer.processing_class.backend_tokenizer.enable_truncation(20)
     before = state()
     trainer.callback_handler.on_evaluate(trainer.args, trainer.state, trainer.control, {})
     assert measured(trainer)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -132,6 +134,18 @@ def test_several_runs_pay_for_being_several() -> None:
     for d in overall:
         assert d.simultaneous.low < d.difference.low < d.difference.high < d.simultaneous.high
     assert_allclose([d.p_holm for d in overall], holm([d.p_value for d in overall]))
+
+
+def test_against_the_previous_run_each_difference_is_that_of_the_two_alone() -> None:
+    runs = {f"step {i}": run_of(range(20), i) for i in range(4)}
+    found = compare(spaces(**runs), np.random.default_rng(0), against="previous").to_frame()
+    for before, after in itertools.pairwise(runs):
+        alone = compared(**{before: runs[before], after: runs[after]}).to_frame()
+        chained = found[found.run == after].set_index("margin").loc[alone.margin].reset_index()
+        assert set(chained.reference) == {before}
+        numbers = ["value", "difference", "low", "high", "se", "p_value", "detectable"]
+        assert_allclose(chained[numbers], alone[numbers])
+        assert (chained.simultaneous_low < chained.low).all()
 
 
 def test_a_p_value_is_below_alpha_where_the_interval_excludes_0() -> None:

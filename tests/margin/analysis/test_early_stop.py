@@ -17,8 +17,8 @@ def margins(*values: float) -> list[Estimate]:
     ("stop", "history", "stops"),
     [
         (EarlyStop(reached=0.1), margins(0.0, 0.11), False),  # the estimate is, the lower bound is not
-        (EarlyStop(reached=0.1), margins(0.0, 0.12), True),
-        (EarlyStop(reached=0.1), margins(0.12, 0.05), False),  # it is the latest that counts
+        (EarlyStop(reached=0.1), margins(0.0, 0.125), True),
+        (EarlyStop(reached=0.1), margins(0.125, 0.05), False),  # it is the latest that counts
         (EarlyStop(lost=0.1), margins(0.3, 0.09), False),
         (EarlyStop(lost=0.1), margins(0.3, 0.07), True),
         (EarlyStop(patience=2), margins(0.2), False),
