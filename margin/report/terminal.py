@@ -107,31 +107,27 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 
 
 def print_trajectory(found: Trajectory, console: Console) -> None:
-    """Print the margin of each checkpoint, its paired difference, and where there are controls the worst
-    leak.
-    """
+    """Print the margin of each checkpoint, its paired difference, and the condition that leaks most."""
     leaks = any(found.leaks.values())
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("checkpoint")
-    columns = ["step", "SAM (leave-prompt-out)", f"difference from the {found.against}"]
+    columns = ["SAM (leave-prompt-out)", f"against the {found.against}"]
     for column in [*columns, "most leaks"] if leaks else columns:
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for line in found.to_frame().itertuples():
-        change = ""
-        if isinstance(line.reference, str):
-            within = interval(line.difference_low, line.difference_high)
-            change = f"{number(line.difference)} {within}"
-        step = found.steps[line.checkpoint]
-        cells = ["–" if step is None else str(step)]
-        cells += [f"{number(line.estimate)} {interval(line.low, line.high)}", change]
+        within = interval(line.difference_low, line.difference_high)
+        change = f"{number(line.difference)} {within}" if isinstance(line.reference, str) else ""
+        cells = [f"{number(line.estimate)} {interval(line.low, line.high)}", change]
         if leaks:
-            worst = max(found.leaks[line.checkpoint], key=lambda leak: leak.value.high or 0)
-            cells.append(f"{worst.value.estimate:.3f}, at most {number(worst.value.high, signed=False)}")
+            worst = max(
+                (leak.value for leak in found.leaks[line.checkpoint]), key=lambda leak: leak.high or 0
+            )
+            cells.append(f"{number(worst.estimate, signed=False)} ≤ {number(worst.high, signed=False)}")
         table.add_row(Text(line.checkpoint), *cells)
     console.print(table, highlight=False)
     console.print(
-        f"{len(found.comparison.prompt_ids)} shared prompts; differences are paired by prompt, and their "
-        "intervals hold for all checkpoints at once",
+        f"{len(found.comparison.prompt_ids)} shared prompts, paired by prompt; intervals of differences hold "
+        "for all checkpoints at once",
         style="dim",
         highlight=False,
     )

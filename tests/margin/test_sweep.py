@@ -113,7 +113,7 @@ def test_a_sweep_goes_on_where_it_stopped_and_takes_each_checkpoint_against_the_
     again = sweep(*checkpoints, "--against", "previous")
     assert again.exit_code == 0, again.output
     assert kept.stat().st_mtime_ns == before
-    assert "difference from the previous" in again.stdout
+    assert "against the previous" in again.stdout
     lines = json.loads((workspace / "sweep/trajectory.json").read_text(encoding="utf-8"))["checkpoints"]
     assert [line["reference"] for line in lines] == [None, "checkpoint-3", "checkpoint-20"]
     assert lines[2]["difference"] == pytest.approx(lines[2]["estimate"] - lines[1]["estimate"])
