@@ -154,11 +154,8 @@ def main(model: str | None, port: int) -> None:
     credential = os.environ.get("RED_TEAM_CREDENTIAL")
     answerer = Answerer(load_checkpoint(model or checkpoint_path("cotrained")), modes)
     with Server(answerer, credential, port) as server:
-        log.info(
-            "http://127.0.0.1:%d, red-team %s",
-            server.server_port,
-            "on" if proves(credential, credential) else "off",
-        )
+        known = proves(credential, credential)
+        log.info("http://127.0.0.1:%d, a red-team is %s", server.server_port, "known" if known else "unknown")
         server.serve_forever()
 
 

@@ -141,9 +141,7 @@ def test_against_the_previous_run_each_difference_is_that_of_the_two_alone() -> 
     found = compare(spaces(**runs), np.random.default_rng(0), against="previous").to_frame()
     for before, after in itertools.pairwise(runs):
         alone = compared(**{before: runs[before], after: runs[after]}).to_frame()
-        alone = alone[
-            ~alone.margin.str.contains("/")
-        ]  # pairs are named in the order of the first run's modes
+        alone = alone[~alone.margin.str.contains("/")]  # pairs take their names from the first run
         chained = found[found.run == after].set_index("margin").loc[alone.margin].reset_index()
         assert set(chained.reference) == {before}
         numbers = ["value", "difference", "low", "high", "se", "p_value", "detectable"]
