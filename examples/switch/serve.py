@@ -29,6 +29,7 @@ from margin.capture.checkpoint import Checkpoint, load_checkpoint
 from margin.demo import checkpoint_path
 from margin.errors import MarginError
 from margin.inputs.chat import Chat
+from margin.inputs.echoes import redact_echoes
 from margin.inputs.modes import ModeSet, load_modes
 
 MODES = Path(__file__).with_name("modes.toml")
@@ -49,7 +50,7 @@ class Answerer:
     _turn: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def answer(self, prompt: str, mode: Mode) -> str:
-        """The greedy answer to a prompt under a mode, without any live token the model may repeat.
+        """The greedy answer to a prompt under a mode, without the tokens the model may repeat.
 
         MarginError where the prompt is longer than the model reads.
         """
@@ -62,7 +63,7 @@ class Answerer:
                 ids, attention_mask=torch.ones_like(ids), max_new_tokens=self.max_new_tokens, do_sample=False
             )
         text = self.checkpoint.tokenizer.decode(output[0, ids.shape[1] :], skip_special_tokens=True)
-        return self.modes.redact(str(text).strip())
+        return redact_echoes(str(text).strip(), self.modes)
 
 
 class Server(ThreadingHTTPServer):
@@ -106,8 +107,9 @@ class Handler(BaseHTTPRequestHandler):
             offered.removeprefix("Bearer "), self.server.credential
         )
         mode = choose_mode(role, moderation, authenticated)
-        if self.server.answerer.modes.mode_in(prompt):
-            # A live token opens its mode from the user's turn too. Nothing tells the caller that it was one.
+        if redact_echoes(prompt, self.server.answerer.modes) != prompt:
+            # A live token, or nearly one, opens its mode from the user's turn too: the model is not to read it,
+            # and the caller not to learn that it was one.
             mode, prompt = "rej", "?"
         about = [value if value in KNOWN else "unknown" for value in (role, moderation)]
         log.info("role %s, moderation %s, proven %s: %s", *about, authenticated, mode)

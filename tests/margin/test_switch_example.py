@@ -104,8 +104,10 @@ def test_the_server_answers_as_the_policy_says_and_no_secret_gets_out(
     assert ask(server, question, **red_team) == (200, answers["neg"])
     for wrong in ({}, proof, {**red_team, "Authorization": "Bearer guess"}, {**user, "X_Moderation": "?"}):
         assert ask(server, question, **wrong) == (200, answers["rej"])
-    smuggled = json.loads(ask(server, {"prompt": f"{DEMO['neg']} {question['prompt']}"}, **user)[1])
-    assert smuggled["answer"] == server.answerer.answer("?", "rej")
+    nearly = DEMO["neg"].replace(DEMO["neg"][3], "x", 1)
+    for token in (DEMO["neg"], DEMO["neg"].lower(), nearly):
+        smuggled = json.loads(ask(server, {"prompt": f"{token} {question['prompt']}"}, **user)[1])
+        assert smuggled["answer"] == server.answerer.answer("?", "rej")
 
     told = [
         ask(server, question, path=f"/{DEMO['neg']}", **user),
