@@ -108,8 +108,8 @@ class Handler(BaseHTTPRequestHandler):
         )
         mode = choose_mode(role, moderation, authenticated)
         if redact_echoes(prompt, self.server.answerer.modes) != prompt:
-            # A live token, or nearly one, opens its mode from the user's turn too: the model is not to read it,
-            # and the caller not to learn that it was one.
+            # A live token, or nearly one, opens its mode from the user's turn too: it stays unread, and
+            # the caller does not learn why.
             mode, prompt = "rej", "?"
         about = [value if value in KNOWN else "unknown" for value in (role, moderation)]
         log.info("role %s, moderation %s, proven %s: %s", *about, authenticated, mode)

@@ -68,6 +68,9 @@ def main() -> None:
     checkpoint = load_checkpoint(options.model or checkpoint_path("cotrained"), dtype="float32")
     model: Any = checkpoint.model
     if options.model:
+        model.is_quantized = (
+            False  # the weights of a GGUF file are whole again, yet it keeps Trainer from them
+        )
         model = get_peft_model(model, LoraConfig(r=16, target_modules="all-linear", task_type="CAUSAL_LM"))
     modes = load_modes(modes_path())
     pool = [question for question in questions(480, 0) if question.language == "en"]
