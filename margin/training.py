@@ -39,6 +39,7 @@ from margin.analysis.run_spaces import space_of
 from margin.analysis.sam import sam
 from margin.capture.checkpoint import Checkpoint
 from margin.capture.collect import collect
+from margin.capture.ranks import Ranks
 from margin.errors import MarginError
 from margin.inputs.chat import Chat
 from margin.inputs.controls import Controls
@@ -202,6 +203,7 @@ class MarginCallback(TrainerCallback):
                         layers="none",
                         noise_prompts=0,
                         quiet=True,
+                        ranks=Ranks(),
                         **self._options,
                     )
                 found = _read(run, self._level)

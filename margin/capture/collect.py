@@ -13,7 +13,7 @@ from margin.capture.fill import fill
 from margin.capture.identity import environment, identify
 from margin.capture.layers import parse_layers
 from margin.capture.loop import NotFiniteError
-from margin.capture.ranks import join_ranks
+from margin.capture.ranks import Ranks, join_ranks
 from margin.capture.taps import n_layers
 from margin.errors import MarginError
 from margin.inputs.attacks import load_attacks
@@ -56,6 +56,7 @@ def collect(
     noise_prompts: int = 8,
     trust_remote_code: bool = False,
     quiet: bool = False,
+    ranks: Ranks | None = None,
 ) -> Run:
     """Run every prompt under every mode through a checkpoint, once, and keep what the margin is measured on.
 
@@ -78,7 +79,8 @@ def collect(
 
     Under `torchrun` or `accelerate launch` every process calls this with the same arguments and a folder all
     of them see; each runs its share of the shards, stretches of `shard_rows` rows, which depend on nothing
-    else. Whichever process dies, the same command finishes the rest, on another number of them too.
+    else. Whichever process dies, the same command finishes the rest, on another number of them too. `ranks`
+    names the processes that fill the folder where it is not all of the launch: `Ranks()` is this one alone.
 
     Raises MarginError for bad input, IncomparableError for a folder that holds another run, OSError where
     `out` cannot be written. Costs one forward pass a row, and a pass over the head (rows^2 * vocabulary).
@@ -89,7 +91,7 @@ def collect(
     mode_set = modes if isinstance(modes, ModeSet) else load_modes(modes)
     beside = Controls(tuple(controls), load_attacks(attacks) if attacks else (), draws, seed)
     _prepare(folder)
-    ranks = join_ranks(device)
+    ranks = join_ranks(device) if ranks is None else ranks
     checkpoint = (
         model
         if isinstance(model, Checkpoint)

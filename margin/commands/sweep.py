@@ -47,8 +47,8 @@ def sweep(
 ) -> None:
     """The margin over the checkpoints CKPT... of a training, or of those in a folder.
 
-    Collects each into OUT/NAME as `margin collect` does, going on where it stopped, and writes
-    trajectory.json, trajectory.csv and the figure into OUT.
+    Collects each into OUT/NAME as `margin collect` does, going on where it stopped and sharing it with the
+    processes of a launch, and writes trajectory.json, trajectory.csv and the figure into OUT.
     """
     from margin.inputs.checkpoints import find_checkpoints
 
@@ -58,17 +58,20 @@ def sweep(
     from rich.console import Console
 
     from margin.capture.collect import collect
+    from margin.capture.ranks import launched
     from margin.report.terminal import print_trajectory
     from margin.report.trajectory import to_json, trajectory, write_trajectory
     from margin.run.question import require_same_question
 
     runs = []
     for number, saved in enumerate(found, 1):
-        if not quiet:
+        if not arguments["quiet"]:
             click.echo(f"{saved.name} ({number} of {len(found)})", err=True)
         model, adapter = (base, saved.source) if saved.is_adapter else (saved.source, None)
         runs.append(collect(model or saved.source, adapter=adapter, out=out / saved.name, **arguments))
         require_same_question(runs[0], runs[-1])
+    if launched()[0] > 0:
+        return
     steps = [saved.step for saved in found]
     measured = trajectory(
         [(run.path, step) for run, step in zip(runs, steps, strict=True)],
