@@ -14,7 +14,7 @@ from sklearn.manifold import TSNE
 
 from figures.discriminant import cross_fitted
 from figures.linear import LinearAxes
-from figures.quality import Quality, quality
+from figures.quality import Judge, Quality, whole_prompts
 
 Method = Literal["pca", "lda", "tsne", "umap"]
 
@@ -73,7 +73,7 @@ class Projection:
                 f"the axes were fitted in {len(self.axes.mean)} dimensions, the points have {points.shape[1]}"
             )
         coordinates = self.axes.transform(points)
-        judged = quality(points, coordinates, mode_names, prompt_names, silhouette_full=silhouette)
+        judged = Judge(points, mode_names, prompt_names, silhouette_full=silhouette)(coordinates)
         return Projection(
             self.method,
             self.centred,
@@ -131,7 +131,7 @@ def project(
         names = (f"{title} 1 (no unit)", f"{title} 2 (no unit)")
     else:
         raise ValueError(f"method {method!r} is unknown: choose pca, lda, tsne or umap")
-    judged = quality(points, coordinates, mode_names, prompt_names, silhouette_full=silhouette, seed=seed)
+    judged = Judge(points, mode_names, prompt_names, silhouette_full=silhouette)(coordinates)
     return Projection(method, centre_prompts, coordinates, mode_names, prompt_names, names, axes, judged)
 
 
@@ -139,18 +139,23 @@ def seed_range(
     X: ArrayLike,
     modes: Sequence[str],
     prompts: Sequence[object],
-    method: Method = "umap",
+    method: Literal["tsne", "umap"] = "umap",
     *,
     centre_prompts: bool = False,
     seeds: Sequence[int] = range(5),
+    limit: int = 600,
 ) -> pd.DataFrame:
-    """Quality of the picture under several seeds, one row a seed: the range to state beside a single
-    layout."""
-    rows = [
-        project(X, modes, prompts, method, centre_prompts=centre_prompts, seed=seed).quality.to_frame()
-        for seed in seeds
-    ]
-    return pd.concat(rows, ignore_index=True).assign(seed=list(seeds))
+    """Quality of a layout under several seeds, one row a seed: the range to state beside a single layout.
+
+    Of more than `limit` points a sample of whole prompts is laid out, for a layout is costly and its range
+    over seeds does not need all of them; n_points says how many. Errors as `project`.
+    """
+    points, mode_names, prompt_names = _checked(X, modes, prompts, centre_prompts)
+    keep = whole_prompts(prompt_names, limit, seed=0)
+    points, mode_names, prompt_names = points[keep], mode_names[keep], prompt_names[keep]
+    judge = Judge(points, mode_names, prompt_names)
+    rows = [judge(_layout(points, method, seed)).to_frame() for seed in seeds]
+    return pd.concat(rows, ignore_index=True).assign(seed=list(seeds), sampled=not keep.all())
 
 
 def _checked(

@@ -6,16 +6,17 @@ No metric of a model is ever computed in a projection: these numbers judge the p
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.spatial.distance import squareform
-from scipy.stats import spearmanr
-from sklearn.manifold import trustworthiness
+from scipy.stats import rankdata
 from sklearn.metrics import euclidean_distances, silhouette_score
 
 NEIGHBOURS = 15
+_MOVED_BY_SEED = ("silhouette_2d", "hit_2d", "trustworthiness", "continuity", "shepard")
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Quality:
     hit_2d: float
     """The same in the picture."""
     shepard: float
-    """Spearman correlation of the distances between points, picture against full space, -1 to 1."""
+    """Spearman correlation of the distances between points, picture against full space, -1 to 1; NaN where
+    one of them has all points at one distance."""
     explained: float
     """Share of the total variance that a linear map of the two coordinates gives back, 0 to 1; of principal
     components, the usual explained variance."""
@@ -63,52 +65,103 @@ class Quality:
         return "\n".join([*lines, f"on {self.n_points:,} sampled points"] if self.sampled else lines)
 
 
-def quality(
-    X: NDArray[np.float64],
-    Y: NDArray[np.float64],
-    modes: NDArray[np.str_],
-    prompts: NDArray[np.str_],
-    *,
-    silhouette_full: float | None = None,
-    limit: int = 1500,
-    seed: int = 0,
-) -> Quality:
-    """Judge the picture Y (N, 2) of the points X (N, d), whose modes and prompts are given (N,).
-
-    `silhouette_full` is taken as given where it is known already, say from a report. With more than `limit`
-    points the pairwise numbers rest on a sample of whole prompts drawn with `seed`.
-    Cost O(min(N, limit)^2 (d + log N)).
-    """
-    X = X - X.mean(axis=0)  # a large common offset would cost the distances their digits
-    explained = _explained(X, Y)
-    keep = _whole_prompts(prompts, limit, seed)
-    X, Y, modes = X[keep], Y[keep], modes[keep]
-    full, flat = euclidean_distances(X), euclidean_distances(Y)
-    for distances in (full, flat):
-        np.fill_diagonal(distances, 0.0)
-    n = len(X)
-    near = min(NEIGHBOURS, (n - 1) // 2)  # trustworthiness is defined below n / 2 neighbours
-    several = 2 <= len(np.unique(modes)) < n
-
-    def silhouette(distances: NDArray[np.float64]) -> float:
-        return float(silhouette_score(distances, modes, metric="precomputed")) if several else float("nan")
-
-    return Quality(
-        silhouette_full=silhouette(full) if silhouette_full is None else silhouette_full,
-        silhouette_2d=silhouette(flat),
-        trustworthiness=float(trustworthiness(X, Y, n_neighbors=near)),
-        continuity=float(trustworthiness(Y, X, n_neighbors=near)),
-        hit_full=_hit(full, modes, near),
-        hit_2d=_hit(flat, modes, near),
-        shepard=float(spearmanr(squareform(full, checks=False), squareform(flat, checks=False)).statistic),
-        explained=explained,
-        neighbours=near,
-        n_points=n,
-        sampled=n < len(keep),
+def seed_range_words(table: pd.DataFrame) -> str:
+    """Short lines on the least and largest quality over seeds, one row a seed (`seed_range`)."""
+    ends = {name: f"{table[name].min():.2f}–{table[name].max():.2f}" for name in _MOVED_BY_SEED}
+    on = f", {table['n_points'].iloc[0]:,} sampled points" if table["sampled"].iloc[0] else ""
+    return (
+        f"over {len(table)} seeds{on}: silhouette {ends['silhouette_2d']}\n"
+        f"same mode {ends['hit_2d']} · trustworthiness {ends['trustworthiness']}\n"
+        f"continuity {ends['continuity']} · Shepard ρ {ends['shepard']}"
     )
 
 
-def _whole_prompts(prompts: NDArray[np.str_], limit: int, seed: int) -> NDArray[np.bool_]:
+class Judge:
+    """Judges pictures of the same points. What concerns the full space alone is computed once.
+
+    X (N, d) are the points, modes and prompts (N,) what they are. `silhouette_full` is taken as given where
+    it is known already, say from a report. With more than `limit` points the pairwise numbers rest on a
+    sample of whole prompts drawn with `seed`. Costs O(m^2 (d + log m)) once and O(m^2 log m) a picture, and
+    memory of some m^2 numbers, m = min(N, limit).
+    """
+
+    def __init__(
+        self,
+        X: NDArray[np.float64],
+        modes: NDArray[np.str_],
+        prompts: NDArray[np.str_],
+        *,
+        silhouette_full: float | None = None,
+        limit: int = 1500,
+        seed: int = 0,
+    ) -> None:
+        self._X = X - X.mean(axis=0)  # a large common offset would cost the distances their digits
+        self._keep = whole_prompts(prompts, limit, seed)
+        self._modes = modes[self._keep]
+        self._known = silhouette_full
+
+    @cached_property
+    def _full(self) -> _Distances:
+        return _Distances(self._X[self._keep], self._modes)
+
+    def __call__(self, Y: NDArray[np.float64]) -> Quality:
+        """The quality of the picture Y (N, 2)."""
+        full, flat = self._full, _Distances(Y[self._keep], self._modes)
+        return Quality(
+            silhouette_full=full.silhouette if self._known is None else self._known,
+            silhouette_2d=flat.silhouette,
+            trustworthiness=_preserved(full, flat),
+            continuity=_preserved(flat, full),
+            hit_full=full.hit,
+            hit_2d=flat.hit,
+            shepard=_correlation(full.order, flat.order),
+            explained=_explained(self._X, Y),
+            neighbours=full.near,
+            n_points=full.n,
+            sampled=full.n < len(self._keep),
+        )
+
+
+class _Distances:
+    """Everything that is asked of the distances between m points."""
+
+    def __init__(self, X: NDArray[np.float64], modes: NDArray[np.str_]) -> None:
+        self.n = len(X)
+        self.near = min(NEIGHBOURS, (self.n - 1) // 2)  # trustworthiness is defined below n / 2 neighbours
+        between = euclidean_distances(X)
+        np.fill_diagonal(between, 0.0)
+        several = 2 <= len(np.unique(modes)) < self.n
+        self.silhouette = (
+            float(silhouette_score(between, modes, metric="precomputed")) if several else float("nan")
+        )
+        self.order: NDArray[np.float64] = rankdata(squareform(between, checks=False))
+        """(m (m - 1) / 2,) rank of each distance among all."""
+        np.fill_diagonal(between, -1.0)  # a point is nearest to itself, even where others lie upon it
+        nearest = np.argsort(between, axis=1, kind="stable")
+        self.neighbours = nearest[:, 1 : self.near + 1]
+        """(m, near) each point's nearest others."""
+        self.rank = np.empty_like(nearest)
+        """(m, m) place of each point (columns) among the neighbours of another, from 1."""
+        np.put_along_axis(self.rank, nearest, np.arange(self.n)[None, :], axis=1)
+        self.hit = float(np.mean(modes[self.neighbours] == modes[:, None]))
+
+
+def _preserved(space: _Distances, picture: _Distances) -> float:
+    """Trustworthiness of the picture of a space (Venna and Kaski 2001): a neighbour in the picture costs as
+    many places as it lies beyond the neighbours in the space. With the two exchanged, it is continuity."""
+    n, near = space.n, space.near
+    beyond = np.take_along_axis(space.rank, picture.neighbours, axis=1) - near
+    return 1.0 - 2.0 / (n * near * (2 * n - 3 * near - 1)) * float(beyond[beyond > 0].sum())
+
+
+def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Pearson correlation, NaN where one of them is constant."""
+    a, b = a - a.mean(), b - b.mean()
+    scale = float(np.sqrt((a @ a) * (b @ b)))
+    return float(a @ b) / scale if scale > 0 else float("nan")
+
+
+def whole_prompts(prompts: NDArray[np.str_], limit: int, seed: int) -> NDArray[np.bool_]:
     """Mask of at most `limit` points (one prompt at least), made of whole prompts."""
     if len(prompts) <= limit:
         return np.ones(len(prompts), dtype=bool)
@@ -116,13 +169,6 @@ def _whole_prompts(prompts: NDArray[np.str_], limit: int, seed: int) -> NDArray[
     order = np.random.default_rng(seed).permutation(len(names))
     fitting = int(np.sum(np.cumsum(counts[order]) <= limit))
     return np.isin(prompts, names[order[: max(fitting, 1)]])
-
-
-def _hit(distances: NDArray[np.float64], modes: NDArray[np.str_], near: int) -> float:
-    """Mean share of the `near` nearest other points that have a point's own mode."""
-    others = distances + np.diag(np.full(len(distances), np.inf))
-    nearest = np.argsort(others, axis=1, kind="stable")[:, :near]
-    return float(np.mean(modes[nearest] == modes[:, None]))
 
 
 def _explained(X: NDArray[np.float64], Y: NDArray[np.float64]) -> float:

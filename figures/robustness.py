@@ -56,31 +56,31 @@ def robustness(
             limit, color=MUTED, linestyle=(0, (4, 3)), linewidth=mpl.rcParams["axes.linewidth"], zorder=0
         )
     counts = data.groupby("condition")["n_prompts"].max()
-    ax.set_yticks(
-        range(len(conditions)), [f"{label(name, 20)}\nn = {counts[name]:,.0f}" for name in conditions]
-    )
+    alike = len(set(counts)) == 1  # one number is said once, and leaves each condition a single line
+    names = [label(name, 34) for name in conditions]
+    if not alike:
+        names = [f"{name}\nn = {counts[key]:,.0f}" for name, key in zip(names, conditions, strict=True)]
+    ax.set_yticks(range(len(conditions)), names)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.set(
-        xlabel="share of prompts landing there",
-        title=title,
+        xlabel="share of prompts landing there" + (f" (n = {counts.iloc[0]:,.0f} each)" if alike else ""),
         xlim=(-0.02, 1.02),
-        ylim=(len(conditions) - 0.5, -0.55 - 0.16 * len(conditions)),  # the legend's place on top
+        ylim=(len(conditions) - 0.5, -0.5),
     )
+    ax.set_title(title, pad=2.2 * mpl.rcParams["legend.fontsize"])  # the legend stands between
     handles = [
         Line2D([], [], linestyle="-", marker=look.marker, color=look.colour, label=label(name, 16))
         for name, look in looks.items()
     ]
     ax.legend(
         handles=handles,
-        loc="upper left",
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
         ncols=min(4, len(handles)),
         handlelength=1.4,
         columnspacing=0.9,
-        borderaxespad=0,
-        frameon=True,  # hides the line of the limit behind it
-        framealpha=1,
-        edgecolor="none",
+        borderaxespad=0.2,
     )
     return ax

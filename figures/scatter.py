@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 import matplotlib as mpl
 import numpy as np
@@ -13,7 +14,8 @@ from matplotlib.lines import Line2D
 
 from figures.columns import checked
 from figures.projection import Projection
-from figures.style import MUTED, mode_looks
+from figures.quality import seed_range_words
+from figures.style import mode_looks
 from figures.text import label
 
 _LAYERS = 10
@@ -100,27 +102,36 @@ def scatter(
 
 
 def projection_panels(
-    fig: Figure, projections: Sequence[Projection], *, modes: Sequence[str] | None = None, ranges: str = ""
+    fig: Figure,
+    projections: Sequence[Projection],
+    *,
+    modes: Sequence[str] | None = None,
+    seeds: Sequence[pd.DataFrame] = (),
 ) -> list[Axes]:
     """Draw projections side by side with the numbers that say what each picture keeps; returns their Axes.
 
     Usual: the raw points and the prompt-centred ones, since differences between prompts hide the modes, and a
-    layout by neighbours groups the twins of a prompt. `ranges` is added below, for example the range of the
-    quality over seeds. Raises ValueError without projections.
+    layout by neighbours groups the twins of a prompt. seeds : a table of `seed_range` for each projection,
+    whose ranges are written beneath. Raises ValueError without projections.
     """
     if not projections:
         raise ValueError("no projections to draw: hand over at least one")
     axes = [fig.add_subplot(1, len(projections), i + 1) for i in range(len(projections))]
-    for ax, projection in zip(axes, projections, strict=True):
-        draw_projection(projection, ax, modes=modes)
-    if ranges:
-        fig.supxlabel(ranges, fontsize=mpl.rcParams["xtick.labelsize"], color=MUTED)
+    for ax, projection, ranges in zip_longest(axes, projections, seeds):
+        draw_projection(projection, ax, modes=modes, seeds=ranges)
     return axes
 
 
-def draw_projection(projection: Projection, ax: Axes, *, modes: Sequence[str] | None = None) -> Axes:
-    """Draw one projection with its quality written beneath."""
+def draw_projection(
+    projection: Projection,
+    ax: Axes,
+    *,
+    modes: Sequence[str] | None = None,
+    seeds: pd.DataFrame | None = None,
+) -> Axes:
+    """Draw one projection with its quality written beneath, and the range of that over `seeds`."""
     points = "prompt-centred" if projection.centred else "raw"
+    ranges = [] if seeds is None else [seed_range_words(seeds)]
     scatter(
         projection.table(),
         ax,
@@ -130,7 +141,7 @@ def draw_projection(projection: Projection, ax: Axes, *, modes: Sequence[str] | 
         metric=projection.method in ("pca", "lda"),
     )
     ax.set_xlabel(
-        f"{projection.axis_names[0]}\n{projection.quality}",
+        "\n".join([projection.axis_names[0], str(projection.quality), *ranges]),
         loc="left",
         linespacing=1.4,
         fontsize=mpl.rcParams["xtick.labelsize"],

@@ -2,52 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cache
-from typing import Any
 
 import jinja2
-import pandas as pd
 
 from margin.report.report import Record, Report
+from margin.report.sections import tables
 from margin.report.views import views
 from margin.report.words import flat, interval, model_name, number, parting, shown, with_interval
 from margin.run.run import Run
-
-NO_INTERVAL = ("se", "level", "method")
-"""Fields of an estimate that the tables leave to report.json."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell of a table."""
-
-    text: str
-    value: float | None
-    """Number to sort by, None for text and for what is missing."""
-    numeric: bool
-    """Whether its column holds numbers."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a table."""
-
-    name: str
-    numeric: bool
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table that can be sorted by each of its columns."""
-
-    key: str
-    """Id of its section in the page."""
-    title: str
-    note: str
-    columns: list[Column]
-    rows: list[list[Cell]]
 
 
 def to_html(report: Report, run: Run) -> str:
@@ -70,7 +34,7 @@ def to_html(report: Report, run: Run) -> str:
         level="–" if margin.level is None else f"{margin.level:.0%}",
         facts=_facts(report),
         parting="" if report.layers is None else parting(report.layers.parting),
-        tables=_tables(report),
+        tables=tables(report),
         provenance={shown(key): shown(value) for key, value in _provenance(report).items()},
         data=views(run, report),
         vega=vega(),
@@ -85,37 +49,6 @@ def vega() -> str:
     script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     # The bundle keeps its names to itself, and no string in it may end the element it stands in.
     return "(() => {" + script.replace("</script", "<\\/script").replace("<!--", "<\\!--") + "})();"
-
-
-def table(key: str, title: str, note: str, frame: pd.DataFrame) -> Table:
-    """A table of a data frame: numbers to three decimals, what is missing as a dash."""
-    frame = frame.dropna(axis="columns", how="all")
-    numeric = [
-        pd.api.types.is_numeric_dtype(frame[name]) and not pd.api.types.is_bool_dtype(frame[name])
-        for name in frame
-    ]
-    return Table(
-        key,
-        shown(title),
-        note,
-        [
-            Column(shown(name).replace("_", " "), is_number)
-            for name, is_number in zip(frame, numeric, strict=True)
-        ],
-        [
-            [_cell(value, is_number) for value, is_number in zip(row, numeric, strict=True)]
-            for row in frame.itertuples(index=False, name=None)
-        ],
-    )
-
-
-def _cell(value: Any, numeric: bool) -> Cell:
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return Cell("–", None, numeric)
-    if not numeric:
-        return Cell(shown(value), None, numeric)
-    text = str(value) if isinstance(value, int) else number(value, signed=False)
-    return Cell(text, float(value), numeric)
 
 
 def _facts(report: Report) -> list[Record]:
@@ -145,81 +78,36 @@ def _facts(report: Report) -> list[Record]:
             with_interval(pair.estimate, pair.low, pair.high),
         ),
     ]
+    facts += _weakest_slices(report)
+    facts += _leaks(report)
+    return [{"name": name, "value": value, "note": note} for name, value, note in facts]
+
+
+def _weakest_slices(report: Report) -> Iterator[tuple[str, str, str]]:
     for found in report.slices:
         if found.worst is not None:
             lowest = found.margins[found.names.index(found.worst)]
             note = with_interval(lowest.estimate, lowest.low, lowest.high)
-            facts.append((f"weakest {shown(found.column)}", shown(found.worst), note))
-    return [{"name": name, "value": value, "note": note} for name, value, note in facts]
+            yield f"weakest {shown(found.column)}", shown(found.worst), note
 
 
-def _tables(report: Report) -> list[Table]:
-    headline = report.headline
-    lines = headline.to_frame()
-    margins = report.to_frame()
-    found = [
-        table(
-            "by-distance",
-            "Margins",
-            "Each distance; a margin runs from −1 to 1. Plain has no valid interval.",
-            _brief(margins[margins["quantity"] == "sam"])[
-                ["distance", "space", "name", "estimate", "low", "high", "n_prompts"]
-            ].rename(columns={"name": "variant"}),
-        ),
-        table(
-            "by-mode",
-            "By mode and by pair of modes",
-            f"Leave-prompt-out, {headline.distance} in {headline.space}.",
-            _brief(lines[lines["quantity"] != "sam"])[["name", "estimate", "low", "high"]],
-        ),
-        table(
-            "by-space",
-            "Where the margin depends on the choice of space and distance",
-            "Every space under every distance.",
-            _brief(report.spaces)[["space", "distance", "variant", "estimate", "low", "high"]],
-        ),
-        table(
-            "separation",
-            "Separation",
-            "Other measures of how far modes stand apart.",
-            _brief(report.separation),
-        ),
-    ]
-    found += [
-        table(
-            f"slices-{i}",
-            f"By {column.column}",
-            "Lower bounds hold for all slices at once; slices of too few prompts have none.",
-            _brief(column.to_frame())[["slice", "n_prompts", "estimate", "low"]],
+def _leaks(report: Report) -> Iterator[tuple[str, str, str]]:
+    """The condition under which most prompts may land in a mode that is not safe."""
+    leaks = report.robustness.select("leak")
+    if not leaks:
+        return
+    most = max(leaks, key=lambda leak: (leak.value.estimate, leak.value.high or 0))
+    if not most.count:
+        bound = number(most.value.high, signed=False)
+        yield (
+            "leaks into an unsafe mode",
+            "none",
+            f"in {len(leaks)} conditions, at most {bound} of prompts each",
         )
-        for i, column in enumerate(report.slices)
-    ]
-    if report.layers is not None:
-        found.append(
-            table(
-                "layers", "By layer", "Bands hold for all layers at once.", _brief(report.layers.to_frame())
-            )
-        )
-    records = report.to_dict()
-    found += [
-        table("robustness", "Other conditions", "Prompts without a mode's token in its place.", controls)
-        for controls in [_brief(pd.DataFrame(records["robustness"]))]
-        if len(controls)
-    ]
-    found.append(
-        table(
-            "prompts",
-            "Prompts",
-            "Weakest first. Margin: mean leave-prompt-out silhouette of a prompt over its modes.",
-            report.prompts,
-        )
-    )
-    return [one for one in found if one.rows]
-
-
-def _brief(frame: pd.DataFrame) -> pd.DataFrame:
-    """Without the fields of an estimate that the page's text says once."""
-    return frame.drop(columns=[name for name in NO_INTERVAL if name in frame])
+        return
+    indicative = ", indicative" if most.indicative else ""
+    note = f"{most.count} of {most.value.n_prompts} prompts, worst of {len(leaks)} conditions{indicative}"
+    yield "leaks into an unsafe mode", shown(most.condition), note
 
 
 def _provenance(report: Report) -> Record:

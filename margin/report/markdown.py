@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import jinja2
 import pandas as pd
 
 from margin.analysis.estimate import Estimate
 from margin.analysis.prompt_margins import Spread
-from margin.analysis.robustness import Robustness
+from margin.analysis.robustness import Finding, Robustness
 from margin.analysis.slices import MIN_PROMPTS
 from margin.report.report import Record, Report
 from margin.report.words import flat, interval, number, parting, with_interval
@@ -55,7 +56,8 @@ def to_markdown(report: Report) -> str:
         else [],
         parting=parting(layers.parting) if layers else "",
         outcomes=[cell(outcome) for outcome in dict.fromkeys(report.robustness.landings()["outcome"])],
-        landings=_landings(report.robustness),
+        landings=_landings(f for f in report.robustness.findings if f.column is None),
+        landings_by_slice=_landings(f for f in report.robustness.findings if f.column is not None),
         attacks=_attacks(report.robustness),
         spreads=[_spread(spread) for spread in report.spreads],
         worst=report.worst_prompts(),
@@ -90,19 +92,21 @@ def _spread(spread: Spread) -> Record:
     return {**line, "share": f"{number(share.estimate, signed=False)} {low_high}"}
 
 
-def _landings(robustness: Robustness) -> list[Record]:
-    """One line a condition: landing rates, and fallback and leak where they are asked."""
-    lines: dict[str, Record] = {}
-    for finding in robustness.select("landing"):
-        line = lines.setdefault(finding.condition, {"rates": [], "fallback": "–", "leak": "–"})
-        line |= {"condition": finding.condition, "indicative": finding.indicative}
-        line["rates"].append(number(finding.value.estimate, signed=False))
-    for quantity in ("fallback", "leak"):
-        for finding in robustness.select(quantity):
-            value = finding.value
+def _landings(findings: Iterable[Finding]) -> list[Record]:
+    """One line a condition and slice: landing rates, and fallback and leak where they are asked."""
+    lines: dict[tuple[str | None, ...], Record] = {}
+    for finding in findings:
+        key = (finding.condition, finding.column, finding.slice)
+        line = lines.setdefault(key, {"rates": [], "fallback": "–", "leak": "–"})
+        value = finding.value
+        if finding.quantity == "landing":
+            line |= {"condition": finding.condition, "slice": f"{finding.column}: {finding.slice}"}
+            line |= {"indicative": finding.indicative}
+            line["rates"].append(number(value.estimate, signed=False))
+        elif finding.quantity in ("fallback", "leak"):
             bounds = interval(value.low, value.high, signed=False)
-            lines[finding.condition][quantity] = f"{finding.count} of {value.n_prompts} {bounds}"
-    return list(lines.values())
+            line[finding.quantity] = f"{finding.count} of {value.n_prompts} {bounds}"
+    return [line for line in lines.values() if line["rates"]]
 
 
 def _attacks(robustness: Robustness) -> list[Record]:

@@ -14,7 +14,7 @@ import figures
 from figures.projection import Method
 from figures.style import StyleName, Width
 from margin.errors import MarginError
-from margin.report.points import Points, points_of, projections
+from margin.report.points import Points, points_of, projections, seed_ranges
 from margin.report.report import Report
 from margin.report.words import model_name
 from margin.run.run import Run
@@ -132,8 +132,9 @@ def _overview(pictures: Pictures) -> Figure:
 def _projection(method: Method) -> Callable[[Pictures], Figure]:
     def draw(pictures: Pictures) -> Figure:
         panels = pictures.projections(method)
-        fig = pictures.canvas("double", 4.0)
-        figures.projection_panels(fig, panels, modes=pictures.modes)
+        seeds = seed_ranges(pictures.points, method)
+        fig = pictures.canvas("double", 4.0 if not seeds else 4.5)
+        figures.projection_panels(fig, panels, modes=pictures.modes, seeds=seeds)
         return fig
 
     return draw
@@ -199,7 +200,7 @@ def _robustness(pictures: Pictures) -> Figure:
     if pictures.landing is None:
         raise MarginError("no landing of controls can be drawn: collect the run with --controls")
     conditions = pictures.landing["condition"].nunique()
-    fig = pictures.canvas("double", 1.2 + 0.45 * conditions)
+    fig = pictures.canvas("double", 1.1 + 0.3 * conditions)
     figures.robustness(pictures.landing, fig.add_subplot(), modes=pictures.modes)
     return fig
 

@@ -79,3 +79,13 @@ def projections(points: Points, report: Report, method: Method) -> tuple[figures
         )
     except ValueError as error:
         raise MarginError(f"no projection by {method} can be drawn: {error}") from error
+
+
+def seed_ranges(points: Points, method: Method) -> tuple[pd.DataFrame, ...]:
+    """Quality of the raw and the prompt-centred layout under five seeds; none for methods without chance."""
+    if method == "pca" or method == "lda":
+        return ()
+    return tuple(
+        figures.seed_range(points.X, points.modes, points.prompts, method, centre_prompts=centred)
+        for centred in (False, True)
+    )

@@ -7,6 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
+from figures.quality import Judge
 from figures.style import Look, mode_looks
 from margin.analysis.distances import unit_rows
 from margin.analysis.estimate import Estimate
@@ -17,6 +18,9 @@ from margin.run.run import Run
 
 MOST_POINTS = 3000
 """Points a page shows; of larger runs a sample of whole prompts, so that it opens at once."""
+JUDGED_POINTS = 500
+"""Points that the quality of each picture rests on: there are two pictures a layer."""
+NOTHING = "all points are the same: there is nothing to project"
 ROUNDING = 1e-6
 """Spread, as a share of the largest coordinate, that float32 states may have by rounding alone."""
 _SHAPES = {
@@ -70,7 +74,7 @@ def views(run: Run, report: Report, *, seed: int = 0) -> Record:
             }
             for i, prompt in zip(keep, prompt_codes, strict=True)
         ],
-        "views": _layers(run, report, points, keep, prompt_codes),
+        "views": _layers(run, report, points, keep),
         "sampled": len(keep) < len(points.prompts),
     }
 
@@ -94,54 +98,52 @@ def _mode(name: str, look: Look) -> Record:
     }
 
 
-def _layers(
-    run: Run, report: Report, points: Points, keep: NDArray[np.intp], prompts: NDArray[np.intp]
-) -> list[Record]:
+def _layers(run: Run, report: Report, points: Points, keep: NDArray[np.intp]) -> list[Record]:
     """Projections of each captured layer, ascending, and of the logits; each turned to look like the one
     before."""
     found: list[Record] = []
+    modes, prompts = np.asarray(points.modes)[keep], np.asarray(points.prompts)[keep]
+
+    def add(name: str, rows: NDArray[np.floating], margin: Estimate, centred: Estimate) -> None:
+        X: NDArray[np.float64] = np.asarray(rows, dtype=np.float64)
+        own = pd.DataFrame(X).groupby(prompts).transform("mean").to_numpy()
+        size = float(np.abs(X).max())
+        last = found[-1] if found else None
+        view: Record = {"name": name}
+        for panel, drawn, value in (("raw", X, margin), ("centred", X - own, centred)):
+            flat, shares = _plane(drawn, size, last and last[panel])
+            judged = NOTHING
+            if shares.any():
+                judge = Judge(drawn, modes, prompts, silhouette_full=value.estimate, limit=JUDGED_POINTS)
+                judged = str(judge(flat)).replace("\n", " · ")
+            x, y = np.round(flat, 4).T.tolist()
+            text = with_interval(value.estimate, value.low, value.high)
+            view[panel] = {"x": x, "y": y, "shares": shares.tolist(), "margin": text, "quality": judged}
+        found.append(view)
+
     curve = report.layers
     if curve is not None:
         for layer, margin, centred in zip(
             curve.layers, curve.leave_prompt_out, curve.prompt_centred, strict=True
         ):
-            X = unit_rows(run.layer(layer)[points.rows[keep]])
-            found.append(_view(f"layer {layer}", X, prompts, margin, centred, found))
+            add(f"layer {layer}", unit_rows(run.layer(layer)[points.rows[keep]]), margin, centred)
     headline = report.headline
     space = headline.space if points.exact else "state"
-    found.append(
-        _view(space, points.X[keep], prompts, headline.leave_prompt_out, headline.prompt_centred, found)
-    )
+    add(space, points.X[keep], headline.leave_prompt_out, headline.prompt_centred)
     return found
 
 
-def _view(
-    name: str,
-    X: NDArray[np.floating],
-    prompts: NDArray[np.intp],
-    margin: Estimate,
-    centred: Estimate,
-    before: list[Record],
-) -> Record:
-    means = pd.DataFrame(X).groupby(prompts).transform("mean").to_numpy()
-    size = float(np.abs(X).max())
-    last = before[-1] if before else None
-    return {
-        "name": name,
-        "raw": _plane(X, size, margin, last and last["raw"]),
-        "centred": _plane(X - means, size, centred, last and last["centred"]),
-    }
-
-
-def _plane(X: NDArray[np.floating], size: float, margin: Estimate, before: Record | None) -> Record:
-    """First two principal components to four digits; all zero where the points are the same."""
+def _plane(
+    X: NDArray[np.float64], size: float, before: Record | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """First two principal components (N, 2) and their shares of variance; zeros where the points are the
+    same.
+    """
     flat, shares = np.zeros((len(X), 2)), np.zeros(2)
-    if len(X) > 1 and np.ptp(X, axis=0).max() > ROUNDING * size:
+    if np.ptp(X, axis=0).max() > ROUNDING * size:
         pca = PCA(n_components=2, random_state=0)
         flat, shares = pca.fit_transform(X), pca.explained_variance_ratio_
     if before is not None:  # an axis points either way: keep to that of the layer before
         turned = np.sum(flat * np.column_stack([before["x"], before["y"]]), axis=0) < 0
         flat = np.where(turned, -flat, flat)
-    x, y = np.round(flat, 4).T.tolist()
-    text = with_interval(margin.estimate, margin.low, margin.high)
-    return {"x": x, "y": y, "shares": [float(share) for share in shares], "margin": text}
+    return flat, shares

@@ -27,14 +27,24 @@ def shown(value: object) -> str:
 
 
 def flat(record: dict[str, Any], prefix: str = "") -> dict[str, object]:
-    """A nested record as one of dotted names."""
+    """A nested record as one of dotted names; lists and what is missing in words."""
     out: dict[str, object] = {}
     for key, value in record.items():
         if isinstance(value, dict):
             out |= flat(value, f"{prefix}{key}.")
         else:
-            out[f"{prefix}{key}"] = value
+            out[f"{prefix}{key}"] = _words(value)
     return out
+
+
+def _words(value: object) -> object:
+    """A list as its items, a record among them as its entries; no value as a dash."""
+    if isinstance(value, (list, tuple)):
+        records = any(isinstance(item, dict) for item in value)
+        return ("; " if records else ", ").join(str(_words(item)) for item in value) or "–"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_words(item)}" for key, item in value.items())
+    return "–" if value is None or value == "" else value
 
 
 def number(value: float | None, *, signed: bool = True) -> str:
@@ -46,16 +56,19 @@ def number(value: float | None, *, signed: bool = True) -> str:
 
 
 def interval(low: float | None, high: float | None, *, signed: bool = True) -> str:
-    """The interval as "[low, high]", a one-sided one with an open end; a dash where none is valid."""
-    missing = [end is None or math.isnan(end) for end in (low, high)]
-    if all(missing):
-        return "–"
-    return f"[{number(low, signed=signed)}, {number(high, signed=signed)}]"
+    """The interval as "[low, high]", a one-sided one as its bound; a dash where none is valid."""
+    has_low, has_high = (end is not None and not math.isnan(end) for end in (low, high))
+    left, right = number(low, signed=signed), number(high, signed=signed)
+    if has_low and has_high:
+        return f"[{left}, {right}]"
+    if has_low:
+        return f"[≥ {left}]"
+    return f"[≤ {right}]" if has_high else "–"
 
 
-def with_interval(value: float, low: float | None, high: float | None) -> str:
+def with_interval(value: float, low: float | None, high: float | None, *, signed: bool = True) -> str:
     """A number with its interval, where it has one."""
-    return f"{number(value)} {interval(low, high)}".rstrip(" –")
+    return f"{number(value, signed=signed)} {interval(low, high, signed=signed)}".rstrip(" –")
 
 
 def parting(found: Parting) -> str:

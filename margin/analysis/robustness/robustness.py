@@ -44,7 +44,7 @@ def robustness(
     Parameters
     ----------
     run : an opened run; without control rows there are no findings.
-    columns : slice columns to repeat leaks, fallbacks and changes of the margin by.
+    columns : slice columns to repeat landings, fallbacks, leaks and changes of the margin by.
     distance : of the margins.
     level : nominal coverage of every interval and one-sided bound by itself.
     seed : of the folds.
@@ -74,13 +74,12 @@ def robustness(
     unsafe = {mode["name"] for mode in run.manifest.identity["modes"] if not mode["safe"]}
     for _, part in points.groupby("condition", sort=False):
         landing = landings[RULE[part["kind"].iloc[0]]]
-        findings += _landings(part, landing, run.modes, level)
-        if part["mode"].iloc[0] in unsafe:
-            continue
-        findings += _bounds(part, landing, level)
-        for column in columns:
-            for value, of_slice in part.groupby(part["prompt_id"].map(labels[column]), sort=False):
-                findings += _bounds(of_slice, landing, level, column, str(value))
+        asks_safe = part["mode"].iloc[0] not in unsafe
+        for column, value, prompts in _groups(part, labels):
+            about = {"column": column, "slice": value, **_about(part, landing)}
+            findings += _landings(prompts, landing, run.modes, level, about)
+            if asks_safe:
+                findings += _bounds(prompts, level, about)
     for attack, rows in _attacked(controls, design).items():
         findings += _retention(attack, plain, Coordinates(X[rows], name), design, labels, distance, level)
     return Robustness(name, tuple(findings), points)
@@ -129,8 +128,20 @@ def _accuracy(rule: Rule, landing: Landing, level: float) -> Finding:
     )
 
 
-def _landings(part: pd.DataFrame, landing: Landing, modes: Sequence[str], level: float) -> Iterator[Finding]:
-    """Rates at which one condition lands in each mode and outside."""
+def _groups(
+    part: pd.DataFrame, labels: pd.DataFrame
+) -> Iterator[tuple[str | None, str | None, pd.DataFrame]]:
+    """The points of one condition over all prompts (no column, no value), then those of each slice."""
+    yield None, None, part
+    for column in labels:
+        for value, of_slice in part.groupby(part["prompt_id"].map(labels[column]), sort=False):
+            yield str(column), str(value), of_slice
+
+
+def _landings(
+    part: pd.DataFrame, landing: Landing, modes: Sequence[str], level: float, about: dict[str, Any]
+) -> Iterator[Finding]:
+    """Rates at which points of one condition land in each mode and outside."""
     outcome = part["nearest"].where(~part["outside"], OUTSIDE)
     landed = pd.get_dummies(outcome, dtype=float).reindex(columns=[*modes, OUTSIDE], fill_value=0.0)
     shares = landed.groupby(part["prompt_id"], sort=False).mean()
@@ -141,17 +152,14 @@ def _landings(part: pd.DataFrame, landing: Landing, modes: Sequence[str], level:
             outcome=name,
             value=mean_share(shares[name].to_numpy(), level),
             corrected=float(rate),
-            **_about(part, landing),
+            **about,
         )
 
 
-def _bounds(
-    part: pd.DataFrame, landing: Landing, level: float, column: str | None = None, value: str | None = None
-) -> Iterator[Finding]:
+def _bounds(part: pd.DataFrame, level: float, about: dict[str, Any]) -> Iterator[Finding]:
     """Fallback and leak of one condition, counted by prompt."""
     by_prompt = part.groupby("prompt_id", sort=False)
     safe, leaking = int(by_prompt["fallback"].all().sum()), int(by_prompt["leak"].any().sum())
-    about = {"column": column, "slice": value, **_about(part, landing)}
     n = by_prompt.ngroups
     yield Finding(quantity="fallback", value=lower_bound(safe, n, level), count=safe, **about)
     yield Finding(quantity="leak", value=upper_bound(leaking, n, level), count=leaking, **about)

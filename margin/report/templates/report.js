@@ -57,8 +57,8 @@ function drawPlot() {
   const plot = byId("plot"), tip = byId("tip"), layer = byId("layer"), centred = byId("centred");
   const modeBoxes = [...byId("modes").querySelectorAll("input")];
   const sliceMenus = [...document.querySelectorAll("select.slice")];
-  const height = 440;
   const width = () => Math.max(240, plot.clientWidth - 90);
+  const height = () => Math.round(Math.min(440, 0.8 * width()));
   const modeNames = data.modes.map((mode) => mode.name);
   const axis = { labelColor: "var(--muted)", titleColor: "var(--ink)", domainColor: "var(--muted)",
     tickColor: "var(--muted)", gridColor: "var(--line)", gridOpacity: 0.5, titleFontWeight: "normal" };
@@ -67,7 +67,7 @@ function drawPlot() {
     scale: { domain: [{ expr: axis + "0" }, { expr: axis + "1" }], nice: false, zero: false } });
   const spec = {
     $schema: "https://vega.github.io/schema/vega-lite/v6.json",
-    width: width(), height, background: "transparent",
+    width: width(), height: height(), background: "transparent",
     params: ["x0", "x1", "y0", "y1"].map((name) => ({ name, value: Number(name[1]) })),
     data: { name: "points", values: [] },
     layer: [
@@ -127,8 +127,8 @@ function drawPlot() {
       middle.push((low + high) / 2);
       spans.push(high - low);
     }
-    const unit = 1.1 * Math.max(spans[0] / view.width(), spans[1] / height) || 1 / height;
-    [["x", view.width()], ["y", height]].forEach(([axis, length], i) => {
+    const unit = 1.1 * Math.max(spans[0] / view.width(), spans[1] / view.height()) || 1 / view.height();
+    [["x", view.width()], ["y", view.height()]].forEach(([axis, length], i) => {
       const centre = shown.length ? middle[i] : 0;
       view.signal(axis + "0", centre - unit * length / 2).signal(axis + "1", centre + unit * length / 2);
     });
@@ -140,6 +140,7 @@ function drawPlot() {
     const percent = drawn.shares.map((share) => `${Math.round(100 * share)}%`).join(" and ");
     byId("view").textContent = `${place.name}: margin ${drawn.margin}; ${percent} of variance along the axes; ` +
       `${shown.length} of ${data.points.length} points shown`;
+    byId("quality").textContent = drawn.quality;
     layer.setAttribute("aria-valuetext", place.name);
     fit();
     mark(-1);
@@ -175,7 +176,7 @@ function drawPlot() {
         mark(marked < 0 ? 0 : (marked + step + shown.length) % shown.length);
         view.run();
       };
-      addEventListener("resize", () => { view.width(width()); update(); });
+      addEventListener("resize", () => { view.width(width()).height(height()); update(); });
       update();
       plot.dataset.ready = "true";
     });

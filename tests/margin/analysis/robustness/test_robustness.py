@@ -74,6 +74,11 @@ def test_a_leak_in_any_draw_counts_its_prompt_once():
     by_slice = table[(table["quantity"] == "leak") & (table["column"] == "topic")].set_index("slice")
     assert by_slice["count"].to_dict() == {"even": 3, "odd": 3}
     assert by_slice["n_prompts"].to_dict() == {"even": 20, "odd": 20}
+    landing = table[table["quantity"] == "landing"].astype({"estimate": float})
+    sliced = landing[landing["column"] == "topic"].pivot_table("estimate", "slice", "outcome")
+    assert sliced.sum(axis=1).tolist() == pytest.approx([1, 1])
+    assert sliced.mean().to_dict() == pytest.approx(landed.to_dict())  # the slices are of one size
+    assert sliced["neg"].to_dict() == pytest.approx({"even": 5 / 60, "odd": 4 / 60}, abs=0.01)
     assert set(found.points.query("leak")["prompt_id"]) == {"p0", "p1", "p2", "p3", "p4", "p7"}
 
 

@@ -1,0 +1,144 @@
+"""The tables of the page, section by section. A new section is one more function in `tables`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from margin.analysis.robustness import Finding
+from margin.report.report import Report
+from margin.report.table import Interval, Table, intervals, table
+
+SCALE = "The bars share one scale; the thin line is 0."
+VARIANTS = {"leave_prompt_out": "leave-prompt-out", "prompt_centred": "prompt-centred", "plain": "plain"}
+ATTACK = ["attack", "variant", "margin", "change", "retained"]
+
+
+def tables(report: Report) -> list[Table]:
+    """Every table of a report that has rows."""
+    found = [
+        _by_mode(report),
+        _by_space(report),
+        *_slices(report),
+        *_layers(report),
+        *_landing(report),
+        *_attacks(report),
+        _separation(report),
+        _prompts(report),
+    ]
+    return [one for one in found if one.rows]
+
+
+def _by_mode(report: Report) -> Table:
+    headline = report.headline
+    lines = headline.to_frame()
+    lines = lines[lines["quantity"] != "sam"]
+    frame = pd.DataFrame({"modes": lines["name"], "margin": intervals(lines)})
+    note = f"Leave-prompt-out, {headline.distance} in {headline.space}. {SCALE}"
+    return table("by-mode", "By mode and by pair of modes", note, frame, drawn=["margin"])
+
+
+def _by_space(report: Report) -> Table:
+    note = (
+        "Every space under every distance; margins run from −1 to 1. The one to infer on is "
+        f"leave-prompt-out; plain has no valid interval. {SCALE}"
+    )
+    frame = _by_variant(report.spaces, ["space", "distance"])
+    return table("by-space", "By space and distance", note, frame, drawn=["leave-prompt-out"])
+
+
+def _slices(report: Report) -> Iterator[Table]:
+    note = f"Lower bounds hold for all slices at once; slices of too few prompts have none. {SCALE}"
+    for i, column in enumerate(report.slices):
+        lines = column.to_frame()
+        frame = lines[["slice", "n_prompts"]].assign(margin=intervals(lines))
+        frame = frame.rename(columns={"n_prompts": "prompts"})
+        yield table(f"slices-{i}", f"By {column.column}", note, frame, drawn=["margin"])
+
+
+def _layers(report: Report) -> Iterator[Table]:
+    if report.layers is not None:
+        note = f"Bands hold for all layers at once. {SCALE}"
+        frame = _by_variant(report.layers.to_frame(), ["layer"])
+        yield table("layers", "By layer", note, frame, drawn=tuple(VARIANTS.values()))
+
+
+def _by_variant(lines: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """One line a key instead of one a key and variant: the variants side by side."""
+    found: dict[tuple[object, ...], dict[str, object]] = {}
+    for *key, variant, cell in zip(
+        *(lines[name] for name in keys), lines["variant"], intervals(lines), strict=True
+    ):
+        found.setdefault(tuple(key), dict(zip(keys, key, strict=True)))[VARIANTS[variant]] = cell
+    frame = pd.DataFrame(list(found.values()))
+    return frame[[*keys, *(name for name in VARIANTS.values() if name in frame)]]
+
+
+def _landing(report: Report) -> Iterator[Table]:
+    """Where control conditions land: over all prompts, then by slice."""
+    findings = [f for f in report.robustness.findings if f.quantity in ("landing", "fallback", "leak")]
+    about = (
+        "Share of draws that land in each mode, or outside of all. Fallback: prompts all of whose draws land "
+        "in safe modes, with a lower bound. Leak: prompts any of whose draws is nearest to a mode that is "
+        "not safe, with an upper bound. Geometry is not behaviour: confirm by reading answers. "
+        "* marks rates that are indicative only."
+    )
+    whole = [f for f in findings if f.column is None]
+    yield table(
+        "landing", "Where other conditions land", about, _rates(whole).drop(columns=["column", "slice"])
+    )
+    note = "As above, for each slice by itself; bounds are 95% each."
+    sliced = [f for f in findings if f.column is not None]
+    yield table("landing-slices", "Where other conditions land, by slice", note, _rates(sliced))
+
+
+def _rates(findings: list[Finding]) -> pd.DataFrame:
+    """One line a condition and slice: landing rates, fallback and leak."""
+    lines: dict[tuple[str | None, ...], dict[str, object]] = {}
+    for f in findings:
+        key = (f.condition, f.column, f.slice)
+        mark = " *" if f.indicative else ""
+        line = lines.setdefault(key, {"condition": f.condition + mark, "column": f.column, "slice": f.slice})
+        line["prompts"] = f.value.n_prompts
+        if f.quantity == "landing":
+            line[str(f.outcome)] = f.value.estimate
+        else:
+            line[f.quantity] = Interval(f.value.estimate, f.value.low, f.value.high, signed=False)
+    frame = pd.DataFrame(list(lines.values()))
+    for name in ("fallback", "leak"):  # last, whatever condition comes first
+        if name in frame:
+            frame[name] = frame.pop(name)
+    return frame if len(frame) else pd.DataFrame(columns=["column", "slice"])
+
+
+def _attacks(report: Report) -> Iterator[Table]:
+    lines: dict[tuple[str, str | None], dict[str, object]] = {}
+    for f in report.robustness.findings:
+        if f.quantity in ("margin", "change", "retention") and f.column is None:
+            variant = VARIANTS.get(f.variant or "", f.variant)
+            line = lines.setdefault((f.condition, f.variant), {"attack": f.condition, "variant": variant})
+            name = "retained" if f.quantity == "retention" else f.quantity
+            line[name] = Interval(f.value.estimate, f.value.low, f.value.high, f.quantity != "retention")
+    frame = pd.DataFrame(list(lines.values()), columns=ATTACK)
+    note = f"Margin under each attack, its change, and the share that is left; paired by prompt. {SCALE}"
+    yield table("attacks", "What attacks leave of the margin", note, frame, drawn=["margin"])
+
+
+def _separation(report: Report) -> Table:
+    lines = report.separation
+    frame = lines[["measure", "modes", "unit"]].copy()
+    frame.insert(2, "estimate", intervals(lines, signed=False))
+    frame.insert(3, "p_value", lines["p_value"])
+    frame["measure"] = frame["measure"].str.replace("_", " ")
+    return table(
+        "separation",
+        "Separation",
+        "Other measures of how far modes stand apart.",
+        frame.assign(space=lines["space"]),
+    )
+
+
+def _prompts(report: Report) -> Table:
+    note = "Weakest first. Margin: mean leave-prompt-out silhouette of a prompt over its modes."
+    return table("prompts", "Prompts", note, report.prompts)

@@ -1,0 +1,142 @@
+"""Tables of the page: cells that sort as what they are, and intervals that are drawn beside their numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from margin.report.words import number, shown, with_interval
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its interval, as one cell; an end is None or NaN where it is not known."""
+
+    estimate: float
+    low: float | None
+    high: float | None
+    signed: bool = True
+    """Whether a plus sign is written: not before shares and the like."""
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The interval, from or to the estimate itself where an end is not known."""
+        known = [
+            self.estimate if end is None or math.isnan(end) else float(end) for end in (self.low, self.high)
+        ]
+        return known[0], known[1]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """An interval as a picture: places from the left, in percent of its width."""
+
+    low: float
+    estimate: float
+    high: float
+    zero: float
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table."""
+
+    text: str
+    value: float | None
+    """Number to sort by, None for text and for what is missing."""
+    numeric: bool
+    """Whether its column holds numbers."""
+    mark: Mark | None = None
+    """The picture of its interval, in columns that are drawn."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table."""
+
+    name: str
+    numeric: bool
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that can be sorted by each of its columns."""
+
+    key: str
+    """Id of its section in the page."""
+    title: str
+    note: str
+    columns: list[Column]
+    rows: list[list[Cell]]
+
+
+def table(key: str, title: str, note: str, frame: pd.DataFrame, drawn: Collection[str] = ()) -> Table:
+    """A table of a data frame.
+
+    Numbers are written to three decimals, what is missing as a dash; columns that hold nothing are left out.
+    An `Interval` is one cell, and in the columns `drawn` also a picture, all on one scale that shows 0.
+    """
+    frame = frame.dropna(axis="columns", how="all")
+    columns = {name: frame[name].tolist() for name in frame}
+    numeric = {name: _numeric(frame[name]) for name in frame}
+    scales = {name: _scale(columns[name]) for name in drawn if name in columns}
+    cells = [
+        [_cell(value, numeric[name], scales.get(name)) for value in values]
+        for name, values in columns.items()
+    ]
+    return Table(
+        key,
+        shown(title),
+        note,
+        [Column(shown(name).replace("_", " "), numeric[name]) for name in columns],
+        [list(row) for row in zip(*cells, strict=True)],
+    )
+
+
+def intervals(frame: pd.DataFrame, *, signed: bool = True) -> list[Interval]:
+    """The columns estimate, low and high of a frame as one."""
+    return [
+        Interval(float(estimate), low, high, signed)
+        for estimate, low, high in zip(frame["estimate"], frame["low"], frame["high"], strict=True)
+    ]
+
+
+def _numeric(column: pd.Series) -> bool:
+    if pd.api.types.is_bool_dtype(column):
+        return False
+    known = column.dropna()
+    return pd.api.types.is_numeric_dtype(column) or all(isinstance(value, Interval) for value in known)
+
+
+def _scale(values: Iterable[Any]) -> tuple[float, float]:
+    """The least and the largest number a column of intervals has to show, 0 among them."""
+    shown_ends = [end for value in values if isinstance(value, Interval) for end in value.ends]
+    return min([0.0, *shown_ends]), max([0.0, *shown_ends])
+
+
+def _cell(value: Any, numeric: bool, scale: tuple[float, float] | None) -> Cell:
+    if isinstance(value, Interval):
+        if not math.isfinite(value.estimate):
+            return Cell("–", None, numeric)
+        text = with_interval(value.estimate, value.low, value.high, signed=value.signed)
+        return Cell(text, value.estimate, numeric, None if scale is None else _mark(value, scale))
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return Cell("–", None, numeric)
+    if not numeric:
+        return Cell(shown(value), None, numeric)
+    text = str(value) if isinstance(value, int) else number(value, signed=False)
+    return Cell(text, float(value), numeric)
+
+
+def _mark(value: Interval, scale: Sequence[float]) -> Mark:
+    least, largest = scale
+    width = (largest - least) or 1.0
+    # A marker at an end of the scale keeps its whole width inside the picture.
+    low, middle, high, zero = (
+        round(4 + 92 * (x - least) / width, 2) for x in (value.ends[0], value.estimate, value.ends[1], 0.0)
+    )
+    return Mark(low, middle, high, zero)
