@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from margin.errors import MarginError
+from margin.inputs.jsonl import jsonl_records, read_text
 
 Encoding = Literal["plain", "base64"]
 
 PLACEHOLDER = "{prompt}"
+EXAMPLE = '{"name": ..., "template": ...}'
 SHIPPED = "shipped"
 """What stands for the shipped templates where a file may be named."""
 
@@ -76,17 +78,12 @@ def load_attacks(source: str | Path) -> tuple[Attack, ...]:
         refuses.
     """
     path = Path(str(files("margin.inputs") / "attacks.toml")) if source == SHIPPED else Path(source)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise MarginError(f"cannot read the attack file {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise MarginError(f"{path} is not UTF-8 text: save the attack file as UTF-8") from None
+    text = read_text(path, "attack")
     match path.suffix.lower():
         case ".toml":
             records = _toml_records(text, path)
         case ".jsonl" | ".ndjson":
-            records = _jsonl_records(text, path)
+            records = [record for _, record in jsonl_records(text, str(path), EXAMPLE)]
         case _:
             raise MarginError(f"unknown kind of attack file {path}: use .toml or .jsonl")
     if not records:
@@ -106,23 +103,6 @@ def _toml_records(text: str, path: Path) -> list[dict[str, Any]]:
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise MarginError(f"{path} holds no attack templates: write [attacks.NAME] with a template")
     return [{"name": name, **table} for name, table in tables.items()]
-
-
-def _jsonl_records(text: str, path: Path) -> list[dict[str, Any]]:
-    records = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise MarginError(f"{path} line {number} is not JSON: {error.msg}") from None
-        if not isinstance(record, dict):
-            raise MarginError(
-                f'{path} line {number} is not a JSON object: write {{"name": ..., "template": ...}}'
-            )
-        records.append(record)
-    return records
 
 
 def _attack(record: dict[str, Any]) -> Attack:

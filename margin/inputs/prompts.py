@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from margin.errors import MarginError
+from margin.inputs.jsonl import jsonl_records, read_text
 
 Record = tuple[str, Mapping[str, Any]]
 """Where a prompt comes from ("prompts.csv line 7") and its fields."""
+EXAMPLE = '{"prompt": ...}'
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,39 +95,14 @@ def _read(path: Path) -> Iterable[Record]:
     try:
         match path.suffix.lower():
             case ".jsonl" | ".ndjson":
-                return _jsonl_records(_decode(path), str(path))
+                return jsonl_records(read_text(path, "prompt"), str(path), EXAMPLE)
             case ".csv":
-                return _csv_records(_decode(path), str(path))
+                return _csv_records(read_text(path, "prompt"), str(path))
             case ".parquet":
                 return _parquet_records(path.read_bytes(), str(path))
     except OSError as error:
         raise MarginError(f"cannot read the prompt file {path}: {error.strerror}") from None
     raise MarginError(f"unknown kind of prompt file {path}: use .jsonl, .csv or .parquet")
-
-
-def _decode(path: Path) -> str:
-    data = path.read_bytes()
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise MarginError(f"{path} line {line} is not UTF-8 text: save the file as UTF-8") from None
-
-
-def _jsonl_records(text: str, name: str) -> Iterator[Record]:
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        place = f"{name} line {number}"
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise MarginError(f"{place} is not JSON: {error.msg} at column {error.colno}") from None
-        except (ValueError, RecursionError):  # a number of thousands of digits, thousands of brackets
-            raise MarginError(f"{place} is not JSON that can be read") from None
-        if not isinstance(record, dict):
-            raise MarginError(f'{place} is not a JSON object: write {{"prompt": ...}}')
-        yield place, record
 
 
 def _csv_records(text: str, name: str) -> Iterator[Record]:

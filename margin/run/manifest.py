@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from margin.errors import IncomparableError, MarginError
+from margin.run.differences import differences
 from margin.run.files import write_atomic
 
 FORMAT = "margin-run/1"
@@ -65,7 +66,7 @@ class Manifest:
 
     def require_same(self, other: Manifest, run: Path) -> None:
         """Raise IncomparableError, naming each difference, unless `other` identifies the same run."""
-        found = differences(self.identity, other.identity)
+        found = differences(self.identity, other.identity, ("there", "here"))
         if found:
             raise IncomparableError(
                 f"{run} was made with something else: {'; '.join(found)}. "
@@ -101,20 +102,3 @@ def _serialise(record: Record) -> bytes:
 
 def _damaged(path: Path) -> MarginError:
     return MarginError(f"{path} is damaged, it is not as it was written: collect into another folder")
-
-
-def differences(old: Record, new: Record, prefix: str = "") -> list[str]:
-    """Each entry that differs between two identities, as "name: OLD there, NEW here"."""
-    found = []
-    for key in {**old, **new}:
-        was, now = old.get(key), new.get(key)
-        if isinstance(was, dict) and isinstance(now, dict):
-            found += differences(was, now, f"{prefix}{key}.")
-        elif was != now:
-            found.append(f"{prefix}{key}: {_short(was)} there, {_short(now)} here")
-    return found
-
-
-def _short(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:28]}...{text[-28:]}"

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from margin.errors import IncomparableError
-from margin.run.manifest import Record, differences
+from margin.run.differences import differences
+from margin.run.manifest import Record
 from margin.run.run import Run
 
-QUESTION = (
-    "tokenizer",
-    "chat_template",
-    "chat_kwargs",
-    "response_prefix",
-    "tail",
-    "placement",
-    "system",
-    "modes",
-    "prompts",
-)
-"""Entries of a run's identity that decide what the model is asked. Weights, precision, attention and batching
-are left out: they are the answer's."""
+QUESTION = {
+    "prompts": "the same prompts and the same --limit",
+    "modes": "the same modes and live tokens",
+    "placement": "the same [template] in the modes file",
+    "system": "the same [template] in the modes file",
+    "tokenizer": "the same tokenizer",
+    "chat_template": "the same chat template",
+    "chat_kwargs": "the same --chat-kwargs",
+    "response_prefix": "the same --response-prefix",
+    "tail": "the same chat template",
+}
+"""Entries of a run's identity that decide what the model is asked, and what to collect with where they
+differ. Weights, precision, attention and batching are left out: they are the answer's."""
 
 
 def question(identity: Record) -> Record:
@@ -28,8 +29,9 @@ def question(identity: Record) -> Record:
 
 def require_same_question(first: Run, other: Run) -> None:
     """IncomparableError that names each difference in what the models of two runs were asked."""
-    found = differences(question(first.manifest.identity), question(other.manifest.identity))
+    sides = (f"in {first.path.name}", f"in {other.path.name}")
+    found = differences(question(first.manifest.identity), question(other.manifest.identity), sides)
     if found:
         raise IncomparableError(
-            f"{other.path.name} cannot be compared with {first.path.name} (there): {'; '.join(found)}"
+            f"{other.path.name} cannot be compared with {first.path.name}: {'; '.join(found)}"
         )

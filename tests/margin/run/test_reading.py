@@ -13,8 +13,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from margin.errors import IncomparableError, MarginError
+from margin.run.differences import differences
 from margin.run.files import sha256_of, write_atomic
-from margin.run.manifest import Manifest, differences, read_manifest
+from margin.run.manifest import Manifest, read_manifest
 from margin.run.run import Run, open_run
 from margin.run.shards import is_intact, is_whole, shard_path, write_shard
 
@@ -167,17 +168,31 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
 def test_differences_are_named_one_by_one() -> None:
     old = {"dtype": "float32", "chat": {"think": True, "lang": "en"}, "layers": [3]}
     new = {"dtype": "bfloat16", "chat": {"think": False, "lang": "en"}, "layers": [3], "top_k": 5}
-    assert differences(old, new) == [
-        'dtype: "float32" there, "bfloat16" here',
+    assert differences(old, new, ("there", "here")) == [
+        "dtype: float32 there, bfloat16 here",
         "chat.think: true there, false here",
-        "top_k: null there, 5 here",
+        "top_k: nothing there, 5 here",
+    ]
+
+
+def test_differences_of_lists_and_digests_are_said_by_what_differs() -> None:
+    modes = [{"name": "pos", "fingerprint": "1a"}, {"name": "neg", "fingerprint": "2b"}]
+    old = {"controls": ["none"], "modes": modes, "weights": "a" * 64, "prefix": "", "layers": [1, 2]}
+    changed = [modes[0], {"name": "neg", "fingerprint": "3c"}]
+    new = {"controls": ["random"], "modes": changed, "weights": "b" * 64, "prefix": " Well", "layers": [2, 1]}
+    assert differences(old, new, ("there", "here")) == [
+        "controls: none only there and random only here",
+        "modes.neg.fingerprint: 2b there, 3c here",
+        "weights: other content (aaaaaaaa there, bbbbbbbb here)",
+        "prefix: nothing there, ' Well' here",
+        "layers: the same in another order",
     ]
 
 
 def test_another_identity_is_incomparable(run: Run) -> None:
     other = Manifest({**run.manifest.identity, "layers": [0]}, {}, "", {})
     run.manifest.require_same(run.manifest, run.path)
-    with pytest.raises(IncomparableError, match=r"layers: \[2\] there, \[0\] here") as refusal:
+    with pytest.raises(IncomparableError, match=r"layers: 2 only there and 0 only here") as refusal:
         run.manifest.require_same(other, run.path)
     assert refusal.value.exit_code == 4
 
