@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -13,6 +14,7 @@ from margin.inputs.modes import ModeSet
 from margin.report.analyse import analyse
 from margin.report.report import Report
 from margin.run.run import Run
+from tests.margin.conftest import TOKENS
 
 if TYPE_CHECKING:
     from margin.capture.checkpoint import Checkpoint
@@ -43,3 +45,34 @@ def run(
 @pytest.fixture(scope="session")
 def report(run: Run) -> Report:
     return analyse(run, permutations=99)
+
+
+@pytest.fixture(scope="session")
+def poor_run(
+    make_checkpoint: Callable[..., Checkpoint],
+    modes: ModeSet,
+    prompts: list[str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str], Run]:
+    """Maker of runs that hold next to nothing."""
+
+    @cache
+    def make(spoil: str) -> Run:
+        checkpoint = make_checkpoint()
+        model = checkpoint.model.model
+        table = pd.DataFrame({"prompt": prompts, "topic": "one"})
+        match spoil:
+            case "one prompt" | "two prompts":
+                table = table.head(1 if spoil == "one prompt" else 2)
+            case "states all alike":  # attention alone brings what a prompt says to its last position
+                for block in model.layers:
+                    block.self_attn.o_proj.weight.data.zero_()
+            case "modes all alike":  # all characters of the tokens read the same
+                used = sorted(
+                    {byte for token in TOKENS.values() for byte in checkpoint.tokenizer.encode(token)}
+                )
+                model.embed_tokens.weight.data[used] = model.embed_tokens.weight.data[used[0]]
+        out = tmp_path_factory.mktemp("poor") / "run"
+        return collect(checkpoint, prompts=table, modes=modes, out=out, layers="all", quiet=True)
+
+    return make

@@ -26,6 +26,7 @@ from margin.inputs.modes import Mode, ModeSet, Secret
 from margin.report.analyse import analyse
 from margin.report.html import to_html
 from margin.report.report import Report
+from margin.report.views import NOTHING
 from margin.run.run import Run
 from tests.margin.conftest import TOKENS
 
@@ -237,6 +238,53 @@ def test_names_from_outside_are_shown_as_text(
         told |= set(text(browser, "detail").split(" · "))
     assert {f"prompt {SCRIPT}", f"prompt {QUOTED}", f"topic: {spelt_out}"} <= told
     assert browser.get_log("browser") == []
+
+
+@pytest.mark.parametrize("spoil", ["two prompts", "states all alike", "modes all alike"])
+def test_a_page_of_little_opens_and_says_so(
+    browser: Driver, poor_run: Callable[[str], Run], spoil: str, tmp_path: Path
+) -> None:
+    run = poor_run(spoil)
+    show(browser, written(to_html(analyse(run, permutations=9), run), tmp_path))
+    assert len(marks(browser)) == 3 * len(run.prompts)
+    if spoil == "states all alike":
+        assert text(browser, "quality") == NOTHING
+    browser.find_element(By.ID, "centred").click()
+    assert bool(text(browser, "quality"))
+    assert browser.get_log("browser") == []
+
+
+def test_the_picture_says_what_it_keeps_of_the_full_space(
+    browser: Driver, page: Path, report: Report
+) -> None:
+    show(browser, page)
+    raw = text(browser, "quality")
+    for word in ("trustworthiness", "continuity", "same mode in 15 nearest", "Shepard", "variance explained"):
+        assert word in raw
+    assert f"silhouette: full {report.headline.leave_prompt_out.estimate:.2f}, here" in raw
+    browser.find_element(By.ID, "centred").click()
+    centred = text(browser, "quality")
+    assert f"silhouette: full {report.headline.prompt_centred.estimate:.2f}, here" in centred
+
+
+def test_intervals_are_drawn_to_one_scale(browser: Driver, page: Path, report: Report) -> None:
+    show(browser, page)
+    rows = browser.find_elements(By.CSS_SELECTOR, "#by-mode-table tbody tr")
+    zeros, dots = ([], [])
+    for row in rows:
+        zeros.append(centre(row.find_element(By.CSS_SELECTOR, ".mark .zero")))
+        dots.append(centre(row.find_element(By.CSS_SELECTOR, ".mark circle")))
+    values = [float(row.find_elements(By.TAG_NAME, "td")[1].get_attribute("data-value")) for row in rows]
+    assert max(zeros) - min(zeros) < 1
+    offsets = [dot - zeros[0] for dot in dots]
+    strongest = max(range(len(values)), key=lambda i: abs(values[i]))
+    unit = offsets[strongest] / values[strongest]
+    assert offsets == pytest.approx([value * unit for value in values], abs=1.5)
+    assert unit > 0
+
+
+def centre(element: WebElement) -> float:
+    return element.rect["x"] + element.rect["width"] / 2
 
 
 def test_prompts_text_is_there_only_when_asked(run: Run, report: Report, page: Path) -> None:

@@ -5,25 +5,20 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
 from matplotlib.colors import to_hex
 
 from figures import mode_looks
-from margin.capture.collect import collect
 from margin.cli import main
 from margin.errors import MarginError
-from margin.inputs.modes import ModeSet
 from margin.report.analyse import analyse
 from margin.report.html import to_html
 from margin.report.pictures import FIGURES, Pictures
 from margin.report.report import Report
+from margin.report.views import NOTHING
 from margin.run.run import Run
-
-if TYPE_CHECKING:
-    from margin.capture.checkpoint import Checkpoint
 
 WITHOUT_CONTROLS = [name for name in FIGURES if name != "robustness"]
 
@@ -77,31 +72,35 @@ def test_one_that_is_asked_for_and_cannot_be_drawn_is_an_error(run: Run, tmp_pat
     assert refused.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize(("spoil", "style"), [("two prompts", "talk"), ("states all alike", "paper")])
+@pytest.mark.parametrize(
+    ("spoil", "style"), [("two prompts", "talk"), ("states all alike", "paper"), ("modes all alike", "paper")]
+)
 def test_a_run_of_little_gives_an_honest_figure_or_a_word(
-    make_checkpoint: Callable[..., Checkpoint],
-    modes: ModeSet,
-    prompts: list[str],
-    tmp_path: Path,
-    spoil: str,
-    style: str,
+    poor_run: Callable[[str], Run], spoil: str, style: str
 ) -> None:
-    checkpoint = make_checkpoint()
-    if spoil == "states all alike":  # attention alone brings what the prompt says to its last position
-        for block in checkpoint.model.model.layers:
-            block.self_attn.o_proj.weight.data.zero_()
-    else:
-        prompts = prompts[:2]
-    run = collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", layers="all", quiet=True)
+    run = poor_run(spoil)
     report = analyse(run, permutations=9)
     pictures = Pictures(run, report, style)  # type: ignore[arg-type]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         drawn = {name for name in FIGURES if draws(pictures, name)}
         page = to_html(report, run)
-    assert f"{len(prompts)} prompts under 3 modes" in page
+    assert f"{len(run.prompts)} prompts under 3 modes" in page
     assert {"overview", "silhouette", "distributions", "waterfall", "pairs", "layers"} <= drawn
-    assert "projection" not in drawn if spoil == "states all alike" else "projection" in drawn
+    assert ("projection" in drawn) == (spoil == "two prompts")
+    assert "slices" not in drawn  # one slice is no slicing
+    assert (NOTHING in page) == (spoil != "two prompts")
+
+
+@pytest.mark.parametrize("command", ["report", "figures"])
+def test_one_prompt_is_refused_in_one_line(
+    poor_run: Callable[[str], Run], command: str, tmp_path: Path
+) -> None:
+    arguments = [command, str(poor_run("one prompt").path), "--out", str(tmp_path), "--quiet"]
+    refused = CliRunner().invoke(main, arguments)
+    assert refused.exit_code == 2
+    assert refused.stderr.count("\n") == 1
+    assert "two prompts" in refused.stderr
 
 
 def draws(pictures: Pictures, name: str) -> bool:
