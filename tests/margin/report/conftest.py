@@ -71,7 +71,7 @@ def poor_run(
                 used = sorted(
                     {byte for token in TOKENS.values() for byte in checkpoint.tokenizer.encode(token)}
                 )
-                model.embed_tokens.weight.data[used] = model.embed_tokens.weight.data[used[0]]
+                model.embed_tokens.weight.data[used] = model.embed_tokens.weight.data[used[0]].clone()
         out = tmp_path_factory.mktemp("poor") / "run"
         return collect(checkpoint, prompts=table, modes=modes, out=out, layers="all", quiet=True)
 

@@ -1,4 +1,4 @@
-"""Time of every figure and of the page: python tests/benchmarks/figures.py [--prompts N] [--run RUN].
+"""Time of every figure and of the page: python tests/benchmarks/pictures.py [--prompts N] [--run RUN].
 
 Asks the shipped co-trained checkpoint 1,000 questions, which makes 3,000 points, then draws all that `margin
 figures` draws, and writes and opens report.html. Prints a line a figure, with CPU seconds beside the wall's.
