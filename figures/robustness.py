@@ -66,21 +66,23 @@ def robustness(
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.set(
         xlabel="share of prompts landing there" + (f" (n = {counts.iloc[0]:,.0f} each)" if alike else ""),
+        title=title,
         xlim=(-0.02, 1.02),
-        ylim=(len(conditions) - 0.5, -0.5),
+        ylim=(len(conditions) - 0.5, -1.25),  # the legend's place on top
     )
-    ax.set_title(title, pad=2.2 * mpl.rcParams["legend.fontsize"])  # the legend stands between
     handles = [
         Line2D([], [], linestyle="-", marker=look.marker, color=look.colour, label=label(name, 16))
         for name, look in looks.items()
     ]
     ax.legend(
         handles=handles,
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
+        loc="upper left",
         ncols=min(4, len(handles)),
         handlelength=1.4,
         columnspacing=0.9,
-        borderaxespad=0.2,
+        borderaxespad=0,
+        frameon=True,  # hides the line of the limit behind it
+        framealpha=1,
+        edgecolor="none",
     )
     return ax
