@@ -13,6 +13,7 @@ from sklearn.metrics import silhouette_score
 from sklearn.neighbors import NearestNeighbors
 
 from figures.projection import project, seed_range
+from figures.quality import seed_range_words
 
 Make = Callable[..., tuple[np.ndarray[Any, Any], list[str], list[str]]]
 
@@ -112,6 +113,17 @@ def test_seed_range_has_a_row_for_each_seed(points: Make) -> None:
     assert list(table["seed"]) == [0, 1, 2]
     assert table["silhouette_full"].nunique() == 1
     assert table["shepard"].nunique() > 1
+
+
+def test_the_range_over_seeds_of_many_points_rests_on_whole_prompts_and_is_written(points: Make) -> None:
+    X, modes, prompts = points(n=40)
+    table = seed_range(X, modes, prompts, "tsne", seeds=(0, 1), limit=50)
+    assert set(table["n_points"]) == {48}
+    words = seed_range_words(table)
+    assert "over 2 seeds, 48 sampled points" in words
+    low, high = (f"{end:.2f}" for end in table["trustworthiness"].agg(["min", "max"]))
+    assert f"trustworthiness {low}–{high}" in words
+    assert "sampled" not in seed_range_words(seed_range(X, modes, prompts, "tsne", seeds=(0,)))
 
 
 def test_many_points_are_judged_on_a_stated_sample_of_whole_prompts(points: Make) -> None:
