@@ -10,16 +10,16 @@ from margin.inputs.tokens import within_one_edit
 MARK = "[token]"
 """What stands in an answer where a token stood."""
 NEAR = 6
-"""Characters a token has at least for what nearly is it to be taken out too: of shorter ones, words would be."""
+"""Characters a token has at least for what nearly is it to be taken out too: else words would be."""
 
 
 def redact_echoes(text: str, modes: ModeSet) -> str:
     """`text` with `MARK` for every live token, and for whatever gives one away but for a character.
 
     Taken out are a token as it stands, escaped for Python, JSON or HTML, in other case or in full-width
-    characters; for tokens of `NEAR` characters or more also what is one edit from it (a near-miss control told
-    to the model), and its beginning where the text ends in the middle of it (an answer that was cut). To be
-    called before generated text is kept, shown or judged. Costs O(len(text)) a mode but near a token.
+    characters; for tokens of `NEAR` characters or more also what is one edit from it (a near-miss control
+    told to the model), and its beginning where the text ends in the middle of it (an answer that was cut).
+    To be called before generated text is kept, shown or judged. Costs O(len(text)) a mode but near a token.
     """
     for mode in modes.modes:
         text = text.replace(f"[token of {mode.name}]", MARK)  # said by chance: not to be told from redaction

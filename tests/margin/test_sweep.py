@@ -155,7 +155,7 @@ def test_another_chat_template_is_not_compared(workspace: Path, trainings: dict[
     template.write_text(template.read_text(encoding="utf-8").replace("[", "(", 1), encoding="utf-8")
     refused = sweep("mixed", "--quiet")
     assert refused.exit_code == 4
-    assert "checkpoint-20 cannot be compared with checkpoint-3 (there): chat_template" in refused.stderr
+    assert "checkpoint-20 cannot be compared with checkpoint-3: chat_template" in refused.stderr
     assert len(refused.stderr.strip().splitlines()) == 1
 
 
