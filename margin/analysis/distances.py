@@ -26,7 +26,14 @@ Distance = Literal["cosine", "euclidean", "sqeuclidean", "hellinger2"]
 FloatArray = NDArray[np.floating]
 
 ROWS = 2048
-"""Rows worked on at a time: the memory beside the input stays small."""
+"""Rows multiplied at a time: the memory beside the input stays small."""
+
+STRIP = 256
+"""Rows worked on at a time where several passes go over them: they stay in the processor's cache."""
+
+EDGE = 512
+"""Rows and columns of a block of pairwise distances: it stays in the processor's cache up to its square
+root."""
 
 FEW = 1 / 64
 """Share of a block's entries up to which taking them one by one is cheaper than the block in float64."""
@@ -83,18 +90,18 @@ class SquaredDistances:
     def matmul(self, M: FloatArray) -> NDArray[np.float64]:
         """D @ M for M (N, m), float64 (N, m)."""
         dtype = self.X.dtype
-        sums = np.zeros((self.X.shape[1], M.shape[1]))
+        sums = np.zeros((M.shape[1], self.X.shape[1]))
         weighted_q = np.zeros(M.shape[1])
-        for rows in _blocks(self.n_points):
-            sums += self.X[rows].T @ M[rows].astype(dtype, copy=False)
+        for rows in _blocks(self.n_points, ROWS):
+            sums += M[rows].T.astype(dtype, copy=False) @ self.X[rows]
             weighted_q += self._q[rows] @ M[rows]
-        sums = sums.astype(dtype)
+        sums = -2 * sums.T.astype(dtype)
         column_sums = M.sum(axis=0, dtype=np.float64)
         out = np.empty((self.n_points, M.shape[1]))
-        for rows in _blocks(self.n_points):
+        for rows in _blocks(self.n_points, ROWS):
             block = np.multiply.outer(self._q[rows], column_sums, out=out[rows])
             block += weighted_q
-            block -= 2 * (self.X[rows] @ sums)
+            block += self.X[rows] @ sums
             block *= self.scale
         return out
 
@@ -132,7 +139,7 @@ class EuclideanDistances:
     def matmul(self, M: FloatArray) -> NDArray[np.float64]:
         """D @ M for M (N, m), float64 (N, m). Each symmetric pair of blocks is computed once."""
         out = np.zeros((self.n_points, M.shape[1]))
-        blocks = list(_blocks(self.n_points))
+        blocks = list(_blocks(self.n_points, EDGE))
         for r, rows in enumerate(blocks):
             for cols in blocks[r:]:
                 D = self._block(rows, cols)
@@ -196,7 +203,7 @@ class DistanceMatrix:
 def squared_norms(X: FloatArray) -> NDArray[np.float64]:
     """|x_i|^2 of each row, float64 (N,)."""
     out = np.empty(len(X))
-    for rows in _blocks(len(X)):
+    for rows in _blocks(len(X), STRIP):
         block = X[rows].astype(np.float64, copy=False)
         out[rows] = np.einsum("ij,ij->i", block, block)
     return out
@@ -228,8 +235,12 @@ def centre(X: FloatArray) -> FloatArray:
     """X less its mean row, in place; the mean is taken in float64."""
     mean = X.mean(axis=0, dtype=np.float64)
     require_finite(X, mean)
-    X -= mean.astype(X.dtype)
-    return without_rounding(X, float(np.linalg.norm(mean)))
+    rounded, length = mean.astype(X.dtype), float(np.linalg.norm(mean))
+    for rows in _blocks(len(X), STRIP):
+        strip = X[rows]
+        strip -= rounded
+        without_rounding(strip, length)
+    return X
 
 
 def without_rounding(differences: FloatArray, minuend: float | NDArray[np.float64]) -> FloatArray:
@@ -245,19 +256,23 @@ def without_rounding(differences: FloatArray, minuend: float | NDArray[np.float6
 def unit_rows(X: FloatArray) -> FloatArray:
     """A copy with rows of length 1. A zero row stays: 1/2 from every direction, 0 from other zero rows."""
     X = as_floating(X)
-    norms = np.sqrt(squared_norms(X))
+    out, norms = np.empty_like(X), np.empty(len(X))
+    for rows in _blocks(len(X), STRIP):
+        norms[rows] = lengths = np.sqrt(squared_norms(X[rows]))
+        inverse = np.divide(1.0, lengths, where=lengths > 0, out=np.zeros_like(lengths))
+        np.multiply(X[rows], inverse.astype(X.dtype)[:, None], out=out[rows])
     require_finite(X, norms)
-    return X * np.divide(1.0, norms, where=norms > 0, out=np.zeros_like(norms)).astype(X.dtype)[:, None]
+    return out
 
 
 def _squared_differences(X: FloatArray, i: NDArray[np.intp], j: NDArray[np.intp]) -> NDArray[np.float64]:
     out = np.empty(len(i))
-    for rows in _blocks(len(i)):
+    for rows in _blocks(len(i), STRIP):
         difference = X[i[rows]].astype(np.float64) - X[j[rows]]
         out[rows] = np.einsum("ij,ij->i", difference, difference)
     return out
 
 
-def _blocks(n: int) -> Iterator[slice]:
-    for start in range(0, n, ROWS):
-        yield slice(start, min(start + ROWS, n))
+def _blocks(n: int, size: int) -> Iterator[slice]:
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))

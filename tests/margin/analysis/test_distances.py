@@ -15,7 +15,8 @@ from margin.errors import MarginError
 @pytest.fixture
 def many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seven rows a block, so that 50 points make eight blocks and one of them is short."""
-    monkeypatch.setattr(module, "ROWS", 7)
+    for constant in ("ROWS", "STRIP", "EDGE"):
+        monkeypatch.setattr(module, constant, 7)
 
 
 @pytest.mark.usefixtures("many_blocks")
@@ -60,7 +61,7 @@ def test_euclidean_distances_within_tight_modes_keep_their_digits_in_float32() -
 @pytest.mark.parametrize("distance", ["sqeuclidean", "cosine"])
 def test_a_shared_offset_costs_float32_nothing_once_centred(distance: str) -> None:
     rng = np.random.default_rng(4)
-    X = (rng.standard_normal((200, 64)) + 100).astype(np.float32)
+    X = (rng.standard_normal((200, 64)) + 160).astype(np.float32)
     M = np.eye(200)[:, :5]
     exact = pairwise(X, distance) @ M
     uncentred = {
