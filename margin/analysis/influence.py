@@ -87,12 +87,22 @@ def _derivatives(silhouette: Silhouette) -> tuple[NDArray[np.float64], NDArray[n
 
 
 def jackknife_estimate(
-    value: float, influence: NDArray[np.float64], level: float = 0.95, method: str = METHOD
+    value: float,
+    influence: NDArray[np.float64],
+    level: float = 0.95,
+    method: str = METHOD,
+    *,
+    counted_twice: float = 0.0,
 ) -> Estimate:
-    """Interval from the prompts' influences (n,): se^2 = n/(n-1) sum U_p^2, Student t, n-1 degrees."""
+    """Interval from the prompts' influences (n,): se^2 = n/(n-1) sum U_p^2, Student t, n-1 degrees.
+
+    `counted_twice` is variance of second order, which this sum holds twice where it is known; it is at most
+    half of the sum.
+    """
     n = len(influence)
     if n < 2:
         return Estimate(value, n_prompts=n)
-    se = float(np.sqrt(n / (n - 1) * np.sum(influence**2)))
+    variance = float(n / (n - 1) * np.sum(influence**2))
+    se = float(np.sqrt(max(variance - counted_twice, variance / 2)))
     half = float(stats.t.ppf((1 + level) / 2, n - 1)) * se
     return Estimate(value, value - half, value + half, se, level, method, n)

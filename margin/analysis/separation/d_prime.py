@@ -16,7 +16,7 @@ from margin.analysis.distances import Distances
 from margin.analysis.estimate import Estimate
 from margin.analysis.influence import METHOD, jackknife_estimate
 from margin.analysis.separation.centroids import centroids
-from margin.analysis.separation.folds import training_weights
+from margin.analysis.separation.folds import AT_CHANCE, training_weights
 from margin.analysis.separation.paired import points_by_prompt
 from margin.errors import MarginError
 
@@ -33,8 +33,9 @@ def d_prime(distances: Distances, design: Design, fold: NDArray[np.intp], level:
     -------
     0 on average without a difference (and then on either side of it), no unit. Interval by the infinitesimal
     jackknife over prompts, through both parts a prompt plays: projected on a line, and turning the lines of
-    the other folds. It is too wide where modes hardly differ; read the permutation p-value of the variance
-    split there.
+    the other folds. Where modes hardly differ the two parts are one, which the jackknife counts twice: the
+    variance is held to `AT_CHANCE` times that of the first part. The interval is for the mean d' of
+    lines through centroids of as many prompts.
 
     Cost: O(N d k^2 folds). Green and Swets (1966), "Signal Detection Theory and Psychophysics".
 
@@ -46,14 +47,21 @@ def d_prime(distances: Distances, design: Design, fold: NDArray[np.intp], level:
     weights = training_weights(design, fold)
     pairs = [list(pair) for pair in combinations(range(design.n_modes), 2)]
     found = [_of_pair(distances, points[:, pair], weights[:, :, pair], fold) for pair in pairs]
-    value = float(np.mean([value for value, _ in found]))
-    return jackknife_estimate(value, np.mean([influence for _, influence in found], axis=0), level, METHOD)
+    value = float(np.mean([value for value, _, _ in found]))
+    projected, turned = (np.mean([parts[i] for parts in found], axis=0) for i in (1, 2))
+    n = design.n_prompts
+    most = AT_CHANCE * np.sum(projected**2)
+    beyond = max(0.0, float(np.sum((projected + turned) ** 2) - most)) * n / (n - 1)
+    return jackknife_estimate(value, projected + turned, level, METHOD, counted_twice=beyond)
 
 
 def _of_pair(
     distances: Distances, points: NDArray[np.intp], weights: NDArray[np.float64], fold: NDArray[np.intp]
-) -> tuple[float, NDArray[np.float64]]:
-    """d' of two modes and its influences (n,); points (n, 2), weights of the centroids (N, folds, 2)."""
+) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
+    """d' of two modes and its influences (n,), of prompts as projected and as turning the lines.
+
+    points (n, 2), weights of the centroids (N, folds, 2).
+    """
     n, folds = len(points), np.arange(weights.shape[1])
     own = fold[:, None] == folds
     found = centroids(distances, weights.reshape(len(weights), -1))
@@ -70,7 +78,7 @@ def _of_pair(
     if spread <= np.sqrt(distances.resolution) * np.abs(y).max():
         if y.any():
             raise MarginError("d' undefined: two modes differ but do not vary on the line between them")
-        return 0.0, np.zeros(n)
+        return 0.0, np.zeros(n), np.zeros(n)
     value = float(shift.mean()) / spread
     of_variance = n / (n - 1) * np.mean(deviation**2, axis=1) - spread**2
     projected = ((shift - shift.mean()) / spread - value * of_variance / (2 * spread**2)) / n
@@ -88,4 +96,4 @@ def _of_pair(
     across = along[points[:, 0]] - along[points[:, 1]] - of_line - of_line * scale * (q_shift - length)
     turned = scale * across - total * projections.mean(axis=1)
     trained_on = ~own / (~own).sum(axis=0)
-    return value, projected + np.sum(trained_on * turned, axis=1)
+    return value, projected, np.sum(trained_on * turned, axis=1)

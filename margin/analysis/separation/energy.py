@@ -13,7 +13,9 @@ from margin.analysis.separation.paired import points_by_prompt
 from margin.analysis.silhouette import mode_sums
 
 
-def energy_distance(distances: Distances, design: Design, level: float = 0.95) -> Estimate:
+def energy_distance(
+    distances: Distances, design: Design, level: float = 0.95, *, twice: float = 0.0
+) -> Estimate:
     """2 E|X - Y| - E|X - X'| - E|Y - Y'| for X, X' of one mode and Y, Y' of another; mean over pairs.
 
     A U-statistic: distances between points of one prompt, a point's zero distance to itself among them, are
@@ -24,11 +26,13 @@ def energy_distance(distances: Distances, design: Design, level: float = 0.95) -
     Parameters
     ----------
     distances : Euclidean, between the N points of a complete design.
+    twice : variance of these distances as `counted_twice` gives it; without it the interval is too wide by up
+        to the square root of 2 where modes do not differ.
 
     Returns
     -------
-    In the unit of the distance, with the delete-one-prompt jackknife (exact for a U-statistic) and Student's
-    t; no interval from two prompts. Near 0 the statistic degenerates: read the permutation p-value there.
+    In the unit of the distance, with the delete-one-prompt jackknife less what it counts twice, and Student's
+    t; no interval from two prompts.
 
     Cost: O(N^2 d) for Euclidean distances. Szekely and Rizzo (2013), "Energy statistics: a class of
     statistics based on distances".
@@ -41,7 +45,7 @@ def energy_distance(distances: Distances, design: Design, level: float = 0.95) -
     k = design.n_modes
     own = np.trace(others, axis1=1, axis2=2)
     contrast = 2 * (others.sum(axis=(1, 2)) - k * own) / (k * (k - 1))
-    return u_statistic_estimate(contrast, level)
+    return u_statistic_estimate(contrast, level, counted_twice=(2 / (k - 1)) ** 2 * twice)
 
 
 def distances_to_other_prompts(distances: Distances, design: Design) -> NDArray[np.float64]:
@@ -51,7 +55,9 @@ def distances_to_other_prompts(distances: Distances, design: Design) -> NDArray[
     return (sums.total - sums.twin)[points] / (design.n_prompts - 1)
 
 
-def u_statistic_estimate(projections: NDArray[np.float64], level: float = 0.95) -> Estimate:
+def u_statistic_estimate(
+    projections: NDArray[np.float64], level: float = 0.95, *, counted_twice: float = 0.0
+) -> Estimate:
     """Mean over pairs of prompts of a symmetric h(p, q), from each prompt's mean over the others (n,).
 
     The interval is the delete-one-prompt jackknife: without p the statistic is (n theta - 2 h_p) / (n - 2).
@@ -61,4 +67,5 @@ def u_statistic_estimate(projections: NDArray[np.float64], level: float = 0.95) 
     if n < 3:
         return Estimate(value, n_prompts=n)
     influence = 2 * (projections - value) * (n - 1) / (n * (n - 2))
-    return jackknife_estimate(value, influence, level, "delete-one-prompt jackknife, t")
+    method = "delete-one-prompt jackknife, t"
+    return jackknife_estimate(value, influence, level, method, counted_twice=counted_twice)

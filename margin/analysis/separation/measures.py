@@ -25,6 +25,7 @@ from margin.analysis.separation.mmd import kernel_distances, mmd2
 from margin.analysis.separation.probe import probe
 from margin.analysis.separation.ratio import paired_distance_ratio
 from margin.analysis.separation.relabelling import relabelling_p_value
+from margin.analysis.separation.second_order import counted_twice
 from margin.analysis.separation.variance import variance_split
 from margin.analysis.space import Coordinates, Space
 from margin.errors import MarginError
@@ -82,6 +83,10 @@ class Comparison:
             self.space.subset(keep), self.design.subset(keep), self.rng, self.level, self.permutations
         )
 
+    def counted_twice(self, distances: Distances) -> float:
+        """Variance in these distances that a jackknife counts twice; from signs of its own generator."""
+        return counted_twice(distances, self.design, self.rng.spawn(1)[0])
+
     def p_value(self, distances: Distances) -> float:
         """P-value of no difference in these distances, by permutation within prompts."""
         return relabelling_p_value(distances, self.design, self.rng, self.permutations)
@@ -95,7 +100,7 @@ Measure = tuple[Mapping[str, str], Callable[[Comparison], Sequence[Result]]]
 
 
 def _variance(c: Comparison) -> list[Result]:
-    split = variance_split(c.squared, c.design, c.level)
+    split = variance_split(c.squared, c.design, c.level, twice=c.counted_twice(c.squared))
     shares = [
         (share, None) for share in (split.prompt, split.mode, split.interaction, split.partial_epsilon2)
     ]
@@ -117,7 +122,8 @@ def _nearest_centroid(c: Comparison) -> list[Result]:
 
 def _energy(c: Comparison) -> list[Result]:
     s = c.sample
-    return [(energy_distance(s.euclidean, s.design, s.level), s.p_value(s.euclidean))]
+    found = energy_distance(s.euclidean, s.design, s.level, twice=s.counted_twice(s.euclidean))
+    return [(found, s.p_value(s.euclidean))]
 
 
 def _angle(c: Comparison) -> list[Result]:
@@ -134,7 +140,8 @@ def _davies_bouldin(c: Comparison) -> list[Result]:
 
 def _mmd2(c: Comparison) -> list[Result]:
     s = c.sample
-    return [(mmd2(s.kernel, s.design, s.level), s.p_value(s.kernel))]
+    found = mmd2(s.kernel, s.design, s.level, twice=s.counted_twice(s.kernel))
+    return [(found, s.p_value(s.kernel))]
 
 
 def _cka(c: Comparison) -> list[Result]:

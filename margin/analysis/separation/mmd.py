@@ -29,22 +29,23 @@ def kernel_distances(distances: Distances) -> DistanceMatrix:
     return DistanceMatrix(kernel)
 
 
-def mmd2(kernel: Distances, design: Design, level: float = 0.95) -> Estimate:
+def mmd2(kernel: Distances, design: Design, level: float = 0.95, *, twice: float = 0.0) -> Estimate:
     """Unbiased squared MMD, E k(X, X') + E k(Y, Y') - 2 E k(X, Y) over different prompts; mean over pairs.
 
     Parameters
     ----------
     kernel : 1 - k(x, y) between the N points of a complete design, as `kernel_distances` makes it.
+    twice : as for `energy_distance`.
 
     Returns
     -------
     At most 2, 0 on average without a difference, no unit; it depends on the kernel's width and so on the
-    data: compare within one space. Interval and degeneracy as for `energy_distance`, which this is in the
-    distance 1 - k (Sejdinovic et al., 2013, "Equivalence of distance-based and RKHS-based statistics").
-    Gretton et al. (2012), "A kernel two-sample test". O(N^2 k).
+    data: compare within one space. Interval as for `energy_distance`, which this is in the distance 1 - k
+    (Sejdinovic et al., 2013, "Equivalence of distance-based and RKHS-based statistics"). Gretton et al.
+    (2012), "A kernel two-sample test". O(N^2 k).
 
     Raises
     ------
     MarginError : a prompt was not seen under every mode.
     """
-    return energy_distance(kernel, design, level)
+    return energy_distance(kernel, design, level, twice=twice)

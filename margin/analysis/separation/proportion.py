@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
@@ -33,3 +35,18 @@ def proportion_estimate(
     low = stats.beta.ppf((1 - level) / 2, successes, failures + 1) if successes > 0 else 0.0
     high = stats.beta.ppf((1 + level) / 2, successes + 1, failures) if failures > 0 else 1.0
     return Estimate(value, float(low), float(high), se, level, method, n)
+
+
+def reaching_chance(estimate: Estimate, chance: float, inflation: float) -> Estimate:
+    """A cross-fitted proportion's interval, extended to `chance` unless the data rule chance out.
+
+    At chance, where noise alone directs the fits, the variance is `inflation` times what the interval rests
+    on (`folds.AT_CHANCE`); away from it it is not. So chance, and it alone, is tested with the larger one:
+    an interval is a test turned round.
+    """
+    if estimate.se is None or estimate.low is None or estimate.high is None or estimate.level is None:
+        return estimate
+    critical = stats.t.ppf((1 + estimate.level) / 2, estimate.n_prompts - 1)
+    if abs(estimate.estimate - chance) > critical * estimate.se * np.sqrt(inflation):
+        return estimate
+    return replace(estimate, low=min(estimate.low, chance), high=max(estimate.high, chance))

@@ -34,16 +34,20 @@ class VarianceSplit:
     """(n partial_eta2 - 1) / (n - 1), in [-1/(n-1), 1]."""
 
 
-def variance_split(distances: Distances, design: Design, level: float = 0.95) -> VarianceSplit:
+def variance_split(
+    distances: Distances, design: Design, level: float = 0.95, *, twice: float = 0.0
+) -> VarianceSplit:
     """Split the variance of points x_pc of prompt p under mode c.
 
     Parameters
     ----------
     distances : squared Euclidean, between the N = n k points of a complete design.
+    twice : variance of these distances as `counted_twice` gives it; without it the intervals of the mode's
+        share and of epsilon squared are too wide by up to the square root of 2 where modes do not differ.
 
     Returns
     -------
-    Shares without unit; intervals by the infinitesimal jackknife over prompts.
+    Shares without unit; intervals by the infinitesimal jackknife over prompts, less what it counts twice.
 
     Cost: O(N d k). Two-way layout without replication (Anderson, 2001, "A new method for non-parametric
     multivariate analysis of variance"); the unbiased ratio is epsilon squared (Kelley, 1935, "An unbiased
@@ -75,22 +79,30 @@ def variance_split(distances: Distances, design: Design, level: float = 0.95) ->
     influence = np.column_stack([of_prompt - of_prompt.mean(), 2 * (of_mode - mode), squares - within]) / n
     influence[:, 2] -= influence[:, 1]
     prompt_share, mode_share, interaction_share = (
-        _ratio(components[j], components.sum(), influence[:, j], influence.sum(axis=1), level)
-        for j in range(3)
+        _ratio(components[j], components.sum(), influence[:, j], influence.sum(axis=1), level, degenerate)
+        for j, degenerate in enumerate((0, twice / 4, 0))
     )
     return VarianceSplit(
         prompt=prompt_share,
         mode=mode_share,
         interaction=interaction_share,
         partial_eta2=Estimate(eta2, n_prompts=n),
-        partial_epsilon2=_ratio(mode, within, influence[:, 1], influence[:, 1] + influence[:, 2], level),
+        partial_epsilon2=_ratio(
+            mode, within, influence[:, 1], influence[:, 1] + influence[:, 2], level, twice / 4
+        ),
     )
 
 
 def _ratio(
-    part: float, whole: float, of_part: NDArray[np.float64], of_whole: NDArray[np.float64], level: float
+    part: float,
+    whole: float,
+    of_part: NDArray[np.float64],
+    of_whole: NDArray[np.float64],
+    level: float,
+    twice: float,
 ) -> Estimate:
-    """part / whole with the influences of both; 0 where the whole is 0."""
+    """part / whole with the influences of both, and what the part's count twice; 0 where the whole is 0."""
     if whole <= 0:
         return Estimate(0.0, n_prompts=len(of_part))
-    return jackknife_estimate(float(part / whole), of_part / whole - part * of_whole / whole**2, level)
+    influence = of_part / whole - part * of_whole / whole**2
+    return jackknife_estimate(float(part / whole), influence, level, counted_twice=twice / whole**2)
