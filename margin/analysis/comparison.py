@@ -20,7 +20,7 @@ from margin.analysis.distances import Distance
 from margin.analysis.estimate import Estimate
 from margin.analysis.influence import METHOD, jackknife_estimate
 from margin.analysis.multiplicity import holm, simultaneous_estimates
-from margin.analysis.power import detectable_difference
+from margin.analysis.power import detectable_difference, power, prompts_needed
 from margin.analysis.sam import Margins, margins
 from margin.analysis.space import Space
 from margin.errors import IncomparableError, MarginError
@@ -48,6 +48,21 @@ class Difference:
     """The same, adjusted over runs (this margin)."""
     detectable: float
     """Smallest drop that these prompts find with probability 0.8 (one-sided 5%)."""
+    power: float
+    """Probability that these prompts find a drop of `Comparison.drop` (one-sided 5%), 0 to 1."""
+    prompts_for_drop: int | None
+    """Fewest prompts that find a drop of `Comparison.drop` with probability 0.8; None beyond 10 million."""
+    prompts_to_settle: int | None
+    """Fewest prompts that find a difference of the size estimated with probability 0.8, in its direction
+    (one-sided 5%); None where nothing differs, or beyond 10 million."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the paired interval leaves 0 out, or is 0 itself: these prompts suffice."""
+        own = self.difference
+        if own.low is None or own.high is None:
+            return False
+        return not own.low <= 0 <= own.high or own.low == own.high
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +75,8 @@ class Comparison:
     margins: dict[str, Margins]
     """Each run's margins on the shared prompts, in their order."""
     differences: tuple[Difference, ...]
+    drop: float
+    """Drop of a margin, above 0, that power and `prompts_for_drop` are about."""
 
     def to_frame(self) -> pd.DataFrame:
         """One line a run and margin: reference, run, margin, value, the difference and its adjustments."""
@@ -76,10 +93,20 @@ class Comparison:
                     "p_value": d.p_value,
                     "p_holm": d.p_holm,
                     "detectable": d.detectable,
+                    "drop": self.drop,
+                    "power": d.power,
+                    "prompts_for_drop": d.prompts_for_drop,
+                    "prompts_to_settle": d.prompts_to_settle,
                 }
                 for d in self.differences
             ]
         )
+
+    def to_dict(self) -> list[dict[str, object]]:
+        """The lines of the table as plain records, as `margin compare --json` prints them: no number where
+        none is known."""
+        lines = self.to_frame().astype(object)
+        return lines.where(lines.notna(), None).to_dict("records")
 
 
 def compare(
@@ -88,19 +115,26 @@ def compare(
     distance: Distance = "cosine",
     level: float = 0.95,
     against: Against = "first",
+    drop: float = 0.01,
 ) -> Comparison:
     """Compare runs with the first of them, or each with the one before it.
+
+    `drop` is a drop that would matter, which says how good the comparison is: its power, and the prompts it
+    takes. The power at the difference found would say no more than its p-value does (Hoenig and Heisey, 2001,
+    "The abuse of power"); the prompts that settle it plan another run.
 
     Margins are recomputed on the points (a prompt under a mode) that all runs hold, in one order, so that
     nothing but the runs differs. That equal ids are equal prompts is the caller's to check.
 
     Raises
     ------
-    MarginError : fewer than two runs.
+    MarginError : fewer than two runs, or a drop that is not above 0.
     IncomparableError : other modes, or fewer than two shared prompts.
     """
     if len(runs) < 2:
         raise MarginError(f"a comparison needs at least two runs, got {len(runs)}")
+    if not drop > 0:
+        raise MarginError(f"a drop of {drop} is none: give a size above 0")
     first, *others = runs
     points = shared_points({name: design for name, (_, design) in runs.items()})
     design = runs[first][1].subset(points[first])
@@ -116,8 +150,8 @@ def compare(
             of_run[a].estimates[margin].estimate - of_run[b].estimates[margin].estimate for a, b in pairs
         ]
         influences = [of_run[a].influence[margin] - of_run[b].influence[margin] for a, b in pairs]
-        differences += _differences(pairs, margin, values, np.column_stack(influences), rng, level)
-    return Comparison(first, design.prompt_ids, of_run, tuple(differences))
+        differences += _differences(pairs, margin, values, np.column_stack(influences), rng, level, drop)
+    return Comparison(first, design.prompt_ids, of_run, tuple(differences), drop)
 
 
 def shared_points(designs: Mapping[str, Design]) -> dict[str, NDArray[np.intp]]:
@@ -163,26 +197,35 @@ def _differences(
     influence: NDArray[np.float64],
     rng: np.random.Generator,
     level: float,
+    drop: float,
 ) -> list[Difference]:
     n = len(influence)
     paired = [jackknife_estimate(v, influence[:, g], level, f"paired {METHOD}") for g, v in enumerate(values)]
     together = simultaneous_estimates(values, influence, rng, level=level)
     p_values = np.array([_two_sided(e, n) for e in paired])
-    return [
-        Difference(
-            *pair,
-            margin,
-            own,
-            joint,
-            float(p),
-            float(adjusted),
-            detectable_difference(own.se * np.sqrt(n), n),
+    found = []
+    for (run, against), own, joint, p, adjusted in zip(
+        pairs, paired, together, p_values, holm(p_values), strict=True
+    ):
+        if own.se is None:
+            continue
+        sd = own.se * np.sqrt(n)
+        found.append(
+            Difference(
+                run=run,
+                reference=against,
+                margin=margin,
+                difference=own,
+                simultaneous=joint,
+                p_value=float(p),
+                p_holm=float(adjusted),
+                detectable=detectable_difference(sd, n),
+                power=float(power(drop, sd, n)),
+                prompts_for_drop=prompts_needed(drop, sd),
+                prompts_to_settle=prompts_needed(abs(own.estimate), sd),
+            )
         )
-        for pair, own, joint, p, adjusted in zip(
-            pairs, paired, together, p_values, holm(p_values), strict=True
-        )
-        if own.se is not None
-    ]
+    return found
 
 
 def _two_sided(difference: Estimate, n: int) -> float:

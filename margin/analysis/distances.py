@@ -95,13 +95,13 @@ class SquaredDistances:
         for rows in _blocks(self.n_points, ROWS):
             sums += M[rows].T.astype(dtype, copy=False) @ self.X[rows]
             weighted_q += self._q[rows] @ M[rows]
-        sums = -2 * sums.T.astype(dtype)
+        doubled = (-2 * sums.T).astype(dtype)
         column_sums = M.sum(axis=0, dtype=np.float64)
         out = np.empty((self.n_points, M.shape[1]))
         for rows in _blocks(self.n_points, ROWS):
             block = np.multiply.outer(self._q[rows], column_sums, out=out[rows])
             block += weighted_q
-            block += self.X[rows] @ sums
+            block += self.X[rows] @ doubled
             block *= self.scale
         return out
 

@@ -14,7 +14,11 @@ from margin.run.run import open_run
 
 
 def compare_runs(
-    runs: Sequence[Path], level: float = 0.95, seed: int = 0, against: Against = "first"
+    runs: Sequence[Path],
+    level: float = 0.95,
+    seed: int = 0,
+    against: Against = "first",
+    drop: float = 0.01,
 ) -> Comparison:
     """The comparison of runs on disk, named by their folders, in the space of their logits.
 
@@ -23,6 +27,7 @@ def compare_runs(
     level : nominal coverage of the intervals.
     seed : of the simultaneous intervals.
     against : each run's reference, the first run or the one before it.
+    drop : a drop that would matter, as in `compare`.
 
     Raises
     ------
@@ -45,4 +50,4 @@ def compare_runs(
                 )
         space, rows = space_of(run, "logits")
         opened[name] = (space, design_of(run, rows))
-    return compare(opened, np.random.default_rng(seed), level=level, against=against)
+    return compare(opened, np.random.default_rng(seed), level=level, against=against, drop=drop)

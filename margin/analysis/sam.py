@@ -30,6 +30,13 @@ class Margins:
     moves with the number of prompts. `leave_prompt_out` is the one to infer on. `prompt_centred` is
     leave-prompt-out after each prompt's mean over modes is taken away: the separation that the variety of
     prompts would otherwise swamp.
+
+    An interval covers the expected margin of a run of as many prompts. That is the margin of endlessly many
+    but where three modes or more hardly differ: the nearest of several equal rivals wins, by some
+    1 / sqrt(n), so the margin lies below its limit, and is read beside the permutation null. Where modes make
+    no difference at all (in the null, on a collapsed pair) influences vanish to first order and intervals of
+    95% cover .97 to .99; whether modes differ is then told by the p-values of the null and, for every pair,
+    of the separation measures.
     """
 
     space: str

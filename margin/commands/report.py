@@ -92,9 +92,12 @@ def write_with_figures(report: Report, run: Run, out: Path) -> list[Path]:
 @click.option(
     "--level", default=0.95, show_default=True, callback=coverage, help="Nominal coverage of the intervals."
 )
+@click.option(
+    "--drop", default=0.01, show_default=True, help="Drop that would matter: what power and prompts are for."
+)
 @click.option("--seed", default=0, show_default=True, type=SEED, help="Of the simultaneous intervals.")
 @click.option("--json", "as_json", is_flag=True, help="Every margin and difference, as JSON.")
-def compare(runs: tuple[Path, ...], level: float, seed: int, as_json: bool) -> None:
+def compare(runs: tuple[Path, ...], level: float, drop: float, seed: int, as_json: bool) -> None:
     """Margins of RUNS against the first, paired on the prompts they share."""
     from rich.console import Console
 
@@ -103,8 +106,8 @@ def compare(runs: tuple[Path, ...], level: float, seed: int, as_json: bool) -> N
 
     if len(runs) < 2:
         raise MarginError("nothing to compare: name two runs or more")
-    found = compare_runs(runs, level, seed)
+    found = compare_runs(runs, level, seed, drop=drop)
     if as_json:
-        click.echo(json.dumps(found.to_frame().to_dict("records"), indent=2))
+        click.echo(json.dumps(found.to_dict(), indent=2))
     else:
         print_comparison(found, Console())

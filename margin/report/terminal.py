@@ -82,18 +82,29 @@ def _print_leaks(robustness: Robustness, console: Console) -> None:
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
-    """Print the leave-prompt-out margin of each run, and its paired difference from the first."""
+    """Print the leave-prompt-out margin of each run, its paired difference from the first, and how good the
+    comparison is: the smallest drop found, the power to find a given one, how many prompts would do."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("run")
+    quality = Table(box=None, pad_edge=False, header_style="dim")
+    for each in (table, quality):
+        each.add_column("run")
     for column in ("SAM (leave-prompt-out)", "plain", f"difference from {comparison.reference}"):
         table.add_column(column, justify="right")
+    drop = f"{comparison.drop:g}"
+    for column in ("p (Holm)", "finds a drop of", f"power at {drop}", f"prompts for {drop}", "to settle it"):
+        quality.add_column(column, justify="right")
     differences = {d.run: d for d in comparison.differences if d.margin == "leave_prompt_out"}
     for name, margins in comparison.margins.items():
         margin = margins.leave_prompt_out
         against = ""
         if name in differences:
-            difference = differences[name].difference
-            against = f"{difference.estimate:+.3f} {interval(difference.low, difference.high)}"
+            d = differences[name]
+            against = f"{d.difference.estimate:+.3f} {interval(d.difference.low, d.difference.high)}"
+            to_settle = "settled" if d.is_settled else prompts(d.prompts_to_settle)
+            quality.add_row(
+                *(Text(name), f"{d.p_holm:.2g}", f"{d.detectable:.2g}", f"{d.power:.2f}"),
+                *(prompts(d.prompts_for_drop), to_settle),
+            )
         table.add_row(
             Text(name),
             f"{margin.estimate:+.3f} {interval(margin.low, margin.high)}",
@@ -102,8 +113,15 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         )
     console.print(table, highlight=False)
     console.print(
-        f"{len(comparison.prompt_ids)} shared prompts, paired by prompt", style="dim", highlight=False
+        f"{len(comparison.prompt_ids)} shared prompts, paired by prompt\n", style="dim", highlight=False
     )
+    console.print(quality, highlight=False)
+    console.print("one-sided 5%; prompts for a power of 0.8", style="dim", highlight=False)
+
+
+def prompts(needed: int | None) -> str:
+    """A number of prompts, or that it is out of reach."""
+    return "> 10 million" if needed is None else f"{needed:,}"
 
 
 def print_trajectory(found: Trajectory, console: Console) -> None:

@@ -77,6 +77,11 @@ def test_two_runs_are_compared(workspace: Path) -> None:
     found = json.loads(margin("compare", "a", "b", "--json").stdout)
     overall = next(line for line in found if line["margin"] == "leave_prompt_out")
     assert overall["difference"] == pytest.approx(0, abs=1e-4)
+    assert overall["drop"] == 0.01
+    assert (overall["power"] >= 0.8) == (overall["prompts_for_drop"] <= overall["n_prompts"])
+    shown = margin("compare", "a", "b", "--drop", "0.2").stdout
+    assert "power at 0.2" in shown
+    assert "to settle it" in shown
     refused = margin("compare", "a")
     assert refused.exit_code == 2
     assert "two runs" in refused.stderr

@@ -48,7 +48,8 @@ def d_prime(distances: Distances, design: Design, fold: NDArray[np.intp], level:
     pairs = [list(pair) for pair in combinations(range(design.n_modes), 2)]
     found = [_of_pair(distances, points[:, pair], weights[:, :, pair], fold) for pair in pairs]
     value = float(np.mean([value for value, _, _ in found]))
-    projected, turned = (np.mean([parts[i] for parts in found], axis=0) for i in (1, 2))
+    projected = np.mean([projected for _, projected, _ in found], axis=0)
+    turned = np.mean([turned for _, _, turned in found], axis=0)
     n = design.n_prompts
     most = AT_CHANCE * np.sum(projected**2)
     beyond = max(0.0, float(np.sum((projected + turned) ** 2) - most)) * n / (n - 1)

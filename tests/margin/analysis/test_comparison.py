@@ -160,6 +160,32 @@ def test_detectable_drop_has_the_power_named() -> None:
     assert power(d.detectable, d.difference.se * np.sqrt(30), 30) == pytest.approx(0.8)
 
 
+def test_power_and_prompts_are_those_of_the_paired_difference() -> None:
+    found = compare(
+        spaces(a=run_of(range(30), 1), b=run_of(range(30), 2)), np.random.default_rng(0), drop=0.05
+    )
+    assert found.drop == 0.05
+    for d in found.differences:
+        sd = d.difference.se * np.sqrt(30)
+        assert d.power == power(0.05, sd, 30)
+        assert (d.detectable <= 0.05) == (d.power >= 0.8) == (d.prompts_for_drop <= 30)
+        assert d.is_settled == (d.p_value < 0.05)
+        for n, size in (
+            (d.prompts_for_drop, 0.05),
+            (d.prompts_to_settle, abs(d.difference.estimate)),
+        ):
+            assert power(size, sd, n) >= 0.8 > power(size, sd, max(2, n - 1)) or n <= 2
+    with pytest.raises(MarginError, match="a drop of 0 is none"):
+        compare(spaces(a=run_of(range(9), 1), b=run_of(range(9), 2)), np.random.default_rng(0), drop=0)
+
+
+def test_of_runs_that_are_the_same_nothing_is_left_to_settle() -> None:
+    run = run_of(range(12), 1)
+    found = compared(a=run, b=run)
+    assert all(d.is_settled and d.power == 1 and d.prompts_to_settle is None for d in found.differences)
+    assert {line["prompts_to_settle"] for line in found.to_dict()} == {None}
+
+
 def test_the_table_holds_every_run_and_margin() -> None:
     runs = {name: run_of(range(10), seed) for seed, name in enumerate(("first", "second", "third"))}
     found = compare(spaces(**runs), np.random.default_rng(0))
