@@ -15,7 +15,7 @@ from margin.analysis.distances import FloatArray
 from margin.analysis.estimate import Estimate
 from margin.analysis.separation.folds import AT_CHANCE
 from margin.analysis.separation.paired import points_by_prompt
-from margin.analysis.separation.proportion import proportion_estimate, reaching_chance
+from margin.analysis.separation.proportion import cross_fitted_proportion
 from margin.errors import MarginError
 
 LINEAR_IN_SIGN = 2 / np.pi
@@ -49,7 +49,7 @@ def probe(X: FloatArray, design: Design, fold: NDArray[np.intp], level: float = 
     Both in [0, 1]. Intervals are over prompts, a prompt's points counting together, for the mean of these
     probes on new prompts: that other prompts would have given other probes is ignored (Bayle et al., 2020,
     "Cross-validation confidence intervals for test error"). At chance the folds' errors are not independent:
-    the interval reaches to chance unless it is ruled out with the larger variance errors then have.
+    unless chance is ruled out, the interval has the larger variance that they then have.
 
     Cost: O(N d^2 + d^3) a fold. Ledoit and Wolf (2004), "A well-conditioned estimator for large-dimensional
     covariance matrices"; Hand and Till (2001) for the AUC over pairs; Obuchowski (1997) for its interval with
@@ -71,12 +71,13 @@ def probe(X: FloatArray, design: Design, fold: NDArray[np.intp], level: float = 
         scores[held_out] = discriminant_scores(X[points[~held_out]], X[points[held_out]])
     correct = (scores.argmax(axis=2) == np.arange(k)).mean(axis=1)
     ranked = np.mean([_ranked(scores, fold, a, b) for a, b in combinations(range(k), 2)], axis=0)
-    accuracy = proportion_estimate(float(correct.mean()), (correct - correct.mean()) / n, level)
+    influence = (correct - correct.mean()) / n
     # A prompt enters a comparison of two on either side, so its influence is twice its deviation.
-    auc = proportion_estimate(float(ranked.mean()), 2 * (ranked - ranked.mean()) / n, level)
+    of_ranks = 2 * (ranked - ranked.mean()) / n
+    of_sign = 1 + (AT_CHANCE - 1) * LINEAR_IN_SIGN
     return Probe(
-        accuracy=reaching_chance(accuracy, 1 / k, 1 + (AT_CHANCE - 1) * LINEAR_IN_SIGN),
-        auc=reaching_chance(auc, 1 / 2, AT_CHANCE),
+        accuracy=cross_fitted_proportion(float(correct.mean()), influence, 1 / k, of_sign, level),
+        auc=cross_fitted_proportion(float(ranked.mean()), of_ranks, 1 / 2, AT_CHANCE, level),
     )
 
 

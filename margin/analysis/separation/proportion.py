@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
@@ -37,16 +35,16 @@ def proportion_estimate(
     return Estimate(value, float(low), float(high), se, level, method, n)
 
 
-def reaching_chance(estimate: Estimate, chance: float, inflation: float) -> Estimate:
-    """A cross-fitted proportion's interval, extended to `chance` unless the data rule chance out.
+def cross_fitted_proportion(
+    value: float, influence: NDArray[np.float64], chance: float, inflation: float, level: float = 0.95
+) -> Estimate:
+    """Interval of a cross-fitted proportion from the influences (n,) of the prompts as held out.
 
-    At chance, where noise alone directs the fits, the variance is `inflation` times what the interval rests
-    on (`folds.AT_CHANCE`); away from it it is not. So chance, and it alone, is tested with the larger one:
-    an interval is a test turned round.
+    Where noise alone directs the fits, the variance is `inflation` times what these influences make it
+    (`folds.AT_CHANCE`); away from chance it is not. So the interval has the larger variance unless that
+    variance rules chance out.
     """
-    if estimate.se is None or estimate.low is None or estimate.high is None or estimate.level is None:
-        return estimate
-    critical = stats.t.ppf((1 + estimate.level) / 2, estimate.n_prompts - 1)
-    if abs(estimate.estimate - chance) > critical * estimate.se * np.sqrt(inflation):
-        return estimate
-    return replace(estimate, low=min(estimate.low, chance), high=max(estimate.high, chance))
+    wide = proportion_estimate(value, np.sqrt(inflation) * influence, level)
+    if wide.low is None or wide.high is None or wide.low <= chance <= wide.high:
+        return wide
+    return proportion_estimate(value, influence, level)

@@ -31,6 +31,7 @@ from margin.analysis.space import Coordinates
 N, K, D = 100, 3, 16
 LARGE = 3000
 NEW = 4000
+CHANCE = {"nearest_centroid_accuracy": 1 / K, "probe_accuracy": 1 / K, "probe_auc": 1 / 2}
 
 
 def smooth(X: Array, n: int, rng: np.random.Generator | None = None) -> dict[str, Estimate]:
@@ -88,7 +89,7 @@ def coverage(strength: float, simulations: int) -> dict[str, float]:
         for name, estimate in smooth(X, N, rng).items():
             estimates.setdefault(name, []).append((estimate, target[name]))
         found = probe(X, design, fold)
-        of_fits = performance_of_the_fits(by_prompt(X, design), fold, new)
+        of_fits = performance_of_the_fits(by_prompt(X, design), fold, new) if strength else CHANCE
         for name, estimate in (
             ("nearest_centroid_accuracy", nearest_centroid_accuracy(squared, design, fold)),
             ("probe_accuracy", found.accuracy),
