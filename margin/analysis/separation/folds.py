@@ -10,9 +10,8 @@ from margin.analysis.design import Design
 AT_CHANCE = 2.0
 """Variance of a cross-fitted mean of scores linear in the fit, over that of held-out prompts given the fits,
 where noise alone directs the fits. Prompt p's score under a fit that saw q, and q's under one that saw p, are
-then one and the same product, counted in two folds. It falls to 1 as the fits cease to depend on which
-prompts they saw (Bengio and Grandvalet, 2004, "No unbiased estimator of the variance of K-fold
-cross-validation")."""
+then one and the same product, counted in two folds. It falls to 1 with the share of noise in the fits
+(Bengio and Grandvalet, 2004, "No unbiased estimator of the variance of K-fold cross-validation")."""
 
 
 def prompt_folds(design: Design, rng: np.random.Generator, folds: int = 5) -> NDArray[np.intp]:

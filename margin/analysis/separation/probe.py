@@ -15,7 +15,7 @@ from margin.analysis.distances import FloatArray
 from margin.analysis.estimate import Estimate
 from margin.analysis.separation.folds import AT_CHANCE
 from margin.analysis.separation.paired import points_by_prompt
-from margin.analysis.separation.proportion import cross_fitted_proportion
+from margin.analysis.separation.proportion import proportion_estimate
 from margin.errors import MarginError
 
 LINEAR_IN_SIGN = 2 / np.pi
@@ -48,8 +48,8 @@ def probe(X: FloatArray, design: Design, fold: NDArray[np.intp], level: float = 
     -------
     Both in [0, 1]. Intervals are over prompts, a prompt's points counting together, for the mean of these
     probes on new prompts: that other prompts would have given other probes is ignored (Bayle et al., 2020,
-    "Cross-validation confidence intervals for test error"). At chance the folds' errors are not independent:
-    unless chance is ruled out, the interval has the larger variance that they then have.
+    "Cross-validation confidence intervals for test error"). Where noise directs the probes, the folds' errors
+    repeat each other; the variance is made larger by the share of noise in the probes' direction.
 
     Cost: O(N d^2 + d^3) a fold. Ledoit and Wolf (2004), "A well-conditioned estimator for large-dimensional
     covariance matrices"; Hand and Till (2001) for the AUC over pairs; Obuchowski (1997) for its interval with
@@ -65,20 +65,36 @@ def probe(X: FloatArray, design: Design, fold: NDArray[np.intp], level: float = 
         raise MarginError(f"a cross-fitted probe needs two prompts a fold, got {len(fold)} prompts in all")
     n, k = points.shape
     X = X - X.mean(axis=0, dtype=np.float64).astype(X.dtype)
-    scores = np.empty((n, k, k))
+    scores, of_means = np.empty((n, k, k)), np.empty((len(sizes), k, k))
     for f in range(len(sizes)):
         held_out = fold == f
-        scores[held_out] = discriminant_scores(X[points[~held_out]], X[points[held_out]])
+        training = X[points[~held_out]]
+        tried = np.concatenate([X[points[held_out]], training.mean(axis=0, keepdims=True)])
+        found = discriminant_scores(training, tried)
+        scores[held_out], of_means[f] = found[:-1], found[-1]
     correct = (scores.argmax(axis=2) == np.arange(k)).mean(axis=1)
     ranked = np.mean([_ranked(scores, fold, a, b) for a, b in combinations(range(k), 2)], axis=0)
     influence = (correct - correct.mean()) / n
     # A prompt enters a comparison of two on either side, so its influence is twice its deviation.
     of_ranks = 2 * (ranked - ranked.mean()) / n
-    of_sign = 1 + (AT_CHANCE - 1) * LINEAR_IN_SIGN
+    noise = 1 - _signal(scores, of_means)
+    of_sign, of_rank = (1 + (AT_CHANCE - 1) * noise * linear for linear in (LINEAR_IN_SIGN, 1))
     return Probe(
-        accuracy=cross_fitted_proportion(float(correct.mean()), influence, 1 / k, of_sign, level),
-        auc=cross_fitted_proportion(float(ranked.mean()), of_ranks, 1 / 2, AT_CHANCE, level),
+        accuracy=proportion_estimate(float(correct.mean()), np.sqrt(of_sign) * influence, level),
+        auc=proportion_estimate(float(ranked.mean()), np.sqrt(of_rank) * of_ranks, level),
     )
+
+
+def _signal(scores: NDArray[np.float64], of_means: NDArray[np.float64]) -> float:
+    """Share of the fits' direction that is not noise, in [0, 1]: how far apart they put the modes of held-out
+    prompts, over how far those of the prompts they were fitted on. Scores (m, k, k) of both."""
+
+    def apart(s: NDArray[np.float64]) -> float:
+        own = np.trace(s, axis1=1, axis2=2)
+        return float(np.mean(s.shape[1] * own - s.sum(axis=(1, 2))))
+
+    on_training = apart(of_means)
+    return float(np.clip(apart(scores) / on_training, 0, 1)) if on_training > 0 else 0.0
 
 
 def discriminant_scores(training: FloatArray, points: FloatArray) -> NDArray[np.float64]:

@@ -33,18 +33,3 @@ def proportion_estimate(
     low = stats.beta.ppf((1 - level) / 2, successes, failures + 1) if successes > 0 else 0.0
     high = stats.beta.ppf((1 + level) / 2, successes + 1, failures) if failures > 0 else 1.0
     return Estimate(value, float(low), float(high), se, level, method, n)
-
-
-def cross_fitted_proportion(
-    value: float, influence: NDArray[np.float64], chance: float, inflation: float, level: float = 0.95
-) -> Estimate:
-    """Interval of a cross-fitted proportion from the influences (n,) of the prompts as held out.
-
-    Where noise alone directs the fits, the variance is `inflation` times what these influences make it
-    (`folds.AT_CHANCE`); away from chance it is not. So the interval has the larger variance unless that
-    variance rules chance out.
-    """
-    wide = proportion_estimate(value, np.sqrt(inflation) * influence, level)
-    if wide.low is None or wide.high is None or wide.low <= chance <= wide.high:
-        return wide
-    return proportion_estimate(value, influence, level)

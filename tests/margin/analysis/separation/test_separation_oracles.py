@@ -27,7 +27,7 @@ from margin.analysis.separation.held_out import nearest_centroid_accuracy
 from margin.analysis.separation.mmd import kernel_distances, mmd2
 from margin.analysis.separation.paired import mean_estimate
 from margin.analysis.separation.probe import probe
-from margin.analysis.separation.proportion import cross_fitted_proportion, proportion_estimate
+from margin.analysis.separation.proportion import proportion_estimate
 from margin.analysis.separation.ratio import paired_distance_ratio
 from margin.analysis.separation.relabelling import relabelling_p_value
 from margin.analysis.separation.second_order import counted_twice
@@ -149,14 +149,6 @@ def test_less_what_is_counted_twice_the_standard_error_is_right_without_a_differ
     plain, less = (np.sqrt(np.mean([pair[i].se ** 2 for pair in euclideans])) for i in (0, 1))
     assert plain > 1.25 * spread
     assert abs(less / spread - 1) < 0.15
-
-
-def test_an_interval_is_wider_unless_the_larger_variance_rules_chance_out() -> None:
-    influence = np.tile([-0.5, 0.5], 50) / 100
-    near, far = (cross_fitted_proportion(value, influence, 0.5, 2.0) for value in (0.62, 0.66))
-    assert proportion_estimate(0.62, influence).low > 0.5 > near.low
-    assert near == proportion_estimate(0.62, np.sqrt(2) * influence)
-    assert far == proportion_estimate(0.66, influence)
 
 
 def test_energy_distance_agrees_with_scipy_in_one_dimension() -> None:
