@@ -1,4 +1,5 @@
-"""Where in the network the modes part: the margin of every layer, with bands that hold for all at once."""
+"""Where in the network the modes part: margin and separation of every layer, with bands that hold for all
+layers at once."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from margin.analysis.distances import Distance
 from margin.analysis.estimate import Estimate
 from margin.analysis.multiplicity import simultaneous_estimates
 from margin.analysis.sam import check_design, leave_prompt_out_margin
+from margin.analysis.separation.variance import variance_split
 from margin.analysis.space import Space
 from margin.errors import MarginError
 
@@ -48,6 +50,9 @@ class LayerCurve:
     """Leave-prompt-out margins with a simultaneous band over layers."""
     prompt_centred: tuple[Estimate, ...]
     """Prompt-centred margins with a simultaneous band over layers."""
+    separation: tuple[Estimate, ...]
+    """The mode's share of the variance within prompts (`partial_epsilon2` of the variance split, squared
+    Euclidean) with a simultaneous band over layers; empty where a prompt was not seen under every mode."""
     parting: Parting
     distance: Distance
 
@@ -60,6 +65,15 @@ class LayerCurve:
         ]
         return pd.DataFrame(records).assign(distance=self.distance)
 
+    def separation_frame(self) -> pd.DataFrame:
+        """One line a layer: layer, measure, and the fields of the estimate of `separation`."""
+        return pd.DataFrame(
+            [
+                {"layer": layer, "measure": "partial_epsilon2", **estimate.to_dict()}
+                for layer, estimate in zip(self.layers, self.separation, strict=False)
+            ]
+        )
+
 
 def layer_curve(
     spaces: Iterable[tuple[int, Space]],
@@ -68,7 +82,7 @@ def layer_curve(
     distance: Distance = "cosine",
     level: float = 0.95,
 ) -> LayerCurve:
-    """Margins of every layer.
+    """Margins and separation of every layer.
 
     Parameters
     ----------
@@ -85,6 +99,7 @@ def layer_curve(
     layers: list[int] = []
     margins: list[tuple[float, float]] = []
     influences: list[NDArray[np.float64]] = []
+    shares: list[tuple[float, NDArray[np.float64]]] = []
     for layer, space in spaces:
         if layers and layer <= layers[-1]:
             raise MarginError(f"layer {layer} comes after layer {layers[-1]}: give layers in ascending order")
@@ -95,15 +110,26 @@ def layer_curve(
         layers.append(layer)
         margins.append((plain, centred_margin))
         influences.append(np.column_stack([plain_influence, centred_influence]))
+        if design.is_complete:
+            split = variance_split(space.distances("sqeuclidean"), design, level)
+            shares.append((split.partial_epsilon2.estimate, split.influence))
     if not layers:
         raise MarginError("no layer was captured: collect the run with --layers")
     values = np.array(margins)
     U = np.stack(influences, axis=-1)  # (n, variant, layer)
     bands = [simultaneous_estimates(values[:, v], U[:, v], rng, level=level) for v in range(2)]
+    separation = (
+        simultaneous_estimates(
+            [value for value, _ in shares], np.column_stack([U for _, U in shares]), rng, level=level
+        )
+        if shares
+        else []
+    )
     return LayerCurve(
         layers=tuple(layers),
         leave_prompt_out=tuple(bands[0]),
         prompt_centred=tuple(bands[1]),
+        separation=tuple(separation),
         parting=parting(layers, bands[0]),
         distance=distance,
     )

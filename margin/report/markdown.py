@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from itertools import zip_longest
 
 import jinja2
 import pandas as pd
@@ -51,7 +52,9 @@ def to_markdown(report: Report) -> str:
             for slices in report.slices
         ],
         min_prompts=MIN_PROMPTS,
-        layers=list(zip(layers.layers, layers.leave_prompt_out, layers.prompt_centred, strict=True))
+        layers=list(
+            zip_longest(layers.layers, layers.leave_prompt_out, layers.prompt_centred, layers.separation)
+        )
         if layers
         else [],
         parting=parting(layers.parting) if layers else "",

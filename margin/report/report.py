@@ -110,5 +110,9 @@ class Report:
 
 def _layers_record(curve: LayerCurve | None) -> Record:
     if curve is None:
-        return {"curve": [], "parting": None}
-    return {"curve": curve.to_frame().to_dict("records"), "parting": asdict(curve.parting)}
+        return {"curve": [], "separation": [], "parting": None}
+    return {
+        "curve": curve.to_frame().to_dict("records"),
+        "separation": curve.separation_frame().to_dict("records"),
+        "parting": asdict(curve.parting),
+    }

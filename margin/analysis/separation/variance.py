@@ -15,7 +15,7 @@ from margin.analysis.separation.paired import points_by_prompt
 from margin.analysis.silhouette import twin_distances
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class VarianceSplit:
     """Shares of the total variance, and the mode's share once prompts are set aside.
 
@@ -32,6 +32,8 @@ class VarianceSplit:
     """SS_mode / (SS_mode + SS_interaction), in [0, 1]."""
     partial_epsilon2: Estimate
     """(n partial_eta2 - 1) / (n - 1), in [-1/(n-1), 1]."""
+    influence: NDArray[np.float64]
+    """(n,) influence of each prompt on `partial_epsilon2`."""
 
 
 def variance_split(
@@ -78,31 +80,36 @@ def variance_split(
     components = np.array([of_prompt.sum() / (n - 1), mode, within - mode])
     influence = np.column_stack([of_prompt - of_prompt.mean(), 2 * (of_mode - mode), squares - within]) / n
     influence[:, 2] -= influence[:, 1]
-    prompt_share, mode_share, interaction_share = (
-        _ratio(components[j], components.sum(), influence[:, j], influence.sum(axis=1), level, degenerate)
+    of_whole = influence.sum(axis=1)
+    shares = [
+        jackknife_estimate(
+            _ratio(components[j], components.sum()),
+            _influence_of_ratio(components[j], components.sum(), influence[:, j], of_whole),
+            level,
+            counted_twice=_ratio(degenerate, components.sum() ** 2),
+        )
         for j, degenerate in enumerate((0, twice / 4, 0))
-    )
+    ]
+    of_epsilon2 = _influence_of_ratio(mode, within, influence[:, 1], influence[:, 1] + influence[:, 2])
     return VarianceSplit(
-        prompt=prompt_share,
-        mode=mode_share,
-        interaction=interaction_share,
+        prompt=shares[0],
+        mode=shares[1],
+        interaction=shares[2],
         partial_eta2=Estimate(eta2, n_prompts=n),
-        partial_epsilon2=_ratio(
-            mode, within, influence[:, 1], influence[:, 1] + influence[:, 2], level, twice / 4
+        partial_epsilon2=jackknife_estimate(
+            _ratio(mode, within), of_epsilon2, level, counted_twice=_ratio(twice / 4, within**2)
         ),
+        influence=of_epsilon2,
     )
 
 
-def _ratio(
-    part: float,
-    whole: float,
-    of_part: NDArray[np.float64],
-    of_whole: NDArray[np.float64],
-    level: float,
-    twice: float,
-) -> Estimate:
-    """part / whole with the influences of both, and what the part's count twice; 0 where the whole is 0."""
-    if whole <= 0:
-        return Estimate(0.0, n_prompts=len(of_part))
-    influence = of_part / whole - part * of_whole / whole**2
-    return jackknife_estimate(float(part / whole), influence, level, counted_twice=twice / whole**2)
+def _ratio(part: float, whole: float) -> float:
+    """part / whole; 0 where the whole is 0."""
+    return float(part / whole) if whole > 0 else 0.0
+
+
+def _influence_of_ratio(
+    part: float, whole: float, of_part: NDArray[np.float64], of_whole: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Influence on part / whole, from those on both; 0 where the whole is 0."""
+    return of_part / whole - part * of_whole / whole**2 if whole > 0 else np.zeros_like(of_part)

@@ -14,6 +14,7 @@ from margin.analysis.design import Design
 from margin.analysis.estimate import Estimate
 from margin.analysis.layers import layer_curve, parting
 from margin.analysis.sam import sam
+from margin.analysis.separation.variance import variance_split
 from margin.analysis.space import Coordinates, Space
 from margin.errors import MarginError
 
@@ -53,6 +54,21 @@ def test_margins_are_those_of_each_layer_alone() -> None:
         centred_points = (own - own.mean(axis=1, keepdims=True)).reshape(X.shape)
         direct = samples(pairwise(centred_points, "euclidean"), design.mode, design.prompt).mean()
         assert centred.estimate == pytest.approx(direct, abs=1e-9)
+
+
+def test_separation_is_the_variance_split_of_each_layer_alone_with_a_band() -> None:
+    spaces, design = layers_of(population(), 40, np.random.default_rng(8))
+    curve = layer_curve(spaces, design, np.random.default_rng(0))
+    frame = curve.separation_frame()
+    assert list(frame.layer) == list(curve.layers)
+    for (_, space), share in zip(spaces, curve.separation, strict=True):
+        alone = variance_split(space.distances("sqeuclidean"), design).partial_epsilon2
+        assert share.estimate == alone.estimate
+        assert share.se == pytest.approx(alone.se)
+        assert share.low < alone.low < alone.high < share.high
+    but_one = np.arange(119)
+    lacking = [(layer, space.subset(but_one)) for layer, space in spaces]
+    assert layer_curve(lacking, design.subset(but_one), np.random.default_rng(0)).separation == ()
 
 
 def test_a_band_is_wider_than_the_interval_of_one_layer_and_narrower_than_bonferroni() -> None:
