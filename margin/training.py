@@ -6,30 +6,17 @@ trainer.add_callback(MarginCallback(trainer, prompts="prompts.jsonl", modes="mod
 
 from __future__ import annotations
 
-import random
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import torch
 from accelerate.utils import broadcast_object_list
-from peft import PeftModel, PromptLearningConfig
-from transformers import (
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-)
-from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from margin.analysis.early_stop import EarlyStop
@@ -40,6 +27,7 @@ from margin.analysis.sam import sam
 from margin.capture.checkpoint import Checkpoint
 from margin.capture.collect import collect
 from margin.capture.ranks import Ranks
+from margin.capture.trainer import model_of, tokenizer_of, undisturbed
 from margin.errors import MarginError
 from margin.inputs.chat import Chat
 from margin.inputs.controls import Controls
@@ -119,7 +107,7 @@ class MarginCallback(TrainerCallback):
         self._trainer, self._every, self._stop, self._level = trainer, every, stop, level
         self._keep = None if keep is None else Path(keep)
         # A copy, since encoding changes a tokenizer's settings of padding and truncation.
-        self._tokenizer = deepcopy(_tokenizer_of(trainer))
+        self._tokenizer = deepcopy(tokenizer_of(trainer))
         self._prompts = prompts if isinstance(prompts, PromptSet) else load_prompts(prompts)
         self._modes = modes if isinstance(modes, ModeSet) else load_modes(modes)
         self._options: dict[str, Any] = {
@@ -194,7 +182,7 @@ class MarginCallback(TrainerCallback):
         checkpoint = self._checkpoint(name)
         with tempfile.TemporaryDirectory(prefix="margin-") as scratch:
             try:
-                with _undisturbed(checkpoint.model):
+                with undisturbed(checkpoint.model):
                     run = collect(
                         checkpoint,
                         prompts=self._prompts,
@@ -215,56 +203,8 @@ class MarginCallback(TrainerCallback):
 
     def _checkpoint(self, name: str) -> Checkpoint:
         """The Trainer's model as it is now: a search over hyperparameters makes new ones."""
-        model = _model_of(self._trainer)
+        model = model_of(self._trainer)
         return Checkpoint(model, self._tokenizer, name, unread=name if self._keep is None else None)
-
-
-def _tokenizer_of(trainer: Trainer) -> PreTrainedTokenizerBase:
-    processor: Any = trainer.processing_class
-    tokenizer = getattr(processor, "tokenizer", processor)
-    if tokenizer is None:
-        raise MarginError("the Trainer has no tokenizer: give it one as processing_class")
-    return tokenizer
-
-
-def _model_of(trainer: Trainer) -> PreTrainedModel:
-    """The transformers model in training, with the layers of its adapter in place."""
-    spread = trainer.is_fsdp_enabled or trainer.is_distributed_loading_by_transformers
-    if spread or (trainer.is_deepspeed_enabled and is_deepspeed_zero3_enabled()):
-        raise MarginError(
-            "the model is spread over processes: measure its saved checkpoints with `margin sweep` instead"
-        )
-    model: Any = trainer.model
-    if isinstance(model, PeftModel):
-        if any(isinstance(config, PromptLearningConfig) for config in model.peft_config.values()):
-            raise MarginError("the adapter is none like LoRA: it changes the input, not the weights")
-        model = model.get_base_model()
-    if not isinstance(model, PreTrainedModel):
-        raise MarginError(f"{type(model).__name__} is no transformers model: margins are measured on these")
-    return model
-
-
-@contextmanager
-def _undisturbed(model: PreTrainedModel) -> Iterator[None]:
-    """The model by its own forward, and afterwards it and all random streams as they were.
-
-    For mixed precision accelerate puts another forward before the model's: autocast, then float32 logits,
-    which are no longer those that the head makes of the final state.
-    """
-    own: Any = vars(model).get("_original_forward")
-    forward: Any = vars(model).get("forward")
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the global one, to give back
-    cuda = {weight.device for weight in model.parameters() if weight.device.type == "cuda"}
-    try:
-        if own is not None:
-            model.forward = own
-        with torch.random.fork_rng(devices=list(cuda)):
-            yield
-    finally:
-        if own is not None:
-            model.forward = forward
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002
 
 
 def _read(run: Run, level: float) -> Logs:

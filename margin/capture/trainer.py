@@ -1,0 +1,69 @@
+"""What a Trainer is training, borrowed between two of its steps."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from peft import PeftModel, PromptLearningConfig
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
+from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
+
+from margin.errors import MarginError
+
+
+def tokenizer_of(trainer: Trainer) -> PreTrainedTokenizerBase:
+    """Its tokenizer, or that of its processor; MarginError where it has none."""
+    processor: Any = trainer.processing_class
+    tokenizer = getattr(processor, "tokenizer", processor)
+    if tokenizer is None:
+        raise MarginError("the Trainer has no tokenizer: give it one as processing_class")
+    return tokenizer
+
+
+def model_of(trainer: Trainer) -> PreTrainedModel:
+    """The transformers model in training, with the layers of its adapter in place.
+
+    MarginError where it is spread over processes, where its adapter changes the input, or where it is of
+    another kind.
+    """
+    spread = trainer.is_fsdp_enabled or trainer.is_distributed_loading_by_transformers
+    if spread or (trainer.is_deepspeed_enabled and is_deepspeed_zero3_enabled()):
+        raise MarginError(
+            "the model is spread over processes: measure its saved checkpoints with `margin sweep` instead"
+        )
+    model: Any = trainer.model
+    if isinstance(model, PeftModel):
+        if any(isinstance(config, PromptLearningConfig) for config in model.peft_config.values()):
+            raise MarginError("the adapter is none like LoRA: it changes the input, not the weights")
+        model = model.get_base_model()
+    if not isinstance(model, PreTrainedModel):
+        raise MarginError(f"{type(model).__name__} is no transformers model: margins are measured on these")
+    return model
+
+
+@contextmanager
+def undisturbed(model: PreTrainedModel) -> Iterator[None]:
+    """The model by its own forward, and afterwards it and all random streams as they were.
+
+    For mixed precision accelerate puts another forward before the model's: autocast, then float32 logits,
+    which are no longer those that the head makes of the final state.
+    """
+    own: Any = vars(model).get("_original_forward")
+    forward: Any = vars(model).get("forward")
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the global one, to give back
+    cuda = {weight.device for weight in model.parameters() if weight.device.type == "cuda"}
+    try:
+        if own is not None:
+            model.forward = own
+        with torch.random.fork_rng(devices=list(cuda)):
+            yield
+    finally:
+        if own is not None:
+            model.forward = forward
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
