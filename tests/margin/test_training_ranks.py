@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.margin.conftest import TOKENS
 
 # Trains one checkpoint three times: without the callback, with it, and until it stops.
@@ -53,6 +55,7 @@ PATIENCE = 150
 """Seconds after which a launch counts as hanging."""
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_without_and_stop_together(saved_checkpoint: Path, tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
