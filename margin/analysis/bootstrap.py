@@ -23,6 +23,9 @@ from margin.analysis.silhouette import mean_distances, silhouette, twin_distance
 CHUNK = 2**25
 """Numbers held at a time in the product over many replicates (256 MB in float64)."""
 
+IN_CACHE = 2**16
+"""Numbers worked on at a time where silhouettes are made of that product (half a megabyte)."""
+
 
 def prompt_weights(n_prompts: int, replicates: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """(n, replicates) multinomial weights: how often each replicate draws each prompt. Columns sum to n."""
@@ -43,32 +46,40 @@ def bootstrap_margins(
     -------
     (B,) margins. Cost as `replicate_samples`.
     """
-    replicates = zip(replicate_samples(distances, design, weights), weights.T, strict=True)
-    return np.array([np.average(samples, weights=w[design.prompt]) for samples, w in replicates])
+    margins = [
+        np.einsum("nb,nb->b", samples, of_point) / of_point.sum(axis=0, dtype=np.float64)
+        for samples, of_point in replicate_samples(distances, design, weights)
+    ]
+    return np.concatenate(margins)
 
 
 def replicate_samples(
     distances: Distances, design: Design, weights: NDArray[np.floating]
-) -> Iterator[NDArray[np.float64]]:
-    """Leave-prompt-out silhouettes (N,) under each column of prompt weights, as `bootstrap_margins` takes
-    them.
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.floating]]]:
+    """Leave-prompt-out silhouettes (N, b) of the points, and their weights (N, b), under b of the columns of
+    prompt weights at a time, as `bootstrap_margins` takes them.
 
     A point's weight counts where it is a neighbour; points of weight 0 have silhouettes too. Cost: D @ M with
     M (N, k B); O(N d k B) where the distance is linear.
     """
-    twin = twin_distances(distances, design)
-    present = design.twin >= 0
-    step = max(1, CHUNK // (design.n_points * design.n_modes))
+    N, k = design.n_points, design.n_modes
+    twin = twin_distances(distances, design)[:, None, :]
+    present = (design.twin >= 0)[:, None, :]
+    step = max(1, CHUNK // (N * k))
     for start in range(0, weights.shape[1], step):
-        w = weights[:, start : start + step]
-        of_point = w[design.prompt]
-        by_mode = of_point[:, :, None] * design.onehot[:, None, :].astype(w.dtype)
-        totals = distances.matmul(by_mode.reshape(design.n_points, -1)).reshape(by_mode.shape)
+        of_point = weights[design.prompt, start : start + step]
+        by_mode = of_point[:, :, None] * design.onehot[:, None, :].astype(weights.dtype)
+        totals = distances.matmul(by_mode.reshape(N, -1)).reshape(by_mode.shape)
         sizes = by_mode.sum(axis=0, dtype=np.float64)
-        for b in range(w.shape[1]):
-            excluded = present * of_point[:, b, None]
-            mean = mean_distances(totals[:, b], sizes[b], twin, excluded, distances.resolution)
-            yield silhouette(mean, design.mode).samples
+        samples = np.empty(of_point.shape)
+        few = max(1, IN_CACHE // by_mode[0].size)
+        for first in range(0, N, few):
+            rows = slice(first, first + few)
+            excluded = present[rows] * of_point[rows, :, None]
+            mean = mean_distances(totals[rows], sizes, twin[rows], excluded, distances.resolution)
+            mode = np.broadcast_to(design.mode[rows, None], mean.shape[:-1])
+            samples[rows] = silhouette(mean, mode).samples
+        yield samples, of_point
 
 
 def bca_estimate(

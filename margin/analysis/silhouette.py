@@ -84,10 +84,10 @@ def mean_distances(
 
     Parameters
     ----------
-    total : (N, k) weighted sums of distances to all points of each mode.
-    size : (k,) weights those sums are over.
-    twin : (N, k) distance to the same prompt's point in each mode.
-    excluded : (N, k) weight of that point to take away again.
+    total : (N, k) weighted sums of distances to all points of each mode; or (N, B, k) under B weightings.
+    size : (k,) weights those sums are over; or (B, k).
+    twin : (N, k) distance to the same prompt's point in each mode; or (N, 1, k).
+    excluded : shaped as `total`, weight of that point to take away again.
     resolution : as `Distances.resolution`.
 
     Returns
@@ -95,10 +95,10 @@ def mean_distances(
     NaN where no weight is left, 0 where the mean is only rounding. The rounding is a point's own, by its mean
     distance to all points: one outlier among the prompts must not pass for the scale of all the others.
     """
-    rounding = total @ np.full(len(size), resolution / size.sum())
+    rounding = (total @ np.ones(total.shape[-1])) * (resolution / size.sum(axis=-1))
     left = size - excluded
     mean = np.divide(total - excluded * twin, left, out=np.full(left.shape, np.nan), where=left > 0)
-    mean[mean <= rounding[:, None]] = 0
+    mean[mean <= rounding[..., None]] = 0
     return mean
 
 
