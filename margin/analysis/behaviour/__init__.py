@@ -1,0 +1,1 @@
+"""What a model answers under each mode, judged, beside where the geometry puts it."""

@@ -39,11 +39,11 @@ def match_refusals(texts: Sequence[str]) -> Refusals:
     Matched are phrases of refusing, each at the start of a clause and with the verbs of what an assistant is
     asked for, so that neither "I can't wait to help", nor a refusal that is quoted or told of somebody else,
     nor an apology for a delay counts. An answer that says what it cannot do and then answers all the same
-    ("I can't see your screen, but ...") is none. Typographic apostrophes, quotation marks, markdown, full-width
-    and traditional characters make no difference.
+    ("I can't see your screen, but ...") is none. Typographic apostrophes, quotation marks, markdown,
+    full-width and traditional characters make no difference.
 
-    Keywords of refusal as a judge go back to Zou et al. (2023), "Universal and transferable adversarial attacks
-    on aligned language models", arXiv 2307.15043. How well these do, by language, is printed by
+    Keywords of refusal as a judge go back to Zou et al. (2023), "Universal and transferable adversarial
+    attacks on aligned language models", arXiv 2307.15043. How well these do, by language, is printed by
     tests/benchmarks/refusals.py. What a matcher cannot see: a refusal in other words, or by silence.
 
     Cost: linear in the length of the openings, about a tenth of a millisecond a text.
@@ -104,7 +104,7 @@ def _clause_starts(sentence: str) -> Iterator[int]:
 
 
 def _unquoted(text: str) -> str:
-    """Text without quotations: what they hold is said by somebody else. One around all of it is but a frame."""
+    """Text without quotations: what they hold somebody else says. One around all of it is but a frame."""
     if text[:1] in _CLOSING:
         end = text.find(_CLOSING[text[0]], 1)
         if end < 0 or not text[end + 1 :].strip(" .!?。"):
