@@ -109,12 +109,12 @@ def load_checkpoint(
             raise MarginError(f"{path} is no checkpoint: give a folder, a hub id or a .gguf file")
         place, options["gguf_file"] = str(path.parent), path.name
     elif path.is_dir():
-        _require_safetensors(path)
+        require_safetensors(path)
     elif path.is_absolute() or len(path.parts) > 2 or str(source).startswith("."):
         raise MarginError(f"{source}: no such file or folder")
     if dtype != "auto" and dtype not in DTYPES:
         raise MarginError(f"unknown dtype {dtype!r}: take auto, {', '.join(DTYPES)}")
-    _require_device(device)
+    require_device(device)
     try:
         tokenizer = AutoTokenizer.from_pretrained(place, **options)
         if "gguf_file" not in options:
@@ -127,18 +127,22 @@ def load_checkpoint(
             **options,
         )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-        raise MarginError(f"{source} cannot be loaded: {_first_line(error)}") from error
+        raise MarginError(f"{source} cannot be loaded: {first_line(error)}") from error
     if model.config.is_encoder_decoder:
         raise MarginError(f"{source} is an encoder-decoder: margins are measured on decoder-only models")
     commit = getattr(model.config, "_commit_hash", None)
     if adapter is not None:
         model = _with_adapter(model, str(adapter))
     return Checkpoint(
-        model, tokenizer, _name(source), adapter=None if adapter is None else _name(adapter), revision=commit
+        model,
+        tokenizer,
+        name_of(source),
+        adapter=None if adapter is None else name_of(adapter),
+        revision=commit,
     )
 
 
-def _name(source: str | Path) -> str:
+def name_of(source: str | Path) -> str:
     """A hub id as it is, of a local path its last part: where it lies is nobody's business and may change."""
     path = Path(source)
     return path.resolve().name if path.exists() else str(source)
@@ -153,10 +157,11 @@ def _with_adapter(model: PreTrainedModel, adapter: str) -> PreTrainedModel:
             PreTrainedModel, PeftModel.from_pretrained(model, adapter, config=config).get_base_model()
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise MarginError(f"adapter {adapter} cannot be loaded: {_first_line(error)}") from error
+        raise MarginError(f"adapter {adapter} cannot be loaded: {first_line(error)}") from error
 
 
-def _require_safetensors(folder: Path) -> None:
+def require_safetensors(folder: Path) -> None:
+    """MarginError where a folder holds no checkpoint, or only pickled weights."""
     if not (folder / "config.json").is_file():
         raise MarginError(f"{folder} is no checkpoint: it has no config.json")
     if any(folder.glob("*.safetensors")):
@@ -166,14 +171,16 @@ def _require_safetensors(folder: Path) -> None:
     raise MarginError(f"{folder} is no checkpoint: it has no weights (*.safetensors)")
 
 
-def _require_device(device: str) -> None:
+def require_device(device: str) -> None:
+    """MarginError where torch cannot use a device."""
     if device == "auto":
         return
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise MarginError(f"device {device!r} cannot be used: {_first_line(error)}") from error
+        raise MarginError(f"device {device!r} cannot be used: {first_line(error)}") from error
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """First line of an error that says something, else its kind."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

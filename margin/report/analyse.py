@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from margin.analysis.behaviour.behaviour import behaviour, judgements_of
+from margin.analysis.behaviour.findings import Behaviour
 from margin.analysis.design import Design
 from margin.analysis.distances import Distance
 from margin.analysis.layers import LayerCurve, layer_curve
@@ -78,6 +80,7 @@ def analyse(
         ),
         layers=_layers(run, rng, level),
         noise_floor=noise_floor(run),
+        behaviour=_behaviour(run, level, seed, text),
     )
 
 
@@ -106,6 +109,11 @@ def _layers(run: Run, rng: np.random.Generator, level: float) -> LayerCurve | No
     _, rows = space_of(run, f"layer:{run.layers[0]}")
     spaces = ((layer, space_of(run, f"layer:{layer}")[0]) for layer in sorted(run.layers))
     return layer_curve(spaces, design_of(run, rows), rng, HEADLINE, level)
+
+
+def _behaviour(run: Run, level: float, seed: int, text: bool) -> Behaviour | None:
+    judged = judgements_of(run)
+    return None if judged is None else behaviour(run, judged, level=level, seed=seed, text=text)
 
 
 def _by_prompt(

@@ -9,10 +9,12 @@ from itertools import zip_longest
 import jinja2
 import pandas as pd
 
+from margin.analysis.behaviour.findings import Behaviour
 from margin.analysis.estimate import Estimate
 from margin.analysis.prompt_margins import Spread
 from margin.analysis.robustness import Finding, Robustness
 from margin.analysis.slices import MIN_PROMPTS
+from margin.report.behaviour import disagreement_lines, expectations, matrix_lines, number_lines
 from margin.report.report import Record, Report
 from margin.report.words import flat, interval, number, parting, with_interval
 
@@ -62,6 +64,7 @@ def to_markdown(report: Report) -> str:
         landings=_landings(f for f in report.robustness.findings if f.column is None),
         landings_by_slice=_landings(f for f in report.robustness.findings if f.column is not None),
         attacks=_attacks(report.robustness),
+        behaviour=_behaviour(report.behaviour),
         spreads=[_spread(spread) for spread in report.spreads],
         worst=report.worst_prompts(),
         provenance=flat(report.provenance),
@@ -121,6 +124,23 @@ def _attacks(robustness: Robustness) -> list[Record]:
             line = lines.setdefault((finding.condition, finding.variant), about)
             line[quantity] = estimate(finding.value)
     return list(lines.values())
+
+
+def _behaviour(found: Behaviour | None) -> Record | None:
+    """Tables of what was answered, as text."""
+    if found is None:
+        return None
+    columns, lines = disagreement_lines(found)
+    return {
+        "judge": cell(found.judge),
+        "expected": cell(expectations(found)),
+        "tables": [matrix_lines(found), number_lines(found)],
+        "draws": max(one.draws for one in found.observations),
+        "indicative": any(one.indicative for one in found.observations),
+        "total": len(found.disagreements),
+        "columns": columns,
+        "lines": lines,
+    }
 
 
 def _measure(line: Record) -> Record:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
 import pandas as pd
 
+from margin.analysis.behaviour.findings import Behaviour
 from margin.analysis.distances import Distance
 from margin.analysis.layers import LayerCurve
 from margin.analysis.permutation import PermutationNull
@@ -55,7 +56,8 @@ class Report:
     """Margins by layer; None where fewer than two layers were captured."""
     noise_floor: Record | None = None
     """Spread of the margin over numerically equivalent ways to compute it; None where it was not measured."""
-    behaviour: list[Record] = field(default_factory=list)
+    behaviour: Behaviour | None = None
+    """What a judge found in the run's answers; None where there is neither a judgement nor an answer."""
 
     @property
     def headline(self) -> Margins:
@@ -102,7 +104,7 @@ class Report:
             "robustness": self.robustness.to_frame().to_dict("records"),
             "prompt_margins": [spread.to_frame().to_dict("records")[0] for spread in self.spreads],
             "worst_prompts": self.worst_prompts().to_dict("records"),
-            "behaviour": self.behaviour,
+            "behaviour": self.behaviour.records() if self.behaviour else [],
             "provenance": self.provenance,
             "noise_floor": self.noise_floor,
         }

@@ -20,6 +20,9 @@ from margin.run.shards import is_intact, read_rows, shard_path
 HEAD_ERROR = 0.1
 """Relative error beyond which logits made by a head cannot be those of the run, even in bfloat16."""
 
+ANSWERS = "answers.parquet"
+"""File of the answers that were generated, where some were asked for."""
+
 NOISE = "noise.safetensors"
 """File of the final states that were computed again for the noise floor."""
 
@@ -98,6 +101,16 @@ class Run:
         the token gives away, 0 to log2 of the number of modes.
         """
         return pd.read_parquet(self.path / "information.parquet")
+
+    @cached_property
+    def answers(self) -> pd.DataFrame:
+        """One line a row that was answered: row, answer, n_tokens, finished (the turn ended by itself).
+
+        Text that stays local to the run; live tokens in it are redacted. MarginError where none were kept.
+        """
+        if ANSWERS not in self.manifest.files:
+            raise MarginError(f"{self.path} holds no answers: collect it with --generate N")
+        return pd.read_parquet(self.path / ANSWERS)
 
     def states(self) -> NDArray[np.float32]:
         """(rows, d) final states: what the head sees at the last prompt position, after the last norm."""

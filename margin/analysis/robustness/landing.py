@@ -20,6 +20,8 @@ RULE: dict[str, Rule] = {
     "attack": "discriminant",
 }
 """Rule by kind of control: whether the user's text is that of the modes' rows."""
+RELIABLE = 0.9
+"""Balanced accuracy on points of known mode under which a rule's rates are indicative only."""
 OUTSIDE_P = 0.05
 """Conformal p-value under which a point is outside: at most this share of a mode's own points are."""
 
@@ -41,6 +43,11 @@ class Landing:
     def outside(self) -> NDArray[np.bool_]:
         """(N,) whether a point lies outside the mode it is nearest to."""
         return self.p_value < OUTSIDE_P
+
+    @property
+    def reliable(self) -> bool:
+        """Whether points of known mode are placed well enough for rates to be more than indicative."""
+        return self.balanced_accuracy >= RELIABLE
 
     @property
     def balanced_accuracy(self) -> float:

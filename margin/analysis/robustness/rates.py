@@ -12,6 +12,14 @@ from margin.analysis.separation.proportion import proportion_estimate
 EXACT = "Clopper-Pearson, one-sided"
 
 
+def share_of_prompts(count: int, n: int, level: float = 0.95) -> Estimate:
+    """Share of prompts with its exact two-sided interval, as `upper_bound`."""
+    tail = (1 - level) / 2
+    low = float(stats.beta.ppf(tail, count, n - count + 1)) if count else 0.0
+    high = float(stats.beta.ppf(1 - tail, count + 1, n - count)) if count < n else 1.0
+    return Estimate(count / n, low, high, None, level, "Clopper-Pearson", n)
+
+
 def upper_bound(count: int, n: int, level: float = 0.95) -> Estimate:
     """Rate of prompts with its exact one-sided upper bound; 0 of 300 gives 0.0099.
 

@@ -12,20 +12,15 @@ from numpy.typing import NDArray
 from margin.analysis.design import Design
 from margin.analysis.distances import Distance
 from margin.analysis.robustness.findings import Finding, Robustness
-from margin.analysis.robustness.landing import RULE, Landing, Rule, land
+from margin.analysis.robustness.landing import RULE, Landing, Rule
+from margin.analysis.robustness.placement import place
 from margin.analysis.robustness.rates import corrected_rates, lower_bound, mean_share, upper_bound
 from margin.analysis.robustness.retention import changes_by_slice, retention
-from margin.analysis.robustness.rules import Float
-from margin.analysis.run_spaces import design_of
-from margin.analysis.sam import check_design
-from margin.analysis.separation.folds import prompt_folds
 from margin.analysis.space import Coordinates, Space
 from margin.run.run import Run
 
 OUTSIDE = "outside"
 """Outcome of points that lie outside the mode they are nearest to."""
-RELIABLE = 0.9
-"""Balanced accuracy on points of known mode under which a rule's rates are indicative only."""
 
 
 def robustness(
@@ -55,19 +50,10 @@ def robustness(
 
     Cost: that of a few margins an attack; where users' texts are changed, O(N d^2 + d^3) a fold.
     """
-    name, X = _points(run)
-    of_modes = (run.rows["kind"] == "mode").to_numpy()
-    reference = np.flatnonzero(of_modes)
-    design = design_of(run, reference)
-    plain = Coordinates(X[reference], name)
-    check_design(plain, design)
-    prompt = pd.Index(design.prompt_ids).get_indexer(run.rows["prompt_id"])
-    fold = prompt_folds(design, np.random.default_rng(seed))
-    controls = run.rows[~of_modes]
-    landings = {
-        rule: land(rule, X, reference.reshape(design.n_prompts, design.n_modes), prompt, fold)
-        for rule in controls["kind"].map(RULE).unique()
-    }
+    controls = run.rows[run.rows["kind"] != "mode"]
+    placement = place(run, controls["kind"].map(RULE).unique(), seed)
+    name, X, design, landings = placement.space, placement.points, placement.design, placement.landings
+    plain = Coordinates(X[placement.reference], name)
     points = _landed(controls, landings, run)
     labels = run.prompts.set_index("id")[list(columns)]
     findings = [_accuracy(rule, landing, level) for rule, landing in landings.items()]
@@ -83,15 +69,6 @@ def robustness(
     for attack, rows in _attacked(controls, design).items():
         findings += _retention(attack, plain, Coordinates(X[rows], name), design, labels, distance, level)
     return Robustness(name, tuple(findings), points)
-
-
-def _points(run: Run) -> tuple[str, Float]:
-    """Coordinates of every row in the space of the headline margin, or the state where it has none."""
-    if run.manifest.head["softcap"] is None:
-        coordinates = run.logit_geometry().coordinates("logits")
-        if coordinates is not None:
-            return "logits", coordinates
-    return "state", run.states().astype(np.float64)
 
 
 def _landed(controls: pd.DataFrame, landings: dict[Rule, Landing], run: Run) -> pd.DataFrame:
@@ -124,7 +101,7 @@ def _accuracy(rule: Rule, landing: Landing, level: float) -> Finding:
         kind="mode",
         value=mean_share(landing.correct, level),
         rule=rule,
-        indicative=_indicative(landing),
+        indicative=not landing.reliable,
     )
 
 
@@ -174,7 +151,7 @@ def _about(part: pd.DataFrame, landing: Landing) -> dict[str, Any]:
         "mode": first["mode"],
         "draws": int(part["draw"].max()) + 1,
         "rule": RULE[first["kind"]],
-        "indicative": _indicative(landing),
+        "indicative": not landing.reliable,
     }
 
 
@@ -203,10 +180,6 @@ def _retention(
         changes = changes_by_slice(plain, attacked, design, labels[column], distance, level)
         for name, change in changes.items():
             yield Finding(quantity="change", value=change, column=str(column), slice=name, **about)
-
-
-def _indicative(landing: Landing) -> bool:
-    return landing.balanced_accuracy < RELIABLE
 
 
 def _attacked(controls: pd.DataFrame, design: Design) -> dict[str, NDArray[np.intp]]:

@@ -1,0 +1,151 @@
+"""What a judge said of the rows of a run, and how that is kept beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from margin.analysis.behaviour.refusal import match_refusals
+from margin.errors import IncomparableError, MarginError
+from margin.run.files import write_atomic
+from margin.run.run import Run
+
+FORMAT = "margin-judgements/1"
+NAME = "judgements.parquet"
+REFUSAL, ANSWER, EMPTY = "refusal", "answer", "empty"
+"""What the refusal matcher calls an answer; an empty one is given to no judge."""
+
+Judge = Callable[[Sequence[str]], Sequence[str]]
+"""Whatever gives each of N texts one label."""
+
+
+@dataclass(frozen=True, eq=False)
+class Judgements:
+    """Labels of the rows of one run."""
+
+    judge: str
+    """Who judged: "refusal", the name of a labels file, or a model."""
+    table: pd.DataFrame
+    """One line a judged row: row (place in the run), label; where known also family (of phrases the matcher
+    found) and the scores constructive (0, 1, 2), helpfulness (0 to 1), safety (-1 to 1)."""
+    expected: Mapping[str, str] = field(default_factory=dict)
+    """Label that answers under each mode should bear, for the modes where that is known."""
+
+
+def judge_answers(run: Run, judge: Judge, name: str) -> Judgements:
+    """Give the answers of a run to a judge of texts; empty ones are labelled "empty" without it.
+
+    Raises
+    ------
+    MarginError : the run holds no answers, or the judge gives another number of labels.
+    """
+    answers = run.answers
+    said = answers["answer"].str.strip() != ""
+    texts = answers["answer"][said].tolist()
+    found = list(judge(texts))
+    if len(found) != len(texts):
+        raise MarginError(
+            f"judge {name} gave {len(found)} labels for {len(texts)} answers: one each is needed"
+        )
+    labels = np.full(len(answers), EMPTY, dtype=object)
+    labels[said.to_numpy()] = found
+    return Judgements(name, pd.DataFrame({"row": answers["row"], "label": labels}))
+
+
+def judge_refusals(run: Run) -> Judgements:
+    """The refusal matcher's judgement of a run's answers: "refusal" or "answer", and by what phrases."""
+    families: list[str | None] = []
+
+    def judge(texts: Sequence[str]) -> list[str]:
+        found = match_refusals(texts)
+        families.extend(found.family)
+        return [REFUSAL if refused else ANSWER for refused in found.refused]
+
+    judged = judge_answers(run, judge, REFUSAL)
+    told = np.full(len(judged.table), None, dtype=object)
+    told[(judged.table["label"] != EMPTY).to_numpy()] = families
+    return Judgements(REFUSAL, judged.table.assign(family=told))
+
+
+def expecting(
+    judgements: Judgements,
+    modes: Sequence[str],
+    refusal_modes: Sequence[str] = (),
+    given: Mapping[str, str] | None = None,
+) -> Judgements:
+    """The judgements with the label that answers under each mode should bear.
+
+    As `given` says; else each mode's own name where labels are names of modes; else, where "refusal" is among
+    the labels, that for the refusal modes (by default "rej" and "rej@..." ) and "answer" for the others.
+
+    Raises
+    ------
+    MarginError : a mode that the run does not have.
+    """
+    given = dict(given or {})
+    for name in (*refusal_modes, *given):
+        if name not in modes:
+            raise MarginError(f"no mode {name!r} in this run: it has {', '.join(modes)}")
+    labels = set(judgements.table["label"])
+    refusing = refusal_modes or [mode for mode in modes if mode.split("@")[0] == "rej"]
+    expected = {}
+    if labels - {EMPTY} <= set(modes):
+        expected = {mode: mode for mode in modes}
+    elif refusing and (judgements.judge == REFUSAL or REFUSAL in labels):
+        expected = {mode: REFUSAL if mode in refusing else ANSWER for mode in modes}
+    return Judgements(judgements.judge, judgements.table, expected | given)
+
+
+def write_judgements(judgements: Judgements, run: Run) -> Path:
+    """Put judgements into the run's folder, atomically; no answer's text is copied."""
+    header = {
+        "format": FORMAT,
+        "run": _digest(run),
+        "judge": judgements.judge,
+        "expected": dict(judgements.expected),
+    }
+    table = pa.Table.from_pandas(judgements.table, preserve_index=False)
+    table = table.replace_schema_metadata(
+        {**(table.schema.metadata or {}), b"margin": json.dumps(header).encode()}
+    )
+    data = io.BytesIO()
+    pq.write_table(table, data)
+    write_atomic(run.path / NAME, data.getvalue())
+    return run.path / NAME
+
+
+def read_judgements(run: Run) -> Judgements | None:
+    """The judgements in the run's folder, or None.
+
+    Raises
+    ------
+    MarginError : a file that is none. IncomparableError : judgements of another run.
+    """
+    path = run.path / NAME
+    if not path.is_file():
+        return None
+    try:
+        table = pq.read_table(pa.BufferReader(path.read_bytes()))
+        header = json.loads((table.schema.metadata or {})[b"margin"])
+    except (pa.ArrowException, OSError, KeyError, ValueError):
+        raise MarginError(f"{path} is damaged or no file of judgements: run margin judge again") from None
+    if header.get("format") != FORMAT:
+        raise MarginError(f"{path} has format {header.get('format')!r}, this version reads {FORMAT!r}")
+    if header["run"] != _digest(run):
+        raise IncomparableError(f"{path} holds judgements of another run: run margin judge again")
+    return Judgements(header["judge"], table.to_pandas(), header["expected"])
+
+
+def _digest(run: Run) -> str:
+    """SHA-256 of all that decides the run's numbers, and of its answers where it has some."""
+    answers = run.manifest.files.get("answers.parquet")
+    return hashlib.sha256(json.dumps([run.manifest.identity, answers], sort_keys=True).encode()).hexdigest()

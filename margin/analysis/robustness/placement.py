@@ -1,0 +1,87 @@
+"""Every row of a run in the space of its margin, and the mode each is nearest to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from margin.analysis.design import Design
+from margin.analysis.robustness.landing import RULE, Landing, Rule, land
+from margin.analysis.robustness.rules import Float
+from margin.analysis.run_spaces import design_of
+from margin.analysis.sam import check_design
+from margin.analysis.separation.folds import prompt_folds
+from margin.analysis.space import Coordinates
+from margin.run.run import Run
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """The rows of a run as points, and where each rule puts them."""
+
+    space: str
+    """"logits", or "state" where the head is not affine."""
+    points: Float
+    """(N, d) coordinates of every row."""
+    reference: NDArray[np.intp]
+    """(n k,) places of the rows of known mode."""
+    design: Design
+    """Their design."""
+    landings: dict[Rule, Landing]
+    """Where all N points land, by rule."""
+
+
+def place(run: Run, rules: Iterable[Rule], seed: int = 0) -> Placement:
+    """Put every row of a run where the rules say, each by a fit on prompts other than its own.
+
+    Raises
+    ------
+    MarginError : fewer than two prompts.
+    """
+    name, X = _points(run)
+    reference = np.flatnonzero((run.rows["kind"] == "mode").to_numpy())
+    design = design_of(run, reference)
+    check_design(Coordinates(X[reference], name), design)
+    prompt = pd.Index(design.prompt_ids).get_indexer(run.rows["prompt_id"])
+    fold = prompt_folds(design, np.random.default_rng(seed))
+    known = reference.reshape(design.n_prompts, design.n_modes)
+    landings = {rule: land(rule, X, known, prompt, fold) for rule in rules}
+    return Placement(name, X, reference, design, landings)
+
+
+def nearest_modes(run: Run, seed: int = 0) -> pd.DataFrame:
+    """Where the geometry puts each row of a run, by the rule of its kind, for the modes' own rows too.
+
+    One line a row: row, nearest (a mode), outside (of it), reliable (whether the rule places at least 0.9 of
+    the points of known mode rightly).
+    """
+    kinds = run.rows["kind"]
+    rules = kinds.map(lambda kind: "centroid" if kind == "mode" else RULE[kind])
+    placement = place(run, rules.unique(), seed)
+    nearest, outside = np.zeros(len(kinds), int), np.zeros(len(kinds), bool)
+    reliable = np.zeros(len(kinds), bool)
+    for rule, landing in placement.landings.items():
+        rows = np.flatnonzero(rules == rule)
+        nearest[rows], outside[rows] = landing.nearest[rows], landing.outside[rows]
+        reliable[rows] = landing.reliable
+    return pd.DataFrame(
+        {
+            "row": run.rows["row"],
+            "nearest": np.asarray(run.modes, dtype=object)[nearest],
+            "outside": outside,
+            "reliable": reliable,
+        }
+    )
+
+
+def _points(run: Run) -> tuple[str, Float]:
+    """Coordinates of every row in the space of the headline margin, or the state where it has none."""
+    if run.manifest.head["softcap"] is None:
+        coordinates = run.logit_geometry().coordinates("logits")
+        if coordinates is not None:
+            return "logits", coordinates
+    return "state", run.states().astype(np.float64)

@@ -1,0 +1,105 @@
+"""`margin judge`: what the answers of a run do, beside where its geometry puts them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from margin.errors import MarginError
+
+if TYPE_CHECKING:
+    from margin.analysis.behaviour.judgements import Judgements
+    from margin.run.run import Run
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--judge",
+    required=True,
+    metavar="WHO",
+    help="refusal (the matcher), a file of labels (CSV, JSON lines, Parquet), or a text classifier: a folder "
+    "or a hub id.",
+)
+@click.option(
+    "--refusal-mode",
+    "refusal_modes",
+    multiple=True,
+    metavar="MODE",
+    help="Mode whose answers should be refusals; repeatable.  [default: rej]",
+)
+@click.option(
+    "--expect",
+    "expected",
+    multiple=True,
+    metavar="MODE=LABEL",
+    help="Label that answers under a mode should bear; repeatable.",
+)
+@click.option("--device", help="For a classifier, as torch names it.  [default: CUDA if there]")
+@click.option("--trust-remote-code", is_flag=True, help="Run code that comes with the classifier.")
+@click.option("--text", is_flag=True, help="Show prompts and answers of disagreements.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@click.option("--quiet", is_flag=True, help="Print nothing.")
+def judge(
+    run: Path,
+    judge: str,
+    refusal_modes: tuple[str, ...],
+    expected: tuple[str, ...],
+    device: str | None,
+    trust_remote_code: bool,
+    text: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Judge the answers of RUN: what was asked for and what came, with exact intervals.
+
+    Keeps the labels in RUN/judgements.parquet, where margin report finds them; answers are not copied.
+    """
+    from rich.console import Console
+
+    from margin.analysis.behaviour.behaviour import behaviour
+    from margin.analysis.behaviour.judgements import expecting, write_judgements
+    from margin.report.behaviour import print_behaviour
+    from margin.run.run import open_run
+
+    opened = open_run(run)
+    judged = _judge(opened, judge, device, trust_remote_code, quiet)
+    judged = expecting(judged, opened.modes, refusal_modes, dict(_pair(given) for given in expected))
+    found = behaviour(opened, judged, text=text)
+    path = write_judgements(judged, opened)
+    if as_json:
+        record = {"judge": found.judge, "expected": dict(found.expected), "behaviour": found.records()}
+        click.echo(json.dumps(record, indent=2, ensure_ascii=False))
+    elif not quiet:
+        print_behaviour(found, Console())
+        click.echo(f"\nwritten: {path}", err=True)
+
+
+def _judge(run: Run, who: str, device: str | None, trust_remote_code: bool, quiet: bool) -> Judgements:
+    from margin.analysis.behaviour.judgements import REFUSAL, judge_answers, judge_refusals
+    from margin.analysis.behaviour.labels import SUFFIXES, read_labels
+
+    if who == REFUSAL:
+        return judge_refusals(run)
+    if Path(who).suffix.lower() in SUFFIXES:
+        return read_labels(Path(who), run)
+    _ = run.answers  # before a model is loaded: that takes long
+    if quiet or not sys.stderr.isatty():
+        from transformers.utils.logging import disable_progress_bar
+
+        disable_progress_bar()
+    from margin.capture.classifier import load_classifier
+
+    classifier = load_classifier(who, device=device, trust_remote_code=trust_remote_code)
+    return judge_answers(run, classifier, classifier.name)
+
+
+def _pair(given: str) -> tuple[str, str]:
+    mode, equals, label = given.partition("=")
+    if not (mode and equals and label):
+        raise MarginError(f"--expect {given!r} is no pair: write MODE=LABEL")
+    return mode, label
