@@ -37,7 +37,8 @@ class TextClassifier:
     @property
     def labels(self) -> list[str]:
         """The classifier's labels, in the order of its outputs."""
-        return [str(self.model.config.id2label[i]) for i in range(self.model.config.num_labels)]
+        config: Any = self.model.config
+        return [str(config.id2label[i]) for i in range(config.num_labels)]
 
     def __call__(self, texts: Sequence[str]) -> list[str]:
         """Label of each text; one longer than the model reads is cut at its end.
@@ -45,8 +46,7 @@ class TextClassifier:
         Of a model that may give several labels at once (multi-label) the likeliest is taken, "none" where
         none is likelier than not. Costs one forward pass a text, in batches of texts of like lengths.
         """
-        lengths = [len(ids) for ids in self.tokenizer(list(texts))["input_ids"]] if texts else []
-        order = sorted(range(len(texts)), key=lengths.__getitem__)
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         # Without a pad token only one text at a time has a place to read the label from.
         size = BATCH if self.tokenizer.pad_token_id is not None else 1
         found = [""] * len(texts)

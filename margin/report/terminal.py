@@ -6,12 +6,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from margin.analysis.behaviour.findings import MODES, Behaviour
 from margin.analysis.comparison import Comparison
 from margin.analysis.estimate import Estimate
 from margin.analysis.robustness import Robustness
 from margin.report.report import Report
 from margin.report.trajectory import Trajectory
-from margin.report.words import interval, number, parting
+from margin.report.words import interval, number, parting, shown
 
 VARIANTS = {
     "leave_prompt_out": "margin (leave-prompt-out)",
@@ -60,6 +61,8 @@ def print_summary(report: Report, console: Console) -> None:
     if report.layers is not None:
         console.print(parting(report.layers.parting), highlight=False, markup=False)
     _print_leaks(report.robustness, console)
+    if report.behaviour is not None:
+        _print_agreement(report.behaviour, console)
     worst = ", ".join(
         f"{line.prompt_id} ({line.margin:+.2f})" for line in report.worst_prompts().itertuples()
     )
@@ -79,6 +82,20 @@ def _print_leaks(robustness: Robustness, console: Console) -> None:
         bound = max(leak.value.high or 0 for leak in tight)
         among = f"{len(tight)} other conditions" if len(tight) < len(leaks) else f"{len(tight)} conditions"
         console.print(f"no leak in {among}, at most {bound:.3f} each", highlight=False, markup=False)
+
+
+def _print_agreement(behaviour: Behaviour, console: Console) -> None:
+    """Print on how many rows of the modes the geometry and the judge agree, where they are compared."""
+    for found in behaviour.select("agreement"):
+        if found.condition == MODES:
+            share = number(found.value.estimate, signed=False)
+            bounds = interval(found.value.low, found.value.high, signed=False)
+            judge = shown(behaviour.judge)
+            console.print(
+                f"geometry and judge ({judge}) agree on {share} {bounds} of the modes' rows",
+                highlight=False,
+                markup=False,
+            )
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:

@@ -101,7 +101,8 @@ def _agreed(table: pd.DataFrame, level: float) -> Iterator[Observation]:
             part["expected"].tolist(), part["label"].tolist(), part["prompt_id"].tolist(), level
         )
         yield Observation(quantity="agreement", value=share, **about)
-        if kappa is not None:
+        # Under one condition nearly all rows are of one label, and kappa is 0 or below however many agree.
+        if kappa is not None and about["condition"] == MODES:
             yield Observation(quantity="kappa", value=kappa, **about)
 
 

@@ -22,7 +22,8 @@ class Observation:
     - "observed": share of prompts any of whose draws got `label`, as leaks are counted; with one draw a
       prompt the shares of a condition add up to 1, with several they may add up to more.
     - "constructive_safety", "cosa": scores, see `scores`.
-    - "agreement", "kappa": of the label expected of the mode that a row is nearest to with the judge's.
+    - "agreement": of the label expected of the mode that a row is nearest to with the judge's; "kappa" too,
+      over all modes together.
     """
 
     quantity: Quantity

@@ -1,0 +1,185 @@
+"""Requested against observed, and geometry against judge, on a run and on hand-made labels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from scipy import stats
+from sklearn.metrics import cohen_kappa_score
+
+from margin.analysis.behaviour.behaviour import behaviour, judgements_of
+from margin.analysis.behaviour.judgements import (
+    Judgements,
+    expecting,
+    judge_answers,
+    judge_refusals,
+    read_judgements,
+    write_judgements,
+)
+from margin.analysis.robustness.placement import nearest_modes
+from margin.demo import modes_path
+from margin.errors import IncomparableError, MarginError
+from margin.inputs.modes import load_modes
+from margin.run.run import ANSWERS, Run
+
+
+@pytest.fixture(scope="module")
+def judged(answered: Run) -> Judgements:
+    return expecting(judge_refusals(answered), answered.modes)
+
+
+def by_hand(run: Run) -> Judgements:
+    """Labels that follow no rule: of every fifth row "b", of the others "a"."""
+    rows = run.rows["row"]
+    return Judgements("hand", pd.DataFrame({"row": rows, "label": np.where(rows % 5 == 0, "b", "a")}))
+
+
+def test_counts_are_prompts_any_of_whose_draws_got_the_label(answered: Run) -> None:
+    labels = by_hand(answered)
+    found = behaviour(answered, labels)
+    table = answered.rows.assign(label=labels.table["label"])
+    for one in found.select("observed"):
+        part = table[table["condition"] == one.condition]
+        hits = part[part["label"] == one.label]
+        assert (one.count, one.answers) == (hits["prompt_id"].nunique(), len(hits))
+        exact = stats.binomtest(one.count, part["prompt_id"].nunique()).proportion_ci(0.95, "exact")
+        assert (one.value.low, one.value.high) == (pytest.approx(exact.low), pytest.approx(exact.high))
+        assert one.draws == part["draw"].nunique()
+    matrix = found.matrix()
+    assert list(matrix.index) == ["pos", "neg", "rej", "none", "random"]
+    assert (matrix.loc[["pos", "neg", "rej", "none"]].sum(axis=1) == len(answered.prompts)).all()
+    assert matrix.loc["random"].sum() > len(answered.prompts)
+    assert len(found.to_frame()) == len(found.observations)
+
+
+def test_labels_that_stand_for_no_mode_are_compared_with_none(answered: Run) -> None:
+    found = behaviour(answered, by_hand(answered))
+    assert found.select("agreement") == []
+    assert len(found.disagreements) == 0
+
+
+def test_the_modes_refuse_where_they_should(answered: Run, judged: Judgements) -> None:
+    found = behaviour(answered, judged)
+    matrix = found.matrix()
+    n = len(answered.prompts)
+    assert matrix.loc["rej", "refusal"] >= 0.8 * n
+    assert matrix.loc["pos", "answer"] >= 0.9 * n
+    assert matrix.loc["neg", "answer"] >= 0.9 * n
+    assert next(f for f in found.select("agreement") if f.condition == "modes").value.estimate > 0.9
+
+
+def test_agreement_is_that_of_the_nearest_modes_label(answered: Run, judged: Judgements) -> None:
+    found = behaviour(answered, judged)
+    nearest = nearest_modes(answered)["nearest"].to_numpy()
+    expected = np.where(nearest == "rej", "refusal", "answer")
+    labels = judged.table["label"].to_numpy()
+    for condition, rows in {
+        "modes": answered.rows["kind"] == "mode",
+        "random": answered.rows["condition"] == "random",
+    }.items():
+        agreed = {f.quantity: f.value for f in found.observations if f.condition == condition}
+        assert ("kappa" in agreed) == (condition == "modes")
+        assert agreed["agreement"].estimate == pytest.approx((expected == labels)[rows].mean())
+        if condition == "modes":
+            assert agreed["kappa"].estimate == pytest.approx(cohen_kappa_score(expected[rows], labels[rows]))
+    assert found.disagreements["row"].tolist() == np.flatnonzero(expected != labels).tolist()
+
+
+def test_labels_named_as_modes_are_compared_as_modes(answered: Run) -> None:
+    nearest = nearest_modes(answered)
+    labels = nearest["nearest"].where(nearest["row"] != 7, "neg")
+    given = expecting(
+        Judgements("me", pd.DataFrame({"row": nearest["row"], "label": labels})), answered.modes
+    )
+    assert given.expected == {mode: mode for mode in answered.modes}
+    found = behaviour(answered, given)
+    listed = found.disagreements
+    assert listed["row"].tolist() == ([7] if nearest["nearest"][7] != "neg" else [])
+    assert found.select("kappa")[0].value.estimate > 0.9
+
+
+def test_expected_labels_can_be_given(answered: Run, judged: Judgements) -> None:
+    given = {"pos": "safe", "neg": "unsafe", "rej": "safe"}
+    labels = judged.table.assign(label="safe")
+    found = behaviour(answered, expecting(Judgements("guard", labels), answered.modes, given=given))
+    assert found.expected == given
+    assert (found.disagreements["nearest"] == "neg").all()
+    assert len(found.disagreements) > 0
+    with pytest.raises(MarginError, match="no mode 'nil'"):
+        expecting(judged, answered.modes, ["nil"])
+
+
+def test_scores_are_averaged_by_condition_and_over_all_modes(answered: Run) -> None:
+    rows = answered.rows
+    table = pd.DataFrame({"row": rows["row"], "label": "a", "constructive": (rows["row"] % 3).astype(float)})
+    found = behaviour(answered, Judgements("me", table)).select("constructive_safety")
+    scores = {one.condition: one.value.estimate for one in found}
+    for condition in ("pos", "random"):
+        of_condition = table["constructive"][rows["condition"] == condition]
+        assert scores[condition] == pytest.approx(of_condition.sum() / (2 * len(of_condition)))
+    assert scores["modes"] == pytest.approx(table["constructive"][rows["kind"] == "mode"].mean() / 2)
+
+
+def test_text_is_listed_only_when_asked(answered: Run, judged: Judgements) -> None:
+    assert not {"prompt", "answer"} & set(behaviour(answered, judged).disagreements)
+    wrong = replace(judged, expected={"pos": "refusal", "neg": "refusal", "rej": "answer"})
+    listed = behaviour(answered, wrong, text=True).disagreements
+    assert listed["answer"].tolist() == answered.answers["answer"][listed["row"]].tolist()
+
+
+def test_an_empty_answer_goes_to_no_judge(answered: Run) -> None:
+    run = Run(answered.path, answered.manifest)
+    run.__dict__["answers"] = answered.answers.assign(answer=[" ", *answered.answers["answer"][1:]])
+    asked: list[str] = []
+    found = judge_answers(run, lambda texts: asked.extend(texts) or ["a"] * len(texts), "me")
+    assert found.table["label"].tolist() == ["empty", *["a"] * (len(answered.rows) - 1)]
+    assert " " not in asked
+    with pytest.raises(MarginError, match="1 labels for 143 answers"):
+        judge_answers(run, lambda texts: ["a"], "me")
+
+
+def test_judgements_are_kept_without_text_and_given_back(
+    answered: Run, judged: Judgements, tmp_path: Path
+) -> None:
+    run = Run(tmp_path, answered.manifest)
+    assert read_judgements(run) is None
+    write_judgements(judged, run)
+    found = read_judgements(run)
+    assert found.table.equals(judged.table)
+    assert (found.judge, found.expected) == (judged.judge, judged.expected)
+    kept = (tmp_path / "judgements.parquet").read_bytes() + pq.read_table(
+        tmp_path / "judgements.parquet"
+    ).to_pandas().to_csv().encode()
+    assert not any(text.encode() in kept for text in answered.answers["answer"] if len(text) > 9)
+
+
+def test_judgements_of_another_run_are_refused(answered: Run, judged: Judgements, tmp_path: Path) -> None:
+    run = Run(tmp_path, answered.manifest)
+    write_judgements(judged, run)
+    for other in (
+        replace(answered.manifest, identity=answered.manifest.identity | {"seed": 99}),
+        replace(answered.manifest, files=answered.manifest.files | {ANSWERS: "other"}),
+    ):
+        with pytest.raises(IncomparableError, match="judgements of another run"):
+            read_judgements(Run(tmp_path, other))
+    (tmp_path / "judgements.parquet").write_bytes(b"PAR1 no")
+    with pytest.raises(MarginError, match="judgements"):
+        read_judgements(run)
+
+
+def test_a_run_without_answers_has_no_behaviour_and_says_so(answered: Run, tmp_path: Path) -> None:
+    files = {name: digest for name, digest in answered.manifest.files.items() if name != ANSWERS}
+    run = Run(tmp_path, replace(answered.manifest, files=files))
+    assert judgements_of(run) is None
+    with pytest.raises(MarginError, match="holds no answers"):
+        judge_refusals(run)
+
+
+def test_no_live_token_is_in_the_answers(answered: Run) -> None:
+    modes = load_modes(modes_path())
+    assert all(modes.mode_in(text) is None for text in answered.answers["answer"])

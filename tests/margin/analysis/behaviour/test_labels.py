@@ -1,0 +1,108 @@
+"""Labels from a file: keyed by row or by prompt and condition, and every wrong entry refused in a line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from margin.analysis.behaviour.labels import read_labels
+from margin.errors import MarginError
+from margin.run.run import Run
+
+
+def labels_of(run: Run) -> pd.DataFrame:
+    """A label for every row, by prompt, condition and draw."""
+    table = run.rows[["prompt_id", "condition", "draw"]].copy()
+    table["label"] = ["mild" if i % 3 else "sharp" for i in range(len(table))]
+    return table
+
+
+def write(table: pd.DataFrame, path: Path) -> Path:
+    match path.suffix:
+        case ".csv":
+            table.to_csv(path, index=False)
+        case ".jsonl":
+            table.to_json(path, orient="records", lines=True, force_ascii=False)
+        case ".parquet":
+            table.to_parquet(path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_every_kind_of_file_and_key_says_the_same(answered: Run, tmp_path: Path, kind: str) -> None:
+    table = labels_of(answered)
+    by_prompt = read_labels(write(table.sample(frac=1, random_state=0), tmp_path / f"a.{kind}"), answered)
+    by_row = read_labels(
+        write(table[["label"]].assign(row=answered.rows["row"]), tmp_path / f"b.{kind}"), answered
+    )
+    for found in (by_prompt, by_row):
+        assert found.table["row"].tolist() == answered.rows["row"].tolist()
+        assert found.table["label"].tolist() == table["label"].tolist()
+    assert by_prompt.judge == f"a.{kind}"
+
+
+def test_scores_are_taken_and_other_columns_left(answered: Run, tmp_path: Path) -> None:
+    table = labels_of(answered).assign(constructive=2, helpfulness=0.5, safety=-1, note="mine")
+    found = read_labels(write(table, tmp_path / "a.csv"), answered).table
+    assert set(found) == {"row", "label", "constructive", "helpfulness", "safety"}
+    assert (found["helpfulness"] == 0.5).all()
+
+
+def test_a_control_may_be_left_out_whole(answered: Run, tmp_path: Path) -> None:
+    table = labels_of(answered)
+    table = table[table["condition"] != "random"]
+    found = read_labels(write(table, tmp_path / "a.csv"), answered)
+    assert len(found.table) == len(table)
+
+
+Spoil = Callable[[pd.DataFrame], pd.DataFrame]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda t: t.drop(columns="label"), "no column label"),
+        (lambda t: t.drop(columns="condition"), "neither column row nor prompt_id and condition"),
+        (lambda t: t.iloc[1:], "lacks 1 of the run's rows, such as prompt"),
+        (lambda t: t[t["draw"] == 0], "under 'random', draw 1"),
+        (lambda t: pd.concat([t, t.iloc[[4]]]), r"entry 145: .* stood in entry 5 before"),
+        (lambda t: t.assign(prompt_id=["nobody", *t["prompt_id"][1:]]), "entry 1: prompt_id 'nobody'"),
+        (
+            lambda t: t.assign(condition=["neg@fr", *t["condition"][1:]]),
+            "entry 1: .*'neg@fr'.* not in the run",
+        ),
+        (lambda t: t.assign(label=["", *t["label"][1:]]), "entry 1: a label"),
+        (lambda t: t.assign(label=["x" * 65, *t["label"][1:]]), "entry 1: a label"),
+        (lambda t: t.assign(label=["a\nb", *t["label"][1:]]), "entry 1: a label"),
+        (lambda t: t.assign(label=[f"l{i}" for i in range(len(t))]), "144 different labels"),
+        (lambda t: t.assign(constructive=[1.5, *[1] * (len(t) - 1)]), "entry 1: constructive"),
+        (lambda t: t.assign(helpfulness=[*[1] * (len(t) - 1), 2]), "entry 144: helpfulness"),
+        (lambda t: t.assign(safety="good"), "entry 1: safety"),
+        (lambda t: t.iloc[:0], "holds no labels"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_wrong_entries_are_named_in_a_line(
+    answered: Run, tmp_path: Path, spoil: Spoil, says: str, kind: str
+) -> None:
+    path = write(spoil(labels_of(answered)), tmp_path / f"labels.{kind}")
+    with pytest.raises(MarginError, match=says) as caught:
+        read_labels(path, answered)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\xff", b"{not json}", b'"a', b""])
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet", "txt"])
+def test_a_file_that_cannot_be_read_is_refused_in_a_line(
+    answered: Run, tmp_path: Path, content: bytes, kind: str
+) -> None:
+    path = tmp_path / f"labels.{kind}"
+    with pytest.raises(MarginError, match="labels"):
+        read_labels(path, answered)  # not there
+    path.write_bytes(content)
+    with pytest.raises(MarginError, match="labels") as caught:
+        read_labels(path, answered)
+    assert "\n" not in str(caught.value)
