@@ -87,6 +87,7 @@ def test_the_report_takes_the_judgement_that_is_there(run: Path, tmp_path: Path)
     assert scores == {"constructive_safety": 1.0, "cosa": -1.0}
     html = (run / "report/report.html").read_text(encoding="utf-8")
     assert "polite &lt;b&gt;" in html
+    assert ">24<" in html.split('id="behaviour"')[1].split("</section>")[0]
     assert "polite <b>" not in html
 
 
