@@ -21,6 +21,9 @@ NAMES = {
     "cosa": "CoSA",
 }
 
+SIGNED = ("kappa", "cosa")
+"""What may be below 0."""
+
 
 def expectations(found: Behaviour) -> str:
     """What the judge should say under each mode, in a line; empty where that is not known."""
@@ -49,7 +52,7 @@ def number_lines(found: Behaviour) -> tuple[list[str], list[list[str]]]:
     lines: dict[str, dict[str, str]] = {}
     for one in found.observations:
         if one.quantity in NAMES:
-            signed = one.quantity in ("kappa", "cosa")
+            signed = one.quantity in SIGNED
             value = number(one.value.estimate, signed=signed)
             bounds = interval(one.value.low, one.value.high, signed=signed)
             mark = "*" if one.indicative else ""

@@ -6,9 +6,12 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from margin.analysis.behaviour.findings import Behaviour
 from margin.analysis.robustness import Finding
+from margin.report.behaviour import NAMES, SIGNED, expectations
 from margin.report.report import Report
 from margin.report.table import Interval, Table, intervals, table
+from margin.report.words import shown
 
 SCALE = "The bars share one scale; the thin line is 0."
 VARIANTS = {"leave_prompt_out": "leave-prompt-out", "prompt_centred": "prompt-centred", "plain": "plain"}
@@ -24,6 +27,7 @@ def tables(report: Report) -> list[Table]:
         *_layers(report),
         *_landing(report),
         *_attacks(report),
+        *_behaviour(report.behaviour),
         _separation(report),
         _prompts(report),
     ]
@@ -123,6 +127,35 @@ def _attacks(report: Report) -> Iterator[Table]:
     frame = pd.DataFrame(list(lines.values()), columns=ATTACK)
     note = f"Margin under each attack, its change, and the share that is left; paired by prompt. {SCALE}"
     yield table("attacks", "What attacks leave of the margin", note, frame, drawn=["margin"])
+
+
+def _behaviour(found: Behaviour | None) -> Iterator[Table]:
+    """What was answered, scores and agreement, and the rows on which geometry and judge differ."""
+    if found is None:
+        return
+    expected = f" Expected: {expectations(found)}." if found.expected else ""
+    shares: dict[str, dict[str, object]] = {}
+    others: dict[str, dict[str, object]] = {}
+    for one in found.observations:
+        of_label = one.quantity == "observed"
+        name = str(one.label) if of_label else NAMES[one.quantity]
+        lines = shares if of_label else others
+        line = lines.setdefault(
+            one.condition, {"condition": one.condition, "prompts": one.value.n_prompts, "draws": one.draws}
+        )
+        signed = one.quantity in SIGNED
+        line[name] = Interval(one.value.estimate, one.value.low, one.value.high, signed=signed)
+    note = (
+        f"Judge: {found.judge}.{expected} Share of prompts any of whose draws got a label; exact intervals."
+    )
+    yield table("behaviour", "What was answered", shown(note), pd.DataFrame(list(shares.values())))
+    note = "Agreement: of the label expected of the mode a row is nearest to with the judge's."
+    yield table(
+        "agreement", "Scores, and whether geometry and judge agree", note, pd.DataFrame(list(others.values()))
+    )
+    note = "Rows nearest to a mode of which another label is expected."
+    frame = found.disagreements.drop(columns="row")
+    yield table("disagreements", "Where geometry and judge disagree", note, frame)
 
 
 def _separation(report: Report) -> Table:
