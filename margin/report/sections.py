@@ -138,7 +138,7 @@ def _behaviour(found: Behaviour | None) -> Iterator[Table]:
     others: dict[str, dict[str, object]] = {}
     for one in found.observations:
         of_label = one.quantity == "observed"
-        name = str(one.label) if of_label else NAMES[one.quantity]
+        name = f"observed: {one.label}" if of_label else NAMES[one.quantity]
         lines = shares if of_label else others
         line = lines.setdefault(
             one.condition, {"condition": one.condition, "prompts": one.value.n_prompts, "draws": one.draws}
