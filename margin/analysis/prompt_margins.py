@@ -171,8 +171,8 @@ def worst_prompts(
     """
     weights = prompt_weights(design.n_prompts, replicates, rng)
     among = np.zeros(design.n_prompts)
-    replicates = (samples for some, _ in replicate_samples(distances, design, weights) for samples in some.T)
-    for samples, drawn in zip(replicates, weights.T, strict=True):
+    replicated = (samples for some, _ in replicate_samples(distances, design, weights) for samples in some.T)
+    for samples, drawn in zip(replicated, weights.T, strict=True):
         among += (drawn > 0) & (_draws_below(design.mean_by_prompt(samples), drawn) < count)
     times = (weights > 0).sum(axis=1)
     stability = np.divide(among, times, where=times > 0, out=np.full(design.n_prompts, np.nan))
