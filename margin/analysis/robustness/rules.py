@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 from scipy.spatial.distance import cdist
-from sklearn.covariance import ledoit_wolf
+
+from probes.covariance import shrunken_covariance
 
 Float = NDArray[np.float64]
 
@@ -41,12 +42,8 @@ def discriminant_distances(training: Float, points: Float) -> Float:
 
     Cost: O(n k d^2 + d^3).
     """
-    d = training.shape[2]
     means = training.mean(axis=0)
-    covariance, _ = ledoit_wolf((training - means).reshape(-1, d), assume_centered=True)
-    # Shrinkage leaves next to nothing along an axis without variance, and nothing where none vary.
-    variance = float(np.trace(covariance)) / d
-    covariance[np.diag_indices(d)] += 1e-9 * variance if variance > 0 else 1.0
+    covariance = shrunken_covariance((training - means).reshape(-1, training.shape[2]))
     factor = linalg.cholesky(covariance, lower=True)
     whitened = (
         linalg.solve_triangular(factor, (X - means.mean(axis=0)).T, lower=True).T for X in (points, means)

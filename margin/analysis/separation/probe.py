@@ -8,7 +8,6 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
-from sklearn.covariance import ledoit_wolf
 
 from margin.analysis.design import Design
 from margin.analysis.distances import FloatArray
@@ -17,6 +16,7 @@ from margin.analysis.separation.folds import AT_CHANCE
 from margin.analysis.separation.paired import points_by_prompt
 from margin.analysis.separation.proportion import proportion_estimate
 from margin.errors import MarginError
+from probes.covariance import shrunken_covariance
 
 LINEAR_IN_SIGN = 2 / np.pi
 """Share of the variance of the sign of a normal score that is linear in the score; of its rank nearly all."""
@@ -105,12 +105,8 @@ def discriminant_scores(training: FloatArray, points: FloatArray) -> NDArray[np.
     training : (n, k, d) points of each mode, whose means and common covariance are used; modes are equally
         likely.
     """
-    d = training.shape[2]
     means = training.mean(axis=0, dtype=np.float64)
-    covariance, _ = ledoit_wolf((training - means).reshape(-1, d), assume_centered=True)
-    # Shrinkage may leave next to nothing along an axis without variance, and leaves nothing where none vary.
-    variance = float(np.trace(covariance)) / d
-    covariance[np.diag_indices(d)] += 1e-9 * variance if variance > 0 else 1.0
+    covariance = shrunken_covariance((training - means).reshape(-1, training.shape[2]))
     weights = linalg.solve(covariance, means.T, assume_a="pos")
     return points @ weights - np.einsum("kd,dk->k", means, weights) / 2
 

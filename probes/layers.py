@@ -1,0 +1,173 @@
+"""Probes of every layer: one layer's numbers, and those of many layers side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+
+from probes.calibration import brier, calibration_error, log_loss
+from probes.control import Selectivity, selectivity
+from probes.deciding import SHARE, Deciding, earliest_deciding
+from probes.directions import Kind, Pair, cosines, d_primes, directions
+from probes.logistic import cross_fit
+from probes.performance import accuracy, auc
+from probes.rows import FloatArray, Rows
+from probes.score import Score
+
+
+@dataclass(frozen=True, eq=False)
+class LayerProbe:
+    """What a mode probe finds in one layer. Intervals are over prompts, each by itself."""
+
+    layer: int
+    accuracy: Score
+    auc: Score
+    """One versus rest, mean over modes."""
+    auc_by_mode: dict[str, Score]
+    calibration_error: Score
+    brier: Score
+    log_loss: Score
+    control: Selectivity | None
+    """None where there are fewer prompts than modes."""
+    d_prime: dict[tuple[Kind, Pair], Score]
+    """Cross-fitted d' of each pair of modes along each kind of direction."""
+    cosines: pd.DataFrame
+    """Cosines between the directions."""
+    influence: NDArray[np.float64]
+    """(n,) influence of each prompt on the accuracy."""
+
+    def to_frame(self) -> pd.DataFrame:
+        """One line a number: layer, quantity, of (mode, or kind and pair; None over all), and its fields."""
+        lines: list[tuple[str, str | None, Score]] = [
+            ("accuracy", None, self.accuracy),
+            ("auc", None, self.auc),
+            *(("auc", mode, score) for mode, score in self.auc_by_mode.items()),
+            ("calibration_error", None, self.calibration_error),
+            ("brier", None, self.brier),
+            ("log_loss", None, self.log_loss),
+        ]
+        if self.control is not None:
+            lines.append(("control_accuracy", None, self.control.control))
+            lines.append(("selectivity", None, self.control.selectivity))
+        lines += [("d_prime", f"{kind} {a} / {b}", score) for (kind, (a, b)), score in self.d_prime.items()]
+        records = [
+            {"layer": self.layer, "quantity": quantity, "of": of, **score.to_dict()}
+            for quantity, of, score in lines
+        ]
+        return pd.DataFrame(records)
+
+
+@dataclass(frozen=True, eq=False)
+class LayerProbes:
+    """Probes of several layers of the same rows."""
+
+    layers: tuple[LayerProbe, ...]
+    deciding: Deciding
+
+    def to_frame(self) -> pd.DataFrame:
+        """The tables of all layers."""
+        return pd.concat([layer.to_frame() for layer in self.layers], ignore_index=True)
+
+    def curve(self) -> pd.DataFrame:
+        """Accuracy with the intervals that hold for all layers at once, and selectivity: layer, quantity
+        and the fields of a score; what `figures.probe_curve` draws."""
+        lines = [
+            {"layer": layer, "quantity": "accuracy", **score.to_dict()}
+            for layer, score in zip(self.deciding.layers, self.deciding.accuracy, strict=True)
+        ]
+        lines += [
+            {"layer": layer.layer, "quantity": "selectivity", **layer.control.selectivity.to_dict()}
+            for layer in self.layers
+            if layer.control is not None
+        ]
+        return pd.DataFrame(lines)
+
+
+def probe_layer(
+    layer: int,
+    X: FloatArray,
+    rows: Rows,
+    fold: NDArray[np.intp],
+    *,
+    seed: int = 0,
+    level: float = 0.95,
+    probe: Any = None,
+) -> LayerProbe:
+    """Probe one layer.
+
+    Parameters
+    ----------
+    X : (N, d) states of the rows.
+    fold : (N,) as `grouped_folds` makes them.
+    seed : of the control's labels and folds, and of the multipliers of the calibration error; the same for
+        all layers, which then have the same control task.
+    level : nominal coverage of each interval by itself.
+    probe : scikit-learn classifier; `logistic_probe()` unless given.
+
+    Cost: 2 fits a fold, and O(N d^2 + d^3) a fold for the directions.
+    """
+    control_seed, multiplier_seed = np.random.SeedSequence(seed).spawn(2)
+    found = cross_fit(X, rows, fold, probe)
+    of_all, by_mode = auc(found, level)
+    return LayerProbe(
+        layer=layer,
+        accuracy=accuracy(found, level),
+        auc=of_all,
+        auc_by_mode=by_mode,
+        calibration_error=calibration_error(found, np.random.default_rng(multiplier_seed), level),
+        brier=brier(found, level),
+        log_loss=log_loss(found, level),
+        control=selectivity(X, found, np.random.default_rng(control_seed), level, probe)
+        if rows.n_prompts >= rows.n_modes
+        else None,
+        d_prime=d_primes(X, rows, fold, level),
+        cosines=cosines(directions(X, rows)),
+        influence=found.influence(found.correct),
+    )
+
+
+def probe_layers(
+    layers: Iterable[tuple[int, FloatArray]],
+    rows: Rows,
+    fold: NDArray[np.intp],
+    *,
+    seed: int = 0,
+    level: float = 0.95,
+    share: float = SHARE,
+    probe: Any = None,
+    n_jobs: int = 1,
+) -> LayerProbes:
+    """Probe every layer, and find the earliest that decides.
+
+    Parameters
+    ----------
+    layers : numbers and states (N, d), ascending; read as they are needed.
+    n_jobs : processes that share the layers (joblib's).
+    The rest as `probe_layer` and `earliest_deciding`.
+
+    Raises
+    ------
+    ValueError : no layer.
+    """
+    work = (
+        delayed(probe_layer)(layer, X, rows, fold, seed=seed, level=level, probe=probe) for layer, X in layers
+    )
+    found: list[LayerProbe] = Parallel(n_jobs=n_jobs, pre_dispatch="n_jobs", max_nbytes=None)(work)
+    if not found:
+        raise ValueError("there is no layer to probe")
+    deciding = earliest_deciding(
+        [one.layer for one in found],
+        np.array([one.accuracy.estimate for one in found]),
+        np.column_stack([one.influence for one in found]),
+        1 / rows.n_modes,
+        np.random.default_rng(seed),
+        share=share,
+        level=level,
+    )
+    return LayerProbes(tuple(found), deciding)

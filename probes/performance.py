@@ -1,0 +1,69 @@
+"""How well cross-fitted probes tell the modes: accuracy and ranking."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from probes.intervals import proportion
+from probes.logistic import OutOfFold, widening
+from probes.score import Score
+
+
+def accuracy(found: OutOfFold, level: float = 0.95) -> Score:
+    """Share of rows whose likeliest mode is their own; chance is 1/k where modes are equally frequent.
+
+    The interval is for the mean accuracy of these probes on new prompts; see `probes.logistic.widening`.
+    """
+    value = float(found.correct.mean())
+    return proportion(value, found.influence(found.correct), level)
+
+
+def auc(found: OutOfFold, level: float = 0.95) -> tuple[Score, dict[str, Score]]:
+    """Area under the ROC curve of each mode against the rest: the mean over modes, and each.
+
+    Probability that a row of the mode is given more of it than another mode's row; ties count half, chance is
+    1/2. Of each fold by itself, since scores of different probes are not comparable, and then the mean over
+    folds, as scikit-learn's `cross_val_score(scoring="roc_auc_ovr")`; a fold without a mode counts for the
+    others only. Intervals with a prompt's rows together: Obuchowski (1997), "Nonparametric analysis of
+    clustered ROC curve data". O(N log N) a mode.
+    """
+    rows = found.rows
+    values = np.empty(rows.n_modes)
+    influences = np.empty((rows.n_modes, rows.n_prompts))
+    for mode in range(rows.n_modes):
+        own = rows.mode == mode
+        folds = [f for f in range(int(found.fold.max()) + 1) if 0 < own[found.fold == f].mean() < 1]
+        of_row = np.zeros(len(rows))
+        areas = []
+        for f in folds:
+            here = found.fold == f
+            area, deviations = _area(found.probabilities[here, mode], own[here])
+            areas.append(area)
+            of_row[here] = deviations / len(folds)
+        values[mode] = np.mean(areas)
+        influences[mode] = np.bincount(rows.prompt, weights=of_row, minlength=rows.n_prompts)
+    influences *= widening(found.fold)
+    by_mode = {
+        name: proportion(float(value), influence, level)
+        for name, value, influence in zip(rows.modes, values, influences, strict=True)
+    }
+    return proportion(float(values.mean()), influences.mean(axis=0), level), by_mode
+
+
+def _area(scores: NDArray[np.float64], own: NDArray[np.bool_]) -> tuple[float, NDArray[np.float64]]:
+    """Area under the curve, and what each row adds to its deviation (DeLong's placements)."""
+    sides = (scores[own], scores[~own])
+    placements = np.empty(len(scores))
+    placements[own] = _share_below(sides[0], sides[1])
+    placements[~own] = 1 - _share_below(sides[1], sides[0])
+    area = float(placements[own].mean())
+    sizes = np.where(own, len(sides[0]), len(sides[1]))
+    return area, (placements - area) / sizes
+
+
+def _share_below(values: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Share of `others` below each value, ties as half."""
+    ordered = np.sort(others)
+    below, up_to = np.searchsorted(ordered, values, "left"), np.searchsorted(ordered, values, "right")
+    return (below + up_to) / (2 * len(others))

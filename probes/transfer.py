@@ -1,0 +1,93 @@
+"""Does what a probe learnt in one place hold in another: under attack, in another slice or language?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from probes.folds import grouped_folds
+from probes.intervals import proportion
+from probes.logistic import fit_rows, widening
+from probes.rows import FloatArray, Rows, make_rows
+from probes.score import Score
+
+
+def domain_folds(rows: Rows, domains: ArrayLike, folds: int = 5, seed: int = 0) -> NDArray[np.intp]:
+    """(N,) folds that keep prompts whole over all domains, with modes and domains spread evenly.
+
+    Raises
+    ------
+    ValueError : a single domain, or none with two prompts.
+    """
+    _, domain = np.unique(np.asarray(domains), return_inverse=True)
+    if not np.ptp(domain):
+        raise ValueError("a transfer needs at least two domains")
+    largest = int(np.bincount(np.unique(np.column_stack([domain, rows.prompt]), axis=0)[:, 0]).max())
+    if largest < 2:
+        raise ValueError("a transfer needs a domain of at least two prompts")
+    cells = make_rows(domain * rows.n_modes + rows.mode, rows.prompt)
+    return grouped_folds(cells, min(folds, largest), seed)
+
+
+def transfer(
+    X: FloatArray,
+    rows: Rows,
+    domains: ArrayLike,
+    fold: NDArray[np.intp],
+    level: float = 0.95,
+    probe: Any = None,
+) -> pd.DataFrame:
+    """Accuracy of probes fitted on the rows of one domain and tried on those of each.
+
+    One rule for all cells: a row is read by the probe of the source domain that was fitted without its
+    fold, so never by one that has met its prompt, be it in another domain. Where source and target are the
+    same this is plain cross-validation. Prompts that translate each other count as different unless they
+    share an id.
+
+    Parameters
+    ----------
+    X : (N, d) rows of all domains.
+    domains : (N,) names; a prompt may have rows in several (clean and attacked) or in one (a slice).
+    fold : (N,) as `domain_folds` makes them.
+
+    Returns
+    -------
+    One line a source and target: source, target and the fields of `Score`; the interval is over the target's
+    prompts, for these probes on new prompts. NaN where the source lacks a mode outside a fold, or the target
+    holds a single prompt; the method then says so. Costs one fit a source and fold.
+    """
+    names, domain = np.unique(np.asarray(domains), return_inverse=True)
+    lines = []
+    for s, source in enumerate(names):
+        correct, reason = np.zeros(len(rows)), ""
+        for f in range(int(fold.max()) + 1):
+            training, held_out = (domain == s) & (fold != f), fold == f
+            try:
+                fit = fit_rows(X[training], rows.mode[training], rows.n_modes, probe)
+            except ValueError as error:
+                reason = str(error)
+                break
+            correct[held_out] = fit.predict(X[held_out]) == rows.mode[held_out]
+        for t, target in enumerate(names):
+            score = _score(correct, rows, domain == t, fold, level, reason)
+            lines.append({"source": str(source), "target": str(target), **score.to_dict()})
+    return pd.DataFrame(lines)
+
+
+def _score(
+    correct: NDArray[np.float64],
+    rows: Rows,
+    tried: NDArray[np.bool_],
+    fold: NDArray[np.intp],
+    level: float,
+    reason: str,
+) -> Score:
+    target, values = rows.subset(tried), correct[tried]
+    if target.n_prompts < 2:
+        reason = reason or "a single prompt to try"
+    if reason:
+        return Score(np.nan, method=f"skipped: {reason}", n_prompts=target.n_prompts)
+    return proportion(float(values.mean()), target.influence(values) * widening(fold), level)
