@@ -10,6 +10,7 @@ from figures.curves import layer_curve, trajectory
 from figures.forest import comparison_forest, forest_height, slice_forest
 from figures.overview import overview
 from figures.pairs import pair_heatmap
+from figures.probes import probe_curve
 from figures.projection import Projection, project, seed_range
 from figures.quality import Quality
 from figures.robustness import robustness
@@ -35,6 +36,7 @@ __all__ = [
     "mode_order",
     "overview",
     "pair_heatmap",
+    "probe_curve",
     "project",
     "projection_panels",
     "prompt_waterfall",

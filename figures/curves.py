@@ -18,8 +18,10 @@ _VARIANTS = {
     "leave_prompt_out": Look("#222222", "o", "-"),
     "prompt_centred": Look("#767676", "D", "--"),
     "plain": Look("#a0a0a0", "s", ":"),
+    "accuracy": Look("#222222", "o", "-"),
+    "selectivity": Look("#767676", "D", "--"),
 }
-"""Looks of the variants of the margin: greys, since colour belongs to the modes."""
+"""Looks of the variants of the margin and of what probes find: greys, since colour belongs to the modes."""
 
 
 def layer_curve(

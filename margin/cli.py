@@ -12,6 +12,7 @@ from margin.commands.demo import demo
 from margin.commands.figures import figures
 from margin.commands.gate import baseline, check
 from margin.commands.judge import judge
+from margin.commands.probe import probe
 from margin.commands.report import compare, report
 from margin.commands.session import Commands
 from margin.commands.sweep import sweep
@@ -23,5 +24,5 @@ def main() -> None:
     """Measure the Safety Alignment Margin of a checkpoint."""
 
 
-for command in (demo, collect, sweep, judge, report, figures, compare, baseline, check, info):
+for command in (demo, collect, sweep, judge, report, figures, probe, compare, baseline, check, info):
     main.add_command(command)

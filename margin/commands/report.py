@@ -56,6 +56,7 @@ def report(
     """Margins of RUN: report.json, report.md, report.html and figures, and a summary here."""
     from rich.console import Console
 
+    from margin.analysis.probe_file import NAME
     from margin.report.analyse import analyse
     from margin.report.terminal import print_summary
     from margin.report.write import to_json
@@ -64,6 +65,8 @@ def report(
     opened = open_run(run)
     found = analyse(opened, level=level, permutations=permutations, seed=seed, text=text, optional=optional)
     written = write_with_figures(found, opened, out or run / "report")
+    if found.probes is None and (run / NAME).exists():
+        click.echo(f"margin: {run / NAME} is not of this run and left out: margin probe {run}", err=True)
     if as_json:
         click.echo(to_json(found), nl=False)
     elif not quiet:

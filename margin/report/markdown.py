@@ -15,6 +15,7 @@ from margin.analysis.prompt_margins import Spread
 from margin.analysis.robustness import Finding, Robustness
 from margin.analysis.slices import MIN_PROMPTS
 from margin.report.behaviour import disagreement_lines, expectations, matrix_lines, number_lines
+from margin.report.probes import TRANSFER_NOTE, layer_table, note, transfer_tables
 from margin.report.report import Record, Report
 from margin.report.words import flat, interval, number, parting, with_interval
 
@@ -60,6 +61,7 @@ def to_markdown(report: Report) -> str:
         if layers
         else [],
         parting=parting(layers.parting) if layers else "",
+        probes=_probes(report.probes),
         outcomes=[cell(outcome) for outcome in dict.fromkeys(report.robustness.landings()["outcome"])],
         landings=_landings(f for f in report.robustness.findings if f.column is None),
         landings_by_slice=_landings(f for f in report.robustness.findings if f.column is not None),
@@ -89,6 +91,29 @@ def _spaces(table: pd.DataFrame) -> list[Record]:
         found = lines.setdefault(key, {"space": line["space"], "distance": line["distance"]})
         found[line["variant"]] = with_interval(line["estimate"], line["low"], line["high"])
     return list(lines.values())
+
+
+def _probes(probes: Record | None) -> list[Record]:
+    """The tables on probes: title, note, columns and lines; none where the run was not probed."""
+    if probes is None:
+        return []
+    tables = {"Mode probes": (note(probes), layer_table(probes))}
+    tables |= {title: (TRANSFER_NOTE, lines) for title, lines in transfer_tables(probes).items()}
+    return [
+        {
+            "title": title,
+            "note": about,
+            "columns": list(lines),
+            "lines": [[_cell(value) for value in line] for line in lines.itertuples(index=False)],
+        }
+        for title, (about, lines) in tables.items()
+    ]
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, Interval):
+        return with_interval(value.estimate, value.low, value.high, signed=value.signed) or "–"
+    return cell(value)
 
 
 def _spread(spread: Spread) -> Record:

@@ -181,6 +181,15 @@ def _layers(pictures: Pictures) -> Figure:
     return fig
 
 
+def _probes(pictures: Pictures) -> Figure:
+    probes = pictures.report.probes
+    if probes is None:
+        raise MarginError("no probes can be drawn: margin probe RUN makes them")
+    fig = pictures.canvas("single")
+    figures.probe_curve(pd.DataFrame(probes["curve"]), fig.add_subplot(), chance=probes["chance"])
+    return fig
+
+
 def _slices(pictures: Pictures) -> Figure:
     if not pictures.slices:
         raise MarginError("no slices can be drawn: no column of the prompts has two to fifty values")
@@ -216,6 +225,7 @@ FIGURES: dict[str, Callable[[Pictures], Figure]] = {
     "waterfall": _waterfall,
     "pairs": _pairs,
     "layers": _layers,
+    "probes": _probes,
     "slices": _slices,
     "robustness": _robustness,
 }

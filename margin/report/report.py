@@ -58,6 +58,8 @@ class Report:
     """Spread of the margin over numerically equivalent ways to compute it; None where it was not measured."""
     behaviour: Behaviour | None = None
     """What a judge found in the run's answers; None where there is neither a judgement nor an answer."""
+    probes: Record | None = None
+    """What probe.json beside the run holds; None where it was not probed."""
 
     @property
     def headline(self) -> Margins:
@@ -105,6 +107,7 @@ class Report:
             "prompt_margins": [spread.to_frame().to_dict("records")[0] for spread in self.spreads],
             "worst_prompts": self.worst_prompts().to_dict("records"),
             "behaviour": self.behaviour.records() if self.behaviour else [],
+            "probes": self.probes,
             "provenance": self.provenance,
             "noise_floor": self.noise_floor,
         }

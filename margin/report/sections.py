@@ -8,6 +8,7 @@ import pandas as pd
 
 from margin.analysis.behaviour.findings import Behaviour
 from margin.analysis.robustness import Finding
+from margin.report import probes
 from margin.report.behaviour import NAMES, SIGNED, expectations
 from margin.report.report import Report
 from margin.report.table import Interval, Table, intervals, table
@@ -25,6 +26,7 @@ def tables(report: Report) -> list[Table]:
         _by_space(report),
         *_slices(report),
         *_layers(report),
+        *_probes(report),
         *_landing(report),
         *_attacks(report),
         *_behaviour(report.behaviour),
@@ -66,6 +68,20 @@ def _layers(report: Report) -> Iterator[Table]:
         note = f"Bands hold for all layers at once. {SCALE}"
         frame = _by_variant(report.layers.to_frame(), ["layer"])
         yield table("layers", "By layer", note, frame, drawn=tuple(VARIANTS.values()))
+
+
+def _probes(report: Report) -> Iterator[Table]:
+    if report.probes is not None:
+        about = f"{probes.note(report.probes)} {SCALE}"
+        yield table(
+            "probes",
+            "Mode probes",
+            about,
+            probes.layer_table(report.probes),
+            drawn=("accuracy", "selectivity"),
+        )
+        for i, (title, lines) in enumerate(probes.transfer_tables(report.probes).items()):
+            yield table(f"transfer-{i}", title, f"{probes.TRANSFER_NOTE} {SCALE}", lines, drawn=["accuracy"])
 
 
 def _by_variant(lines: pd.DataFrame, keys: list[str]) -> pd.DataFrame:

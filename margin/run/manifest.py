@@ -56,6 +56,12 @@ class Manifest:
         """Layers whose states are stored: 0 is the embeddings' output, L the output of block L."""
         return list(self.identity["layers"])
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what the run was made from and of its files: its own, wherever it lies."""
+        text = json.dumps([self.identity, self.files], sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
     def to_dict(self) -> Record:
         """Plain record, as manifest.json stores it."""
         return asdict(self)

@@ -20,18 +20,20 @@ from margin.report.report import Report
 from margin.report.views import NOTHING
 from margin.run.run import Run
 
-WITHOUT_CONTROLS = [name for name in FIGURES if name != "robustness"]
+PLAIN = [name for name in FIGURES if name not in ("robustness", "probes")]
+"""What a run without controls, that was not probed, is enough for."""
 
 
-def test_every_figure_is_drawn_but_one_that_needs_controls(run: Run, tmp_path: Path) -> None:
+def test_every_figure_is_drawn_but_those_that_need_controls_or_probes(run: Run, tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["figures", str(run.path), "--out", str(tmp_path), "--format", "png,pdf"])
     assert done.exit_code == 0, done.output
     assert {path.name for path in tmp_path.iterdir()} == {
-        f"{name}.{suffix}" for name in WITHOUT_CONTROLS for suffix in ("png", "pdf")
+        f"{name}.{suffix}" for name in PLAIN for suffix in ("png", "pdf")
     }
     assert "--controls" in done.stderr
+    assert "margin probe" in done.stderr
     assert [Path(line).name for line in done.stdout.split()] == [
-        f"{name}.{suffix}" for name in WITHOUT_CONTROLS for suffix in ("png", "pdf")
+        f"{name}.{suffix}" for name in PLAIN for suffix in ("png", "pdf")
     ]
 
 

@@ -1,0 +1,33 @@
+"""What probes read off each layer: accuracy beside what guessing gives, and selectivity."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+
+from figures.curves import layer_curve
+from figures.style import MUTED
+
+
+def probe_curve(
+    table: pd.DataFrame, ax: Axes, *, chance: float | None = None, title: str = "Mode probe by layer"
+) -> Axes:
+    """Draw accuracy and selectivity with their bands over layers.
+
+    table : columns layer (int), quantity ("accuracy", "selectivity"), estimate, low, high. chance : accuracy
+    of guessing, drawn as a line.
+    """
+    layer_curve(table, ax, series="quantity", title=title, ylabel="share of points")
+    if chance is not None:
+        width = mpl.rcParams["axes.linewidth"]
+        ax.axhline(
+            chance,
+            color=MUTED,
+            linewidth=width,
+            linestyle=(0, (4, 3)),
+            zorder=0,
+            label=f"chance ({chance:.2f})",
+        )
+        ax.legend(loc="best")
+    return ax

@@ -1,0 +1,65 @@
+"""probe.json beside a run (format margin-probe/1): what `margin probe` found, for the report to show."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from margin.analysis.probing import Probing
+from margin.run.files import write_atomic
+from margin.run.run import Run
+
+FORMAT = "margin-probe/1"
+NAME = "probe.json"
+
+Record = dict[str, Any]
+
+
+def probe_record(found: Probing, run: Run) -> Record:
+    """What probe.json holds: format, version of this program, digest of the run, and the findings."""
+    return {
+        "format": FORMAT,
+        "version": version("safety-margin"),
+        "run": run.manifest.digest,
+        **found.to_dict(),
+    }
+
+
+def write_probes(found: Probing, run: Run) -> Path:
+    """Write RUN/probe.json, atomically, with a checksum of its own; the path. OSError where it cannot be.
+
+    The run's manifest does not list it: a run stays what was collected.
+    """
+    record = probe_record(found, run)
+    sealed = record | {"checksum": _checksum(record)}
+    path = run.path / NAME
+    write_atomic(path, (json.dumps(sealed, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    return path
+
+
+def read_probes(run: Run) -> Record | None:
+    """What RUN/probe.json holds; None where there is none, or none that belongs to this run.
+
+    It does not belong where it was changed, is of another format, or was made from other states: the run was
+    collected anew, or the file copied from elsewhere.
+    """
+    path = run.path / NAME
+    if not path.is_file():
+        return None
+    try:
+        record = json.loads(path.read_bytes())
+    except ValueError:
+        return None
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        return None
+    checksum = record.pop("checksum", None)
+    if record.get("run") != run.manifest.digest or checksum != _checksum(record):
+        return None
+    return record
+
+
+def _checksum(record: Record) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

@@ -1,0 +1,91 @@
+"""`margin probe`: can the mode be read off the layers of a run, and from which on?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from margin.errors import MarginError
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--layers", default="all", show_default=True, help="Of those captured: all, last, or 0,4,-1.")
+@click.option(
+    "--transfer",
+    "columns",
+    multiple=True,
+    metavar="COLUMN",
+    help="Also fit on the prompts of one value of COLUMN and try on another's; repeatable.",
+)
+@click.option("--level", default=0.95, show_default=True, help="Nominal coverage of the intervals.")
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of whatever is drawn at random."
+)
+@click.option(
+    "--jobs",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Processes that share the layers.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print probe.json instead of the summary.")
+@click.option("--quiet", is_flag=True, help="Print nothing.")
+def probe(
+    run: Path,
+    layers: str,
+    columns: tuple[str, ...],
+    level: float,
+    seed: int,
+    jobs: int,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Probe the modes in the layers of RUN, and write RUN/probe.json.
+
+    A summary here; the next margin report shows it in full. Where RUN holds attacks, transfer from plain to
+    attacked prompts is measured without asking.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from margin.analysis.probe_file import probe_record, write_probes
+    from margin.analysis.probing import probe_run
+    from margin.report.probe_terminal import print_probes
+    from margin.run.run import open_run
+
+    if not 0 < level < 1:
+        raise MarginError(f"--level {level} is no coverage: take a number between 0 and 1")
+    opened = open_run(run)
+    chosen = _layers(layers, opened.layers)
+    with Progress(console=Console(stderr=True), disable=quiet, transient=True) as bar:
+        task = bar.add_task("probing", total=len(chosen))
+
+        def before(layer: int) -> None:
+            bar.update(task, advance=1, description=f"layer {layer}")
+
+        found = probe_run(opened, chosen, columns, level=level, seed=seed, n_jobs=jobs, before=before)
+    written = write_probes(found, opened)
+    record = probe_record(found, opened)
+    if as_json:
+        click.echo(json.dumps(record, indent=2, ensure_ascii=False))
+    elif not quiet:
+        print_probes(record, opened.manifest.identity["model"], Console())
+        click.echo(f"\nwritten: {written}", err=True)
+
+
+def _layers(asked: str, captured: list[int]) -> list[int]:
+    """Layers asked for, out of those captured; negative numbers count from the last captured."""
+    if asked == "all":
+        return captured
+    if asked == "last":
+        return captured[-1:]
+    try:
+        numbers = [int(number) for number in asked.split(",")]
+        return sorted({number if number >= 0 else captured[number] for number in numbers})
+    except (ValueError, IndexError):
+        raise MarginError(
+            f"--layers {asked!r}: take all, last or numbers like 0,4,-1 of those captured, {captured}"
+        ) from None
