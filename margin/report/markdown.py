@@ -17,6 +17,7 @@ from margin.analysis.slices import MIN_PROMPTS
 from margin.report.behaviour import disagreement_lines, expectations, matrix_lines, number_lines
 from margin.report.probes import TRANSFER_NOTE, layer_table, note, transfer_tables
 from margin.report.report import Record, Report
+from margin.report.table import Interval
 from margin.report.words import flat, interval, number, parting, with_interval
 
 ESCAPED = str.maketrans(

@@ -12,6 +12,7 @@ from margin.report.report import Record
 from margin.report.table import Interval
 from margin.report.words import number, shown, with_interval
 
+SHORT = {SHOWN["calibration_error"]: "ECE"}
 WITH_INTERVAL = (SHOWN["accuracy"], SHOWN["selectivity"])
 
 
@@ -30,7 +31,7 @@ def print_probes(probes: Record, model: str, console: Console) -> None:
     layers = layer_table(probes)
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in layers:
-        table.add_column(column, justify="right")
+        table.add_column(SHORT.get(column, column), justify="right", no_wrap=True)
     for layer, *values in layers.itertuples(index=False):
         deciding = layer == probes["deciding"]["layer"]
         cells = [

@@ -27,7 +27,7 @@ TRANSFER_NOTE = (
 
 def layer_table(probes: Record) -> pd.DataFrame:
     """One line a layer: layer, and an interval for each of `SHOWN`, by the names of its values."""
-    scores = pd.DataFrame(probes["scores"])
+    scores = _numbers(pd.DataFrame(probes["scores"]))
     overall = scores[scores["of"].isna()].set_index("layer")
     found = {}
     for quantity, name in SHOWN.items():
@@ -42,12 +42,17 @@ def transfer_tables(probes: Record) -> dict[str, pd.DataFrame]:
     lines = pd.DataFrame(probes["transfer"])
     found = {}
     if len(lines):
-        for (column, layer), part in lines.groupby(["column", "layer"], sort=False):
+        for (column, layer), part in _numbers(lines).groupby(["column", "layer"], sort=False):
             table = part[["source", "target"]].assign(
                 accuracy=intervals(part, signed=False), prompts=part["n_prompts"]
             )
             found[f"Probe transfer by {column}, layer {layer}"] = table
     return found
+
+
+def _numbers(lines: pd.DataFrame) -> pd.DataFrame:
+    """The lines with what is null in JSON as NaN."""
+    return lines.astype(dict.fromkeys(("estimate", "low", "high"), "float64"))
 
 
 def note(probes: Record) -> str:

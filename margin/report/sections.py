@@ -73,13 +73,8 @@ def _layers(report: Report) -> Iterator[Table]:
 def _probes(report: Report) -> Iterator[Table]:
     if report.probes is not None:
         about = f"{probes.note(report.probes)} {SCALE}"
-        yield table(
-            "probes",
-            "Mode probes",
-            about,
-            probes.layer_table(report.probes),
-            drawn=("accuracy", "selectivity"),
-        )
+        layers = probes.layer_table(report.probes)
+        yield table("probes", "Mode probes", about, layers, drawn=("accuracy", "selectivity"))
         for i, (title, lines) in enumerate(probes.transfer_tables(report.probes).items()):
             yield table(f"transfer-{i}", title, f"{probes.TRANSFER_NOTE} {SCALE}", lines, drawn=["accuracy"])
 
