@@ -36,8 +36,8 @@ def directions(X: FloatArray, rows: Rows) -> dict[tuple[Kind, Pair], NDArray[np.
     for (a, mode_a), (b, mode_b) in combinations(enumerate(rows.modes), 2):
         shift = means[a] - means[b]
         whitened = inverse(shift)
-        found["mean_difference", (mode_a, mode_b)] = _scaled(shift, np.linalg.norm(shift))
-        found["lda", (mode_a, mode_b)] = _scaled(whitened, np.sqrt(max(0.0, shift @ whitened)))
+        found["mean_difference", (mode_a, mode_b)] = _scaled(shift, float(np.linalg.norm(shift)))
+        found["lda", (mode_a, mode_b)] = _scaled(whitened, float(np.sqrt(max(0.0, shift @ whitened))))
     return found
 
 
@@ -121,5 +121,5 @@ def _d_prime(
     of_shift = np.where(a, deviation / a.sum(), -deviation / b.sum())
     of_variance = deviation**2 / (len(y) - 2) - spread**2 / len(y)
     of_row = of_shift / spread - value * of_variance / (2 * spread**2)
-    influence = np.bincount(rows.prompt, weights=of_row, minlength=rows.n_prompts)
+    influence = np.bincount(rows.prompt, weights=of_row, minlength=rows.n_prompts).astype(np.float64)
     return student(value, influence * widening(fold), level, METHOD)

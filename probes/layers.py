@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from probes.calibration import brier, calibration_error, log_loss
 from probes.control import Selectivity, selectivity
@@ -110,8 +111,16 @@ def probe_layer(
     level : nominal coverage of each interval by itself.
     probe : scikit-learn classifier; `logistic_probe()` unless given.
 
-    Cost: 2 fits a fold, and O(N d^2 + d^3) a fold for the directions.
+    Cost: 2 fits a fold, and O(N d^2 + d^3) a fold for the directions. On one thread: the products are
+    small, and threads of a linear algebra library would wait for each other more than they compute.
     """
+    with threadpool_limits(limits=1):
+        return _probe_layer(layer, X, rows, fold, seed, level, probe)
+
+
+def _probe_layer(
+    layer: int, X: FloatArray, rows: Rows, fold: NDArray[np.intp], seed: int, level: float, probe: Any
+) -> LayerProbe:
     control_seed, multiplier_seed = np.random.SeedSequence(seed).spawn(2)
     found = cross_fit(X, rows, fold, probe)
     of_all, by_mode = auc(found, level)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from threadpoolctl import threadpool_limits
 
 from probes.folds import grouped_folds
 from probes.intervals import proportion
@@ -66,7 +67,8 @@ def transfer(
         for f in range(int(fold.max()) + 1):
             training, held_out = (domain == s) & (fold != f), fold == f
             try:
-                fit = fit_rows(X[training], rows.mode[training], rows.n_modes, probe)
+                with threadpool_limits(limits=1):  # as `probe_layer`
+                    fit = fit_rows(X[training], rows.mode[training], rows.n_modes, probe)
             except ValueError as error:
                 reason = str(error)
                 break

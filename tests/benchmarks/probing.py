@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from probes import Rows, cross_fit, d_primes, grouped_folds, make_rows, probe_layers, transfer
 from probes.calibration import calibration_error
@@ -78,8 +79,9 @@ def main() -> None:
     rows = make_rows(np.tile(np.arange(MODES), n), np.repeat(np.arange(n), MODES))
     fold, seconds = measured(lambda: grouped_folds(rows))
     line("folds of whole prompts", f"{seconds:.2f} s")
-    print("one layer halfway:")
-    parts(states(n, width, 1.5), rows, fold)
+    print("one layer halfway, on one thread as in `probe_layer`:")
+    with threadpool_limits(limits=1):
+        parts(states(n, width, 1.5), rows, fold)
     data = [*layers(number, n, width)]
     for jobs in sorted({1, options.jobs}):
         found, seconds = measured(lambda jobs=jobs: probe_layers(data, rows, fold, n_jobs=jobs))
