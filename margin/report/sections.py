@@ -74,7 +74,7 @@ def _probes(report: Report) -> Iterator[Table]:
     if report.probes is not None:
         about = f"{probes.note(report.probes)} {SCALE}"
         layers = probes.layer_table(report.probes)
-        yield table("probes", "Mode probes", about, layers, drawn=("accuracy", "selectivity"))
+        yield table("probes", "Mode probes", about, layers, drawn=["accuracy"])
         for i, (title, lines) in enumerate(probes.transfer_tables(report.probes).items()):
             yield table(f"transfer-{i}", title, f"{probes.TRANSFER_NOTE} {SCALE}", lines, drawn=["accuracy"])
 
