@@ -39,6 +39,11 @@ def test_where_all_prompts_score_alike_the_interval_is_that_of_the_binomial(n: i
     assert cosa(np.ones(n), -np.ones(n), np.arange(n)).high == pytest.approx(1 - 2 * exact)
 
 
+def test_rounding_is_no_spread() -> None:
+    found = cosa(np.full(3, 0.6147597616521171), -np.ones(3), np.arange(3))
+    assert found.low < found.estimate < found.high
+
+
 def test_one_prompt_has_no_interval() -> None:
     assert constructive_safety(np.array([1.0, 2.0]), np.array([0, 0])).low is None
 
