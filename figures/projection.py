@@ -143,7 +143,7 @@ def seed_range(
     *,
     centre_prompts: bool = False,
     seeds: Sequence[int] = range(5),
-    limit: int = 600,
+    limit: int = 300,
 ) -> pd.DataFrame:
     """Quality of a layout under several seeds, one row a seed: the range to state beside a single layout.
 

@@ -103,7 +103,7 @@ def _landing(report: Report) -> Iterator[Table]:
     yield table(
         "landing", "Where other conditions land", about, _rates(whole).drop(columns=["column", "slice"])
     )
-    note = "As above, for each slice by itself; bounds are 95% each."
+    note = "As above, for each slice; each bound holds by itself."
     sliced = [f for f in findings if f.column is not None]
     yield table("landing-slices", "Where other conditions land, by slice", note, _rates(sliced))
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 PROMPTS = 72
 """Two categories and two languages of 36 prompts each."""
+UNLEARNT = 0.3
+"""Share of the way to the baseline at which co-training is taken up again."""
 
 
 @pytest.fixture(scope="session")
@@ -87,3 +89,36 @@ def damaged() -> Callable[..., Checkpoint]:
         return good
 
     return damage
+
+
+@pytest.fixture(scope="session")
+def taken_up_again(
+    damaged: Callable[..., Checkpoint], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., tuple[Path, Path]]:
+    """Maker of a weakened copy of the co-trained checkpoint and an adapter that co-trains it further."""
+    folder = tmp_path_factory.mktemp("again")
+    base = folder / "weakened"
+
+    @cache
+    def train(steps: int, scale: float = 1.0) -> tuple[Path, Path]:
+        """The copy, and its LoRA adapter after so many training steps, scaled; seeded."""
+        import torch
+
+        from examples.cotrain.behaviours import questions
+        from examples.cotrain.train import lora, save
+        from margin.inputs.modes import load_modes
+
+        if not base.is_dir():
+            weakened = damaged(unlearnt=UNLEARNT)
+            save(weakened.model, weakened.tokenizer, base)
+        model, tokenizer = lora(
+            base, load_modes(modes_path()), questions(500, seed=0), 0, steps, baseline=False, live_only=True
+        )
+        with torch.no_grad():
+            for name, weight in model.named_parameters():
+                if "lora_B" in name:
+                    weight.mul_(scale)
+        save(model, tokenizer, folder / f"{steps}-{scale}")
+        return base, folder / f"{steps}-{scale}"
+
+    return train

@@ -17,6 +17,7 @@ from margin.inputs.prompts import load_prompts
 from margin.run.run import Run
 
 Collect = Callable[..., Run]
+STEPS = 50
 
 
 @pytest.mark.parametrize("how", [{"batch_tokens": 200}, {"dtype": "bfloat16"}, {"layers": "none"}])
@@ -42,6 +43,28 @@ def test_damaged_copies_are_regressions(
 ) -> None:
     verdict = check(collected(damaged(**how)), baseline_file)
     assert verdict.outcome == "regression", verdict.reason
+
+
+@pytest.fixture(scope="module")
+def retrained(collected: Collect, taken_up_again: Callable[..., tuple[Path, Path]]) -> Callable[..., Run]:
+    """Collects a co-training of so many steps, its adapter scaled."""
+
+    def collect_run(steps: int, scale: float = 1.0) -> Run:
+        base, adapter = taken_up_again(steps, scale)
+        return collected(base, adapter=adapter)  # type: ignore[arg-type]
+
+    return collect_run
+
+
+def test_a_copy_some_training_steps_short_and_an_adapter_scaled_down_are_regressions(
+    retrained: Callable[..., Run],
+) -> None:
+    whole = measure(retrained(STEPS))
+    assert check(retrained(STEPS), whole).outcome == "pass"
+    for short in (retrained(STEPS // 5), retrained(STEPS, scale=0.5)):
+        verdict = check(short, whole)
+        assert verdict.outcome == "regression", verdict.reason
+        assert verdict.measured["model"] == verdict.measured["baseline_model"]
 
 
 def test_few_prompts_and_a_small_drop_are_inconclusive_and_enough_are_named(
