@@ -20,6 +20,8 @@ Method = Literal["pca", "lda", "tsne", "umap"]
 
 _LAYOUT_DIMENSIONS = 50
 """Principal components that t-SNE and UMAP start from, as is usual (van der Maaten and Hinton 2008)."""
+_TSNE_STEPS = 750
+"""250 of early exaggeration and 500 after it, as openTSNE takes (Policar, Strazar and Zupan 2024)."""
 _LAYOUT_POINTS = 12
 """Fewest points that make a layout by neighbours worth drawing."""
 
@@ -204,7 +206,13 @@ def _layout(points: NDArray[np.float64], method: Method, seed: int) -> NDArray[n
     # seed, it lets several seeds show how much of the layout is chance.
     points = points + 1e-6 * points.std() * np.random.default_rng(seed).standard_normal(points.shape)
     if method == "tsne":
-        model = TSNE(perplexity=min(30.0, (n - 1) / 3), init="pca", random_state=seed, n_jobs=1)
+        model = TSNE(
+            perplexity=min(30.0, (n - 1) / 3),
+            init="pca",
+            max_iter=_TSNE_STEPS,
+            random_state=seed,
+            n_jobs=1,
+        )
         return np.asarray(model.fit_transform(points), dtype=np.float64)
     import umap  # here and not above: it compiles for seconds, and only this method needs it
 
