@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
 
 PROMPTS = 72
 """Two categories and two languages of 36 prompts each."""
-UNLEARNT = 0.3
-"""Share of the way to the baseline at which co-training is taken up again."""
+FORGOTTEN = 0.3
+"""Share of the way to the baseline at which nothing is left of the margin."""
 
 
 @pytest.fixture(scope="session")
@@ -92,33 +94,35 @@ def damaged() -> Callable[..., Checkpoint]:
 
 
 @pytest.fixture(scope="session")
-def taken_up_again(
+def cotrained_again(
     damaged: Callable[..., Checkpoint], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., tuple[Path, Path]]:
-    """Maker of a weakened copy of the co-trained checkpoint and an adapter that co-trains it further."""
+    """Maker of a copy that forgot the tokens and an adapter that teaches it them again."""
     folder = tmp_path_factory.mktemp("again")
-    base = folder / "weakened"
+    forgetful = folder / "forgetful"
 
     @cache
-    def train(steps: int, scale: float = 1.0) -> tuple[Path, Path]:
-        """The copy, and its LoRA adapter after so many training steps, scaled; seeded."""
-        import torch
-
+    def train(steps: int) -> tuple[Path, Path]:
+        """The copy, and its LoRA adapter after so many training steps; about 0.1 s a step."""
         from examples.cotrain.behaviours import questions
         from examples.cotrain.train import lora, save
         from margin.inputs.modes import load_modes
 
-        if not base.is_dir():
-            weakened = damaged(unlearnt=UNLEARNT)
-            save(weakened.model, weakened.tokenizer, base)
-        model, tokenizer = lora(
-            base, load_modes(modes_path()), questions(500, seed=0), 0, steps, baseline=False, live_only=True
-        )
-        with torch.no_grad():
-            for name, weight in model.named_parameters():
-                if "lora_B" in name:
-                    weight.mul_(scale)
-        save(model, tokenizer, folder / f"{steps}-{scale}")
-        return base, folder / f"{steps}-{scale}"
+        if not forgetful.is_dir():
+            copy = damaged(unlearnt=FORGOTTEN)
+            save(copy.model, copy.tokenizer, forgetful)
+        modes, pool = load_modes(modes_path()), questions(500, seed=0)
+        trained = lora(forgetful, modes, pool, seed=0, steps=steps, baseline=False, live_only=True)
+        save(*trained, folder / f"steps-{steps}")
+        return forgetful, folder / f"steps-{steps}"
 
     return train
+
+
+def scaled_down(adapter: Path, share: float, out: Path) -> Path:
+    """A copy of a LoRA adapter of which only a share is added to the weights."""
+    shutil.copytree(adapter, out)
+    settings = json.loads((out / "adapter_config.json").read_text(encoding="utf-8"))
+    settings["lora_alpha"] *= share
+    (out / "adapter_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    return out

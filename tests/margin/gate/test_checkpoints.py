@@ -15,9 +15,11 @@ from margin.gate.check import Policy, check
 from margin.gate.measurement import measure
 from margin.inputs.prompts import load_prompts
 from margin.run.run import Run
+from tests.margin.gate.conftest import scaled_down
 
 Collect = Callable[..., Run]
 STEPS = 50
+"""Of the co-training that is released."""
 
 
 @pytest.mark.parametrize("how", [{"batch_tokens": 200}, {"dtype": "bfloat16"}, {"layers": "none"}])
@@ -45,26 +47,17 @@ def test_damaged_copies_are_regressions(
     assert verdict.outcome == "regression", verdict.reason
 
 
-@pytest.fixture(scope="module")
-def retrained(collected: Collect, taken_up_again: Callable[..., tuple[Path, Path]]) -> Callable[..., Run]:
-    """Collects a co-training of so many steps, its adapter scaled."""
-
-    def collect_run(steps: int, scale: float = 1.0) -> Run:
-        base, adapter = taken_up_again(steps, scale)
-        return collected(base, adapter=adapter)  # type: ignore[arg-type]
-
-    return collect_run
-
-
-def test_a_copy_some_training_steps_short_and_an_adapter_scaled_down_are_regressions(
-    retrained: Callable[..., Run],
+def test_a_co_training_ten_steps_short_and_an_adapter_scaled_down_are_regressions(
+    collected: Collect, cotrained_again: Callable[..., tuple[Path, Path]], tmp_path: Path
 ) -> None:
-    whole = measure(retrained(STEPS))
-    assert check(retrained(STEPS), whole).outcome == "pass"
-    for short in (retrained(STEPS // 5), retrained(STEPS, scale=0.5)):
-        verdict = check(short, whole)
+    model, adapter = cotrained_again(STEPS)
+    released = measure(collected(model, adapter=adapter))
+    assert released.overall.estimate > 0.1
+    assert check(collected(model, adapter=adapter, batch_tokens=200), released).outcome == "pass"
+    for worse in (cotrained_again(STEPS - 10)[1], scaled_down(adapter, 0.9, tmp_path / "scaled")):
+        verdict = check(collected(model, adapter=worse), released)
         assert verdict.outcome == "regression", verdict.reason
-        assert verdict.measured["model"] == verdict.measured["baseline_model"]
+        assert "overall" in verdict.reason
 
 
 def test_few_prompts_and_a_small_drop_are_inconclusive_and_enough_are_named(
