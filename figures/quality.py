@@ -66,11 +66,16 @@ class Quality:
 
 
 def seed_range_words(table: pd.DataFrame) -> str:
-    """Short lines on the least and largest quality over seeds, one row a seed (`seed_range`)."""
+    """Short lines on the least and largest quality over seeds, one row a seed (`seed_range`).
+
+    Layouts of a sample are named as such: theirs is another picture, of which the width of the range counts.
+    """
     ends = {name: f"{table[name].min():.2f}–{table[name].max():.2f}" for name in _MOVED_BY_SEED}
-    on = f", {table['n_points'].iloc[0]:,} sampled points" if table["sampled"].iloc[0] else ""
+    over = f"over {len(table)} seeds"
+    if table["sampled"].iloc[0]:
+        over = f"layouts of {table['n_points'].iloc[0]:,} of the points, {len(table)} seeds"
     return (
-        f"over {len(table)} seeds{on}: silhouette {ends['silhouette_2d']}\n"
+        f"{over}: silhouette {ends['silhouette_2d']}\n"
         f"same mode {ends['hit_2d']} · trustworthiness {ends['trustworthiness']}\n"
         f"continuity {ends['continuity']} · Shepard ρ {ends['shepard']}"
     )

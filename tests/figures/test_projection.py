@@ -120,10 +120,10 @@ def test_the_range_over_seeds_of_many_points_rests_on_whole_prompts_and_is_writt
     table = seed_range(X, modes, prompts, "tsne", seeds=(0, 1), limit=50)
     assert set(table["n_points"]) == {48}
     words = seed_range_words(table)
-    assert "over 2 seeds, 48 sampled points" in words
+    assert "layouts of 48 of the points, 2 seeds: silhouette" in words
     low, high = (f"{end:.2f}" for end in table["trustworthiness"].agg(["min", "max"]))
     assert f"trustworthiness {low}–{high}" in words
-    assert "sampled" not in seed_range_words(seed_range(X, modes, prompts, "tsne", seeds=(0,)))
+    assert "over 1 seeds" in seed_range_words(seed_range(X, modes, prompts, "tsne", seeds=(0,)))
 
 
 def test_many_points_are_judged_on_a_stated_sample_of_whole_prompts(points: Make) -> None:
