@@ -123,7 +123,8 @@ def test_the_range_over_seeds_of_many_points_rests_on_whole_prompts_and_is_writt
     assert "layouts of 48 of the points, 2 seeds: silhouette" in words
     low, high = (f"{end:.2f}" for end in table["trustworthiness"].agg(["min", "max"]))
     assert f"trustworthiness {low}–{high}" in words
-    assert "over 1 seeds" in seed_range_words(seed_range(X, modes, prompts, "tsne", seeds=(0,)))
+    whole = seed_range(X, modes, prompts, "tsne", seeds=(0, 1))
+    assert "over 2 seeds: silhouette" in seed_range_words(whole)
 
 
 def test_many_points_are_judged_on_a_stated_sample_of_whole_prompts(points: Make) -> None:
