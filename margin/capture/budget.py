@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import psutil
 import torch
 
+from margin.capture.placement import devices_of
 from margin.capture.plan import Batch, Ids, recut
 from margin.errors import MarginError
 
@@ -35,10 +36,16 @@ class Budget:
     """The bound, prefix and padding included."""
     halvings: int = 0
     """How often memory ran out."""
+    fixed: bool = False
+    """Whether the bound must stay, because other ranks run the same batches."""
 
     def halve(self, batch: Batch, ids: Sequence[Ids]) -> None:
-        """Make room after `batch` did not fit; MarginError where it is a single row."""
+        """Make room after `batch` did not fit; MarginError where it is one row, or the bound is fixed."""
         longest = max(len(ids[row]) for row in batch.rows)
+        if self.fixed:
+            raise MarginError(
+                f"out of memory: {self.tokens} tokens a batch do not fit beside the model, take fewer"
+            )
         if len(batch.rows) == 1:
             raise MarginError(
                 f"out of memory: one row of {longest} tokens does not fit beside the model; take a smaller "
@@ -86,19 +93,24 @@ def find_budget(forward: Forward, batches: Sequence[Batch]) -> Budget:
     def of_size(tokens: int) -> Batch:
         return Batch(tuple(rows[: max(1, tokens // length)]), first.group, first.prefix)
 
-    device = forward.model.device
-    if device.type == "cuda":
-        return Budget(_by_memory(forward, of_size(4 * SMALLEST), length, device))
+    devices = [device for device in devices_of(forward.model) if device.type == "cuda"]
+    if devices:
+        return Budget(_by_memory(forward, of_size(4 * SMALLEST), length, devices))
     return Budget(_by_time(forward, of_size, len(rows) * length))
 
 
-def _by_memory(forward: Forward, batch: Batch, length: int, device: torch.device) -> int:
+def _by_memory(forward: Forward, batch: Batch, length: int, devices: Sequence[torch.device]) -> int:
     forward(batch)  # makes the prefix's cache and the libraries' workspaces, which stay
-    held = torch.cuda.memory_allocated(device)
-    torch.cuda.reset_peak_memory_stats(device)
+    held = [torch.cuda.memory_allocated(device) for device in devices]
+    for device in devices:
+        torch.cuda.reset_peak_memory_stats(device)
     forward(batch)
-    a_token = (torch.cuda.max_memory_allocated(device) - held) / (len(batch.rows) * length)
-    return int(min(max(SHARE * free_memory(device) / max(a_token, 1.0), SMALLEST), LARGEST))
+    taken = [torch.cuda.max_memory_allocated(device) for device in devices]
+    fitting = [
+        SHARE * free_memory(device) / max((peak - before) / (len(batch.rows) * length), 1.0)
+        for device, before, peak in zip(devices, held, taken, strict=True)
+    ]
+    return int(min(max(min(fitting), SMALLEST), LARGEST))
 
 
 def _by_time(forward: Forward, of_size: Callable[[int], Batch], available: int) -> int:

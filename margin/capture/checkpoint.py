@@ -13,7 +13,6 @@ from typing import Any, cast
 import torch
 from peft import PeftConfig, PeftModel, PromptLearningConfig
 from safetensors import SafetensorError
-from torch import Tensor
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -21,10 +20,15 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.distributed import DistributedConfig
 
+from margin.capture.hub import cached
+from margin.capture.placement import whole_tensors
 from margin.errors import MarginError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+SPREAD = ("auto", "tp")
+"""Devices that are several: layers over all of them, or each layer over the ranks of a launch."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +62,9 @@ class Checkpoint:
         if self.unread is not None:
             return self.unread
         digest = hashlib.sha256()
-        for name, tensor in sorted(self.model.state_dict().items()):
-            if isinstance(tensor, Tensor):
-                digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-                digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+        for name, tensor in whole_tensors(self.model):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
         return digest.hexdigest()
 
     def tokenizer_digest(self) -> str:
@@ -96,11 +99,13 @@ def load_checkpoint(
     """Load a local folder, a hub id or a GGUF file (its weights are then dequantised), safetensors only.
 
     `dtype` is "float32", "bfloat16", "float16" or "auto": float32 on the CPU, which is no faster in less, and
-    as saved elsewhere. `device` as torch names it, "auto" to spread a large model over all devices, None for
-    CUDA where there is one, else the CPU. MarginError where
+    as saved elsewhere. `device` as torch names it, "auto" to spread the layers of a large model over all
+    devices, host memory and disk, "tp" to split every layer over the ranks of a launch by the plan that comes
+    with the architecture, None for CUDA where there is one, else the CPU. MarginError where
     there is no checkpoint, where it has only pickled weights, or where the adapter is none that leaves the
     input alone.
     """
+    kept: Path | None = None
     place, device = str(source), device or ("cuda" if torch.cuda.is_available() else "cpu")
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": revision}
     path = Path(source)
@@ -112,17 +117,24 @@ def load_checkpoint(
         require_safetensors(path)
     elif path.is_absolute() or len(path.parts) > 2 or str(source).startswith("."):
         raise MarginError(f"{source}: no such file or folder")
+    else:
+        kept = cached(str(source), "config.json", revision)
+        place = str(kept or source)
     if dtype != "auto" and dtype not in DTYPES:
         raise MarginError(f"unknown dtype {dtype!r}: take auto, {', '.join(DTYPES)}")
     require_device(device)
+    on_cpu = device == "cpu" or (device in SPREAD and not torch.cuda.is_available())
+    placed: dict[str, Any] = {"device_map": device}
+    if device == "tp":
+        placed = {"distributed_config": DistributedConfig(tp_plan="auto")}
     try:
         tokenizer = AutoTokenizer.from_pretrained(place, **options)
         if "gguf_file" not in options:
             options["config"] = AutoConfig.from_pretrained(place, **options)
         model: Any = AutoModelForCausalLM.from_pretrained(
             place,
-            dtype=torch.float32 if (dtype, device) == ("auto", "cpu") else DTYPES.get(dtype, "auto"),
-            device_map=device,
+            dtype=torch.float32 if dtype == "auto" and on_cpu else DTYPES.get(dtype, "auto"),
+            **placed,
             **({} if "gguf_file" in options else {"use_safetensors": True}),
             **options,
         )
@@ -130,7 +142,7 @@ def load_checkpoint(
         raise MarginError(f"{source} cannot be loaded: {first_line(error)}") from error
     if model.config.is_encoder_decoder:
         raise MarginError(f"{source} is an encoder-decoder: margins are measured on decoder-only models")
-    commit = getattr(model.config, "_commit_hash", None)
+    commit = kept.name if kept else getattr(model.config, "_commit_hash", None)
     if adapter is not None:
         model = _with_adapter(model, str(adapter))
     return Checkpoint(
@@ -149,12 +161,14 @@ def name_of(source: str | Path) -> str:
 
 
 def _with_adapter(model: PreTrainedModel, adapter: str) -> PreTrainedModel:
+    kept = None if Path(adapter).exists() else cached(adapter, "adapter_config.json")
     try:
-        config = PeftConfig.from_pretrained(adapter)
+        config = PeftConfig.from_pretrained(str(kept or adapter))
         if isinstance(config, PromptLearningConfig):
             raise MarginError(f"{adapter} is no LoRA-like adapter: it changes the input, not the weights")
         return cast(
-            PreTrainedModel, PeftModel.from_pretrained(model, adapter, config=config).get_base_model()
+            PreTrainedModel,
+            PeftModel.from_pretrained(model, str(kept or adapter), config=config).get_base_model(),
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise MarginError(f"adapter {adapter} cannot be loaded: {first_line(error)}") from error
@@ -173,7 +187,7 @@ def require_safetensors(folder: Path) -> None:
 
 def require_device(device: str) -> None:
     """MarginError where torch cannot use a device."""
-    if device == "auto":
+    if device in SPREAD:
         return
     try:
         torch.empty(0, device=device)

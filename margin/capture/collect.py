@@ -13,6 +13,7 @@ from margin.capture.fill import fill
 from margin.capture.identity import environment, identify
 from margin.capture.layers import parse_layers
 from margin.capture.loop import NotFiniteError
+from margin.capture.placement import devices_of
 from margin.capture.ranks import Ranks, join_ranks
 from margin.capture.taps import n_layers
 from margin.errors import MarginError
@@ -79,8 +80,9 @@ def collect(
 
     Under `torchrun` or `accelerate launch` every process calls this with the same arguments and a folder all
     of them see; each runs its share of the shards, stretches of `shard_rows` rows, which depend on nothing
-    else. Whichever process dies, the same command finishes the rest, on another number of them too. `ranks`
-    names the processes that fill the folder where it is not all of the launch: `Ranks()` is this one alone.
+    else. Whichever process dies, the same command finishes the rest, on another number of them too. With
+    `device` "tp" the processes together hold one model instead, and all run all rows. `ranks` names the
+    processes that fill the folder where it is not all of the launch: `Ranks()` is this one alone.
 
     Raises MarginError for bad input, IncomparableError for a folder that holds another run, OSError where
     `out` cannot be written. Costs one forward pass a row, and a pass over the head (rows^2 * vocabulary).
@@ -92,6 +94,8 @@ def collect(
     beside = Controls(tuple(controls), load_attacks(attacks) if attacks else (), draws, seed)
     _prepare(folder)
     ranks = join_ranks(device) if ranks is None else ranks
+    if ranks.split and batch_tokens == "auto":
+        raise MarginError("batch_tokens auto is found by each rank for itself: give a number with device tp")
     checkpoint = (
         model
         if isinstance(model, Checkpoint)
@@ -117,7 +121,7 @@ def collect(
     }
     manifest = Manifest(
         identity=identify(checkpoint, chat, flight, mode_set, prompt_set, rows, choices),
-        environment=environment(checkpoint.model.device),
+        environment=environment(devices_of(checkpoint.model)),
         tail=flight.tail,
         counts={"prompts": len(prompt_set), "modes": len(mode_set.names), "rows": len(rows)},
     )

@@ -77,7 +77,7 @@ def fill(
             budget = find_budget(forward, plan.batches[0])
             plan = planned(budget=budget.tokens)
         else:
-            budget = Budget(batch_tokens)
+            budget = Budget(batch_tokens, fixed=ranks.split)
         throughput = _write_shards(forward, plan, budget, todo, manifest, folder, ranks, quiet)
         again = (
             _run_again(forward, repeated, sound.pad, budget, manifest.identity["seed"])

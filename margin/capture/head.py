@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from margin.capture.checkpoint import Checkpoint, load_checkpoint
+from margin.capture.placement import input_device, weight_and_bias
 from margin.capture.taps import head_module, tapped
 from margin.errors import MarginError
 
@@ -84,8 +85,8 @@ def find_head(model: PreTrainedModel, states: Tensor, logits: Tensor) -> Head:
     A scale is measured, not looked up, since architectures name it differently and some divide by it; the
     soft-cap is taken from the configuration. MarginError where no head of this form reproduces the logits.
     """
-    weight, bias = _weight_and_bias(head_module(model))
-    states, logits = states.float(), logits.float()
+    weight, bias = _weight_and_bias(head_module(model), model.dtype)
+    states, logits = states.float().to(weight.device), logits.float().to(weight.device)
     config = model.config.get_text_config(decoder=True)
     softcap = next((cap for name in SOFTCAPS if (cap := getattr(config, name, None))), None)
     head = Head(weight, bias, softcap=None if softcap is None else float(softcap))
@@ -102,13 +103,14 @@ def find_head(model: PreTrainedModel, states: Tensor, logits: Tensor) -> Head:
     return head
 
 
-def _weight_and_bias(module: nn.Module) -> tuple[Tensor, Tensor | None]:
+def _weight_and_bias(module: nn.Module, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
     """The head's matrix and bias; where it is not plainly linear, by what it makes of unit vectors."""
     if type(module) is nn.Linear:
-        return module.weight.detach(), None if module.bias is None else module.bias.detach()
+        return weight_and_bias(module)
     parameter = next(module.parameters())
     width = getattr(module, "in_features", parameter.shape[-1])
-    unit = torch.eye(width, device=parameter.device, dtype=parameter.dtype)
+    # A quantised weight's own dtype is that of its codes.
+    unit = torch.eye(width, device=parameter.device, dtype=dtype)
     bias = module(torch.zeros_like(unit[:1]))[0]
     return (module(unit) - bias).T.contiguous(), bias
 
@@ -128,7 +130,7 @@ def load_head(
         model if isinstance(model, Checkpoint) else load_checkpoint(model, adapter=adapter, device=device)
     )
     with checkpoint.evaluating(), tapped(checkpoint.model, []) as taps:
-        tokens = torch.arange(3, device=checkpoint.model.device)[:, None]
+        tokens = torch.arange(3, device=input_device(checkpoint.model))[:, None]
         taps.positions = torch.zeros_like(tokens)
         logits = checkpoint.model(input_ids=tokens, use_cache=False).logits[:, 0]
         with taps.asleep():

@@ -56,15 +56,19 @@ def identify(
     }
 
 
-def environment(device: torch.device) -> Record:
-    """Library versions, platform and device."""
+def environment(devices: Sequence[torch.device]) -> Record:
+    """Library versions, platform and devices."""
     names = ("safety-margin", "torch", "transformers", "peft", "safetensors", "numpy")
     return {
         "versions": {name: version(name) for name in names},
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "device": ", ".join(dict.fromkeys(map(_device_name, devices))),
     }
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _digest(text: str) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from margin.capture.budget import Budget, within_memory
+from margin.capture.placement import devices_of, input_device
 from margin.capture.plan import Batch, Ids
 from margin.capture.prefix import for_rows, prefix_cache
 from margin.capture.taps import Taps
@@ -50,13 +51,14 @@ class Forward:
         arguments = {}
         if batch.prefix:
             arguments["past_key_values"] = for_rows(self._prefix_cache(batch), len(own))
-        self.taps.positions = torch.tensor([[len(row_ids) - 1] for row_ids in own], device=self.model.device)
-        output = self.model(input_ids=tokens.to(self.model.device), use_cache=bool(batch.prefix), **arguments)
+        device = input_device(self.model)
+        self.taps.positions = torch.tensor([[len(row_ids) - 1] for row_ids in own], device=device)
+        output = self.model(input_ids=tokens.to(device), use_cache=bool(batch.prefix), **arguments)
         return output.logits[:, 0]
 
     def synchronise(self) -> None:
         """Wait until all copies to the host are done."""
-        for device in {parameter.device for parameter in self.model.parameters()}:
+        for device in devices_of(self.model):
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
 

@@ -10,13 +10,15 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
+from margin.capture.placement import input_device
 from margin.capture.taps import Taps
 
 
 def prefix_cache(model: PreTrainedModel, taps: Taps, prefix: Sequence[int]) -> DynamicCache | None:
     """The cache after one pass over `prefix`; None where the model keeps none that rows can share."""
-    taps.positions = torch.tensor([[len(prefix) - 1]], device=model.device)
-    output = model(input_ids=torch.tensor([prefix], device=model.device), use_cache=True)
+    device = input_device(model)
+    taps.positions = torch.tensor([[len(prefix) - 1]], device=device)
+    output = model(input_ids=torch.tensor([prefix], device=device), use_cache=True)
     cache = getattr(output, "past_key_values", None)
     if not isinstance(cache, DynamicCache) or not cache.layers:
         return None

@@ -1,8 +1,9 @@
 """The processes that fill one folder together, as `torchrun` or `accelerate launch` started them.
 
-Processes agree through accelerate's `PartialState`, over gloo: it needs no accelerator for the few words that
-are said here, and a process that dies closes its connections, which the others notice at once. Alone, nothing
-of this is imported.
+Processes agree through accelerate's `PartialState`, over gloo: it needs no accelerator for the few words
+that are said here, and a process that dies closes its connections, which the others notice at once. Only
+where they hold one model together, on accelerators, do they agree over the accelerators' own library, which
+leaves it to the launcher to end them. Alone, nothing of this is imported.
 """
 
 from __future__ import annotations
@@ -80,6 +81,10 @@ def join_ranks(device: str | None) -> Ranks:
     MarginError where `device` spreads one model over devices that the ranks would share.
     """
     if launched()[1] == 1:
+        if device == "tp":
+            raise MarginError(
+                "device tp splits the model over the processes of a launch: start it with torchrun -m margin"
+            )
         return Ranks()
     if device == "auto":
         raise MarginError(
@@ -90,8 +95,13 @@ def join_ranks(device: str | None) -> Ranks:
     from accelerate import PartialState
 
     on_cpu = device == "cpu" or not torch.cuda.is_available()
+    split = device == "tp"
     with _others_alive():
-        state = PartialState(cpu=on_cpu, backend="gloo", timeout=TIMEOUT)
+        # Parts of a layer travel between accelerators by what is made for that.
+        backend = "gloo" if on_cpu or not split else None
+        state = PartialState(cpu=on_cpu, backend=backend, timeout=TIMEOUT)
+    if split:
+        return Ranks(state.process_index, state.num_processes, split=True)
     own = "cpu" if on_cpu else str(state.device) if device in (None, "cuda") else device
     return Ranks(state.process_index, state.num_processes, own)
 

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 
 from margin.capture.budget import Budget, free_memory, is_out_of_memory, within_memory
 from margin.capture.loop import Forward
+from margin.capture.placement import on_one_device
 from margin.capture.plan import Batch
 from margin.inputs.rows import Row
 
@@ -37,11 +38,12 @@ def rows_to_repeat(rows: Sequence[Row], prompts: int, seed: int) -> list[int]:
 def repeat_alone(forward: Forward, rows: Sequence[int]) -> tuple[States, str]:
     """Final states (M, d) of rows one by one, and the dtype they were computed in.
 
-    That is float32 where the model's weights are of a lower one and memory holds both, else the model's own.
+    That is float32 where the model's weights are of a lower one, lie on one device and memory holds both,
+    else the model's own.
     """
     batches = [Batch((row,), "", 0) for row in rows]
     model = forward.model
-    if model.dtype.itemsize < 4 and not getattr(model, "is_quantized", False):
+    if model.dtype.itemsize < 4 and on_one_device(model) and not getattr(model, "is_quantized", False):
         needed = 4 * sum(weight.numel() for weight in model.parameters())
         if free_memory(model.device) > 1.25 * needed:
             try:

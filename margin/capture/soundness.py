@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 from margin.capture.head import Head, find_head, tolerance
 from margin.capture.last_block import form_of_last_block
 from margin.capture.loop import Forward, NotFiniteError
+from margin.capture.placement import input_device
 from margin.capture.plan import Batch, Ids, shared_prefix
 from margin.capture.prefix import prefix_cache
 from margin.capture.taps import Taps, n_layers
@@ -139,9 +140,8 @@ def _probes(ids: Sequence[Ids], groups: Sequence[str]) -> tuple[list[int], str]:
 def _compare_with_plain(model: PreTrainedModel, ids: Ids, logits: Tensor, taps: Taps, limit: float) -> None:
     """The tapped pass of one row against the model's own, with all hooks asleep."""
     with taps.asleep():
-        plain = model(
-            input_ids=torch.tensor([list(ids)], device=model.device), output_hidden_states=bool(taps.layers)
-        )
+        tokens = torch.tensor([list(ids)], device=input_device(model))
+        plain = model(input_ids=tokens, output_hidden_states=bool(taps.layers))
     found = {"its logits": _relative(logits, plain.logits[:, -1])}
     for layer, hidden in taps.layers.items():
         # What a report begins with differs by architecture, and it ends with the state after the last norm.

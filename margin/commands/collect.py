@@ -23,7 +23,8 @@ OPTIONS = (
     click.option("--layers", default="last", show_default=True, help="none, all, last, every:N, or 0,8,-1."),
     click.option("--dtype", default="auto", show_default=True, help="auto, float32, bfloat16 or float16."),
     click.option(
-        "--device", help="As torch names it, or auto to spread a large model. [default: CUDA if there]"
+        "--device",
+        help="As torch names it; auto spreads a large model, tp splits it over ranks. [default: CUDA if there]",
     ),
     click.option(
         "--batch-tokens",

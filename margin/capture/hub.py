@@ -1,0 +1,45 @@
+"""Whether the hub answers, asked once before anything is loaded: loading itself would try again and again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    HTTPError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+)
+
+from margin.errors import MarginError
+
+
+def cached(source: str, file: str, revision: str | None = None) -> Path | None:
+    """Where the cache keeps `source`, a hub id with a `file`, if the hub is not reached; None where it is.
+
+    The folder's name is the commit. MarginError where the hub knows no such id, or is not reached and nothing of it was loaded before. Costs
+    one request, which waits as long as the hub's client does for metadata (`HF_HUB_ETAG_TIMEOUT`).
+    """
+    try:
+        url = hf_hub_url(source, file, revision=revision)
+        get_hf_file_metadata(url, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    except HFValidationError:
+        raise MarginError(f"{source}: no such file or folder, and no id of the hub") from None
+    except RepositoryNotFoundError:
+        raise MarginError(
+            f"{source}: no such folder, and the hub has none of that id or does not show it to you; "
+            "mend the path, or log in"
+        ) from None
+    except HfHubHTTPError:
+        return None  # the hub answers, and loading tells what it makes of the answer
+    except (HTTPError, OfflineModeIsEnabled, OSError):
+        kept = try_to_load_from_cache(source, file, revision=revision)
+        if isinstance(kept, str):
+            return Path(kept).parent
+        raise MarginError(
+            f"{source}: no such folder, and the hub is not reached to look there; mend the path, or try "
+            "again with a connection"
+        ) from None
+    return None
