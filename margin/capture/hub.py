@@ -19,8 +19,9 @@ from margin.errors import MarginError
 def cached(source: str, file: str, revision: str | None = None) -> Path | None:
     """Where the cache keeps `source`, a hub id with a `file`, if the hub is not reached; None where it is.
 
-    The folder's name is the commit. MarginError where the hub knows no such id, or is not reached and nothing of it was loaded before. Costs
-    one request, which waits as long as the hub's client does for metadata (`HF_HUB_ETAG_TIMEOUT`).
+    The folder's name is the commit. MarginError where the hub knows no such id, or is not reached and nothing
+    of it was loaded before. Costs one request, which waits as long as the hub's client does for metadata
+    (`HF_HUB_ETAG_TIMEOUT`).
     """
     try:
         url = hf_hub_url(source, file, revision=revision)
