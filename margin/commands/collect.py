@@ -24,7 +24,8 @@ OPTIONS = (
     click.option("--dtype", default="auto", show_default=True, help="auto, float32, bfloat16 or float16."),
     click.option(
         "--device",
-        help="As torch names it; auto spreads a large model, tp splits it over ranks. [default: CUDA if there]",
+        help="As torch names it; auto spreads a large model, tp splits it over ranks. "
+        "[default: CUDA if there]",
     ),
     click.option(
         "--batch-tokens",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +43,17 @@ def test_a_checkpoint_goes_by_a_name_that_does_not_tell_where_it_lies(
     assert (checkpoint.name, checkpoint.adapter) == (saved_checkpoint.name, "safer")
     monkeypatch.chdir(saved_checkpoint)
     assert load_checkpoint(".", device="cpu").name == saved_checkpoint.name
+
+
+@pytest.mark.skipif(find_spec("bitsandbytes") is not None, reason="bitsandbytes is there")
+def test_a_quantised_checkpoint_says_what_it_needs(saved_checkpoint: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(saved_checkpoint, tmp_path / "quantised")
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "bitsandbytes", "load_in_4bit": True}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(MarginError, match=r"requires bitsandbytes: .pip install") as refusal:
+        load_checkpoint(folder, device="cpu")
+    assert "\n" not in str(refusal.value)
 
 
 def test_the_digest_knows_one_changed_weight(make_checkpoint: MakeCheckpoint) -> None:
