@@ -8,10 +8,10 @@ from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, try_to_
 from huggingface_hub.errors import (
     HfHubHTTPError,
     HFValidationError,
-    HTTPError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
 )
+from huggingface_hub.errors import HTTPError as ClientError  # type: ignore[attr-defined]  # of its client, any
 
 from margin.errors import MarginError
 
@@ -35,7 +35,7 @@ def cached(source: str, file: str, revision: str | None = None) -> Path | None:
         ) from None
     except HfHubHTTPError:
         return None  # the hub answers, and loading tells what it makes of the answer
-    except (HTTPError, OfflineModeIsEnabled, OSError):
+    except (ClientError, OfflineModeIsEnabled, OSError):
         kept = try_to_load_from_cache(source, file, revision=revision)
         if isinstance(kept, str):
             return Path(kept).parent

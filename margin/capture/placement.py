@@ -57,7 +57,7 @@ def _joined(tensor: Tensor) -> Tensor:
     if not isinstance(tensor, DTensor):
         return tensor.detach()
     with torch.inference_mode(False), torch.no_grad():
-        return tensor.detach().full_tensor()
+        return tensor.full_tensor().detach()
 
 
 def _execution_devices(model: PreTrainedModel) -> Iterator[torch.device]:
