@@ -22,7 +22,7 @@ from transformers import (
 )
 from transformers.distributed.configuration_utils import DistributedConfig
 
-from margin.capture.hub import cached
+from margin.capture.hub import cached, snapshot
 from margin.capture.placement import whole_tensors
 from margin.errors import MarginError
 
@@ -142,7 +142,8 @@ def load_checkpoint(
         raise MarginError(f"{source} cannot be loaded: {first_line(error)}") from error
     if model.config.is_encoder_decoder:
         raise MarginError(f"{source} is an encoder-decoder: margins are measured on decoder-only models")
-    commit = kept.name if kept else getattr(model.config, "_commit_hash", None)
+    kept = None if path.exists() else snapshot(str(source), "config.json", revision)
+    commit = kept.name if kept else None
     if adapter is not None:
         model = _with_adapter(model, str(adapter))
     return Checkpoint(
@@ -161,7 +162,8 @@ def name_of(source: str | Path) -> str:
 
 
 def _with_adapter(model: PreTrainedModel, adapter: str) -> PreTrainedModel:
-    kept = None if Path(adapter).exists() else cached(adapter, "adapter_config.json")
+    local = Path(adapter).exists() or Path(adapter).is_absolute() or len(Path(adapter).parts) > 2
+    kept = None if local else cached(adapter, "adapter_config.json")
     try:
         config = PeftConfig.from_pretrained(str(kept or adapter))
         if isinstance(config, PromptLearningConfig):

@@ -19,7 +19,7 @@ from margin.errors import MarginError
 def cached(source: str, file: str, revision: str | None = None) -> Path | None:
     """Where the cache keeps `source`, a hub id with a `file`, if the hub is not reached; None where it is.
 
-    The folder's name is the commit. MarginError where the hub knows no such id, or is not reached and nothing
+    MarginError where the hub knows no such id, or is not reached and nothing
     of it was loaded before. Costs one request, which waits as long as the hub's client does for metadata
     (`HF_HUB_ETAG_TIMEOUT`).
     """
@@ -36,11 +36,16 @@ def cached(source: str, file: str, revision: str | None = None) -> Path | None:
     except HfHubHTTPError:
         return None  # the hub answers, and loading tells what it makes of the answer
     except (ClientError, OfflineModeIsEnabled, OSError):
-        kept = try_to_load_from_cache(source, file, revision=revision)
-        if isinstance(kept, str):
-            return Path(kept).parent
+        if kept := snapshot(source, file, revision):
+            return kept
         raise MarginError(
             f"{source}: no such folder, and the hub is not reached to look there; mend the path, or try "
             "again with a connection"
         ) from None
     return None
+
+
+def snapshot(source: str, file: str, revision: str | None = None) -> Path | None:
+    """Where the cache keeps a hub id's files, in a folder named by their commit; None where it has none."""
+    kept = try_to_load_from_cache(source, file, revision=revision)
+    return Path(kept).parent if isinstance(kept, str) else None

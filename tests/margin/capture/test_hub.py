@@ -60,7 +60,7 @@ server.shutdown()
 server.server_close()
 again = load_checkpoint("org/tiny", device="cpu")
 found["cached"] = again.weights_digest()
-assert (again.name, again.revision) == (checkpoint.name, checkpoint.revision) == ("org/tiny", "a" * 40)
+found["names"] = [(one.name, one.revision) for one in (checkpoint, again)]
 found["unreached"] = missed("org/other")
 print(json.dumps(found))
 """
@@ -79,6 +79,7 @@ def test_hub(saved_checkpoint: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["local"] == found["hub"] == found["cached"]
+    assert found["names"] == [["org/tiny", "a" * 40]] * 2
     assert "the hub has none of that id" in found["unknown"][0]
     assert "no such file or folder" in found["no id"][0]
     message, seconds = found["unreached"]
