@@ -166,6 +166,7 @@ def _behaviour(found: Behaviour | None) -> Iterator[Table]:
     )
     note = "Rows nearest to a mode of which another label is expected."
     frame = found.disagreements.drop(columns="row")
+    frame = frame.assign(outside=["yes" if outside else "no" for outside in frame["outside"]])
     yield table("disagreements", "Where geometry and judge disagree", note, frame)
 
 
