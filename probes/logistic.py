@@ -57,7 +57,7 @@ def widening(fold: NDArray[np.intp]) -> float:
     intervals for test error", show that it may be left out where fits are stable). Where modes hardly
     differ fits are not stable: 95% intervals then cover .88 to .94 without it. The factor is that of Nadeau
     and Bengio (2003), "Inference for the generalization error"; it is enough there and more than enough
-    elsewhere (.98 and more).
+    elsewhere (.97 and more).
     """
     folds = int(fold.max()) + 1
     return float(np.sqrt(1 + folds / (folds - 1))) if folds > 1 else 1.0

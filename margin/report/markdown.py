@@ -15,7 +15,14 @@ from margin.analysis.prompt_margins import Spread
 from margin.analysis.robustness import Finding, Robustness
 from margin.analysis.slices import MIN_PROMPTS
 from margin.report.behaviour import disagreement_lines, expectations, matrix_lines, number_lines
-from margin.report.probes import TRANSFER_NOTE, layer_table, note, transfer_tables
+from margin.report.probes import (
+    DIRECTION_NOTE,
+    TRANSFER_NOTE,
+    direction_tables,
+    layer_table,
+    note,
+    transfer_tables,
+)
 from margin.report.report import Record, Report
 from margin.report.table import Interval
 from margin.report.words import flat, interval, number, parting, with_interval
@@ -99,6 +106,7 @@ def _probes(probes: Record | None) -> list[Record]:
     if probes is None:
         return []
     tables = {"Mode probes": (note(probes), layer_table(probes))}
+    tables |= {title: (DIRECTION_NOTE, lines) for title, lines in direction_tables(probes).items()}
     tables |= {title: (TRANSFER_NOTE, lines) for title, lines in transfer_tables(probes).items()}
     return [
         {

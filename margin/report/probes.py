@@ -20,6 +20,12 @@ NOTE = (
     "same probe on random labels of prompts (Hewitt and Liang, 2019); selectivity: accuracy less that of the "
     "control. Each interval is for one number by itself."
 )
+DIRECTIONS = {"mean_difference": "d′ along the difference of means", "lda": "d′ along the discriminant"}
+"""Kinds of direction, and what tables call the d' along them."""
+DIRECTION_NOTE = (
+    "Mean difference of two modes over their standard deviation, along a direction found on other prompts; "
+    "and the cosine between the two directions, which noise brings nearer to 0."
+)
 TRANSFER_NOTE = (
     "Share of rows told rightly by probes fitted in one place (source), tried in another (target)."
 )
@@ -35,6 +41,27 @@ def layer_table(probes: Record) -> pd.DataFrame:
         if len(lines):
             found[name] = pd.Series(intervals(lines, signed=quantity == "selectivity"), lines.index)
     return pd.DataFrame(found).reset_index()
+
+
+def direction_tables(probes: Record) -> dict[str, pd.DataFrame]:
+    """By title: one line a pair of modes at the last layer, with d' along both kinds of direction and the
+    cosine between the two."""
+    scores = _numbers(pd.DataFrame(probes["scores"]))
+    layer = int(scores["layer"].max())
+    lines = scores[(scores["layer"] == layer) & (scores["quantity"] == "d_prime")]
+    kinds = lines["of"].str.split(" ", n=1, expand=True)
+    cosine = {
+        (line["first"], line["second"]): line["cosine"]
+        for line in probes["cosines"]
+        if line["layer"] == layer
+    }
+    table = pd.DataFrame({"modes": list(dict.fromkeys(kinds[1]))})
+    for kind, name in DIRECTIONS.items():
+        of_kind = lines[kinds[0] == kind].set_index(kinds[1][kinds[0] == kind]).loc[table["modes"]]
+        table[name] = intervals(of_kind, signed=False)
+    along = [(f"mean_difference {pair}", f"lda {pair}") for pair in table["modes"]]
+    table["cosine"] = pd.Series([cosine[both] for both in along], dtype="float64")
+    return {f"Directions between modes, layer {layer}": table}
 
 
 def transfer_tables(probes: Record) -> dict[str, pd.DataFrame]:

@@ -75,6 +75,8 @@ def _probes(report: Report) -> Iterator[Table]:
         about = f"{probes.note(report.probes)} {SCALE}"
         layers = probes.layer_table(report.probes)
         yield table("probes", "Mode probes", about, layers, drawn=["accuracy"])
+        for title, lines in probes.direction_tables(report.probes).items():
+            yield table("directions", title, probes.DIRECTION_NOTE, lines)
         for i, (title, lines) in enumerate(probes.transfer_tables(report.probes).items()):
             yield table(f"transfer-{i}", title, f"{probes.TRANSFER_NOTE} {SCALE}", lines, drawn=["accuracy"])
 

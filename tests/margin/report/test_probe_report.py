@@ -74,6 +74,10 @@ def test_every_rendering_shows_the_section(probed: Run, shown: Report) -> None:
     assert 'id="probes-table"' in page
     assert "Hewitt and Liang" in page
     assert "Probe transfer by topic" in page
+    d_prime = scores[(scores["layer"] == 3) & (scores["of"] == "lda neg / rej")].iloc[0]
+    along = f"{d_prime['estimate']:.3f} [{d_prime['low']:.3f}, {d_prime['high']:.3f}]"
+    assert along in markdown.split("Directions between modes, layer 3")[1]
+    assert along in page
     for text in (markdown, page):
         assert "<script>alert" not in text.replace(json.dumps(HOSTILE), "")
     assert Pictures(probed, shown).draw("probes").axes[0].get_ylabel() == "share of points"
