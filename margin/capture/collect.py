@@ -53,6 +53,8 @@ def collect(
     draws: int = 1,
     seed: int = 0,
     top_k: int = 50,
+    positions: int = 1,
+    generate: int = 0,
     shard_rows: int = 256,
     noise_prompts: int = 8,
     trust_remote_code: bool = False,
@@ -71,6 +73,11 @@ def collect(
     `noise_prompts` of the prompts are run again one by one, in float32 where memory allows, and in other
     batches: how far the margins of these differ is the run's noise floor (0: not measured).
 
+    With `positions` above 1, the final state and logsumexp are kept at so many response positions, along the
+    model's own greedy answer; a row whose answer ends sooner has fewer. `generate` keeps that answer as text,
+    of at most so many tokens, without any live token in it (`Run.answers`). Both cost generating; positions
+    also as many more tokens in the pass.
+
     Called again with the same arguments, a run that was interrupted or damaged is completed; with others it
     is refused and the difference named. `model` may be a loaded `Checkpoint`, left as it was.
 
@@ -87,6 +94,8 @@ def collect(
     Raises MarginError for bad input, IncomparableError for a folder that holds another run, OSError where
     `out` cannot be written. Costs one forward pass a row, and a pass over the head (rows^2 * vocabulary).
     """
+    if positions < 1 or generate < 0:
+        raise MarginError(f"positions {positions} and generate {generate}: take at least 1 and 0")
     folder = Path(out)
     prompt_set = prompts if isinstance(prompts, PromptSet) else load_prompts(prompts)
     prompt_set = prompt_set if limit is None else prompt_set.limit(limit)
@@ -118,6 +127,8 @@ def collect(
         "save_logits": save_logits,
         "controls": beside.identity(),
         "seed": seed,
+        "positions": positions,
+        "generate": generate,
     }
     manifest = Manifest(
         identity=identify(checkpoint, chat, flight, mode_set, prompt_set, rows, choices),
@@ -135,6 +146,7 @@ def collect(
                 folder,
                 rows,
                 prompt_set,
+                mode_set,
                 batch_tokens,
                 shard_rows,
                 noise_prompts,

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -18,20 +19,23 @@ from safetensors.numpy import save
 from margin.capture.budget import SMALLEST, Budget, find_budget
 from margin.capture.checkpoint import Checkpoint
 from margin.capture.head import tolerance
-from margin.capture.headpass import head_pass, parquet_bytes
+from margin.capture.headpass import head_pass
 from margin.capture.last_block import narrowing
 from margin.capture.loop import Captured, Forward, capture
 from margin.capture.plan import Plan, make_plan
 from margin.capture.progress import progress
 from margin.capture.ranks import Ranks
 from margin.capture.repeats import repeat_alone, repeat_mixed, rows_to_repeat, state_error
+from margin.capture.responses import Responses, likeliest
 from margin.capture.soundness import examine
 from margin.capture.taps import tapped
 from margin.capture.writer import Writer
 from margin.errors import MarginError
+from margin.inputs.modes import ModeSet
 from margin.inputs.prompts import PromptSet
 from margin.inputs.rows import Row
-from margin.run.files import remove_partial, sha256_of, write_atomic
+from margin.run.answers import ANSWERS, answers_so_far, join_parts
+from margin.run.files import parquet_bytes, remove_partial, sha256_of, write_atomic
 from margin.run.manifest import Manifest, Record, read_manifest
 from margin.run.run import NOISE, Run, open_run
 from margin.run.shards import is_whole, shard_path, write_shard
@@ -43,6 +47,7 @@ def fill(
     folder: Path,
     rows: Sequence[Row],
     prompts: PromptSet,
+    modes: ModeSet,
     batch_tokens: int | Literal["auto"],
     shard_rows: int,
     noise_prompts: int,
@@ -55,10 +60,17 @@ def fill(
     Each rank runs its share of the shards; all else is read and written by rank 0, and the others wait.
     """
     ids, groups = [row.ids for row in rows], [row.condition for row in rows]
+    positions, generate = manifest.identity["positions"], manifest.identity["generate"]
     with tapped(checkpoint.model, manifest.layers) as taps, narrowing(checkpoint.model, taps):
         sound, head = examine(checkpoint.model, taps, manifest.layers, ids, groups)
         planned = partial(
-            make_plan, ids, groups, shard_rows=shard_rows, reuse_prefix=sound.reuse_prefix, pad=sound.pad
+            make_plan,
+            ids,
+            groups,
+            shard_rows=shard_rows,
+            reuse_prefix=sound.reuse_prefix,
+            pad=sound.pad,
+            room=positions - 1,
         )
         plan = planned(budget=SMALLEST if batch_tokens == "auto" else batch_tokens)
         repeated = rows_to_repeat(rows, noise_prompts, manifest.identity["seed"])
@@ -72,13 +84,15 @@ def fill(
         todo = ranks.from_first(lambda: _begin(folder, manifest, plan, rows, prompts, len(repeated)))
         if todo is None:
             return open_run(folder)
-        forward = Forward(checkpoint.model, taps, ids, plan.prefixes)
+        forward = Forward(checkpoint.model, taps, ids, plan.prefixes, positions)
+        responses = Responses(checkpoint, modes, generate, sound)
         if batch_tokens == "auto":
             budget = find_budget(forward, plan.batches[0])
             plan = planned(budget=budget.tokens)
         else:
             budget = Budget(batch_tokens, fixed=ranks.split)
-        throughput = _write_shards(forward, plan, budget, todo, manifest, folder, ranks, quiet)
+        throughput = _write_shards(forward, responses, plan, budget, todo, manifest, folder, ranks, quiet)
+        forward = Forward(checkpoint.model, taps, ids, plan.prefixes)
         again = (
             _run_again(forward, repeated, sound.pad, budget, manifest.identity["seed"])
             if repeated and (ranks.first or ranks.split)
@@ -90,13 +104,18 @@ def fill(
         run = Run(folder, manifest)
         noise_floor = None if again is None else _keep_again(run, repeated, *again)
         head_pass(run, head, [row.prompt for row in rows], tolerance(checkpoint.model.dtype))
+        if generate:
+            join_parts(folder)
         used = {"batch_tokens": budget.tokens, "asked": batch_tokens, "out_of_memory": budget.halvings}
         replace(
             manifest,
             batching=manifest.batching | used,
             throughput=throughput,
             noise_floor=noise_floor,
-            files={name: sha256_of(folder / name) for name in _files(folder, plan, bool(repeated))},
+            greedy=likeliest(run),
+            files={
+                name: sha256_of(folder / name) for name in _files(folder, plan, bool(repeated), generate > 0)
+            },
         ).write(folder)
         return open_run(folder).manifest
 
@@ -112,7 +131,7 @@ def _begin(
     repeated: int,
 ) -> list[int] | None:
     """Write what a run begins with; the shards that are missing, or None where the run is whole already."""
-    todo = _missing_shards(folder, plan)
+    todo = _missing_shards(folder, plan, manifest.identity["generate"] > 0)
     if not todo and _is_whole(folder, repeated):
         return None
     manifest.write(folder)
@@ -123,22 +142,27 @@ def _begin(
     return todo
 
 
-def _files(folder: Path, plan: Plan, repeated: bool) -> list[str]:
+def _files(folder: Path, plan: Plan, repeated: bool, answered: bool) -> list[str]:
     """Every file of the run but the manifest, relative to its folder."""
     names = ["prompts.parquet", "rows.parquet", "pairs.parquet", "information.parquet", "head.safetensors"]
     names += [NOISE] if repeated else []
+    names += [ANSWERS] if answered else []
     return names + [shard_path(folder, i).relative_to(folder).as_posix() for i in range(len(plan.rows))]
 
 
-def _missing_shards(folder: Path, plan: Plan) -> list[int]:
-    """Shards that are not there, or not as they were written; the latter are named on stderr."""
+def _missing_shards(folder: Path, plan: Plan, answered: bool) -> list[int]:
+    """Shards that are not there, or not as they were written; the latter are named on stderr.
+
+    With `answered` also those without answers to all their rows.
+    """
     missing = []
+    answers = set(answers_so_far(folder)["row"]) if answered else set(chain(*plan.rows))
     for index, rows in enumerate(plan.rows):
         path = shard_path(folder, index)
         if path.exists() and not is_whole(path, np.array(rows, dtype=np.int64)):
             print(f"margin: {path} is damaged and is collected again", file=sys.stderr)
             missing.append(index)
-        elif not path.exists():
+        elif not path.exists() or not answers.issuperset(rows):
             missing.append(index)
     return missing
 
@@ -169,6 +193,7 @@ def _is_whole(folder: Path, repeated: int) -> bool:
 
 def _write_shards(
     forward: Forward,
+    responses: Responses,
     plan: Plan,
     budget: Budget,
     todo: Sequence[int],
@@ -190,18 +215,20 @@ def _write_shards(
     started = time.perf_counter()
     with progress(total, done, quiet or not ranks.first) as advance, Writer() as writer:
         for index in own:
+            keeps = ranks.first or not ranks.split
+            part = (folder, index) if keeps else None
             captured = capture(
                 forward,
-                plan.batches[index],
+                responses.prepare(forward, plan.batches[index], budget, part),
                 budget,
                 top_k=choices["top_k"],
                 save_logits=choices["save_logits"],
                 advance=advance,
             )
-            if ranks.first or not ranks.split:
+            if keeps:
                 writer.submit(partial(_write, shard_path(folder, index), captured))
     ranks.wait()
-    seconds = time.perf_counter() - started
+    seconds = time.perf_counter() - started - responses.seconds
     return {
         "rows": n_rows,
         "ranks": ranks.count,

@@ -4,11 +4,9 @@ run.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save
@@ -22,7 +20,7 @@ from margin.capture.distributions import (
 )
 from margin.capture.head import Head
 from margin.errors import MarginError
-from margin.run.files import write_atomic
+from margin.run.files import parquet_bytes, write_atomic
 from margin.run.run import Run
 
 LARGEST_GRAM = 12_000
@@ -89,10 +87,3 @@ def agreement(
             )
 
     return check
-
-
-def parquet_bytes(table: pd.DataFrame) -> bytes:
-    """A table as the bytes of a Parquet file."""
-    buffer = io.BytesIO()
-    table.to_parquet(buffer, index=False)
-    return buffer.getvalue()

@@ -5,7 +5,7 @@ Copies to the host do not wait for the device, which goes on with the next batch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,14 +36,26 @@ class Forward:
     """The tapped model as a function of a batch; keeps the cache of the condition it is at."""
 
     def __init__(
-        self, model: PreTrainedModel, taps: Taps, ids: Sequence[Ids], prefixes: dict[str, tuple[int, ...]]
+        self,
+        model: PreTrainedModel,
+        taps: Taps,
+        ids: Sequence[Ids],
+        prefixes: dict[str, tuple[int, ...]],
+        positions: int = 1,
     ) -> None:
         self.model, self.taps, self.ids, self._prefixes = model, taps, ids, prefixes
+        self.positions = positions
+        self.answers: Mapping[int, Ids] = {}
+        """Tokens that come after a row's own, by row; needed for more than one position."""
         self._cached: tuple[str, DynamicCache | None] | None = None
 
     def __call__(self, batch: Batch) -> Tensor:
-        """(B, V) logits of the first response token; states and layers are in the taps afterwards."""
-        own = [self.ids[row][batch.prefix :] for row in batch.rows]
+        """(B, K, V) logits of the first K response tokens; states and layers are in the taps afterwards.
+
+        Of a row whose answer ends before, the last is repeated.
+        """
+        said = [self.answers.get(row, ())[: self.positions - 1] for row in batch.rows]
+        own = [[*self.ids[row][batch.prefix :], *its] for row, its in zip(batch.rows, said, strict=True)]
         # Right padding: a causal model never looks at it, so it needs no mask and shifts no position.
         tokens = torch.zeros(len(own), max(map(len, own)), dtype=torch.long)
         for line, row_ids in zip(tokens, own, strict=True):
@@ -52,9 +64,16 @@ class Forward:
         if batch.prefix:
             arguments["past_key_values"] = for_rows(self._prefix_cache(batch), len(own))
         device = input_device(self.model)
-        self.taps.positions = torch.tensor([[len(row_ids) - 1] for row_ids in own], device=device)
+        # The end of the prompt, then the answer's tokens; of a shorter answer the last again.
+        self.taps.positions = torch.tensor(
+            [
+                [len(row_ids) - 1 - max(len(its) - place, 0) for place in range(self.positions)]
+                for row_ids, its in zip(own, said, strict=True)
+            ],
+            device=device,
+        )
         output = self.model(input_ids=tokens.to(device), use_cache=bool(batch.prefix), **arguments)
-        return output.logits[:, 0]
+        return output.logits
 
     def synchronise(self) -> None:
         """Wait until all copies to the host are done."""
@@ -113,7 +132,8 @@ def capture(
     """
 
     def caught(batch: Batch) -> dict[str, Tensor]:
-        logits = forward(batch).float()
+        all_logits = forward(batch).float()
+        logits = all_logits[:, 0]
         top = logits.topk(min(top_k, logits.shape[1]), dim=1)
         found = {
             "state": forward.taps.caught_states()[:, 0].float(),
@@ -122,6 +142,7 @@ def capture(
             "logsumexp": logits.logsumexp(dim=1),
             **{f"layer.{layer}": hidden.float() for layer, hidden in forward.taps.layers.items()},
             **({"logits": logits} if save_logits else {}),
+            **(_later(forward, batch, all_logits) if forward.positions > 1 else {}),
         }
         # From CUDA this makes pinned memory, and returns before it is filled.
         return {name: tensor.to("cpu", non_blocking=True) for name, tensor in found.items()}
@@ -135,6 +156,29 @@ def capture(
         advance(len(batch.rows))
     forward.synchronise()
     return Captured(np.array(rows, dtype=np.int64), parts)
+
+
+def _later(forward: Forward, batch: Batch, logits: Tensor) -> dict[str, Tensor]:
+    """States and logsumexp at the response positions after the first, 0 where a row has ended before.
+
+    Also how many positions each row reaches, and how many of its answer's tokens are the likeliest here.
+    """
+    said = [list(forward.answers.get(row, ())[: forward.positions]) for row in batch.rows]
+    reached = torch.tensor([min(len(its) + 1, forward.positions) for its in said], device=logits.device)
+    tokens = torch.full(logits.shape[:2], -1, device=logits.device)
+    for line, its in zip(tokens, said, strict=True):
+        line[: len(its)] = torch.tensor(its, device=logits.device)
+    found = {
+        "n_positions": reached.short(),
+        "n_tokens": (tokens >= 0).sum(dim=1).short(),
+        "n_likeliest": (logits.argmax(dim=2) == tokens).sum(dim=1).short(),
+    }
+    states, totals = forward.taps.caught_states().float(), logits.logsumexp(dim=2)
+    for position in range(2, forward.positions + 1):
+        there = reached >= position
+        found[f"position.{position}.state"] = states[:, position - 1] * there[:, None].to(states.device)
+        found[f"position.{position}.logsumexp"] = totals[:, position - 1] * there
+    return found
 
 
 def _narrow(states: NDArray[np.float32]) -> NDArray[np.generic]:

@@ -8,7 +8,7 @@ shard batches are cut where the fewest tokens go through the model, padding incl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 
@@ -71,11 +71,13 @@ def make_plan(
     shard_rows: int = 256,
     reuse_prefix: bool = True,
     pad: bool = True,
+    room: int = 0,
 ) -> Plan:
     """Plan the forward passes of all rows.
 
     `budget` bounds the tokens a batch holds in memory, prefix and padding included (a row longer than that
-    goes alone). Without `pad` only rows of one length share a batch.
+    goes alone), and `room` for as many more tokens of each row. Without `pad` only rows of one length share a
+    batch.
     """
     prefixes: dict[str, tuple[int, ...]] = {}
     if reuse_prefix:
@@ -88,7 +90,7 @@ def make_plan(
     batches = [
         tuple(
             Batch(tuple(rows), groups[rows[0]], len(prefixes.get(groups[rows[0]], ())))
-            for rows in _cut(shard, ids, groups, prefixes, budget, pad)
+            for rows in _cut(shard, ids, groups, prefixes, budget, pad, room)
         )
         for shard in shards
     ]
@@ -116,6 +118,13 @@ def recut(batches: Iterable[Batch], ids: Sequence[Ids], budget: int) -> list[Bat
     return out
 
 
+def of_one_length(batches: Iterable[Batch], length: Callable[[int], int]) -> list[Batch]:
+    """The same rows in the same order, cut wherever their length changes."""
+    return [
+        replace(batch, rows=tuple(alike)) for batch in batches for _, alike in groupby(batch.rows, key=length)
+    ]
+
+
 def _cut(
     rows: Sequence[int],
     ids: Sequence[Ids],
@@ -123,11 +132,12 @@ def _cut(
     prefixes: Mapping[str, Ids],
     budget: int,
     pad: bool,
+    room: int,
 ) -> Iterator[list[int]]:
     """Cut rows, longest first within each condition, where that costs the fewest tokens."""
     for (group, _), its in groupby(rows, key=lambda row: (groups[row], pad or len(ids[row]))):
         alike = list(its)
-        lengths = np.array([len(ids[row]) for row in alike])
+        lengths = np.array([len(ids[row]) + room for row in alike])
         edges = _cheapest_cuts(lengths, len(prefixes.get(group, ())), budget)
         yield from (alike[start:stop] for start, stop in pairwise(edges))
 

@@ -61,7 +61,7 @@ def examine(
     forward = Forward(model, taps, ids, {})
     alone, logits = [], []
     for row in rows:
-        logits.append(forward(Batch((row,), group, 0)))
+        logits.append(forward(Batch((row,), group, 0))[:, 0])
         alone.append(_caught(taps))
         if not torch.isfinite(logits[-1]).all():
             raise NotFiniteError([row])

@@ -49,6 +49,20 @@ OPTIONS = (
         "--chat-template", type=click.Path(path_type=Path), help="Jinja file in place of the tokenizer's."
     ),
     click.option("--save-logits", is_flag=True, help="Keep all logits of every row."),
+    click.option(
+        "--positions",
+        default=1,
+        show_default=True,
+        type=click.IntRange(min=1),
+        help="Response positions, along the model's own greedy answer.",
+    ),
+    click.option(
+        "--generate",
+        default=0,
+        show_default=True,
+        type=click.IntRange(min=0),
+        help="Tokens of each row's greedy answer to keep as text; 0: none.",
+    ),
     click.option("--limit", type=int, help="Only the first N prompts."),
     click.option("--controls", help="Conditions beside the modes: none,random,near-miss,user-turn."),
     click.option("--attacks", help="Templates to wrap the prompts in, TOML or JSON lines; or: shipped."),

@@ -17,6 +17,9 @@ NAME = "manifest.json"
 
 Record = dict[str, Any]
 
+LATER: Record = {"positions": 1, "generate": 0}
+"""What the identity of a run made before it had these keys would say of them."""
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -42,6 +45,9 @@ class Manifest:
     noise_floor: Record | None = None
     """rows and prompts that were run again, dtype of those run alone, state_error (largest relative Euclidean
     difference of a final state from the run's); None where it was not measured."""
+    greedy: Record | None = None
+    """tokens of the greedy answers that were run again for the response positions, and likeliest, the share
+    of them that are the likeliest there, too; None with one position."""
     files: dict[str, str] = field(default_factory=dict)
     """SHA-256 of every file of the run, by path relative to it; empty until the run is whole."""
     format: str = FORMAT
@@ -96,6 +102,7 @@ def read_manifest(run: Path) -> Manifest:
     record.pop("checksum", None)
     if _serialise(record) != data:
         raise _damaged(path)
+    record["identity"] = LATER | record["identity"]
     return Manifest(**record)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from margin.errors import MarginError
+from margin.run.answers import ANSWERS
 from margin.run.files import sha256_of
 from margin.run.geometry import LogitGeometry, from_factor
 from margin.run.manifest import Manifest, read_manifest
@@ -71,6 +72,11 @@ class Run:
         """Layers whose states are stored: 0 is the embeddings' output, L the output of block L."""
         return self.manifest.layers
 
+    @property
+    def positions(self) -> int:
+        """Number K of response positions whose states are stored, the first included."""
+        return int(self.manifest.identity.get("positions", 1))
+
     @cached_property
     def prompts(self) -> pd.DataFrame:
         """One line a prompt: id, prompt, then the slice columns."""
@@ -115,6 +121,32 @@ class Run:
     def states(self) -> NDArray[np.float32]:
         """(rows, d) final states: what the head sees at the last prompt position, after the last norm."""
         return self._tensor("state").astype(np.float32, copy=False)
+
+    @cached_property
+    def answers(self) -> pd.DataFrame:
+        """One line a row: row, answer, n_tokens, finished.
+
+        `answer` is the model's greedy answer as text, without special tokens and with a mark in place of a
+        live token; `finished` whether the model ended it before it was cut. MarginError where none were kept.
+        """
+        if not self.manifest.identity.get("generate"):
+            raise MarginError(f"{self.path} holds no answers: collect it with --generate")
+        return pd.read_parquet(self.path / ANSWERS)
+
+    def position_states(self, position: int) -> NDArray[np.float32]:
+        """(rows, d) final states at a response position, 1 to `positions`; 0 where a row ends before it."""
+        if not 1 <= position <= self.positions:
+            raise MarginError(f"{self.path} holds no response position {position}: it has {self.positions}")
+        name = "state" if position == 1 else f"position.{position}.state"
+        return self._tensor(name).astype(np.float32, copy=False)
+
+    def n_positions(self) -> NDArray[np.int64]:
+        """(rows,) how many of the positions each row reaches: fewer where its answer ends sooner."""
+        return self.counts("n_positions") if self.positions > 1 else np.ones(len(self.rows), dtype=np.int64)
+
+    def counts(self, name: str) -> NDArray[np.int64]:
+        """(rows,) n_positions, or n_tokens or n_likeliest as `margin.run.shards` has them."""
+        return self._tensor(name).astype(np.int64)
 
     def repeats(self) -> tuple[NDArray[np.int64], list[NDArray[np.float32]]]:
         """Places (M,) of some prompts' rows, and their final states (M, d) each way they were computed.
