@@ -6,7 +6,7 @@ with style("paper"):
     save(fig, "layers.pdf")
 """
 
-from figures.curves import layer_curve, trajectory
+from figures.curves import layer_curve, position_curve, trajectory
 from figures.forest import comparison_forest, forest_height, slice_forest
 from figures.overview import overview
 from figures.pairs import pair_heatmap
@@ -36,6 +36,7 @@ __all__ = [
     "mode_order",
     "overview",
     "pair_heatmap",
+    "position_curve",
     "probe_curve",
     "project",
     "projection_panels",

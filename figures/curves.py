@@ -47,6 +47,28 @@ def layer_curve(
     return ax
 
 
+def position_curve(
+    table: pd.DataFrame,
+    ax: Axes,
+    *,
+    series: str | None = None,
+    null: float | None = None,
+    title: str = "Margin along the response",
+    ylabel: str = "silhouette (−1 to 1)",
+) -> Axes:
+    """Draw a value with its band over response positions.
+
+    table : columns position (int, 1 the first token of the response), estimate, low, high; else as for
+    `layer_curve`.
+    """
+    data = checked(table, "position", [series] if series else [], ["position", *INTERVAL])
+    _curves(data, ax, "position", series)
+    _finish(ax, null)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set(xlabel="response position (1 = first token)", ylabel=ylabel, title=title)
+    return ax
+
+
 def trajectory(
     table: pd.DataFrame,
     ax: Axes,

@@ -91,7 +91,9 @@ def end_ids(checkpoint: Checkpoint) -> list[int]:
 def answers_table(checkpoint: Checkpoint, answers: dict[int, Answer], modes: ModeSet) -> pd.DataFrame:
     """The table `Run.answers` describes, of some rows; no token, nor what nearly is one, stands in it."""
     rows = sorted(answers)
-    texts = (checkpoint.tokenizer.decode(answers[row].ids, skip_special_tokens=True) for row in rows)
+    texts = (
+        str(checkpoint.tokenizer.decode(list(answers[row].ids), skip_special_tokens=True)) for row in rows
+    )
     return pd.DataFrame(
         {
             "row": pd.Series(rows, dtype="int64"),

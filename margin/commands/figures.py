@@ -29,8 +29,8 @@ def figures(
     """Figures of RUN: the same PNG bytes each time, and but for the overview the same SVG.
 
     overview, projection (by principal components; also -lda, -tsne, -umap), silhouette, distributions,
-    waterfall, pairs, layers, probes, slices, robustness. A figure the run holds too little for is left out
-    with a word on why; one asked for by --only is an error then.
+    waterfall, pairs, layers, positions, probes, slices, robustness. A figure the run holds too little for is
+    left out with a word on why; one asked for by --only is an error then.
     """
     from rich.console import Console
     from rich.progress import Progress

@@ -15,6 +15,7 @@ from margin.analysis.distances import Distance
 from margin.analysis.layers import LayerCurve, layer_curve
 from margin.analysis.noise_floor import noise_floor
 from margin.analysis.permutation import permutation_null
+from margin.analysis.positions import position_curve, position_spaces
 from margin.analysis.probe_file import read_probes
 from margin.analysis.prompt_margins import Spread, prompt_margins, worst_prompts
 from margin.analysis.robustness import robustness
@@ -81,6 +82,9 @@ def analyse(
         ),
         layers=_layers(run, rng, level),
         noise_floor=noise_floor(run),
+        positions=None
+        if run.positions == 1
+        else position_curve(position_spaces(run), np.random.default_rng(seed), HEADLINE, level),
         behaviour=_behaviour(run, level, seed, text),
         probes=read_probes(run),
     )

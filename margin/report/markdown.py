@@ -25,7 +25,7 @@ from margin.report.probes import (
 )
 from margin.report.report import Record, Report
 from margin.report.table import Interval
-from margin.report.words import flat, interval, number, parting, with_interval
+from margin.report.words import along, flat, interval, number, parting, with_interval
 
 ESCAPED = str.maketrans(
     {c: f"\\{c}" for c in "\\`*_{}[]|#!~"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;", "@": "&#64;"}
@@ -42,7 +42,7 @@ def to_markdown(report: Report) -> str:
     )
     environment.filters |= {"estimate": estimate, "cell": cell, "number": number}
     margin = report.headline.leave_prompt_out
-    layers = report.layers
+    layers, positions = report.layers, report.positions
     return environment.get_template("report.md.jinja").render(
         model=cell(report.provenance["model"]),
         n_prompts=margin.n_prompts,
@@ -69,6 +69,12 @@ def to_markdown(report: Report) -> str:
         if layers
         else [],
         parting=parting(layers.parting) if layers else "",
+        positions=list(
+            zip(positions.positions, positions.leave_prompt_out, positions.prompt_centred, strict=True)
+        )
+        if positions
+        else [],
+        along=along(positions) if positions else "",
         probes=_probes(report.probes),
         outcomes=[cell(outcome) for outcome in dict.fromkeys(report.robustness.landings()["outcome"])],
         landings=_landings(f for f in report.robustness.findings if f.column is None),

@@ -181,6 +181,14 @@ def _layers(pictures: Pictures) -> Figure:
     return fig
 
 
+def _positions(pictures: Pictures) -> Figure:
+    if pictures.report.positions is None:
+        raise MarginError("no curve along the response can be drawn: collect the run with --positions")
+    fig = pictures.canvas("single")
+    figures.position_curve(pictures.report.positions.to_frame(), fig.add_subplot(), series="variant")
+    return fig
+
+
 def _probes(pictures: Pictures) -> Figure:
     probes = pictures.report.probes
     if probes is None:
@@ -225,6 +233,7 @@ FIGURES: dict[str, Callable[[Pictures], Figure]] = {
     "waterfall": _waterfall,
     "pairs": _pairs,
     "layers": _layers,
+    "positions": _positions,
     "probes": _probes,
     "slices": _slices,
     "robustness": _robustness,

@@ -11,6 +11,7 @@ from margin.analysis.behaviour.findings import Behaviour
 from margin.analysis.distances import Distance
 from margin.analysis.layers import LayerCurve
 from margin.analysis.permutation import PermutationNull
+from margin.analysis.positions import PositionCurve
 from margin.analysis.prompt_margins import Spread
 from margin.analysis.robustness import Robustness
 from margin.analysis.sam import Margins, Variant
@@ -56,6 +57,8 @@ class Report:
     """Margins by layer; None where fewer than two layers were captured."""
     noise_floor: Record | None = None
     """Spread of the margin over numerically equivalent ways to compute it; None where it was not measured."""
+    positions: PositionCurve | None = None
+    """Margins along the response; None where one position was captured."""
     behaviour: Behaviour | None = None
     """What a judge found in the run's answers; None where there is neither a judgement nor an answer."""
     probes: Record | None = None
@@ -102,6 +105,7 @@ class Report:
             "spaces": self.spaces.to_dict("records"),
             "separation": self.separation.to_dict("records"),
             "layers": _layers_record(self.layers),
+            "positions": [] if self.positions is None else self.positions.to_frame().to_dict("records"),
             "slices": [line for column in self.slices for line in column.to_frame().to_dict("records")],
             "robustness": self.robustness.to_frame().to_dict("records"),
             "prompt_margins": [spread.to_frame().to_dict("records")[0] for spread in self.spreads],

@@ -12,7 +12,7 @@ from margin.report import probes
 from margin.report.behaviour import NAMES, SIGNED, expectations
 from margin.report.report import Report
 from margin.report.table import Interval, Table, intervals, table
-from margin.report.words import shown
+from margin.report.words import along, shown
 
 SCALE = "The bars share one scale; the thin line is 0."
 VARIANTS = {"leave_prompt_out": "leave-prompt-out", "prompt_centred": "prompt-centred", "plain": "plain"}
@@ -26,6 +26,7 @@ def tables(report: Report) -> list[Table]:
         _by_space(report),
         *_slices(report),
         *_layers(report),
+        *_positions(report),
         *_probes(report),
         *_landing(report),
         *_attacks(report),
@@ -68,6 +69,14 @@ def _layers(report: Report) -> Iterator[Table]:
         note = f"Bands hold for all layers at once. {SCALE}"
         frame = _by_variant(report.layers.to_frame(), ["layer"])
         yield table("layers", "By layer", note, frame, drawn=tuple(VARIANTS.values()))
+
+
+def _positions(report: Report) -> Iterator[Table]:
+    if report.positions is not None:
+        note = f"{along(report.positions)} Bands hold for all positions at once. {SCALE}"
+        frame = _by_variant(report.positions.to_frame(), ["position", "n_prompts"])
+        frame = frame.rename(columns={"n_prompts": "prompts"})
+        yield table("positions", "Along the response", note, frame, drawn=tuple(VARIANTS.values()))
 
 
 def _probes(report: Report) -> Iterator[Table]:

@@ -12,7 +12,7 @@ from margin.analysis.estimate import Estimate
 from margin.analysis.robustness import Robustness
 from margin.report.report import Report
 from margin.report.trajectory import Trajectory
-from margin.report.words import interval, number, parting, shown
+from margin.report.words import along, interval, number, parting, shown
 
 VARIANTS = {
     "leave_prompt_out": "margin (leave-prompt-out)",
@@ -60,6 +60,8 @@ def print_summary(report: Report, console: Console) -> None:
             console.print(f"weakest {slices.column}: {found}", highlight=False, markup=False)
     if report.layers is not None:
         console.print(parting(report.layers.parting), highlight=False, markup=False)
+    if report.positions is not None:
+        console.print(along(report.positions), highlight=False, markup=False)
     _print_leaks(report.robustness, console)
     if report.behaviour is not None:
         _print_agreement(report.behaviour, console)

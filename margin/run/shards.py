@@ -4,10 +4,10 @@ A shard holds, for its rows: `row` (int64, places in the run), `state` (float32,
 sees), `layer.L` (float16, or float32 where float16 would round it too much), `topk_ids` (int32),
 `topk_logits` (float32), `logsumexp` (float32) and, when asked, `logits` (float32).
 
-With more than one response position also `position.J.state` and `position.J.logsumexp` (float32) of the second
-to the last, 0 where the row's answer ends before, and (int16) `n_positions`, how many the row reaches, `n_tokens`,
-the tokens of its answer that were run, and `n_likeliest`, how many of these are the likeliest where they stand.
-The tokens themselves are not kept: a model may repeat a live one.
+With more than one response position also `position.J.state` and `position.J.logsumexp` (float32) of the
+second to the last, 0 where the row's answer ends before, and (int16) `n_positions`, how many the row reaches,
+`n_tokens`, the tokens of its answer that were run, and `n_likeliest`, how many of these are the likeliest
+where they stand. The tokens themselves are not kept: a model may repeat a live one.
 """
 
 from __future__ import annotations

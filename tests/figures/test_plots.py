@@ -13,7 +13,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from figures.curves import layer_curve, trajectory
+from figures.curves import layer_curve, position_curve, trajectory
 from figures.forest import comparison_forest, slice_forest
 from figures.intervals import written
 from figures.overview import overview
@@ -79,6 +79,7 @@ LANDING = pd.DataFrame(
         "n_prompts": [100, 100, 90, 90],
     }
 )
+POSITIONS = LAYERS.rename(columns={"layer": "position"})
 STEPS = LAYERS.rename(columns={"layer": "checkpoint"})
 RUNS = pd.DataFrame(
     {"run": ["b", "a"], "difference": [0.01, -0.02], "low": [0.0, -0.03], "high": [0.02, -0.01]}
@@ -92,6 +93,7 @@ PLOTS: list[tuple[Draw, pd.DataFrame]] = [
     (prompt_waterfall, silhouettes()),
     (pair_heatmap, PAIRS),
     (layer_curve, LAYERS),
+    (position_curve, POSITIONS),
     (slice_forest, SLICES),
     (robustness, LANDING),
     (trajectory, STEPS),
