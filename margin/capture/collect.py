@@ -92,7 +92,8 @@ def collect(
     processes that fill the folder where it is not all of the launch: `Ranks()` is this one alone.
 
     Raises MarginError for bad input, IncomparableError for a folder that holds another run, OSError where
-    `out` cannot be written. Costs one forward pass a row, and a pass over the head (rows^2 * vocabulary).
+    `out` cannot be written. Costs one forward pass a row, and a pass over the head: rows * vocabulary *
+    width, and products of all pairs of at most 3,000 rows.
     """
     if positions < 1 or generate < 0:
         raise MarginError(f"positions {positions} and generate {generate}: take at least 1 and 0")

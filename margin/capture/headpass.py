@@ -23,8 +23,9 @@ from margin.errors import MarginError
 from margin.run.files import parquet_bytes, write_atomic
 from margin.run.run import Run
 
-LARGEST_GRAM = 12_000
-"""Rows beyond which products of all pairs are taken of a random subset of prompts."""
+LARGEST_GRAM = 3_000
+"""Rows beyond which products of all pairs are taken of a random subset of prompts: their cost would grow with
+the square of the rows, and so would the memory and the file."""
 
 
 def head_pass(run: Run, head: Head, prompt_of_row: Sequence[int], limit: float) -> None:
