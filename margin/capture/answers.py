@@ -13,6 +13,7 @@ from transformers import GenerationConfig
 
 from margin.capture.budget import Budget, within_memory
 from margin.capture.checkpoint import Checkpoint
+from margin.capture.placement import input_device
 from margin.capture.plan import Batch, Ids, of_one_length
 from margin.errors import MarginError
 from margin.inputs.echoes import redact_echoes
@@ -52,7 +53,7 @@ def greedy_answers(
     model: Any = checkpoint.model
     if not model.can_generate():
         raise MarginError(f"{type(model).__name__} cannot generate: collect without --generate, --positions")
-    ends = end_ids(checkpoint)
+    ends, device = end_ids(checkpoint), input_device(model)
 
     def generate(batch: Batch) -> dict[int, Answer]:
         rows = [ids[row] for row in batch.rows]
@@ -61,7 +62,7 @@ def greedy_answers(
         mask = torch.zeros_like(tokens)
         for line, real, row_ids in zip(tokens, mask, rows, strict=True):
             line[longest - len(row_ids) :], real[longest - len(row_ids) :] = torch.tensor(row_ids), 1
-        said = model.generate(tokens.to(model.device), attention_mask=mask.to(model.device))
+        said = model.generate(tokens.to(device), attention_mask=mask.to(device))
         return {
             row: _answer(new, ends) for row, new in zip(batch.rows, said[:, longest:].tolist(), strict=True)
         }

@@ -34,10 +34,10 @@ from margin.errors import MarginError
 from margin.inputs.modes import ModeSet
 from margin.inputs.prompts import PromptSet
 from margin.inputs.rows import Row
-from margin.run.answers import ANSWERS, answers_so_far, join_parts
+from margin.run.answers import answers_so_far, join_parts
 from margin.run.files import parquet_bytes, remove_partial, sha256_of, write_atomic
 from margin.run.manifest import Manifest, Record, read_manifest
-from margin.run.run import NOISE, Run, open_run
+from margin.run.run import ANSWERS, NOISE, Run, open_run
 from margin.run.shards import is_whole, shard_path, write_shard
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from margin.run.files import parquet_bytes, write_atomic
+from margin.run.run import ANSWERS
 
-ANSWERS = "answers.parquet"
 PARTS = "answers"
+"""Folder of the answers to each shard's rows, until they are one file."""
 
 
 def write_part(run: Path, index: int, answers: pd.DataFrame) -> None:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from margin.errors import MarginError
-from margin.run.answers import ANSWERS
 from margin.run.files import sha256_of
 from margin.run.geometry import LogitGeometry, from_factor
 from margin.run.manifest import Manifest, read_manifest
@@ -121,17 +120,6 @@ class Run:
     def states(self) -> NDArray[np.float32]:
         """(rows, d) final states: what the head sees at the last prompt position, after the last norm."""
         return self._tensor("state").astype(np.float32, copy=False)
-
-    @cached_property
-    def answers(self) -> pd.DataFrame:
-        """One line a row: row, answer, n_tokens, finished.
-
-        `answer` is the model's greedy answer as text, without special tokens and with a mark in place of a
-        live token; `finished` whether the model ended it before it was cut. MarginError where none were kept.
-        """
-        if not self.manifest.identity.get("generate"):
-            raise MarginError(f"{self.path} holds no answers: collect it with --generate")
-        return pd.read_parquet(self.path / ANSWERS)
 
     def position_states(self, position: int) -> NDArray[np.float32]:
         """(rows, d) final states at a response position, 1 to `positions`; 0 where a row ends before it."""
