@@ -22,13 +22,14 @@ def write_part(run: Path, index: int, answers: pd.DataFrame) -> None:
 
 def answers_so_far(run: Path) -> pd.DataFrame:
     """All answers that are there and can be read, one line a row, by row."""
-    tables = [pd.DataFrame({"row": pd.Series(dtype="int64")})]
+    tables = []
     for path in [*sorted((run / PARTS).glob("*.parquet")), run / ANSWERS]:
         try:
             tables.append(pd.read_parquet(path))
         except (OSError, ValueError):  # not there, or no Parquet any more: these are answered anew
             continue
-    return pd.concat(tables).drop_duplicates("row").sort_values("row", ignore_index=True)
+    found = pd.concat(tables) if tables else pd.DataFrame({"row": pd.Series(dtype="int64")})
+    return found.drop_duplicates("row").sort_values("row", ignore_index=True)
 
 
 def join_parts(run: Path) -> None:

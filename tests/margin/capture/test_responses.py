@@ -82,6 +82,7 @@ def test_positions_are_those_of_the_plain_forward_pass_over_prompt_and_answer(
     assert run.n_positions().tolist() == [min(len(answer) + 1, LENGTH) for answer in answers]
     assert len(set(run.n_positions())) > 1
     assert run.answers["row"].tolist() == list(range(len(rows)))
+    assert [kind.kind for kind in run.answers.dtypes[["row", "n_tokens", "finished"]]] == ["i", "i", "b"]
     assert run.answers["n_tokens"].tolist() == [len(answer[: LENGTH - 1]) for answer in answers]
     assert run.answers["finished"].tolist() == [len(answer) < LENGTH - 1 for answer in answers]
     texts = [checkpoint.tokenizer.decode(a[: LENGTH - 1], skip_special_tokens=True) for a in answers]
