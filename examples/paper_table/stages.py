@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from examples.cotrain.behaviours import BEHAVIOURS, Question, questions
 from examples.cotrain.train import load
 from examples.paper_table.table import controls_table, margins_table, write_table
 from examples.paper_table.targets import distil, from_phrases, in_chinese, kept_shares
-from examples.paper_table.variants import Exchange, exchanges, preferred, supervised
+from examples.paper_table.variants import Exchanges, exchanges, preferred, supervised
 from margin.demo import prompts_path
 from margin.errors import MarginError
 from margin.inputs.modes import ModeSet
@@ -104,7 +104,7 @@ def answer_questions(job: Job) -> None:
 
 def train_sft(job: Job) -> None:
     """The positive behaviour alone."""
-    of_mode = {None: exchanges(job.read_answers(), "pos")}
+    of_mode: Exchanges = {None: exchanges(job.read_answers(), "pos")}
     _supervised(job, "sft", of_mode, job.modes, job.size.steps)
 
 
@@ -121,14 +121,14 @@ def train_dpo(job: Job) -> None:
 def train_cotrained(job: Job) -> None:
     """Three behaviours under three tokens."""
     targets = job.read_answers()
-    of_mode = {behaviour: exchanges(targets, behaviour) for behaviour in BEHAVIOURS}
+    of_mode: Exchanges = {behaviour: exchanges(targets, behaviour) for behaviour in BEHAVIOURS}
     _supervised(job, "cotrained", of_mode, job.modes, job.size.steps)
 
 
 def train_policies(job: Job) -> None:
     """Three behaviours of two policies under six tokens."""
     of_policy = {"en": job.read_answers(), "zh": in_chinese(job.pool(), job.seed)}
-    of_mode = {
+    of_mode: Exchanges = {
         f"{behaviour}@{policy}": exchanges(of_policy[policy], behaviour)
         for policy in POLICIES
         for behaviour in BEHAVIOURS
@@ -136,9 +136,7 @@ def train_policies(job: Job) -> None:
     _supervised(job, "policies", of_mode, job.policies, job.size.policy_steps)
 
 
-def _supervised(
-    job: Job, name: str, of_mode: Mapping[str | None, Sequence[Exchange]], modes: ModeSet, steps: int
-) -> None:
+def _supervised(job: Job, name: str, of_mode: Exchanges, modes: ModeSet, steps: int) -> None:
     if not job.adapter(name).is_dir():
         click.echo(f"{name}: {steps} steps of {job.size.batch} rows", err=True)
         supervised(job.model, of_mode, modes, steps, job.size.batch, job.seed, job.adapter(name))

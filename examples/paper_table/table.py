@@ -12,6 +12,7 @@ import pandas as pd
 
 from figures.tables import Facts, latex_table, markdown_table
 from margin.analysis.comparison import compare
+from margin.analysis.distances import Distance
 from margin.analysis.permutation import permutation_null
 from margin.analysis.robustness import robustness
 from margin.analysis.run_spaces import design_of, space_of
@@ -39,7 +40,8 @@ LANDING = (
     "mode's centroid; leaks: nearest to an unsafe mode, with an exact upper bound. Where the rule places "
     "points of known mode with an accuracy under .9, the shares say little."
 )
-DISTANCE, SPACE = "cosine", "logits"
+DISTANCE: Distance = "cosine"
+SPACE = "logits"
 PERMUTATIONS = 199
 MINUS = "−"
 

@@ -26,6 +26,8 @@ from margin.inputs.modes import ModeSet
 
 Exchange = tuple[str, str]
 """A question and its answer."""
+Exchanges = Mapping[str | None, Sequence[Exchange]]
+"""What is learnt under each mode; None stands for no token."""
 ADAPTER = "default"  # what PEFT calls the adapter that is trained
 DPO_RATE = 1e-4
 
@@ -38,10 +40,8 @@ def exchanges(targets: pd.DataFrame, behaviour: str) -> list[Exchange]:
     return list(kept[["question", "answer"]].itertuples(index=False, name=None))
 
 
-def rows(
-    of_mode: Mapping[str | None, Sequence[Exchange]], modes: ModeSet, chat: Chat, rng: random.Random
-) -> Iterator[Sample]:
-    """Training rows without end: a random mode (None: no token), a random exchange of it."""
+def rows(of_mode: Exchanges, modes: ModeSet, chat: Chat, rng: random.Random) -> Iterator[Sample]:
+    """Training rows without end: a random mode, a random exchange of it."""
     names = list(of_mode)
     while True:
         mode = rng.choice(names)
@@ -51,7 +51,7 @@ def rows(
 
 def supervised(
     source: Path,
-    of_mode: Mapping[str | None, Sequence[Exchange]],
+    of_mode: Exchanges,
     modes: ModeSet,
     steps: int,
     batch: int,
