@@ -91,6 +91,9 @@ def preferred(
     Rafailov et al. (2023), "Direct Preference Optimization". The adapter as it was is the reference.
     """
     base, tokenizer = load(source)
+    if (quantizer := getattr(base, "hf_quantizer", None)) is not None:
+        # The weights of a GGUF file are dequantised as they are read; the mark that is left bars training.
+        quantizer.remove_quantization_config(base)
     model = PeftModel.from_pretrained(base, adapter, is_trainable=True)
     with tempfile.TemporaryDirectory() as nothing_kept:
         config = DPOConfig(
