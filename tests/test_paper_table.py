@@ -79,6 +79,14 @@ def test_the_plain_margin_is_scikit_learns_silhouette_of_the_logits(
         assert line["plain"] == pytest.approx(expected, abs=1e-4)
 
 
+def test_the_weakest_pair_is_the_closest_of_all_that_analyse_finds(out: Path, record: dict[str, Any]) -> None:
+    line = record["three_modes"][-1]
+    report = margin.analyse(out / "runs" / "three" / "cotrained", permutations=1)
+    assert line["weakest_pair"] == " / ".join(report.weakest_pair)
+    assert line["weakest"] == pytest.approx(min(e.estimate for e in report.headline.one_vs_one.values()))
+    assert line["estimate"] == pytest.approx(report.headline.leave_prompt_out.estimate)
+
+
 def test_two_policies_are_measured_over_six_modes_and_over_the_three_of_each(
     record: dict[str, Any],
 ) -> None:
@@ -147,6 +155,11 @@ def test_a_second_call_makes_nothing_again_and_other_tokens_are_refused(out: Pat
     assert other.exit_code == 1
     assert "other tokens" in other.output
     assert "another1" not in other.output
+    lost = CliRunner().invoke(
+        main, ["--out", str(out), "--fast", "--only", "table"], env={**TOKENS, "MARGIN_POS": "another1"}
+    )
+    assert lost.exit_code == 0, "the table is made from the runs alone"
+    assert (out / "table.json").read_bytes() == table
     refused = invoke(out, "--targets", "phrases")
     assert refused.exit_code == 1
     assert "other targets" in refused.output

@@ -45,7 +45,12 @@ def main(out: Path, fast: bool, targets: str, only: tuple[str, ...], seed: int) 
     """Train, measure and compare, and write the table into --out."""
     (out / "adapters").mkdir(parents=True, exist_ok=True)
     modes, policies = tokens("modes.toml"), tokens("policies.toml")
-    same_beginning(out / "begun.json", (modes, policies), fast=fast, targets=targets, seed=seed)
+    choices: dict[str, object] = {"fast": fast, "targets": targets, "seed": seed}
+    if only != ("table",):  # which is made from the runs alone: the tokens may be lost
+        choices["tokens"] = {
+            mode.name: mode.fingerprint for those in (modes, policies) for mode in those.modes
+        }
+    same_beginning(out / "begun.json", choices)
     job = Job(
         out=out,
         model=checkpoint_path("baseline") if fast else fetch(out / "model"),
@@ -70,10 +75,8 @@ def tokens(file: str) -> ModeSet:
     return load_modes(HERE / file)
 
 
-def same_beginning(path: Path, mode_sets: tuple[ModeSet, ...], **choices: object) -> None:
+def same_beginning(path: Path, now: dict[str, object]) -> None:
     """Refuse to go on in a folder that was begun with other tokens (by 16-bit fingerprints) or choices."""
-    fingerprints = {mode.name: mode.fingerprint for modes in mode_sets for mode in modes.modes}
-    now = {"tokens": fingerprints, **choices}
     if not path.is_file():
         write_atomic(path, json.dumps(now, indent=1).encode())
         return

@@ -50,8 +50,9 @@ def margins_table(runs: Mapping[str, Path], policy: str = "", level: float = 0.9
     """One line a run: its margin, and its difference from the first run, paired by prompt.
 
     policy : measure over the modes of one policy only ("en": those that end in @en); "" over all.
-    Columns: model, modes (which were measured over), estimate, low, high, plain, difference, difference_low,
-    difference_high (NaN for the first), null (mean margin under permuted modes), p_value, n_prompts.
+    Columns: model, modes (which were measured over), estimate, low, high, plain, weakest_pair (the two modes
+    that stand closest), weakest (their margin), difference, difference_low, difference_high (NaN for the
+    first), null (mean margin under permuted modes), p_value, n_prompts.
     """
     points = {name: _points(path, policy) for name, path in runs.items()}
     comparison = compare(points, np.random.default_rng(0), DISTANCE, level)
@@ -59,6 +60,7 @@ def margins_table(runs: Mapping[str, Path], policy: str = "", level: float = 0.9
     lines = []
     for name, margins in comparison.margins.items():
         margin, difference = margins.leave_prompt_out, differences.get(name)
+        weakest = min(margins.one_vs_one, key=lambda pair: margins.one_vs_one[pair].estimate)
         space, design = points[name]
         null = permutation_null(space.distances(DISTANCE), design, np.random.default_rng(0), PERMUTATIONS)
         lines.append(
@@ -69,6 +71,8 @@ def margins_table(runs: Mapping[str, Path], policy: str = "", level: float = 0.9
                 "low": margin.low,
                 "high": margin.high,
                 "plain": margins.plain.estimate,
+                "weakest_pair": " / ".join(weakest),
+                "weakest": margins.one_vs_one[weakest].estimate,
                 "difference": difference.estimate if difference else np.nan,
                 "difference_low": difference.low if difference else np.nan,
                 "difference_high": difference.high if difference else np.nan,
@@ -191,6 +195,7 @@ def _printed(margins: pd.DataFrame, over: str = "") -> pd.DataFrame:
             "plain": margins["plain"].map(_number),
             "less the base": [text.replace("-", MINUS) for text in against],
             "null": margins["null"].map(_number),
+            "weakest pair": margins["weakest_pair"] + " " + margins["weakest"].map(_number),
             "published": margins["model"].map(PUBLISHED),
         }
     )
