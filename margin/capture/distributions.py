@@ -17,7 +17,7 @@ from torch import Tensor
 
 from margin.capture.head import Head
 
-CELLS = 2**24
+CELLS = 2**22
 """Logits held at once in a pass over rows."""
 
 Columns = Callable[[int, int], Tensor]

@@ -50,10 +50,11 @@ class Head:
 
     def affine(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
         """Float32 weight (n, d) and bias (n,) of a stretch of n tokens, scale applied."""
-        weight = self.weight[start:stop].float() * self.scale
-        if self.bias is None:
-            return weight, weight.new_zeros(len(weight))
-        return weight, self.bias[start:stop].float() * self.scale
+        weight = self.weight[start:stop].float()
+        bias = weight.new_zeros(len(weight)) if self.bias is None else self.bias[start:stop].float()
+        if self.scale == 1:  # the usual head, of which nothing need be copied
+            return weight, bias
+        return weight * self.scale, bias * self.scale
 
     def columns(self, states: Tensor, start: int, stop: int) -> Tensor:
         """(B, stop-start) logits of a stretch of the vocabulary for float32 states (B, d)."""
