@@ -24,5 +24,5 @@ def main() -> None:
     """Measure the Safety Alignment Margin of a checkpoint."""
 
 
-for command in (demo, collect, sweep, judge, report, figures, probe, compare, baseline, check, info):
+for command in (demo, collect, info, probe, judge, report, figures, compare, sweep, baseline, check):
     main.add_command(command)

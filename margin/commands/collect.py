@@ -130,7 +130,7 @@ def collect_arguments(
     }
 
 
-@click.command()
+@click.command(short_help="Run every prompt under every mode, once, and keep the run.")
 @click.argument("model")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
 @click.option("--adapter", help="PEFT adapter: a folder or a hub id.")
@@ -160,7 +160,7 @@ def _batch_tokens(value: str) -> str | int:
     return int(value)
 
 
-@click.command()
+@click.command(short_help="What a run is, and whether it is whole.")
 @click.argument("path", metavar="RUN", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="The whole manifest.")
 def info(path: Path, as_json: bool) -> None:

@@ -12,7 +12,7 @@ from margin.commands.report import write_with_figures
 CHECKPOINTS: tuple[Literal["baseline", "cotrained"], ...] = ("baseline", "cotrained")
 
 
-@click.command()
+@click.command(short_help="Two tiny checkpoints, start to end.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from figures.style import StyleName
 
 
-@click.command()
+@click.command(short_help="Figures of a run, for a paper or a talk.")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the figures.  [default: RUN/figures]")
 @click.option("--only", multiple=True, metavar="NAME", help="Only this figure; may be given several times.")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 LOG_WIDTH = 120
 
 
-@click.command()
+@click.command(short_help="Keep a run's margins as what later runs must not fall below.")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The baseline, a JSON file.")
 @click.option("--space", default="logits", show_default=True, help="logits, state, layer:L, ...")
@@ -36,7 +36,7 @@ def baseline(run: Path, out: Path, space: str, distance: str) -> None:
     )
 
 
-@click.command()
+@click.command(short_help="Judge a run against a baseline: the gate for CI.")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
     "--baseline", required=True, type=click.Path(path_type=Path), help="As margin baseline wrote it."

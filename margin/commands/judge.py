@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from margin.run.run import Run
 
 
-@click.command()
+@click.command(short_help="Judge a run's answers: the behaviour beside the geometry.")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
     "--judge",

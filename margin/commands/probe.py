@@ -10,7 +10,7 @@ import click
 from margin.errors import MarginError
 
 
-@click.command()
+@click.command(short_help="Read the modes off the layers of a run.")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--layers", default="all", show_default=True, help="Of those captured: all, last, or 0,4,-1.")
 @click.option(

@@ -24,7 +24,7 @@ def coverage(context: click.Context, option: click.Parameter, level: float) -> f
     return level
 
 
-@click.command()
+@click.command(short_help="Margins of a run: JSON, Markdown, a page, figures.")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the report.  [default: RUN/report]")
 @click.option(
@@ -90,7 +90,7 @@ def write_with_figures(report: Report, run: Run, out: Path) -> list[Path]:
     return written
 
 
-@click.command()
+@click.command(short_help="Margins of several runs, paired by prompt.")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--level", default=0.95, show_default=True, callback=coverage, help="Nominal coverage of the intervals."

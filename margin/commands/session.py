@@ -48,7 +48,11 @@ class Session:
 
 
 class Commands(click.Group):
-    """Turns errors into exit codes: a user's in one line, the program's own with their traceback."""
+    """Commands in order; errors become exit codes, a user's in one line, the program's with a traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order they were added, which is that of the work."""
+        return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from margin.analysis.comparison import Against
 
 
-@click.command()
+@click.command(short_help="The margin over the checkpoints of a training.")
 @click.argument("checkpoints", nargs=-1, required=True, metavar="CKPT...")
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="Folder of the runs and the trajectory."
