@@ -8,6 +8,7 @@ leaves it to the launcher to end them. Alone, nothing of this is imported.
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -96,6 +97,10 @@ def join_ranks(device: str | None) -> Ranks:
 
     on_cpu = device == "cpu" or not torch.cuda.is_available()
     split = device == "tp"
+    if not torch.distributed.is_initialized():
+        # Threads of the group that outlive the interpreter would end this process in an error, and the
+        # launcher would then end the others, however well all went.
+        atexit.register(_leave)
     with _others_alive():
         # Parts of a layer travel between accelerators by what is made for that.
         backend = "gloo" if on_cpu or not split else None
@@ -104,6 +109,14 @@ def join_ranks(device: str | None) -> Ranks:
         return Ranks(state.process_index, state.num_processes, split=True)
     own = "cpu" if on_cpu else str(state.device) if device in (None, "cuda") else device
     return Ranks(state.process_index, state.num_processes, own)
+
+
+def _leave() -> None:
+    """End the threads that connect this process to the others."""
+    import torch
+
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 @contextmanager

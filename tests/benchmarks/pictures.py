@@ -20,6 +20,7 @@ import pandas as pd
 
 from examples.cotrain.behaviours import questions
 from margin.demo import checkpoint_path, modes_path
+from margin.errors import MarginError
 from margin.report.analyse import analyse
 from margin.report.html import to_html
 from margin.report.pictures import FIGURES, Pictures
@@ -40,7 +41,7 @@ def timed(name: str, work: Callable[[], T]) -> tuple[T, float]:
 
 
 def make_run(prompts: int, out: Path) -> Run:
-    """A run of the co-trained checkpoint on generated questions, all layers and two controls."""
+    """A run of the co-trained checkpoint on generated questions, all layers, two controls, two positions."""
     from margin.capture.collect import collect
 
     asked = questions(prompts, seed=1)
@@ -58,6 +59,7 @@ def make_run(prompts: int, out: Path) -> Run:
         out=out,
         layers="all",
         controls=("none", "random"),
+        positions=2,
         quiet=True,
     )
 
@@ -99,7 +101,10 @@ def main() -> None:
         pictures = Pictures(run, report)
         total = 0.0
         for name in FIGURES:
-            total += timed(name, partial(list, pictures.save((name,), folder, FORMATS)))[1]
+            try:
+                total += timed(name, partial(list, pictures.save((name,), folder, FORMATS)))[1]
+            except MarginError as error:
+                print(f"{name:18} not drawn: {error}")
         print(f"all figures of {points:,} points: {total:.1f} s (target {FIGURES_TARGET:.0f} s)")
         html, _ = timed("page", lambda: to_html(report, run))
         page = folder / "report.html"

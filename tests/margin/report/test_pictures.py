@@ -20,11 +20,11 @@ from margin.report.report import Report
 from margin.report.views import NOTHING
 from margin.run.run import Run
 
-PLAIN = [name for name in FIGURES if name not in ("robustness", "probes")]
-"""What a run without controls, that was not probed, is enough for."""
+PLAIN = [name for name in FIGURES if name not in ("robustness", "probes", "positions")]
+"""What a run of one position without controls, that was not probed, is enough for."""
 
 
-def test_every_figure_is_drawn_but_those_that_need_controls_or_probes(run: Run, tmp_path: Path) -> None:
+def test_every_figure_is_drawn_that_needs_nothing_asked_for(run: Run, tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["figures", str(run.path), "--out", str(tmp_path), "--format", "png,pdf"])
     assert done.exit_code == 0, done.output
     assert {path.name for path in tmp_path.iterdir()} == {
