@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from memory import forget_peak, resident
 from sklearn.metrics import silhouette_samples as sklearn_silhouette_samples
 
 from margin.analysis.bootstrap import bca_estimate, bootstrap_margins, prompt_weights
@@ -82,22 +83,12 @@ def logit_points(sizes: Sizes, rng: np.random.Generator) -> Array:
     return points.reshape(-1, sizes.width + 1)
 
 
-def memory(field: str) -> float:
-    """VmRSS (now) or VmHWM (highest since `forget_peak`) in bytes. Linux only."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * float(next(line for line in lines if line.startswith(field)).split()[1])
-
-
-def forget_peak() -> None:
-    Path("/proc/self/clear_refs").write_text("5")
-
-
 def measured(work: Callable[[], T]) -> tuple[T, float, float]:
     """What the work returns, its seconds, and its peak memory over what was held before."""
     forget_peak()
-    before, start = memory("VmRSS"), time.perf_counter()
+    before, start = resident(), time.perf_counter()
     out = work()
-    return out, time.perf_counter() - start, memory("VmHWM") - before
+    return out, time.perf_counter() - start, resident("VmHWM") - before
 
 
 def line(what: str, figure: str, target: str) -> None:
