@@ -63,6 +63,10 @@ class Distances(Protocol):
         """Entries d(i, j) for index arrays of one length, float64."""
         ...
 
+    def subset(self, points: NDArray[np.intp]) -> Distances:
+        """The distances between some of the points, in the order given."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class SquaredDistances:
@@ -109,6 +113,10 @@ class SquaredDistances:
         """Entries d(i, j), float64."""
         return self.scale * _squared_differences(self.X, i, j)
 
+    def subset(self, points: NDArray[np.intp]) -> SquaredDistances:
+        """The distances between some of the points, in the order given."""
+        return SquaredDistances(self.X[points], self.scale)
+
 
 @dataclass(frozen=True, eq=False)
 class EuclideanDistances:
@@ -151,6 +159,10 @@ class EuclideanDistances:
     def between(self, i: NDArray[np.intp], j: NDArray[np.intp]) -> NDArray[np.float64]:
         """Entries d(i, j), float64."""
         return np.sqrt(_squared_differences(self.X, i, j))
+
+    def subset(self, points: NDArray[np.intp]) -> EuclideanDistances:
+        """The distances between some of the points, in the order given."""
+        return EuclideanDistances(self.X[points])
 
     def _block(self, rows: slice, cols: slice) -> FloatArray:
         D, cancelled = self._squared_block(rows, cols, self.X.dtype)
@@ -198,6 +210,10 @@ class DistanceMatrix:
     def between(self, i: NDArray[np.intp], j: NDArray[np.intp]) -> NDArray[np.float64]:
         """Entries d(i, j), float64."""
         return self.D[i, j].astype(np.float64)
+
+    def subset(self, points: NDArray[np.intp]) -> DistanceMatrix:
+        """The distances between some of the points, in the order given."""
+        return DistanceMatrix(self.D[np.ix_(points, points)])
 
 
 def squared_norms(X: FloatArray) -> NDArray[np.float64]:

@@ -91,6 +91,12 @@ class Pictures:
         return None if self.report.layers is None else self.report.layers.to_frame()
 
     @cached_property
+    def layer_separation(self) -> pd.DataFrame | None:
+        """The mode's share of the variance within prompts by layer, or None."""
+        found = None if self.report.layers is None else self.report.layers.separation_frame()
+        return None if found is None or found.empty else found
+
+    @cached_property
     def slices(self) -> dict[str, pd.DataFrame]:
         """Margin by slice, a table for each column that holds any."""
         return {found.column: found.to_frame() for found in self.report.slices if found.names}
@@ -176,8 +182,19 @@ def _pairs(pictures: Pictures) -> Figure:
 def _layers(pictures: Pictures) -> Figure:
     if pictures.layers is None:
         raise MarginError("no layer curve can be drawn: collect the run with --layers all")
-    fig = pictures.canvas("single")
-    figures.layer_curve(pictures.layers, fig.add_subplot(), series="variant")
+    if pictures.layer_separation is None:
+        fig = pictures.canvas("single")
+        figures.layer_curve(pictures.layers, fig.add_subplot(), series="variant")
+        return fig
+    fig = pictures.canvas("double", 2.6)
+    left, right = fig.subplots(1, 2)
+    figures.layer_curve(pictures.layers, left, series="variant")
+    figures.layer_curve(
+        pictures.layer_separation,
+        right,
+        title="Mode's share of the variance within prompts",
+        ylabel="epsilon squared (at most 1)",
+    )
     return fig
 
 

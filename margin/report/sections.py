@@ -16,6 +16,8 @@ from margin.report.words import along, shown
 
 SCALE = "The bars share one scale; the thin line is 0."
 VARIANTS = {"leave_prompt_out": "leave-prompt-out", "prompt_centred": "prompt-centred", "plain": "plain"}
+SHARE = "mode's share"
+SHARE_NOTE = "Mode's share is that of the variance within prompts (epsilon squared, squared Euclidean)."
 ATTACK = ["attack", "variant", "margin", "change", "retained"]
 
 
@@ -66,8 +68,13 @@ def _slices(report: Report) -> Iterator[Table]:
 
 def _layers(report: Report) -> Iterator[Table]:
     if report.layers is not None:
-        note = f"Bands hold for all layers at once. {SCALE}"
+        note = f"Bands hold for all layers at once. {SHARE_NOTE} {SCALE}"
         frame = _by_variant(report.layers.to_frame(), ["layer"])
+        shares = report.layers.separation_frame()
+        if not shares.empty:
+            frame[SHARE] = frame["layer"].map(
+                dict(zip(shares["layer"], intervals(shares, signed=False), strict=True))
+            )
         yield table("layers", "By layer", note, frame, drawn=tuple(VARIANTS.values()))
 
 

@@ -4,7 +4,8 @@ python tests/benchmarks/collect.py MODEL PROMPTS [--limit N] [--repeats 5] [--la
 
 The plain loop takes rows as they come, in padded batches of 32 with `output_hidden_states=True`. The bare
 forward pass is the best of the usual: rows sorted by length, padded on the right in batches of 32, the head
-at the last position only, nothing captured. All run in one process, by turns; ratios are of medians. Peak
+at the last position only, nothing captured. Collecting other layers than the last is held against collecting
+the last as well. All run in one process, by turns; ratios are of medians. Peak
 memory is of a process of its own for each, above what the loaded model holds. `--check` runs every row by
 itself through the plain forward pass too, and prints the largest relative difference of state and logits, and
 how far plain SAM is from scikit-learn's on these logits.
@@ -133,43 +134,41 @@ def compare_speed(
 ) -> None:
     """Rows a second of all three, and their ratios."""
     plain_loop(checkpoint, rows[:BATCH])
-    plain, bare, loop, whole = [], [], [], []
+    ways = dict.fromkeys(["last", options.layers])
+    rates: dict[str, list[float]] = {"plain loop": [], "bare forward": []}
+    for layers in ways:
+        rates |= {f"margin, loop, {layers}": [], f"margin, all of it, {layers}": []}
     for turn in range(options.repeats):
         started = time.perf_counter()
         plain_loop(checkpoint, rows)
-        plain.append(len(rows) / (time.perf_counter() - started))
+        rates["plain loop"].append(len(rows) / (time.perf_counter() - started))
         started = time.perf_counter()
         bare_forward(checkpoint, rows)
-        bare.append(len(rows) / (time.perf_counter() - started))
-        with tempfile.TemporaryDirectory() as folder:
-            started = time.perf_counter()
-            run = collect(
-                checkpoint,
-                prompts=prompts,
-                modes=modes,
-                out=Path(folder) / "run",
-                layers=options.layers,
-                batch_tokens=options.batch_tokens,
-                quiet=True,
-            )
-            whole.append(len(rows) / (time.perf_counter() - started))
+        rates["bare forward"].append(len(rows) / (time.perf_counter() - started))
+        for layers in ways:
+            with tempfile.TemporaryDirectory() as folder:
+                started = time.perf_counter()
+                run = collect(
+                    checkpoint,
+                    prompts=prompts,
+                    modes=modes,
+                    out=Path(folder) / "run",
+                    layers=layers,
+                    batch_tokens=options.batch_tokens,
+                    quiet=True,
+                )
+                rates[f"margin, all of it, {layers}"].append(len(rows) / (time.perf_counter() - started))
             throughput = run.manifest.throughput
-        loop.append(throughput["rows_per_s"])
-        console.print(
-            f"turn {turn + 1}: plain {plain[-1]:.1f}, bare {bare[-1]:.1f}, margin {loop[-1]:.1f} rows/s"
-        )
-    medians = {
-        "plain loop": statistics.median(plain),
-        "bare forward": statistics.median(bare),
-        "margin, the loop": statistics.median(loop),
-        "margin, all of it": statistics.median(whole),
-    }
+            rates[f"margin, loop, {layers}"].append(throughput["rows_per_s"])
+        latest = ", ".join(f"{name} {values[-1]:.1f}" for name, values in rates.items())
+        console.print(f"turn {turn + 1}: {latest} rows/s")
+    medians = {name: statistics.median(values) for name, values in rates.items()}
     tokens = sum(map(len, rows))
     console.print(f"{len(rows)} rows, {tokens} tokens, {throughput['tokens']} of them run")
     console.print(f"padding {throughput['padding_share']:.1%}")
     for name, rate in medians.items():
         ratios = f"x {rate / medians['plain loop']:.2f} plain, x {rate / medians['bare forward']:.2f} bare"
-        console.print(f"{name:<18}{rate:8.1f} rows/s   {ratios}")
+        console.print(f"{name:<24}{rate:8.1f} rows/s   {ratios}")
     console.print("(all of it: with the preflight, the probes before the loop and the head pass after it)")
 
 

@@ -9,13 +9,14 @@ from margin.analysis.design import Design
 from margin.analysis.distances import Distances
 from margin.analysis.estimate import Estimate
 from margin.analysis.influence import jackknife_estimate
+from margin.analysis.separation.contrast import contrast_counted_twice
 from margin.analysis.separation.paired import points_by_prompt
 from margin.analysis.silhouette import mode_sums
 
+METHOD = "delete-one-prompt jackknife, t"
 
-def energy_distance(
-    distances: Distances, design: Design, level: float = 0.95, *, twice: float = 0.0
-) -> Estimate:
+
+def energy_distance(distances: Distances, design: Design, level: float = 0.95) -> Estimate:
     """2 E|X - Y| - E|X - X'| - E|Y - Y'| for X, X' of one mode and Y, Y' of another; mean over pairs.
 
     A U-statistic: distances between points of one prompt, a point's zero distance to itself among them, are
@@ -26,13 +27,11 @@ def energy_distance(
     Parameters
     ----------
     distances : Euclidean, between the N points of a complete design.
-    twice : variance of these distances as `counted_twice` gives it; without it the interval is too wide by up
-        to the square root of 2 where modes do not differ.
 
     Returns
     -------
-    In the unit of the distance, with the delete-one-prompt jackknife less what it counts twice, and Student's
-    t; no interval from two prompts.
+    In the unit of the distance, with the delete-one-prompt jackknife less what it counts twice (see
+    `second_order`), and Student's t; no interval from two prompts.
 
     Cost: O(N^2 d) for Euclidean distances. Szekely and Rizzo (2013), "Energy statistics: a class of
     statistics based on distances".
@@ -42,10 +41,15 @@ def energy_distance(
     MarginError : a prompt was not seen under every mode.
     """
     others = distances_to_other_prompts(distances, design)
-    k = design.n_modes
+    n, k = design.n_prompts, design.n_modes
     own = np.trace(others, axis1=1, axis2=2)
     contrast = 2 * (others.sum(axis=(1, 2)) - k * own) / (k * (k - 1))
-    return u_statistic_estimate(contrast, level, counted_twice=(2 / (k - 1)) ** 2 * twice)
+    value = float(contrast.mean())
+    if n < 3:
+        return Estimate(value, n_prompts=n)
+    influence = 2 * (contrast - value) * (n - 1) / (n * (n - 2))  # without p: (n theta - 2 h_p) / (n - 2)
+    twice = (2 / (k - 1)) ** 2 * contrast_counted_twice(distances, design)
+    return jackknife_estimate(value, influence, level, METHOD, counted_twice=twice)
 
 
 def distances_to_other_prompts(distances: Distances, design: Design) -> NDArray[np.float64]:
@@ -53,19 +57,3 @@ def distances_to_other_prompts(distances: Distances, design: Design) -> NDArray[
     points = points_by_prompt(design)
     sums = mode_sums(distances, design)
     return (sums.total - sums.twin)[points] / (design.n_prompts - 1)
-
-
-def u_statistic_estimate(
-    projections: NDArray[np.float64], level: float = 0.95, *, counted_twice: float = 0.0
-) -> Estimate:
-    """Mean over pairs of prompts of a symmetric h(p, q), from each prompt's mean over the others (n,).
-
-    The interval is the delete-one-prompt jackknife: without p the statistic is (n theta - 2 h_p) / (n - 2).
-    """
-    n = len(projections)
-    value = float(projections.mean())
-    if n < 3:
-        return Estimate(value, n_prompts=n)
-    influence = 2 * (projections - value) * (n - 1) / (n * (n - 2))
-    method = "delete-one-prompt jackknife, t"
-    return jackknife_estimate(value, influence, level, method, counted_twice=counted_twice)

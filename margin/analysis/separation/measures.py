@@ -25,7 +25,6 @@ from margin.analysis.separation.mmd import kernel_distances, mmd2
 from margin.analysis.separation.probe import probe
 from margin.analysis.separation.ratio import paired_distance_ratio
 from margin.analysis.separation.relabelling import relabelling_p_value
-from margin.analysis.separation.second_order import counted_twice
 from margin.analysis.separation.variance import variance_split
 from margin.analysis.space import Coordinates, Space
 from margin.errors import MarginError
@@ -83,10 +82,6 @@ class Comparison:
             self.space.subset(keep), self.design.subset(keep), self.rng, self.level, self.permutations
         )
 
-    def counted_twice(self, distances: Distances) -> float:
-        """Variance in these distances that a jackknife counts twice; from signs of its own generator."""
-        return counted_twice(distances, self.design, self.rng.spawn(1)[0])
-
     def p_value(self, distances: Distances) -> float:
         """P-value of no difference in these distances, by permutation within prompts."""
         return relabelling_p_value(distances, self.design, self.rng, self.permutations)
@@ -100,7 +95,7 @@ Measure = tuple[Mapping[str, str], Callable[[Comparison], Sequence[Result]]]
 
 
 def _variance(c: Comparison) -> list[Result]:
-    split = variance_split(c.squared, c.design, c.level, twice=c.counted_twice(c.squared))
+    split = variance_split(c.squared, c.design, c.level)
     shares = [
         (share, None) for share in (split.prompt, split.mode, split.interaction, split.partial_epsilon2)
     ]
@@ -122,7 +117,7 @@ def _nearest_centroid(c: Comparison) -> list[Result]:
 
 def _energy(c: Comparison) -> list[Result]:
     s = c.sample
-    found = energy_distance(s.euclidean, s.design, s.level, twice=s.counted_twice(s.euclidean))
+    found = energy_distance(s.euclidean, s.design, s.level)
     return [(found, s.p_value(s.euclidean))]
 
 
@@ -140,7 +135,7 @@ def _davies_bouldin(c: Comparison) -> list[Result]:
 
 def _mmd2(c: Comparison) -> list[Result]:
     s = c.sample
-    found = mmd2(s.kernel, s.design, s.level, twice=s.counted_twice(s.kernel))
+    found = mmd2(s.kernel, s.design, s.level)
     return [(found, s.p_value(s.kernel))]
 
 

@@ -29,13 +29,12 @@ def kernel_distances(distances: Distances) -> DistanceMatrix:
     return DistanceMatrix(kernel)
 
 
-def mmd2(kernel: Distances, design: Design, level: float = 0.95, *, twice: float = 0.0) -> Estimate:
+def mmd2(kernel: Distances, design: Design, level: float = 0.95) -> Estimate:
     """Unbiased squared MMD, E k(X, X') + E k(Y, Y') - 2 E k(X, Y) over different prompts; mean over pairs.
 
     Parameters
     ----------
     kernel : 1 - k(x, y) between the N points of a complete design, as `kernel_distances` makes it.
-    twice : as for `energy_distance`.
 
     Returns
     -------
@@ -48,4 +47,4 @@ def mmd2(kernel: Distances, design: Design, level: float = 0.95, *, twice: float
     ------
     MarginError : a prompt was not seen under every mode.
     """
-    return energy_distance(kernel, design, level, twice=twice)
+    return energy_distance(kernel, design, level)

@@ -11,6 +11,7 @@ from margin.analysis.design import Design
 from margin.analysis.distances import Distances
 from margin.analysis.estimate import Estimate
 from margin.analysis.influence import jackknife_estimate
+from margin.analysis.separation.contrast import contrast_counted_twice
 from margin.analysis.separation.paired import points_by_prompt
 from margin.analysis.silhouette import twin_distances
 
@@ -36,20 +37,17 @@ class VarianceSplit:
     """(n,) influence of each prompt on `partial_epsilon2`."""
 
 
-def variance_split(
-    distances: Distances, design: Design, level: float = 0.95, *, twice: float = 0.0
-) -> VarianceSplit:
+def variance_split(distances: Distances, design: Design, level: float = 0.95) -> VarianceSplit:
     """Split the variance of points x_pc of prompt p under mode c.
 
     Parameters
     ----------
     distances : squared Euclidean, between the N = n k points of a complete design.
-    twice : variance of these distances as `counted_twice` gives it; without it the intervals of the mode's
-        share and of epsilon squared are too wide by up to the square root of 2 where modes do not differ.
 
     Returns
     -------
-    Shares without unit; intervals by the infinitesimal jackknife over prompts, less what it counts twice.
+    Shares without unit; intervals by the infinitesimal jackknife over prompts, less what it counts twice
+    (see `second_order`).
 
     Cost: O(N d k). Two-way layout without replication (Anderson, 2001, "A new method for non-parametric
     multivariate analysis of variance"); the unbiased ratio is epsilon squared (Kelley, 1935, "An unbiased
@@ -81,6 +79,7 @@ def variance_split(
     influence = np.column_stack([of_prompt - of_prompt.mean(), 2 * (of_mode - mode), squares - within]) / n
     influence[:, 2] -= influence[:, 1]
     of_whole = influence.sum(axis=1)
+    twice = contrast_counted_twice(distances, design) / 4
     shares = [
         jackknife_estimate(
             _ratio(components[j], components.sum()),
@@ -88,7 +87,7 @@ def variance_split(
             level,
             counted_twice=_ratio(degenerate, components.sum() ** 2),
         )
-        for j, degenerate in enumerate((0, twice / 4, 0))
+        for j, degenerate in enumerate((0, twice, 0))
     ]
     of_epsilon2 = _influence_of_ratio(mode, within, influence[:, 1], influence[:, 1] + influence[:, 2])
     return VarianceSplit(
@@ -97,7 +96,7 @@ def variance_split(
         interaction=shares[2],
         partial_eta2=Estimate(eta2, n_prompts=n),
         partial_epsilon2=jackknife_estimate(
-            _ratio(mode, within), of_epsilon2, level, counted_twice=_ratio(twice / 4, within**2)
+            _ratio(mode, within), of_epsilon2, level, counted_twice=_ratio(twice, within**2)
         ),
         influence=of_epsilon2,
     )

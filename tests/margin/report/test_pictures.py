@@ -55,8 +55,9 @@ def test_figures_draw_the_numbers_of_the_report(run: Run, report: Report) -> Non
     for mode, look in mode_looks(report.headline.per_mode).items():
         assert lengths[look.colour].mean() == pytest.approx(report.headline.per_mode[mode].estimate)
     assert report.layers is not None
-    curve = pictures.draw("layers").axes[0].lines[0]
+    curve, share = (ax.lines[0] for ax in pictures.draw("layers").axes)
     assert list(curve.get_ydata()) == [e.estimate for e in report.layers.leave_prompt_out]
+    assert list(share.get_ydata()) == [e.estimate for e in report.layers.separation]
 
 
 @pytest.mark.parametrize(("option", "value"), [("--only", "pie"), ("--format", "bmp")])

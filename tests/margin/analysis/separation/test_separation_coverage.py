@@ -22,11 +22,11 @@ from margin.analysis.separation.d_prime import d_prime
 from margin.analysis.separation.energy import energy_distance
 from margin.analysis.separation.folds import prompt_folds
 from margin.analysis.separation.held_out import nearest_centroid_accuracy
+from margin.analysis.separation.mmd import kernel_distances, mmd2
 from margin.analysis.separation.paired import mean_estimate
 from margin.analysis.separation.probe import discriminant_scores, probe
 from margin.analysis.separation.ratio import paired_distance_ratio
 from margin.analysis.separation.relabelling import relabelling_p_value
-from margin.analysis.separation.second_order import counted_twice
 from margin.analysis.separation.tokens import mutual_information
 from margin.analysis.separation.variance import variance_split
 from margin.analysis.space import Coordinates
@@ -37,18 +37,18 @@ NEW = 4000
 CHANCE = {"nearest_centroid_accuracy": 1 / K, "probe_accuracy": 1 / K, "probe_auc": 1 / 2}
 
 
-def smooth(X: Array, n: int, rng: np.random.Generator | None = None) -> dict[str, Estimate]:
-    """Measures that have a value in the population; without a generator for the value alone."""
+def smooth(X: Array, n: int) -> dict[str, Estimate]:
+    """Measures that have a value in the population."""
     design = design_of(n, K)
     squared, euclidean = (Coordinates(X).distances(name) for name in ("sqeuclidean", "euclidean"))
-    twice = [counted_twice(d, design, rng) if rng else 0.0 for d in (squared, euclidean)]
-    split = variance_split(squared, design, twice=twice[0])
+    split = variance_split(squared, design)
     return {
         "variance_prompt": split.prompt,
         "variance_mode": split.mode,
         "variance_interaction": split.interaction,
         "partial_epsilon2": split.partial_epsilon2,
-        "energy_distance": energy_distance(euclidean, design, twice=twice[1]),
+        "energy_distance": energy_distance(euclidean, design),
+        "mmd2": mmd2(kernel_distances(squared), design),
         "centroid_angle": centroid_angle(X, design),
         "paired_distance_ratio": paired_distance_ratio(euclidean, design),
     }
@@ -78,7 +78,7 @@ def coverage(strength: float, simulations: int) -> dict[str, float]:
     target = {name: float(np.mean([e[name].estimate for e in large])) for name in large[0]}
     if strength == 0:  # exactly, where a large sample has them only nearly
         target |= dict.fromkeys(
-            ("variance_mode", "partial_epsilon2", "energy_distance", "centroid_angle"), 0.0
+            ("variance_mode", "partial_epsilon2", "energy_distance", "mmd2", "centroid_angle"), 0.0
         )
     new = by_prompt(paired(np.random.default_rng(2), NEW, K, D, strength), design_of(NEW, K))
     design = design_of(N, K)
@@ -89,7 +89,7 @@ def coverage(strength: float, simulations: int) -> dict[str, float]:
         X = paired(rng, N, K, D, strength)
         fold = prompt_folds(design, rng)
         squared = Coordinates(X).distances("sqeuclidean")
-        for name, estimate in smooth(X, N, rng).items():
+        for name, estimate in smooth(X, N).items():
             estimates.setdefault(name, []).append((estimate, target[name]))
         found = probe(X, design, fold)
         of_fits = performance_of_the_fits(by_prompt(X, design), fold, new) if strength else CHANCE

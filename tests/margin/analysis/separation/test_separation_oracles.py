@@ -20,6 +20,7 @@ from margin.analysis.separation.angle import centroid_angle
 from margin.analysis.separation.aqi import alignment_quality
 from margin.analysis.separation.centroids import davies_bouldin
 from margin.analysis.separation.cka import debiased_cka
+from margin.analysis.separation.contrast import contrast_counted_twice
 from margin.analysis.separation.d_prime import d_prime
 from margin.analysis.separation.energy import energy_distance
 from margin.analysis.separation.folds import prompt_folds
@@ -30,7 +31,6 @@ from margin.analysis.separation.probe import probe
 from margin.analysis.separation.proportion import proportion_estimate
 from margin.analysis.separation.ratio import paired_distance_ratio
 from margin.analysis.separation.relabelling import relabelling_p_value
-from margin.analysis.separation.second_order import counted_twice
 from margin.analysis.separation.tokens import TokenTables, mutual_information, token_distances
 from margin.analysis.separation.variance import variance_split
 from margin.analysis.space import Coordinates, Gram
@@ -111,44 +111,12 @@ def test_energy_distance_is_its_definition_over_different_prompts(data: tuple[Ar
     np.testing.assert_allclose(found.estimate, energy_by_definition(by_prompt(X, design)), **CLOSE)
 
 
-def test_energy_interval_is_the_delete_one_jackknife() -> None:
+def test_energy_interval_is_the_delete_one_jackknife_less_what_it_counts_twice() -> None:
     X, design = paired(np.random.default_rng(1), 12), design_of(12, 3)
-    expected = delete_one(energy_by_definition, by_prompt(X, design))
+    twice = contrast_counted_twice(euclidean(X), design)  # of h, of which the distance is the mean, times -1
+    expected = np.sqrt(delete_one(energy_by_definition, by_prompt(X, design)) ** 2 - twice)
     assert energy_distance(euclidean(X), design).se == pytest.approx(expected, rel=1e-9)
     assert energy_distance(euclidean(X[:6]), design_of(2, 3)).low is None
-
-
-@pytest.mark.parametrize("strength", [0.0, 3.0])
-def test_what_the_jackknife_counts_twice_is_the_residual_of_hoeffdings_decomposition(strength: float) -> None:
-    n, k = 30, 3
-    X, design = paired(np.random.default_rng(2), n, k, strength=strength), design_of(n, k)
-    h = np.einsum("pcqd,cd->pq", cdist(X, X).reshape(n, k, n, k), np.eye(k) - 1 / k)
-    np.fill_diagonal(h, 0)
-    theta = h.sum() / (n * (n - 1))
-    g = (h.sum(axis=1) - (n - 1) * theta) / (n - 2)
-    residual = h - theta - g[:, None] - g
-    np.fill_diagonal(residual, 0)
-    np.testing.assert_allclose(residual.sum(axis=1), 0, atol=1e-9)
-    expected = 2 * np.mean(residual[~np.eye(n, dtype=bool)] ** 2) / (n * (n - 1))
-    rng = np.random.default_rng(3)
-    found = [counted_twice(euclidean(X), design, rng) for _ in range(40)]
-    assert abs(np.mean(found) - expected) < 4 * np.std(found, ddof=1) / np.sqrt(40)
-    assert np.std(found) < expected / 4
-    assert counted_twice(euclidean(X[:6]), design_of(2, k), rng) == 0
-
-
-def test_less_what_is_counted_twice_the_standard_error_is_right_without_a_difference() -> None:
-    """Of 300 samples the spread is known to .04."""
-    design, euclideans = design_of(30, 2), []
-    for seed in range(300):
-        rng = np.random.default_rng([4, seed])
-        d = euclidean(paired(rng, 30, 2, strength=0))
-        twice = counted_twice(d, design, rng)
-        euclideans.append((energy_distance(d, design), energy_distance(d, design, twice=twice)))
-    spread = np.std([plain.estimate for plain, _ in euclideans])
-    plain, less = (np.sqrt(np.mean([pair[i].se ** 2 for pair in euclideans])) for i in (0, 1))
-    assert plain > 1.25 * spread
-    assert abs(less / spread - 1) < 0.15
 
 
 def test_energy_distance_agrees_with_scipy_in_one_dimension() -> None:
