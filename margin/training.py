@@ -24,6 +24,7 @@ from margin.analysis.estimate import Estimate
 from margin.analysis.robustness import robustness
 from margin.analysis.run_spaces import space_of
 from margin.analysis.sam import sam
+from margin.capture.budget import is_out_of_memory
 from margin.capture.checkpoint import Checkpoint
 from margin.capture.collect import collect
 from margin.capture.ranks import Ranks
@@ -195,7 +196,10 @@ class MarginCallback(TrainerCallback):
                         **self._options,
                     )
                 found = _read(run, self._level)
-            except MarginError as error:
+            except (MarginError, RuntimeError) as error:
+                # Beside a training memory may be short; the training is worth more than the reading.
+                if not isinstance(error, MarginError) and not is_out_of_memory(error):
+                    raise
                 reason = self._modes.redact(str(error))
                 warnings.warn(f"the margin was not measured at step {step}: {reason}", stacklevel=2)
                 return None

@@ -4,7 +4,6 @@ The infinitesimal jackknife (Efron, 1982, "The Jackknife, the Bootstrap and Othe
 gives each prompt p a weight w_p and differentiates the statistic at w = 1. A prompt acts in two ways: by its
 own silhouettes (theta is their weighted mean), and as a neighbour in the mean distances of everybody else's.
 The second part is what intervals that treat centroids as fixed leave out, and why they cover far too little.
-Where modes hardly differ the two parts are one, which the sum of squared influences counts twice.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from scipy import stats
 
 from margin.analysis.distances import Distances
 from margin.analysis.estimate import Estimate
-from margin.analysis.second_order import residual_variance, sampled_prompts
 from margin.analysis.silhouette import ModeSums, Silhouette
 
 METHOD = "infinitesimal jackknife, t"
@@ -36,12 +34,7 @@ class SilhouetteMean:
     @property
     def value(self) -> float:
         """The weighted mean, in [-1, 1]."""
-        return float(self.share @ self.silhouette.samples)
-
-    @property
-    def share(self) -> NDArray[np.float64]:
-        """(N,) weights that sum to 1."""
-        return self.weights / self.weights.sum()
+        return float(self.weights @ self.silhouette.samples / self.weights.sum())
 
 
 def influence(distances: Distances, sums: ModeSums, means: Sequence[SilhouetteMean]) -> NDArray[np.float64]:
@@ -59,12 +52,19 @@ def influence(distances: Distances, sums: ModeSums, means: Sequence[SilhouetteMe
     Cost: one product D @ M with M (N, k G); O(N d k G) where the distance is linear, O(N^2 d) for Euclidean.
     """
     design = sums.design
-    mean = np.nan_to_num(sums.leave_prompt_out().mean)
+    left_out = sums.leave_prompt_out()
+    mean = np.nan_to_num(left_out.mean)
     points = np.arange(design.n_points)
-    own = np.column_stack(
-        [design.sum_by_prompt(part.share * (part.silhouette.samples - part.value)) for part in means]
-    )
-    sensitivity = _sensitivity(sums, means)
+    own = np.zeros((design.n_prompts, len(means)))
+    sensitivity = np.zeros((design.n_points, len(means), design.n_modes))
+    for g, part in enumerate(means):
+        share = part.weights / part.weights.sum()
+        own[:, g] = design.sum_by_prompt(share * (part.silhouette.samples - part.value))
+        to_own, to_rival = _derivatives(part.silhouette)
+        sensitivity[points, g, design.mode] = share * to_own
+        sensitivity[points, g, part.silhouette.rival] += share * to_rival
+    # d mean_ic / d w_p = (d(i, x_pc) - mean_ic) / count_ic for every prompt p but i's own.
+    sensitivity /= np.maximum(left_out.count, 1)[:, None, :]
     flat = sensitivity.reshape(design.n_points, -1)
     reached = distances.matmul(flat).reshape(sensitivity.shape)
     as_neighbour = np.zeros((design.n_prompts, len(means), design.n_modes))
@@ -75,43 +75,6 @@ def influence(distances: Distances, sums: ModeSums, means: Sequence[SilhouetteMe
     constants = sensitivity * mean[:, None, :]
     as_neighbour -= constants.sum(axis=0) - design.sum_by_prompt(constants)
     return own + (present * as_neighbour).sum(axis=-1)
-
-
-def counted_twice(
-    distances: Distances, sums: ModeSums, means: Sequence[SilhouetteMean]
-) -> NDArray[np.float64]:
-    """Variance of each mean that the sum of its squared influences counts twice, float64 (G,).
-
-    Parameters as of `influence`. Silhouettes are taken as linear in the mean distances, at their nearest
-    rivals; what they bend besides is left counted twice.
-
-    Cost: O(m^2 (d + G) k^2) for m prompts, at most `second_order.SAMPLE`.
-    """
-    design = sums.design
-    sample = sampled_prompts(design)
-    points = np.flatnonzero(np.isin(design.prompt, sample))
-    of_prompt = (design.prompt[points] == sample[:, None]).astype(np.float64)
-    mode = design.mode[points]
-    D = distances.subset(points).matmul(np.eye(len(points)))
-    kernels = np.empty((len(means), len(sample), len(sample)))
-    for g, slope in enumerate(_sensitivity(sums, means)[points].swapaxes(0, 1)):
-        moved = of_prompt @ (slope[:, mode] * D) @ of_prompt.T  # p's silhouettes, by q as a neighbour
-        kernels[g] = moved + moved.T
-    return design.n_prompts * (design.n_prompts - 1) / 2 * residual_variance(kernels)
-
-
-def _sensitivity(sums: ModeSums, means: Sequence[SilhouetteMean]) -> NDArray[np.float64]:
-    """(N, G, k) d mean / d w_p of each point i by way of mode c, for a unit of d(i, x_pc) - mean_ic, where
-    the mean distance moves by d mean_ic / d w_p = (d(i, x_pc) - mean_ic) / count_ic for every prompt p but
-    i's own."""
-    design = sums.design
-    points = np.arange(design.n_points)
-    sensitivity = np.zeros((design.n_points, len(means), design.n_modes))
-    for g, part in enumerate(means):
-        to_own, to_rival = _derivatives(part.silhouette)
-        sensitivity[points, g, design.mode] = part.share * to_own
-        sensitivity[points, g, part.silhouette.rival] += part.share * to_rival
-    return sensitivity / np.maximum(sums.leave_prompt_out().count, 1)[:, None, :]
 
 
 def _derivatives(silhouette: Silhouette) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -75,8 +75,10 @@ def within_memory(
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an allocator, of an accelerator or of the CPU, had no more to give."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    """Whether memory ran out: of an accelerator, for its libraries, for pinned copies, or of the host."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return any(said in str(error) for said in ("can't allocate memory", "out of memory", "ALLOC_FAILED"))
 
 
 def find_budget(forward: Forward, batches: Sequence[Batch]) -> Budget:
@@ -134,7 +136,9 @@ def _seconds(forward: Forward, batch: Batch) -> float:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that can still be taken on a device, or on the host."""
+    """Bytes that can still be taken on a device, what the allocator keeps for reuse among them, or on the
+    host."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept
     return psutil.virtual_memory().available

@@ -22,7 +22,8 @@ from margin.capture.head import tolerance
 from margin.capture.headpass import head_pass
 from margin.capture.last_block import narrowing
 from margin.capture.loop import Captured, Forward, capture
-from margin.capture.plan import Plan, make_plan
+from margin.capture.placement import input_device
+from margin.capture.plan import A_BATCH, A_BATCH_ON_ACCELERATOR, Plan, make_plan
 from margin.capture.progress import progress
 from margin.capture.ranks import Ranks
 from margin.capture.repeats import repeat_alone, repeat_mixed, rows_to_repeat, state_error
@@ -71,6 +72,7 @@ def fill(
             reuse_prefix=sound.reuse_prefix,
             pad=sound.pad,
             room=positions - 1,
+            a_batch=A_BATCH if input_device(checkpoint.model).type == "cpu" else A_BATCH_ON_ACCELERATOR,
         )
         plan = planned(budget=SMALLEST if batch_tokens == "auto" else batch_tokens)
         repeated = rows_to_repeat(rows, noise_prompts, manifest.identity["seed"])

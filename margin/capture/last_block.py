@@ -107,20 +107,19 @@ def _at_positions(taps: Taps, kwargs: dict[str, Any], hidden: Tensor, recorder: 
     """The block's other arguments, of the tapped positions only."""
     if recorder.kept is None:
         raise ValueError("nothing was handed over")
-    positions = taps.positions.to(hidden.device)
-    rows = torch.arange(len(hidden), device=hidden.device)[:, None]
     mask = kwargs.get("attention_mask")
     if mask is None:  # the kernel would have masked what lies behind each position
         n_keys = recorder.kept[0].shape[-2]
         places = torch.arange(n_keys, device=hidden.device)
+        positions = taps.positions.to(hidden.device)
         mask = (places <= (positions + n_keys - hidden.shape[1])[..., None])[:, None]
     else:
-        mask = mask.expand(len(hidden), -1, -1, -1)[rows, :, positions].transpose(1, 2)
+        mask = taps.at(mask.expand(len(hidden), -1, -1, -1).transpose(1, 2)).transpose(1, 2)
     found = kwargs | {"attention_mask": mask, "past_key_values": recorder}
     for name in ("position_embeddings", "position_ids"):
         whole = kwargs.get(name)
         if isinstance(whole, Tensor):
-            found[name] = whole.expand(len(hidden), *whole.shape[1:])[rows, positions]
+            found[name] = taps.at(whole.expand(len(hidden), *whole.shape[1:]))
         elif whole is not None:
-            found[name] = tuple(part.expand(len(hidden), *part.shape[1:])[rows, positions] for part in whole)
+            found[name] = tuple(taps.at(part.expand(len(hidden), *part.shape[1:])) for part in whole)
     return found

@@ -23,6 +23,11 @@ def input_device(model: PreTrainedModel) -> torch.device:
     return next(_execution_devices(model))
 
 
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the host there; from pinned memory to CUDA, which needs no waiting for what is queued."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
 def devices_of(model: PreTrainedModel) -> list[torch.device]:
     """Every device something of the model is computed on, in order."""
     lying = (weight.device for weight in model.parameters() if weight.device.type != "meta")

@@ -18,7 +18,10 @@ from numpy.typing import NDArray
 Ids = Sequence[int]
 
 A_BATCH = 64
-"""Tokens that take about as long as a batch does by itself, whatever it holds."""
+"""Tokens that take about as long as a batch does by itself, whatever it holds; on a CPU."""
+A_BATCH_ON_ACCELERATOR = 256
+"""The same where reading the weights is what a small batch waits for: arithmetic in 16 bits catches up at
+operations/s over bytes/s, some 300 tokens on an H100. By its data sheet, not measured."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +75,13 @@ def make_plan(
     reuse_prefix: bool = True,
     pad: bool = True,
     room: int = 0,
+    a_batch: int = A_BATCH,
 ) -> Plan:
     """Plan the forward passes of all rows.
 
     `budget` bounds the tokens a batch holds in memory, prefix and padding included (a row longer than that
     goes alone), and `room` for as many more tokens of each row. Without `pad` only rows of one length share a
-    batch.
+    batch. `a_batch` is what one more batch costs, in tokens.
     """
     prefixes: dict[str, tuple[int, ...]] = {}
     if reuse_prefix:
@@ -90,7 +94,7 @@ def make_plan(
     batches = [
         tuple(
             Batch(tuple(rows), groups[rows[0]], len(prefixes.get(groups[rows[0]], ())))
-            for rows in _cut(shard, ids, groups, prefixes, budget, pad, room)
+            for rows in _cut(shard, ids, groups, prefixes, budget, pad, room, a_batch)
         )
         for shard in shards
     ]
@@ -133,17 +137,18 @@ def _cut(
     budget: int,
     pad: bool,
     room: int,
+    a_batch: int,
 ) -> Iterator[list[int]]:
     """Cut rows, longest first within each condition, where that costs the fewest tokens."""
     for (group, _), its in groupby(rows, key=lambda row: (groups[row], pad or len(ids[row]))):
         alike = list(its)
         lengths = np.array([len(ids[row]) + room for row in alike])
-        edges = _cheapest_cuts(lengths, len(prefixes.get(group, ())), budget)
+        edges = _cheapest_cuts(lengths, len(prefixes.get(group, ())), budget, a_batch)
         yield from (alike[start:stop] for start, stop in pairwise(edges))
 
 
-def _cheapest_cuts(lengths: NDArray[np.int64], prefix: int, budget: int) -> list[int]:
-    """Where to cut rows of descending lengths so that padded tokens and `A_BATCH` a batch are fewest.
+def _cheapest_cuts(lengths: NDArray[np.int64], prefix: int, budget: int, a_batch: int) -> list[int]:
+    """Where to cut rows of descending lengths so that padded tokens and `a_batch` for each batch are fewest.
 
     By dynamic programming over the end of the last batch: the edges of the batches, from 0 to the number of
     rows. Costs rows^2.
@@ -153,7 +158,7 @@ def _cheapest_cuts(lengths: NDArray[np.int64], prefix: int, budget: int) -> list
     for end in range(1, n_rows + 1):
         sizes = np.arange(end, 0, -1)  # of a last batch that begins at row 0, 1, ..., end - 1
         fits = (sizes * lengths[:end] <= budget) | (sizes == 1)
-        total = cost[:end] + sizes * (lengths[:end] - prefix) + A_BATCH
+        total = cost[:end] + sizes * (lengths[:end] - prefix) + a_batch
         first[end] = np.where(fits, total, np.inf).argmin()
         cost[end] = total[first[end]]
     edges = [n_rows]

@@ -64,10 +64,14 @@ class Ranks:
     def wait(self) -> None:
         """Until every rank is here; MarginError where one has ended."""
         if self.count > 1:
+            import torch
             from accelerate import PartialState
 
             with _others_alive():
-                PartialState().wait_for_everyone()
+                if torch.distributed.get_backend() == "gloo":  # accelerate's takes a CUDA device for each
+                    torch.distributed.barrier()
+                else:
+                    PartialState().wait_for_everyone()
 
 
 def launched() -> tuple[int, int]:
@@ -124,6 +128,8 @@ def _others_alive() -> Iterator[None]:
     """gloo says in a RuntimeError that a connection was closed or that nothing came in time."""
     try:
         yield
+    except NotImplementedError:  # is a RuntimeError too, and tells of this machine
+        raise
     except RuntimeError as error:
         raise MarginError(
             "another rank ended before its share was done, or was silent for too long; what was written is "

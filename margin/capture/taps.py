@@ -54,13 +54,14 @@ class Taps:
         return self.states
 
     def at(self, hidden: Tensor) -> Tensor:
-        """(B, T, d) to (B, K, d): each row at its positions."""
+        """(B, T, ...) to (B, K, ...): each row at its positions, on the device where it lies."""
         positions = self.positions.to(hidden.device)
         return hidden[torch.arange(len(positions), device=hidden.device)[:, None], positions]
 
     def only_positions(self) -> None:
         """From here on in this forward pass the model holds these positions and no others."""
-        self.positions = torch.arange(self.positions.shape[1]).expand(self.positions.shape)
+        n_rows, count = self.positions.shape
+        self.positions = torch.arange(count, device=self.positions.device).expand(n_rows, count)
 
 
 @contextmanager

@@ -4,7 +4,8 @@ python tests/benchmarks/gpu.py [--quick] [--rows 3000] [--repeats 5] [--batch-to
 
 Rows of random tokens, 3 conditions that each begin with tokens of their own, are run by turns through the
 bare forward pass (rows sorted by length, padded on the right, whole rows, the head at the last position,
-nothing kept), and through the capture loop with all layers: without sharing prefixes, and with. For each:
+nothing kept), and through the capture loop with all layers and the last block at the last positions only:
+without sharing prefixes, and with. For each:
 rows/s, tokens/s that went through the model (padding left out), their share of the measured matrix-product
 peak, and peak memory. `--quick` is a tiny model, to see on a CPU that it runs.
 """
@@ -27,8 +28,10 @@ from rich.table import Table
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from margin.capture.budget import Budget, find_budget
+from margin.capture.last_block import narrowing
 from margin.capture.loop import Forward, capture
-from margin.capture.plan import Plan, make_plan
+from margin.capture.placement import to_device
+from margin.capture.plan import A_BATCH, A_BATCH_ON_ACCELERATOR, Plan, make_plan
 from margin.capture.taps import Taps, tapped
 from margin.capture.writer import Writer
 from margin.run.shards import write_shard
@@ -68,9 +71,19 @@ def main() -> None:
 
     model = random_model(shape, dtype, device)
     ids, groups = random_rows(options.rows, shape.vocabulary, np.random.default_rng(0))
-    with torch.inference_mode(), tapped(model, range(shape.layers + 1)) as taps:
+    console = Console(highlight=False, width=110)
+    a_batch = A_BATCH_ON_ACCELERATOR if device.type == "cuda" else A_BATCH
+    with (
+        torch.inference_mode(),
+        tapped(model, range(shape.layers + 1)) as taps,
+        narrowing(model, taps),
+    ):
+        taps.narrow = True
         budget = found_budget(model, taps, ids, groups, options.batch_tokens)
-        plans = [make_plan(ids, groups, budget=budget.tokens, reuse_prefix=reuse) for reuse in (False, True)]
+        plans = [
+            make_plan(ids, groups, budget=budget.tokens, reuse_prefix=reuse, a_batch=a_batch)
+            for reuse in (False, True)
+        ]
         ways: dict[str, tuple[Callable[[], None], int]] = {
             "bare forward pass": (partial(bare, model, taps, plans[0], ids), plans[0].tokens),
             "capture": (partial(captured, model, taps, plans[0], ids, budget), plans[0].tokens),
@@ -79,7 +92,9 @@ def main() -> None:
                 plans[1].tokens,
             ),
         }
-        seconds, peaks = by_turns({name: way for name, (way, _) in ways.items()}, options.repeats, device)
+        seconds, peaks = by_turns(
+            {name: way for name, (way, _) in ways.items()}, options.repeats, device, console
+        )
     peak = product_peak(shape.product, dtype, device)
     # A multiply and an add a weight and token; attention's own products are few at these lengths. The head
     # is run once a row and the embeddings are looked up.
@@ -96,12 +111,15 @@ def main() -> None:
             f"{work / seconds[name] / peak:.1%}",
             "-" if peaks[name] is None else f"{peaks[name]:.2f}",
         )
-    console = Console(highlight=False, width=110)
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     console.print(f"{where}, {dtype}, torch {torch.__version__}: matrix product {peak / 1e12:.2f} TFLOP/s")
     console.print(
-        f"{shape.layers} layers, {shape.width} wide, vocabulary {shape.vocabulary:,}; {len(ids):,} rows, "
-        f"batches of {budget.tokens:,} tokens, padding {plans[0].padding_share:.1%}"
+        f"{shape.layers} layers, {shape.width} wide, vocabulary {shape.vocabulary:,}; {len(ids):,} rows; "
+        f"padding {plans[0].padding_share:.1%}, with prefixes once {plans[1].padding_share:.1%}"
+    )
+    console.print(
+        f"tokens a batch: at most {budget.tokens:,}, on average {tokens_a_batch(plans[0]):,.0f}, "
+        f"with prefixes once {tokens_a_batch(plans[1]):,.0f}"
     )
     console.print(table)
 
@@ -146,6 +164,11 @@ def found_budget(
     return find_budget(Forward(model, taps, ids, {}), plan.batches[0])
 
 
+def tokens_a_batch(plan: Plan) -> float:
+    """Mean tokens that go through the model in a batch."""
+    return plan.tokens / sum(map(len, plan.batches))
+
+
 def bare(model: PreTrainedModel, taps: Taps, plan: Plan, ids: Sequence[list[int]]) -> None:
     """The model's body on each batch, its head at the last positions."""
     with taps.asleep():
@@ -154,8 +177,8 @@ def bare(model: PreTrainedModel, taps: Taps, plan: Plan, ids: Sequence[list[int]
             tokens = torch.zeros(len(rows), len(rows[0]), dtype=torch.long)
             for line, row in zip(tokens, rows, strict=True):
                 line[: len(row)] = torch.tensor(row)
-            last = torch.tensor([len(row) - 1 for row in rows], device=model.device)
-            states = model.base_model(tokens.to(model.device), use_cache=False).last_hidden_state
+            last = to_device(torch.tensor([len(row) - 1 for row in rows]), model.device)
+            states = model.base_model(to_device(tokens, model.device), use_cache=False).last_hidden_state
             model.get_output_embeddings()(states[torch.arange(len(rows), device=model.device), last])
 
 
@@ -171,7 +194,7 @@ def captured(
 
 
 def by_turns(
-    ways: dict[str, Callable[[], None]], repeats: int, device: torch.device
+    ways: dict[str, Callable[[], None]], repeats: int, device: torch.device, console: Console
 ) -> tuple[dict[str, float], dict[str, float | None]]:
     """Median seconds of each way, and its peak memory on the device in GiB; a first turn is not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
@@ -181,6 +204,7 @@ def by_turns(
             if device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(device)
             spent = timed(way, device)
+            console.print(f"turn {turn}: {name} {spent:.2f} s")
             if turn:
                 seconds[name].append(spent)
             peaks[name] = torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else None
@@ -188,10 +212,12 @@ def by_turns(
 
 
 def product_peak(side: int, dtype: torch.dtype, device: torch.device) -> float:
-    """Operations a second of a large square matrix product, the best of 10."""
+    """Operations a second of a large square matrix product, sustained: the median of those after a second."""
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-    torch.mm(a, b)
-    return 2 * side**3 / min(timed(lambda: torch.mm(a, b), device) for _ in range(10))
+    started = time.perf_counter()
+    while time.perf_counter() - started < 1:
+        timed(lambda: torch.mm(a, b), device)
+    return 2 * side**3 / statistics.median(timed(lambda: torch.mm(a, b), device) for _ in range(20))
 
 
 def timed(work: Callable[[], object], device: torch.device) -> float:

@@ -12,7 +12,7 @@ from margin.analysis.design import Design
 from margin.analysis.distances import Distance
 from margin.analysis.estimate import Estimate
 from margin.analysis.influence import METHOD, jackknife_estimate
-from margin.analysis.sam import leave_prompt_out_estimate
+from margin.analysis.sam import leave_prompt_out_margin
 from margin.analysis.slices import is_ranked, slice_margins
 from margin.analysis.space import Space
 
@@ -37,16 +37,17 @@ def retention(
     The variance of a paired difference is that of the difference of the influences, prompt by prompt; that of
     the ratio follows by the delta method.
     """
-    before, U = leave_prompt_out_estimate(plain.distances(distance), design, level)
-    after, V = leave_prompt_out_estimate(attacked.distances(distance), design, level)
+    before, U = leave_prompt_out_margin(plain.distances(distance), design)
+    after, V = leave_prompt_out_margin(attacked.distances(distance), design)
     paired = f"paired {METHOD}"
+    reference = jackknife_estimate(before, U, level)
     share = None
-    if before.low is not None and before.low > 0:
-        ratio = after.estimate / before.estimate
-        share = jackknife_estimate(ratio, (V - ratio * U) / before.estimate, level, f"{paired}, ratio")
+    if reference.low is not None and reference.low > 0:
+        ratio = after / before
+        share = jackknife_estimate(ratio, (V - ratio * U) / before, level, f"{paired}, ratio")
     return Retention(
-        attacked=after,
-        change=jackknife_estimate(after.estimate - before.estimate, V - U, level, paired),
+        attacked=jackknife_estimate(after, V, level),
+        change=jackknife_estimate(after - before, V - U, level, paired),
         share=share,
     )
 

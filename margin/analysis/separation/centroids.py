@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from margin.analysis.design import Design
 from margin.analysis.distances import Distances
-from margin.analysis.estimate import Estimate
-from margin.errors import MarginError
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,32 +38,3 @@ def centroids(distances: Distances, weights: NDArray[np.float64]) -> Centroids:
 def mode_centroids(distances: Distances, design: Design) -> Centroids:
     """Distances of the k centroids of the modes."""
     return centroids(distances, design.onehot / design.onehot.sum(axis=0))
-
-
-def davies_bouldin(distances: Distances, design: Design) -> Estimate:
-    """Davies-Bouldin index: spread of a mode and its worst rival over the distance of their centroids.
-
-    Parameters
-    ----------
-    distances : squared Euclidean, between N points; the modes may differ in size.
-
-    Returns
-    -------
-    0 or more, lower is better; no unit. No interval: the sampling noise of the centroids adds to their
-    distance, so the index comes out too low where modes are close, by more than its spread.
-
-    Cost: O(N d k). Equal to scikit-learn's `davies_bouldin_score`. Davies and Bouldin (1979), "A cluster
-    separation measure".
-
-    Raises
-    ------
-    MarginError : two modes share their centroid (the index is infinite).
-    """
-    found = mode_centroids(distances, design)
-    own = np.sqrt(found.to_points[np.arange(design.n_points), design.mode])
-    spread = own @ design.onehot / design.onehot.sum(axis=0)
-    others = ~np.eye(design.n_modes, dtype=bool)
-    if not found.between[others].all():
-        raise MarginError("Davies-Bouldin undefined: two modes share their centroid")
-    similarity = (spread[:, None] + spread) / np.sqrt(np.where(others, found.between, np.inf))
-    return Estimate(float(similarity.max(axis=1).mean()), n_prompts=design.n_prompts)

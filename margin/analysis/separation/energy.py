@@ -9,8 +9,8 @@ from margin.analysis.design import Design
 from margin.analysis.distances import Distances
 from margin.analysis.estimate import Estimate
 from margin.analysis.influence import jackknife_estimate
-from margin.analysis.separation.contrast import contrast_counted_twice
 from margin.analysis.separation.paired import points_by_prompt
+from margin.analysis.separation.second_order import contrast_residual
 from margin.analysis.silhouette import mode_sums
 
 METHOD = "delete-one-prompt jackknife, t"
@@ -48,7 +48,8 @@ def energy_distance(distances: Distances, design: Design, level: float = 0.95) -
     if n < 3:
         return Estimate(value, n_prompts=n)
     influence = 2 * (contrast - value) * (n - 1) / (n * (n - 2))  # without p: (n theta - 2 h_p) / (n - 2)
-    twice = (2 / (k - 1)) ** 2 * contrast_counted_twice(distances, design)
+    residual = (2 / (k - 1)) ** 2 * contrast_residual(distances, design)
+    twice = 2 * residual / ((n - 1) * (n - 2))  # 4 / (n (n-2)) of the jackknife less 2 / (n (n-1))
     return jackknife_estimate(value, influence, level, METHOD, counted_twice=twice)
 
 

@@ -15,9 +15,9 @@ from margin.analysis.distances import Distances, FloatArray
 from margin.analysis.estimate import Estimate
 from margin.analysis.separation.angle import centroid_angle
 from margin.analysis.separation.aqi import alignment_quality
-from margin.analysis.separation.centroids import davies_bouldin
 from margin.analysis.separation.cka import debiased_cka
 from margin.analysis.separation.d_prime import d_prime
+from margin.analysis.separation.davies_bouldin import davies_bouldin, davies_bouldin_p_value
 from margin.analysis.separation.energy import energy_distance
 from margin.analysis.separation.folds import prompt_folds
 from margin.analysis.separation.held_out import nearest_centroid_accuracy
@@ -130,7 +130,8 @@ def _ratio(c: Comparison) -> list[Result]:
 
 
 def _davies_bouldin(c: Comparison) -> list[Result]:
-    return [(davies_bouldin(c.squared, c.design), None)]
+    found = davies_bouldin(c.squared, c.design)
+    return [(found, davies_bouldin_p_value(c.squared, c.design, c.rng, c.permutations))]
 
 
 def _mmd2(c: Comparison) -> list[Result]:

@@ -10,6 +10,8 @@ Szekely, 2010, "DISCO analysis"), 1 - kernel the maximum mean discrepancy.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,19 +36,32 @@ def relabelling_p_value(
     ------
     MarginError : a prompt was not seen under every mode.
     """
-    points = points_by_prompt(design)
-    n, k = points.shape
+    k = design.n_modes
     observed = _within(distances, design.mode[:, None], k)[0]
     # Relabellings that leave the data as they are give the same sum up to rounding, and count as reaching it.
     reached = observed * (1 + distances.resolution / 8)
-    count = 0
+    count = sum(
+        int(np.sum(_within(distances, labels, k) <= reached))
+        for labels in relabellings(design, rng, permutations)
+    )
+    return (1 + count) / (permutations + 1)
+
+
+def relabellings(design: Design, rng: np.random.Generator, permutations: int) -> Iterator[NDArray[np.intp]]:
+    """Mode indices (N, b), modes permuted within every prompt, b of the permutations at a time.
+
+    Raises
+    ------
+    MarginError : a prompt was not seen under every mode.
+    """
+    points = points_by_prompt(design)
+    n, k = points.shape
     step = max(1, CHUNK // (n * k * k))
     for start in range(0, permutations, step):
         many = min(step, permutations - start)
         labels = np.empty((n * k, many), dtype=np.intp)
         labels[points] = rng.permuted(np.broadcast_to(np.arange(k)[:, None], (n, k, many)), axis=1)
-        count += int(np.sum(_within(distances, labels, k) <= reached))
-    return (1 + count) / (permutations + 1)
+        yield labels
 
 
 def _within(distances: Distances, labels: NDArray[np.intp], n_modes: int) -> NDArray[np.float64]:

@@ -11,8 +11,8 @@ from margin.analysis.design import Design
 from margin.analysis.distances import Distances
 from margin.analysis.estimate import Estimate
 from margin.analysis.influence import jackknife_estimate
-from margin.analysis.separation.contrast import contrast_counted_twice
 from margin.analysis.separation.paired import points_by_prompt
+from margin.analysis.separation.second_order import contrast_residual
 from margin.analysis.silhouette import twin_distances
 
 
@@ -79,7 +79,8 @@ def variance_split(distances: Distances, design: Design, level: float = 0.95) ->
     influence = np.column_stack([of_prompt - of_prompt.mean(), 2 * (of_mode - mode), squares - within]) / n
     influence[:, 2] -= influence[:, 1]
     of_whole = influence.sum(axis=1)
-    twice = contrast_counted_twice(distances, design) / 4
+    # 4 (n-2) / (n (n-1)^2) of the infinitesimal jackknife less 2 / (n (n-1)); 1/4 by h.
+    twice = contrast_residual(distances, design) / 2 * (n - 3) / (n * (n - 1) ** 2) if n > 3 else 0.0
     shares = [
         jackknife_estimate(
             _ratio(components[j], components.sum()),

@@ -32,6 +32,9 @@ def test_products_and_entries_equal_those_of_the_matrix(distance: str, dtype: ty
     tolerance = 1e-9 if dtype == np.float64 else 2e-5
     np.testing.assert_allclose(taken.matmul(M), D @ M, atol=tolerance)
     np.testing.assert_allclose(taken.between(i, j), D[i, j], atol=tolerance)
+    some = rng.permutation(50)[:20]
+    found = taken.subset(some).matmul(M[some])
+    np.testing.assert_allclose(found, D[np.ix_(some, some)] @ M[some], atol=tolerance)
 
 
 @pytest.mark.usefixtures("many_blocks")

@@ -158,8 +158,9 @@ def test_intervals_cover_and_naive_ones_do_not() -> None:
 def test_coverage_of_jackknife_intervals(capsys: pytest.CaptureFixture[str]) -> None:
     """1,000 runs: the Monte Carlo error is .007.
 
-    In the null the margin of three modes lies below its limit, by the least of two equal rivals, and an
-    interval is one for the expectation.
+    Where modes make no difference, in the null and on a pair that is one mode, influences vanish to first
+    order and the intervals are too wide. There the margin of three modes lies below its limit as well, by the
+    least of two equal rivals, and an interval is one for the expectation.
     """
     populations = {
         "strong": Population(4),
@@ -173,8 +174,11 @@ def test_coverage_of_jackknife_intervals(capsys: pytest.CaptureFixture[str]) -> 
         print("\ncoverage of 95% intervals, infinitesimal jackknife with t, 100 prompts, cosine, 1,000 runs")
         print(table.to_string(float_format="{:.3f}".format))
     table = table.drop(index="points as independent")
-    table = table.drop(columns=[("null", "limit")])
-    assert ((table >= 0.92) & (table <= 0.98)).all(axis=None), table
+    regular = table.drop(columns=[("null", "limit"), ("null", "expectation")])
+    assert (regular.loc["1 / 2"].xs("collapsed pair") >= 0.95).all()
+    regular.loc["1 / 2", "collapsed pair"] = 0.95
+    assert ((regular >= 0.92) & (regular <= 0.98)).all(axis=None), regular
+    assert (table["null"]["expectation"] >= 0.92).all()
 
 
 WITHOUT_TORCH = """

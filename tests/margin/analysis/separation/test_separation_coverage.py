@@ -33,13 +33,14 @@ from margin.analysis.space import Coordinates
 
 N, K, D = 100, 3, 16
 LARGE = 3000
+FEW = 1000  # prompts whose N x N kernel is held
 NEW = 4000
 CHANCE = {"nearest_centroid_accuracy": 1 / K, "probe_accuracy": 1 / K, "probe_auc": 1 / 2}
 
 
 def smooth(X: Array, n: int) -> dict[str, Estimate]:
     """Measures that have a value in the population."""
-    design = design_of(n, K)
+    design, few = design_of(n, K), Coordinates(X[: FEW * K])
     squared, euclidean = (Coordinates(X).distances(name) for name in ("sqeuclidean", "euclidean"))
     split = variance_split(squared, design)
     return {
@@ -48,7 +49,7 @@ def smooth(X: Array, n: int) -> dict[str, Estimate]:
         "variance_interaction": split.interaction,
         "partial_epsilon2": split.partial_epsilon2,
         "energy_distance": energy_distance(euclidean, design),
-        "mmd2": mmd2(kernel_distances(squared), design),
+        "mmd2": mmd2(kernel_distances(few.distances("sqeuclidean")), design_of(min(n, FEW), K)),
         "centroid_angle": centroid_angle(X, design),
         "paired_distance_ratio": paired_distance_ratio(euclidean, design),
     }

@@ -18,10 +18,9 @@ from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score, roc_a
 from margin.analysis.design import Design, make_design
 from margin.analysis.separation.angle import centroid_angle
 from margin.analysis.separation.aqi import alignment_quality
-from margin.analysis.separation.centroids import davies_bouldin
 from margin.analysis.separation.cka import debiased_cka
-from margin.analysis.separation.contrast import contrast_counted_twice
 from margin.analysis.separation.d_prime import d_prime
+from margin.analysis.separation.davies_bouldin import davies_bouldin, davies_bouldin_p_value
 from margin.analysis.separation.energy import energy_distance
 from margin.analysis.separation.folds import prompt_folds
 from margin.analysis.separation.held_out import nearest_centroid_accuracy
@@ -31,6 +30,7 @@ from margin.analysis.separation.probe import probe
 from margin.analysis.separation.proportion import proportion_estimate
 from margin.analysis.separation.ratio import paired_distance_ratio
 from margin.analysis.separation.relabelling import relabelling_p_value
+from margin.analysis.separation.second_order import contrast_residual
 from margin.analysis.separation.tokens import TokenTables, mutual_information, token_distances
 from margin.analysis.separation.variance import variance_split
 from margin.analysis.space import Coordinates, Gram
@@ -111,10 +111,13 @@ def test_energy_distance_is_its_definition_over_different_prompts(data: tuple[Ar
     np.testing.assert_allclose(found.estimate, energy_by_definition(by_prompt(X, design)), **CLOSE)
 
 
-def test_energy_interval_is_the_delete_one_jackknife_less_what_it_counts_twice() -> None:
-    X, design = paired(np.random.default_rng(1), 12), design_of(12, 3)
-    twice = contrast_counted_twice(euclidean(X), design)  # of h, of which the distance is the mean, times -1
-    expected = np.sqrt(delete_one(energy_by_definition, by_prompt(X, design)) ** 2 - twice)
+@pytest.mark.parametrize("k", [2, 3, 4])
+def test_energy_interval_is_the_delete_one_jackknife_less_what_it_counts_twice(k: int) -> None:
+    X, design = paired(np.random.default_rng(1), 12, k, strength=2), design_of(12, k)
+    residual = contrast_residual(euclidean(X), design) * (2 / (k - 1)) ** 2
+    jackknife = delete_one(energy_by_definition, by_prompt(X, design)) ** 2
+    expected = np.sqrt(jackknife - 2 * residual / (11 * 10))
+    assert expected**2 > jackknife / 2  # where the interval stops
     assert energy_distance(euclidean(X), design).se == pytest.approx(expected, rel=1e-9)
     assert energy_distance(euclidean(X[:6]), design_of(2, 3)).low is None
 
@@ -370,6 +373,19 @@ def test_relabelling_orders_energies_of_three_modes(seed: int) -> None:
     expected = (1 + np.sum(np.array(null) >= observed - 1e-12)) / 601
     found = relabelling_p_value(euclidean(X), design, np.random.default_rng(0), 4000)
     assert found == pytest.approx(expected, abs=5 * np.sqrt(0.25 / 600))
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.6])
+def test_permuted_modes_give_the_p_value_of_scikit_learns_davies_bouldin(strength: float) -> None:
+    X, design = paired(np.random.default_rng(14), 8, 3, 3, strength=strength), design_of(8, 3)
+    rng = np.random.default_rng(15)
+    null = [
+        davies_bouldin_score(X, rng.permuted(np.tile(np.arange(3), (8, 1)), axis=1).ravel())
+        for _ in range(2000)
+    ]
+    expected = (1 + np.sum(np.array(null) <= davies_bouldin_score(X, design.mode) + 1e-12)) / 2001
+    found = davies_bouldin_p_value(squared(X), design, np.random.default_rng(0), 4000)
+    assert found == pytest.approx(expected, abs=5 * np.sqrt(0.25 / 2000))
 
 
 def test_a_gram_space_gives_what_its_coordinates_give() -> None:

@@ -1,0 +1,83 @@
+"""Davies-Bouldin index of the modes, and whether modes permuted within prompts reach one as low."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from margin.analysis.design import Design
+from margin.analysis.distances import Distances
+from margin.analysis.estimate import Estimate
+from margin.analysis.separation.relabelling import relabellings
+from margin.errors import MarginError
+
+
+def davies_bouldin(distances: Distances, design: Design) -> Estimate:
+    """Davies-Bouldin index: spread of a mode and its worst rival over the distance of their centroids.
+
+    Parameters
+    ----------
+    distances : squared Euclidean, between N points; the modes may differ in size.
+
+    Returns
+    -------
+    0 or more, lower is better; no unit. No interval: the sampling noise of the centroids adds to their
+    distance, so the index comes out too low where modes are close, by more than its spread.
+
+    Cost: O(N d k). Equal to scikit-learn's `davies_bouldin_score`. Davies and Bouldin (1979), "A cluster
+    separation measure".
+
+    Raises
+    ------
+    MarginError : two modes share their centroid (the index is infinite).
+    """
+    index = float(_indices(distances, design.mode[:, None], design.n_modes)[0])
+    if not np.isfinite(index):
+        raise MarginError("Davies-Bouldin undefined: two modes share their centroid")
+    return Estimate(index, n_prompts=design.n_prompts)
+
+
+def davies_bouldin_p_value(
+    distances: Distances, design: Design, rng: np.random.Generator, permutations: int = 999
+) -> float:
+    """P-value of no difference between modes: how often modes permuted within prompts have as low an index.
+
+    Returns
+    -------
+    (1 + #{index as low}) / (permutations + 1), never 0.
+
+    Cost: O(N d k) a permutation.
+
+    Raises
+    ------
+    MarginError : a prompt was not seen under every mode.
+    """
+    observed = _indices(distances, design.mode[:, None], design.n_modes)[0]
+    # Relabellings that leave the modes as they are give the same index up to rounding, and reach it.
+    reached = observed * (1 + distances.resolution)
+    count = sum(
+        int(np.sum(_indices(distances, labels, design.n_modes) <= reached))
+        for labels in relabellings(design, rng, permutations)
+    )
+    return (1 + count) / (permutations + 1)
+
+
+def _indices(distances: Distances, labels: NDArray[np.intp], n_modes: int) -> NDArray[np.float64]:
+    """(B,) indices under the labels (N, B); infinite where two centroids are one up to rounding."""
+    member = labels[:, None, :] == np.arange(n_modes)[:, None]
+    weights = member / member.sum(axis=0)
+    products = distances.matmul(weights.reshape(len(labels), -1)).reshape(weights.shape)
+    # Of centroids m, m' with weights u, u': |x_i - m|^2 = (D u)_i - u.D u / 2, and |m - m'|^2 = u.D u' less
+    # both halves.
+    cross = np.einsum("icb,ieb->bce", weights, products)
+    half = np.einsum("bcc->bc", cross) / 2
+    squared = np.take_along_axis(products, labels[:, None, :], axis=1)[:, 0]
+    squared -= np.take_along_axis(half.T, labels, axis=0)
+    spread = np.einsum("icb,ib->bc", weights, np.sqrt(np.maximum(squared, 0)))
+    between = (cross + cross.swapaxes(1, 2)) / 2 - half[:, :, None] - half[:, None, :]
+    between[between <= distances.resolution * cross.max(axis=(1, 2), keepdims=True)] = 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        similarity = (spread[:, :, None] + spread[:, None, :]) / np.sqrt(between)
+    similarity[np.isnan(similarity)] = np.inf
+    similarity[:, np.arange(n_modes), np.arange(n_modes)] = 0
+    return similarity.max(axis=2).mean(axis=1)
