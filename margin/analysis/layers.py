@@ -52,7 +52,8 @@ class LayerCurve:
     """Prompt-centred margins with a simultaneous band over layers."""
     separation: tuple[Estimate, ...]
     """The mode's share of the variance within prompts (`partial_epsilon2` of the variance split, squared
-    Euclidean) with a simultaneous band over layers; empty where a prompt was not seen under every mode."""
+    Euclidean) with a simultaneous band over layers, conservative where modes do not differ; empty where a
+    prompt was not seen under every mode."""
     parting: Parting
     distance: Distance
 

@@ -62,9 +62,10 @@ def test_separation_is_the_variance_split_of_each_layer_alone_with_a_band() -> N
     frame = curve.separation_frame()
     assert list(frame.layer) == list(curve.layers)
     for (_, space), share in zip(spaces, curve.separation, strict=True):
-        alone = variance_split(space.distances("sqeuclidean"), design).partial_epsilon2
+        split = variance_split(space.distances("sqeuclidean"), design)
+        alone = split.partial_epsilon2
         assert share.estimate == alone.estimate
-        assert share.se == pytest.approx(alone.se)
+        assert share.se == pytest.approx(np.sqrt(40 / 39 * np.sum(split.influence**2)))
         assert share.low < alone.low < alone.high < share.high
     but_one = np.arange(119)
     lacking = [(layer, space.subset(but_one)) for layer, space in spaces]
