@@ -37,7 +37,8 @@ class Margins:
     no difference at all (in the null, on a collapsed pair) influences vanish to first order and intervals of
     95% cover .97 to .99: what prompts do in pairs is then counted twice (Efron and Stein, 1981). It is left
     there, for taken away it would cost coverage where modes differ a little, down to .88. Whether modes
-    differ at all is told by the p-values of the null and, for every pair, of the separation measures.
+    differ at all is told by the p-values of the null and, for every pair, of the separation measures. In one
+    or two dimensions margins are far from normal: at 100 prompts intervals of small ones cover .87 to .94.
     """
 
     space: str
