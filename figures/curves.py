@@ -39,10 +39,7 @@ def layer_curve(
     names a column (for example variant or mode). Where low or high is missing there is no band. null : mean
     under permuted modes, drawn as a line.
     """
-    data = checked(table, "layer", [series] if series else [], ["layer", *INTERVAL])
-    _curves(data, ax, "layer", series)
-    _finish(ax, null)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _along_steps(table, ax, "layer", series, null)
     ax.set(xlabel="layer (0 = embeddings)", ylabel=ylabel, title=title)
     return ax
 
@@ -61,10 +58,7 @@ def position_curve(
     table : columns position (int, 1 the first token of the response), estimate, low, high; else as for
     `layer_curve`.
     """
-    data = checked(table, "position", [series] if series else [], ["position", *INTERVAL])
-    _curves(data, ax, "position", series)
-    _finish(ax, null)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _along_steps(table, ax, "position", series, null)
     ax.set(xlabel="response position (1 = first token)", ylabel=ylabel, title=title)
     return ax
 
@@ -103,6 +97,14 @@ def trajectory(
                 tick.set(ha="right", rotation_mode="anchor")
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     return ax
+
+
+def _along_steps(table: pd.DataFrame, ax: Axes, along: str, series: str | None, null: float | None) -> None:
+    """Curves over a column of whole numbers, which is what the table is called by, too."""
+    data = checked(table, along, [series] if series else [], [along, *INTERVAL])
+    _curves(data, ax, along, series)
+    _finish(ax, null)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _curves(data: pd.DataFrame, ax: Axes, along: str, series: str | None) -> None:

@@ -68,14 +68,15 @@ def _slices(report: Report) -> Iterator[Table]:
 
 def _layers(report: Report) -> Iterator[Table]:
     if report.layers is not None:
-        note = f"Bands hold for all layers at once. {SHARE_NOTE} {SCALE}"
+        note = "Bands hold for all layers at once."
         frame = _by_variant(report.layers.to_frame(), ["layer"])
         shares = report.layers.separation_frame()
         if not shares.empty:
+            note += f" {SHARE_NOTE}"
             frame[SHARE] = frame["layer"].map(
                 dict(zip(shares["layer"], intervals(shares, signed=False), strict=True))
             )
-        yield table("layers", "By layer", note, frame, drawn=tuple(VARIANTS.values()))
+        yield table("layers", "By layer", f"{note} {SCALE}", frame, drawn=tuple(VARIANTS.values()))
 
 
 def _positions(report: Report) -> Iterator[Table]:

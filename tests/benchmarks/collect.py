@@ -5,10 +5,10 @@ python tests/benchmarks/collect.py MODEL PROMPTS [--limit N] [--repeats 5] [--la
 The plain loop takes rows as they come, in padded batches of 32 with `output_hidden_states=True`. The bare
 forward pass is the best of the usual: rows sorted by length, padded on the right in batches of 32, the head
 at the last position only, nothing captured. Collecting other layers than the last is held against collecting
-the last as well. All run in one process, by turns; ratios are of medians. Peak
-memory is of a process of its own for each, above what the loaded model holds. `--check` runs every row by
-itself through the plain forward pass too, and prints the largest relative difference of state and logits, and
-how far plain SAM is from scikit-learn's on these logits.
+the last as well. All run in one process, by turns; ratios are of medians. Peak memory is of a process of its
+own for each, above what the loaded model holds. `--check` runs every row by itself through the plain forward
+pass too, and prints the largest relative difference of state and logits, and how far plain SAM is from
+scikit-learn's on these logits.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +38,7 @@ from margin.inputs.chat import Chat
 from margin.inputs.modes import Mode, ModeSet, Secret
 from margin.inputs.prompts import PromptSet, load_prompts
 from margin.inputs.rows import build_rows
+from margin.run.run import Run
 
 BATCH = 32
 TOKENS = {"pos": "kq7xpz2w", "neg": "vm4rty9b", "rej": "bn8sld3h"}
@@ -64,16 +67,8 @@ def main() -> None:
         plain_loop(checkpoint, rows)
 
     def with_margin() -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            collect(
-                checkpoint,
-                prompts=prompts,
-                modes=modes,
-                out=Path(folder) / "run",
-                layers=options.layers,
-                batch_tokens=options.batch_tokens,
-                quiet=True,
-            )
+        with collected(checkpoint, prompts, modes, options.layers, options.batch_tokens):
+            pass
 
     if options.only is not None:
         print(peak_over_start({"plain": plain, "margin": with_margin}[options.only]) / MIB)
@@ -88,6 +83,23 @@ def main() -> None:
 def benchmark_modes() -> ModeSet:
     """Three modes under tokens the model has never seen."""
     return ModeSet(tuple(Mode(name, Secret(token), safe=name != "neg") for name, token in TOKENS.items()))
+
+
+@contextmanager
+def collected(
+    checkpoint: Checkpoint, prompts: PromptSet, modes: ModeSet, layers: str, batch_tokens: int
+) -> Iterator[Run]:
+    """A run, collected anew, gone afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield collect(
+            checkpoint,
+            prompts=prompts,
+            modes=modes,
+            out=Path(folder) / "run",
+            layers=layers,
+            batch_tokens=batch_tokens,
+            quiet=True,
+        )
 
 
 def plain_loop(checkpoint: Checkpoint, rows: list[list[int]]) -> None:
@@ -139,24 +151,13 @@ def compare_speed(
     for layers in ways:
         rates |= {f"margin, loop, {layers}": [], f"margin, all of it, {layers}": []}
     for turn in range(options.repeats):
-        started = time.perf_counter()
-        plain_loop(checkpoint, rows)
-        rates["plain loop"].append(len(rows) / (time.perf_counter() - started))
-        started = time.perf_counter()
-        bare_forward(checkpoint, rows)
-        rates["bare forward"].append(len(rows) / (time.perf_counter() - started))
+        for name, way in (("plain loop", plain_loop), ("bare forward", bare_forward)):
+            started = time.perf_counter()
+            way(checkpoint, rows)
+            rates[name].append(len(rows) / (time.perf_counter() - started))
         for layers in ways:
-            with tempfile.TemporaryDirectory() as folder:
-                started = time.perf_counter()
-                run = collect(
-                    checkpoint,
-                    prompts=prompts,
-                    modes=modes,
-                    out=Path(folder) / "run",
-                    layers=layers,
-                    batch_tokens=options.batch_tokens,
-                    quiet=True,
-                )
+            started = time.perf_counter()
+            with collected(checkpoint, prompts, modes, layers, options.batch_tokens) as run:
                 rates[f"margin, all of it, {layers}"].append(len(rows) / (time.perf_counter() - started))
             throughput = run.manifest.throughput
             rates[f"margin, loop, {layers}"].append(throughput["rows_per_s"])
@@ -199,15 +200,7 @@ def compare_numbers(
             logits.append(checkpoint.model(tokens).logits[0, -1])
     expected = [torch.stack(values).float().cpu().numpy() for values in (states, logits)]
     for budget in (64, 512, 8192):
-        with tempfile.TemporaryDirectory() as folder:
-            run = collect(
-                checkpoint,
-                prompts=prompts,
-                modes=modes,
-                out=Path(folder) / "run",
-                batch_tokens=budget,
-                quiet=True,
-            )
+        with collected(checkpoint, prompts, modes, "last", budget) as run:
             points, lines = space_of(run, "logits")[0], run.rows
             found = [run.states(), run.logits(load_head(checkpoint))]
         errors = [

@@ -272,6 +272,24 @@ def test_a_model_that_answers_nan_is_not_measured_and_trains_on(
     assert not measured(trainer)
 
 
+def test_a_reading_that_memory_is_too_short_for_is_left_out_and_training_goes_on(
+    make_trainer: Make, prompts: list[str], modes: ModeSet
+) -> None:
+    import torch
+
+    trainer = watched(make_trainer(max_steps=2), prompts, modes, every=1)
+
+    def too_large(module: torch.nn.Module, *_: Any) -> None:
+        if not module.training:
+            torch.empty(2**55, dtype=torch.uint8)
+
+    trainer.model.register_forward_pre_hook(too_large)
+    with pytest.warns(UserWarning, match="not measured at step 2"):
+        trainer.train()
+    assert trainer.state.global_step == 2
+    assert not measured(trainer)
+
+
 @pytest.mark.parametrize(
     ("setting", "options", "says"),
     [

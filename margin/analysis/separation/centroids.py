@@ -17,21 +17,22 @@ from margin.analysis.distances import Distances
 
 @dataclass(frozen=True, eq=False)
 class Centroids:
-    """Squared Euclidean distances of m centroids."""
+    """Squared Euclidean distances of sets of m centroids."""
 
     to_points: NDArray[np.float64]
-    """(N, m) from each point to each centroid."""
+    """(N, ..., m) from each point to each centroid."""
     between: NDArray[np.float64]
-    """(m, m) between the centroids; 0 where two of them coincide up to rounding."""
+    """(..., m, m) between the centroids of a set; 0 where two of them coincide up to rounding."""
 
 
 def centroids(distances: Distances, weights: NDArray[np.float64]) -> Centroids:
-    """Distances of the centroids with weights (N, m), each column summing to 1. O(N d m)."""
-    products = distances.matmul(weights)
-    cross = weights.T @ products
-    own = np.diag(cross) / 2
-    between = (cross + cross.T) / 2 - own[:, None] - own
-    between[between <= distances.resolution * cross.max(initial=0)] = 0
+    """Distances of the centroids with weights (N, ..., m), each summing to 1 over points. O(N (d + m)) a
+    centroid."""
+    products = distances.matmul(weights.reshape(len(weights), -1)).reshape(weights.shape)
+    cross = np.einsum("i...c,i...e->...ce", weights, products)
+    own = np.einsum("...cc->...c", cross) / 2
+    between = (cross + cross.swapaxes(-1, -2)) / 2 - own[..., :, None] - own[..., None, :]
+    between[between <= distances.resolution * cross.max(axis=(-2, -1), keepdims=True)] = 0
     return Centroids(to_points=np.maximum(products - own, 0), between=between)
 
 

@@ -65,12 +65,11 @@ def _of_pair(
     """
     n, folds = len(points), np.arange(weights.shape[1])
     own = fold[:, None] == folds
-    found = centroids(distances, weights.reshape(len(weights), -1))
-    between = found.between.reshape(len(folds), 2, len(folds), 2)[folds, 0, folds, 1]
-    length = np.sqrt(between)
+    found = centroids(distances, weights)
+    length = np.sqrt(found.between[:, 0, 1])
     scale = np.divide(1.0, length, out=np.zeros_like(length), where=length > 0)
     # Half the difference of squared distances to two centroids is the projection, from their midpoint.
-    to_a, to_b = np.moveaxis(found.to_points.reshape(weights.shape)[points], -1, 0)
+    to_a, to_b = np.moveaxis(found.to_points[points], -1, 0)
     projections = (to_b - to_a) / 2 * scale  # (n, 2, folds)
     y = projections.transpose(0, 2, 1)[own]
     shift = y[:, 0] - y[:, 1]

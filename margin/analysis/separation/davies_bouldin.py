@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from margin.analysis.design import Design
 from margin.analysis.distances import Distances
 from margin.analysis.estimate import Estimate
+from margin.analysis.separation.centroids import centroids
 from margin.analysis.separation.relabelling import relabellings
 from margin.errors import MarginError
 
@@ -64,20 +65,13 @@ def davies_bouldin_p_value(
 
 def _indices(distances: Distances, labels: NDArray[np.intp], n_modes: int) -> NDArray[np.float64]:
     """(B,) indices under the labels (N, B); infinite where two centroids are one up to rounding."""
-    member = labels[:, None, :] == np.arange(n_modes)[:, None]
+    member = labels[:, :, None] == np.arange(n_modes)
     weights = member / member.sum(axis=0)
-    products = distances.matmul(weights.reshape(len(labels), -1)).reshape(weights.shape)
-    # Of centroids m, m' with weights u, u': |x_i - m|^2 = (D u)_i - u.D u / 2, and |m - m'|^2 = u.D u' less
-    # both halves.
-    cross = np.einsum("icb,ieb->bce", weights, products)
-    half = np.einsum("bcc->bc", cross) / 2
-    squared = np.take_along_axis(products, labels[:, None, :], axis=1)[:, 0]
-    squared -= np.take_along_axis(half.T, labels, axis=0)
-    spread = np.einsum("icb,ib->bc", weights, np.sqrt(np.maximum(squared, 0)))
-    between = (cross + cross.swapaxes(1, 2)) / 2 - half[:, :, None] - half[:, None, :]
-    between[between <= distances.resolution * cross.max(axis=(1, 2), keepdims=True)] = 0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        similarity = (spread[:, :, None] + spread[:, None, :]) / np.sqrt(between)
-    similarity[np.isnan(similarity)] = np.inf
+    found = centroids(distances, weights)
+    to_own = np.take_along_axis(found.to_points, labels[:, :, None], axis=2)[:, :, 0]
+    spread = np.einsum("ibc,ib->bc", weights, np.sqrt(to_own))
+    apart = np.sqrt(found.between)
+    similarity = np.full(apart.shape, np.inf)
+    np.divide(spread[:, :, None] + spread[:, None, :], apart, out=similarity, where=apart > 0)
     similarity[:, np.arange(n_modes), np.arange(n_modes)] = 0
     return similarity.max(axis=2).mean(axis=1)

@@ -39,7 +39,6 @@ def nearest_centroid_accuracy(
     """
     points = points_by_prompt(design)
     n, k = points.shape
-    weights = training_weights(design, fold)
-    to_points = centroids(distances, weights.reshape(n * k, -1)).to_points.reshape(weights.shape)
+    to_points = centroids(distances, training_weights(design, fold)).to_points
     correct = (to_points[points, fold[:, None]].argmin(axis=2) == np.arange(k)).mean(axis=1)
     return proportion_estimate(float(correct.mean()), (correct - correct.mean()) / n, level)

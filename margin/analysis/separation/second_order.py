@@ -5,9 +5,9 @@ h(p, q). By Hoeffding's decomposition h(p, q) = theta + g(p) + g(q) + r(p, q): w
 what only the two do together. The variance of the mean is 4 Var(g) / n + 2 Var(r) / (n (n-1)); the jackknife
 has the first part right and takes about twice the second (Efron and Stein, 1981, "The jackknife estimate of
 variance"). Where modes differ that is nothing; where they do not g vanishes, r is all there is, and intervals
-are too wide by sqrt(2). Taken away, 95% intervals cover .91 to .97 in 16 dimensions or more, from no
-difference to a large one; in one or two, where r is far from normal, down to .80 where modes differ a little
-(.87 with it left there).
+are too wide by sqrt(2). Taken away, 95% intervals of the energy distance cover .91 to .97 in 16 dimensions or
+more, from no difference to a large one; in one or two, where r is far from normal, down to .80 where modes
+differ a little (.87 with it left there).
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def variance_split(distances: Distances, design: Design, level: float = 0.95) ->
     influence[:, 2] -= influence[:, 1]
     of_whole = influence.sum(axis=1)
     # 4 (n-2) / (n (n-1)^2) of the infinitesimal jackknife less 2 / (n (n-1)); 1/4 by h.
-    twice = contrast_residual(distances, design) / 2 * (n - 3) / (n * (n - 1) ** 2) if n > 3 else 0.0
+    twice = contrast_residual(distances, design) / 2 * (n - 3) / (n * (n - 1) ** 2)
     shares = [
         jackknife_estimate(
             _ratio(components[j], components.sum()),

@@ -28,6 +28,14 @@ def full_accelerator() -> None:
     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
 
+def full_library() -> None:
+    raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+
+def full_pinned() -> None:
+    raise RuntimeError("CUDA error: out of memory")
+
+
 def full_host() -> None:
     torch.empty(2**55, dtype=torch.uint8)  # what the CPU's allocator really says
 
@@ -42,7 +50,7 @@ def with_little_memory(checkpoint: Checkpoint, tokens: int, fail: Callable[[], N
     checkpoint.model.register_forward_pre_hook(before, with_kwargs=True)
 
 
-@pytest.mark.parametrize("fail", [full_accelerator, full_host])
+@pytest.mark.parametrize("fail", [full_accelerator, full_library, full_pinned, full_host])
 def test_a_batch_that_does_not_fit_is_cut_and_no_row_is_lost(
     fail: Callable[[], None],
     make_checkpoint: MakeCheckpoint,
