@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+LONGEST = 300
+"""Characters kept at most of another library's words."""
+
 
 class MarginError(Exception):
     """Bad input or a refused request. The command line prints the message and ends with `exit_code`."""
@@ -13,3 +19,41 @@ class IncomparableError(MarginError):
     """Two runs (or a run and a baseline) differ in something that makes their margins incomparable."""
 
     exit_code = 4
+
+
+@contextmanager
+def foreign(what: str) -> Iterator[None]:
+    """Whatever another library raises in this block is a fault of a user's file: one line, `what: its words`.
+
+    For the program's edge only, around the call that hands a file of the user's to a library (loading a
+    checkpoint, parsing JSON, compiling a template): no list of exceptions is long enough for what files can
+    do to a parser. Nothing of our own belongs into the block, for its faults would be hidden.
+
+    Raises
+    ------
+    MarginError : in place of what was raised. One that is raised inside passes, and so does a lack of memory.
+
+    Example
+    -------
+    >>> with foreign("prompts.parquet is not a Parquet file that can be read"):
+    ...     table = pq.read_table(data)
+    """
+    try:
+        yield
+    except (MarginError, MemoryError):
+        raise
+    except RecursionError:
+        raise MarginError(f"{what}: it is nested too deeply") from None
+    except Exception as error:
+        raise MarginError(f"{what}: {words(error)}") from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # of a library in Rust, and no Exception
+            raise
+        raise MarginError(f"{what}: {words(error)}") from None
+
+
+def words(error: BaseException) -> str:
+    """What an error says, on one line of at most `LONGEST` characters; its kind where it says nothing."""
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    line = " ".join(text.split()) or type(error).__name__
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"

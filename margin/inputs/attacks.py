@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from margin.errors import MarginError
-from margin.inputs.jsonl import jsonl_records, read_text
+from margin.inputs.reading import jsonl_records, read_text
 
 Encoding = Literal["plain", "base64"]
 

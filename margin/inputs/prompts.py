@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from margin.errors import MarginError
-from margin.inputs.jsonl import jsonl_records, read_text
+from margin.inputs.reading import jsonl_records, read_text
 
 Record = tuple[str, Mapping[str, Any]]
 """Where a prompt comes from ("prompts.csv line 7") and its fields."""

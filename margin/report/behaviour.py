@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from margin.analysis.behaviour.findings import Behaviour, Observation
-from margin.report.words import interval, number, shown
+from margin.report.words import interval, number
+from margin.text import shown
 
 SHOWN = 20
 """Disagreements shown where there is no room for all; report.json lists every one."""

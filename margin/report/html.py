@@ -10,8 +10,9 @@ import jinja2
 from margin.report.report import Record, Report
 from margin.report.sections import tables
 from margin.report.views import views
-from margin.report.words import flat, interval, model_name, number, parting, shown, with_interval
+from margin.report.words import flat, interval, model_name, number, parting, with_interval
 from margin.run.run import Run
+from margin.text import shown
 
 
 def to_html(report: Report, run: Run) -> str:

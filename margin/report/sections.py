@@ -12,7 +12,8 @@ from margin.report import probes
 from margin.report.behaviour import NAMES, SIGNED, expectations
 from margin.report.report import Report
 from margin.report.table import Interval, Table, intervals, table
-from margin.report.words import along, shown
+from margin.report.words import along
+from margin.text import shown
 
 SCALE = "The bars share one scale; the thin line is 0."
 VARIANTS = {"leave_prompt_out": "leave-prompt-out", "prompt_centred": "prompt-centred", "plain": "plain"}

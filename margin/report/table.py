@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from margin.report.words import number, shown, with_interval
+from margin.report.words import number, with_interval
+from margin.text import shown
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from margin.analysis.estimate import Estimate
 from margin.analysis.robustness import Robustness
 from margin.report.report import Report
 from margin.report.trajectory import Trajectory
-from margin.report.words import along, interval, number, parting, shown
+from margin.report.words import along, interval, number, parting
+from margin.text import shown
 
 VARIANTS = {
     "leave_prompt_out": "margin (leave-prompt-out)",

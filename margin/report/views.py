@@ -13,8 +13,9 @@ from margin.analysis.distances import unit_rows
 from margin.analysis.estimate import Estimate
 from margin.report.points import Points, points_of
 from margin.report.report import Record, Report
-from margin.report.words import shown, with_interval
+from margin.report.words import with_interval
 from margin.run.run import Run
+from margin.text import shown
 
 MOST_POINTS = 3000
 """Points a page shows; of larger runs a sample of whole prompts, so that it opens at once."""

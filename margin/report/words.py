@@ -15,18 +15,6 @@ def model_name(model: str) -> str:
     return Path(model).name if Path(model).is_absolute() else model
 
 
-DIRECTIONS = {
-    code: f"[U+{code:04X}]"
-    for code in (0x061C, *range(0x200E, 0x2010), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
-}
-"""Unicode's control characters of writing direction, spelt out: unseen, they disguise a name."""
-
-
-def shown(value: object) -> str:
-    """Text from outside on one line, with control characters of writing direction spelt out."""
-    return " ".join(str(value).split()).translate(DIRECTIONS)
-
-
 def flat(record: dict[str, Any], prefix: str = "") -> dict[str, object]:
     """A nested record as one of dotted names; lists and what is missing in words."""
     out: dict[str, object] = {}

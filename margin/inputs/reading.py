@@ -1,0 +1,64 @@
+"""The one way to read a file of the user's: UTF-8 with or without a byte-order mark, JSON, JSON lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from margin.errors import MarginError
+
+
+def read_bytes(path: Path, what: str) -> bytes:
+    """The bytes of a file. MarginError where it cannot be read; `what` says what it was to be ("prompt")."""
+    try:
+        return path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or "no file can have that name"
+        raise MarginError(f"cannot read the {what} file {path}: {reason}") from None
+
+
+def read_text(path: Path, what: str) -> str:
+    """The text of a file, without a byte-order mark.
+
+    Raises
+    ------
+    MarginError : a file that cannot be read, or that is not UTF-8; `what` says what it was to be.
+    """
+    data = read_bytes(path, what)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise MarginError(f"{path} line {line} is not UTF-8 text: save the {what} file as UTF-8") from None
+
+
+def parse_json(text: str, place: str) -> Any:
+    """What a JSON text says. MarginError where it is none that can be read, at `place`. Shows no text."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno} " if error.lineno > 1 else ""
+        raise MarginError(f"{place} is not JSON: {error.msg} at {where}column {error.colno}") from None
+    except (ValueError, RecursionError):  # a number of thousands of digits, thousands of brackets
+        raise MarginError(f"{place} is not JSON that can be read") from None
+
+
+def jsonl_records(text: str, name: str, example: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The place ("NAME line 3") and the object of every line that is not blank.
+
+    A line ends at a line feed only: JSON strings may hold every other separator.
+
+    Raises
+    ------
+    MarginError : a line that is not JSON or no object; `example` is one that would do. Shows no line.
+    """
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        place = f"{name} line {number}"
+        record = parse_json(line, place)
+        if not isinstance(record, dict):
+            raise MarginError(f"{place} is not a JSON object: write {example}")
+        yield place, record
