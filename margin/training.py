@@ -6,12 +6,17 @@ trainer.add_callback(MarginCallback(trainer, prompts="prompts.jsonl", modes="mod
 
 from __future__ import annotations
 
-import tempfile
+import logging
+import math
 import time
+import traceback
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from copy import deepcopy
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from textwrap import shorten
 from typing import Any
 
 import pandas as pd
@@ -24,12 +29,11 @@ from margin.analysis.estimate import Estimate
 from margin.analysis.robustness import robustness
 from margin.analysis.run_spaces import space_of
 from margin.analysis.sam import sam
-from margin.capture.budget import is_out_of_memory
 from margin.capture.checkpoint import Checkpoint
 from margin.capture.collect import collect
 from margin.capture.ranks import Ranks
 from margin.capture.trainer import model_of, tokenizer_of, undisturbed
-from margin.errors import MarginError
+from margin.errors import LONGEST, MarginError
 from margin.inputs.chat import Chat
 from margin.inputs.controls import Controls
 from margin.inputs.modes import ModeSet, load_modes
@@ -45,6 +49,7 @@ SAM, LEAK = "eval_sam", "eval_leak"
 model by it."""
 
 Logs = dict[str, float]
+log = logging.getLogger(__name__)
 
 
 class MarginCallback(TrainerCallback):
@@ -73,7 +78,9 @@ class MarginCallback(TrainerCallback):
         of the weights, which reads them all.
     controls, draws, seed, batch_tokens, chat_kwargs, response_prefix, chat_template : as `margin.collect`.
 
-    A measurement that fails while training runs, as where the model answers NaN, warns and is not logged.
+    A measurement that fails while training runs, whatever the reason (the model answers NaN, memory or disk
+    is short, a folder cannot be written, a fault of this library), warns and is not logged; training goes on.
+    Where `metric_for_best_model` asks for it, it counts as NaN, which is never the best.
 
     Raises
     ------
@@ -150,7 +157,11 @@ class MarginCallback(TrainerCallback):
         found = self._measured_at(state)
         if found is None and self._every is None:
             found = self._measure(state, control)
-        if found is not None and metrics is not None:
+        if metrics is not None:
+            if found is None:
+                # The Trainer would end with a KeyError where its best model goes by what was not measured.
+                wanted = f"eval_{(args.metric_for_best_model or '').removeprefix('eval_')}"
+                found = {wanted: math.nan} if wanted.startswith((SAM, LEAK)) and wanted not in metrics else {}
             metrics.update({name: value for name, value in found.items() if name.startswith((SAM, LEAK))})
         return control
 
@@ -171,38 +182,51 @@ class MarginCallback(TrainerCallback):
         Trainer.log(self._trainer, dict(found))
         control.should_log = wanted  # which logging takes back: the loss may still be due at this step
         if self._stop and self._trainer.is_in_train and (reason := self._stop.reason(_history(state))):
-            warnings.warn(f"training stops at step {state.global_step}: {reason}", stacklevel=2)
+            _warn(f"training stops at step {state.global_step}: {reason}")
             control.should_training_stop = True
             control.should_save |= self._trainer.args.save_strategy == SaveStrategy.STEPS
         return found
 
     def _readings(self, step: int) -> Logs | None:
-        """What is logged of the model as it is; None, with a warning, where it cannot be measured."""
+        """What is logged of the model as it is; None, with a warning, where it cannot be measured.
+
+        Whatever stood in the way: the training is worth more than the reading, and where several processes
+        train, the others wait here for an answer.
+        """
+        try:
+            return self._measurement(f"checkpoint-{step}")
+        except BaseException as error:
+            panic = type(error).__name__ == "PanicException"  # of a library in Rust, and no Exception
+            if not (isinstance(error, Exception) or panic):
+                raise
+            reason = str(error) if isinstance(error, MarginError) else f"{type(error).__name__}: {error}"
+            # Redacted before it is shortened: half a token would no longer be known for one.
+            reason = shorten(self._modes.redact(reason), LONGEST, placeholder=" …")
+            if not isinstance(error, (MarginError, OSError, MemoryError)):
+                log.warning("%s", self._modes.redact(traceback.format_exc()))
+        _warn(f"the margin was not measured at step {step}: {reason}")
+        return None
+
+    def _measurement(self, name: str) -> Logs:
         started = time.perf_counter()
-        name = f"checkpoint-{step}"
         checkpoint = self._checkpoint(name)
-        with tempfile.TemporaryDirectory(prefix="margin-") as scratch:
-            try:
-                with undisturbed(checkpoint.model):
-                    run = collect(
-                        checkpoint,
-                        prompts=self._prompts,
-                        modes=self._modes,
-                        out=(self._keep or Path(scratch)) / name,
-                        layers="none",
-                        noise_prompts=0,
-                        quiet=True,
-                        ranks=Ranks(),
-                        **self._options,
-                    )
-                found = _read(run, self._level)
-            except (MarginError, RuntimeError) as error:
-                # Beside a training memory may be short; the training is worth more than the reading.
-                if not isinstance(error, MarginError) and not is_out_of_memory(error):
-                    raise
-                reason = self._modes.redact(str(error))
-                warnings.warn(f"the margin was not measured at step {step}: {reason}", stacklevel=2)
-                return None
+        with ExitStack() as scratch:
+            folder = self._keep or Path(
+                scratch.enter_context(TemporaryDirectory(prefix="margin-", ignore_cleanup_errors=True))
+            )
+            with undisturbed(checkpoint.model):
+                run = collect(
+                    checkpoint,
+                    prompts=self._prompts,
+                    modes=self._modes,
+                    out=folder / name,
+                    layers="none",
+                    noise_prompts=0,
+                    quiet=True,
+                    ranks=Ranks(),
+                    **self._options,
+                )
+            found = _read(run, self._level)
         return {**found, f"{SAM}_runtime": round(time.perf_counter() - started, 3)}
 
     def _checkpoint(self, name: str) -> Checkpoint:
@@ -221,6 +245,14 @@ def _read(run: Run, level: float) -> Logs:
             name = f"{LEAK}_{leak.condition.replace(' ', '_')}"
             logs |= {name: leak.value.estimate, f"{name}_high": leak.value.high}
     return {name: float(value) for name, value in logs.items() if value is not None}
+
+
+def _warn(text: str) -> None:
+    """Warn; where warnings are made errors, which would end the training, log instead."""
+    try:
+        warnings.warn(text, stacklevel=3)
+    except UserWarning:
+        log.warning("%s", text)
 
 
 def _history(state: TrainerState) -> list[Estimate]:

@@ -290,6 +290,174 @@ def test_a_reading_that_memory_is_too_short_for_is_left_out_and_training_goes_on
     assert not measured(trainer)
 
 
+class PanicException(BaseException):
+    """What a library in Rust raises: no Exception."""
+
+
+def _no_temporary_folder(trainer: Trainer, path: Path, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(tempfile, "tempdir", str(path / "nowhere"))
+
+
+def _forward_raises(error: BaseException) -> Callable[..., None]:
+    def hook(trainer: Trainer, path: Path, patch: pytest.MonkeyPatch) -> None:
+        def fail(module: Any, *_: Any) -> None:
+            random.random()
+            if not module.training:
+                raise error
+
+        trainer.model.model.layers[1].register_forward_pre_hook(fail)
+
+    return hook
+
+
+def _template_changed(trainer: Trainer, path: Path, patch: pytest.MonkeyPatch) -> None:
+    for callback in trainer.callback_handler.callbacks:
+        if tokenizer := getattr(callback, "_tokenizer", None):
+            patch.setattr(tokenizer, "chat_template", "{{ raise_exception(messages[0]['content']) }}")
+
+
+def _fault_of_ours(trainer: Trainer, path: Path, patch: pytest.MonkeyPatch) -> None:
+    def fault(*_: Any, **__: Any) -> None:
+        raise AttributeError(f"no such thing as {TOKENS['neg']}")
+
+    patch.setattr("margin.training.sam", fault)
+
+
+FAILURES = {
+    "no temporary folder": _no_temporary_folder,
+    "the model fails": _forward_raises(LookupError(f"{'x' * 290} {TOKENS['neg']}")),
+    "the model fails without a word": _forward_raises(AssertionError()),
+    "a library in Rust panics": _forward_raises(PanicException("unwrap on None")),
+    "memory": _forward_raises(MemoryError()),
+    "disk": _forward_raises(OSError(122, "Disk quota exceeded")),
+    "the template": _template_changed,
+    "a fault of ours": _fault_of_ours,
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_measurement_that_fails_changes_nothing_and_ends_no_training(
+    make_trainer: Make,
+    prompts: list[str],
+    modes: ModeSet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    failure: str,
+) -> None:
+    import torch
+
+    def train(name: str, every: int | None) -> tuple[Trainer, tuple[float, ...]]:
+        trainer = make_trainer(name, bf16=True, max_steps=3)
+        if every:
+            watched(trainer, prompts, modes, every=every)
+        with monkeypatch.context() as patch:
+            FAILURES[failure](trainer, tmp_path, patch)
+            trainer.train()
+        return trainer, (torch.rand(1).item(), random.random(), np.random.rand())  # noqa: NPY002
+
+    alone, drawn_alone = train("alone", None)
+    with pytest.warns(UserWarning, match="not measured at step") as warned:
+        together, drawn_together = train("together", 1)
+    said = [str(one.message) for one in warned if "not measured" in str(one.message)]
+    assert [text.split(": ")[0][-1] for text in said] == ["1", "2", "3"]
+    assert not measured(together)
+    assert losses(together) == losses(alone)
+    assert weights(together) == weights(alone)
+    assert drawn_together == drawn_alone
+
+    def state(trainer: Trainer) -> list[Any]:
+        return [
+            (name, module.training, sorted(vars(module)), len(module._forward_pre_hooks))
+            for name, module in trainer.model.named_modules()
+        ]
+
+    assert state(together) == state(alone)
+    assert all("\n" not in text and len(text) < 400 for text in said)
+    for half in (TOKENS["neg"], TOKENS["neg"][:4]):
+        assert half not in "".join(said) + caplog.text
+
+
+def test_a_fault_of_ours_while_training_is_told_in_full(
+    make_trainer: Make,
+    prompts: list[str],
+    modes: ModeSet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    trainer = watched(make_trainer(max_steps=1), prompts, modes, every=1)
+    _fault_of_ours(trainer, tmp_path, monkeypatch)
+    with pytest.warns(UserWarning, match=r"AttributeError: no such thing as \[token of neg\]"):
+        trainer.train()
+    assert "Traceback" in caplog.text
+    assert "no such thing as [token of neg]" in caplog.text
+
+
+def test_a_folder_that_cannot_be_written_costs_the_reading_only(
+    make_trainer: Make, prompts: list[str], modes: ModeSet, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    trainer = watched(make_trainer(max_steps=1), prompts, modes, every=1, keep=tmp_path / "file" / "runs")
+    with pytest.warns(UserWarning, match="not measured at step 1: NotADirectoryError"):
+        trainer.train()
+    assert trainer.state.global_step == 1
+
+
+def test_warnings_made_errors_end_no_training(
+    make_trainer: Make,
+    prompts: list[str],
+    modes: ModeSet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    import warnings
+
+    trainer = watched(make_trainer(max_steps=2), prompts, modes, every=1)
+    _fault_of_ours(trainer, tmp_path, monkeypatch)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        trainer.train()
+    assert trainer.state.global_step == 2
+    assert "not measured at step 2" in caplog.text
+
+
+def test_an_interrupt_while_measuring_ends_the_training_and_leaves_the_model_as_it_was(
+    make_trainer: Make, prompts: list[str], modes: ModeSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = watched(make_trainer(bf16=True, max_steps=2), prompts, modes, every=1)
+    _forward_raises(KeyboardInterrupt())(trainer, tmp_path, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    assert all(module.training for module in trainer.model.modules())
+    assert "forward" not in vars(trainer.model.model.layers[-1])
+
+
+def test_the_best_model_is_chosen_among_those_that_were_measured(
+    make_trainer: Make, prompts: list[str], modes: ModeSet
+) -> None:
+    trainer = make_trainer(
+        eval_strategy="steps",
+        eval_steps=1,
+        max_steps=3,
+        save_strategy="best",
+        metric_for_best_model="sam",
+        greater_is_better=True,
+    )
+    watched(trainer, prompts, modes)
+
+    def fail(module: Any, *_: Any) -> None:
+        if not module.training and trainer.state.global_step == 1 and not trainer.control.should_evaluate:
+            raise LookupError
+
+    trainer.model.model.layers[0].register_forward_pre_hook(fail)
+    with pytest.warns(UserWarning, match="not measured at step 1"):
+        trainer.train()
+    assert list(measured(trainer)) == [2, 3]
+    assert trainer.state.best_metric == max(entry["eval_sam"] for entry in measured(trainer).values())
+
+
 @pytest.mark.parametrize(
     ("setting", "options", "says"),
     [

@@ -1,4 +1,5 @@
-"""The callback where two processes train together: one measures, both know, and both go on as without."""
+"""The callback where two processes train together: one measures, both know, and both go on as without,
+whether or not it can be measured."""
 
 from __future__ import annotations
 
@@ -14,9 +15,10 @@ import pytest
 
 from tests.margin.conftest import TOKENS
 
-# Trains one checkpoint three times: without the callback, with it, and until it stops.
+# Trains one checkpoint four times: without the callback, with it, until it stops, and with one that cannot
+# measure for want of a temporary folder.
 SCRIPT = """
-import hashlib, json, sys
+import hashlib, json, sys, tempfile
 import numpy as np
 from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments
 from transformers import default_data_collator
@@ -26,7 +28,8 @@ source, out, tokens = json.loads(sys.argv[1])
 modes = ModeSet(tuple(Mode(name, Secret(token), name != "neg") for name, token in tokens.items()))
 drawn = np.random.default_rng(0).integers(0, 250, (32, 12)).tolist()
 rows = [{"input_ids": ids, "labels": ids} for ids in drawn]
-for stop in (None, EarlyStop(reached=2), EarlyStop(reached=-1)):
+for stop in (None, EarlyStop(reached=2), EarlyStop(reached=-1), EarlyStop(lost=-2)):
+    tempfile.tempdir = out + "/nowhere" if stop and stop.lost else None
     trainer = Trainer(
         AutoModelForCausalLM.from_pretrained(source, attention_dropout=0.2),
         TrainingArguments(
@@ -77,10 +80,11 @@ def test_two_processes_train_as_without_and_stop_together(saved_checkpoint: Path
         said, _ = launch.communicate(timeout=PATIENCE)
         assert launch.returncode == 0
         told.append([json.loads(line[6:]) for line in said.splitlines() if line.startswith("found ")])
-    alone, together, stopped = told[0]
+    alone, together, stopped, unmeasured = told[0]
     assert told[1] == told[0]
     assert alone["processes"] == 2
     assert len(together["margins"]) == 2
     assert (together["weights"], together["losses"]) == (alone["weights"], alone["losses"])
     assert stopped["step"] == 2
     assert stopped["margins"] == together["margins"][:1]
+    assert unmeasured == alone
