@@ -1,4 +1,4 @@
-"""The gate as a test: in pytest, or anywhere a test is a function that raises.
+"""The gate as a test: in pytest, in unittest, or anywhere a test is a function that raises.
 
 from margin.testing import assert_margin
 
@@ -9,10 +9,9 @@ def test_margin_holds():
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import pytest
 
 if TYPE_CHECKING:
     from margin.gate.check import Verdict
@@ -32,19 +31,26 @@ def assert_margin(run: Run | str | Path, baseline: str | Path, **policy: Any) ->
     return verdict
 
 
-@pytest.fixture(scope="session")
-def margin_gate(record_testsuite_property: Callable[[str, object], None]) -> Callable[..., Verdict]:
-    """`assert_margin` that also leaves the margin and its change in the JUnit file pytest writes."""
+with suppress(ModuleNotFoundError):  # pytest is no dependency: unittest and others need it not
+    import pytest
 
-    def gate(run: Run | str | Path, baseline: str | Path, **policy: Any) -> Verdict:
-        verdict = _verdict(run, baseline, policy)
-        name = run if isinstance(run, str | Path) else run.path
-        record_testsuite_property(f"margin {name}", verdict.claims[0].after)
-        record_testsuite_property(f"margin change {name}", verdict.claims[0].value.estimate)
-        _require_pass(verdict)
-        return verdict
+    @pytest.fixture
+    def margin_gate(request: pytest.FixtureRequest) -> Callable[..., Verdict]:
+        """`assert_margin` that also leaves the margin and its change with the test, in the JUnit file."""
 
-    return gate
+        def gate(run: Run | str | Path, baseline: str | Path, **policy: Any) -> Verdict:
+            verdict = _verdict(run, baseline, policy)
+            name, overall = run if isinstance(run, str | Path) else run.path, verdict.claims[0]
+            # Not by a fixture of the JUnit plugin: pytest may run without it, or in several processes, of
+            # which only properties of tests come back.
+            request.node.user_properties += [
+                (f"margin {name}", overall.after),
+                (f"margin change {name}", overall.value.estimate),
+            ]
+            _require_pass(verdict)
+            return verdict
+
+        return gate
 
 
 def _verdict(run: Run | str | Path, baseline: str | Path, policy: dict[str, Any]) -> Verdict:
