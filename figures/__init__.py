@@ -6,6 +6,7 @@ with style("paper"):
     save(fig, "layers.pdf")
 """
 
+import figures.backend  # noqa: F401 - before anything imports matplotlib
 from figures.curves import layer_curve, position_curve, trajectory
 from figures.forest import comparison_forest, forest_height, slice_forest
 from figures.overview import overview

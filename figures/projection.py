@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from shutil import rmtree
+from tempfile import mkdtemp
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -216,15 +219,30 @@ def _layout(points: NDArray[np.float64], method: Method, seed: int) -> NDArray[n
             n_jobs=1,
         )
         return np.asarray(model.fit_transform(points), dtype=np.float64)
-    import umap  # here and not above: it compiles for seconds, and only this method needs it
-
     k = min(15, n - 1)
     # Left to itself it takes the same exact distances of a few thousand points in Python, one by one.
     distances, neighbours = NearestNeighbors(n_neighbors=k).fit(points).kneighbors(points)
-    model = umap.UMAP(
+    model = _umap().UMAP(
         n_neighbors=k, init="pca", random_state=seed, n_jobs=1, precomputed_knn=(neighbours, distances)
     )
     with warnings.catch_warnings():
         # That without its own index it could not place new points later, which nobody asks of it.
         warnings.filterwarnings("ignore", message="precomputed_knn", category=UserWarning)
         return np.asarray(model.fit_transform(points), dtype=np.float64)
+
+
+def _umap() -> Any:
+    """The module umap: here and not above, since it compiles for seconds, and only this method needs it.
+
+    It does not come without a folder for what it compiles: where it and its user have none that can be
+    written, it gets one that ends with this process.
+    """
+    try:
+        import umap
+    except RuntimeError:
+        import numba
+
+        numba.config.CACHE_DIR = mkdtemp(prefix="numba-")  # nobody else's: what lies there is run
+        atexit.register(rmtree, numba.config.CACHE_DIR, ignore_errors=True)
+        import umap
+    return umap

@@ -30,11 +30,13 @@ def figures(
 
     overview, projection (by principal components; also -lda, -tsne, -umap), silhouette, distributions,
     waterfall, pairs, layers, positions, probes, slices, robustness. A figure the run holds too little for is
-    left out with a word on why; one asked for by --only is an error then.
+    left out with a word on why; one asked for by --only is an error then. One that fails leaves the others to
+    be drawn, and the exit code says so.
     """
     from rich.console import Console
     from rich.progress import Progress
 
+    from margin.commands.drawing import draw_each
     from margin.report.analyse import analyse
     from margin.report.pictures import FIGURES, FORMATS, Pictures
     from margin.run.run import open_run
@@ -45,25 +47,20 @@ def figures(
     opened = open_run(run)
     target = out or run / "figures"
     target.mkdir(parents=True, exist_ok=True)
-    names = only or tuple(FIGURES)
-    written: list[Path] = []
-    missing: list[str] = []
+    names = tuple(dict.fromkeys(only)) or tuple(FIGURES)
     with Progress(console=Console(stderr=True), disable=quiet) as bar:
         task = bar.add_task("margins", total=len(names) + 1)
         pictures = Pictures(opened, analyse(opened, permutations=1, seed=seed), style)
-        for name in names:
+
+        def before(name: str) -> None:
             bar.update(task, advance=1, description=name)
-            try:
-                written += pictures.save((name,), target, kinds)
-            except MarginError as error:
-                if only:
-                    raise
-                missing.append(str(error))
+
+        drawn = draw_each(pictures, names, target, kinds, before)
         bar.update(task, advance=1, description="figures")
-    for reason in missing:
-        click.echo(f"margin: {reason}", err=True)
-    for path in written:
+    drawn.say()
+    for path in drawn.written:
         click.echo(path)
+    drawn.leave(all_wanted=bool(only))
 
 
 def _known(option: str, given: tuple[str, ...], choices: tuple[str, ...]) -> None:

@@ -11,6 +11,7 @@ import click
 from margin.errors import MarginError
 
 if TYPE_CHECKING:
+    from margin.commands.drawing import Drawn
     from margin.report.report import Report
     from margin.run.run import Run
 
@@ -64,30 +65,29 @@ def report(
 
     opened = open_run(run)
     found = analyse(opened, level=level, permutations=permutations, seed=seed, text=text, optional=optional)
-    written = write_with_figures(found, opened, out or run / "report")
+    drawn = write_with_figures(found, opened, out or run / "report")
     if found.probes is None and (run / NAME).exists():
         click.echo(f"margin: {run / NAME} is not of this run and left out: margin probe {run}", err=True)
     if as_json:
         click.echo(to_json(found), nl=False)
     elif not quiet:
         print_summary(found, Console())
-        click.echo(f"\nwritten: {', '.join(str(path) for path in written)}", err=True)
+        click.echo(f"\nwritten: {', '.join(str(path) for path in drawn.written)}", err=True)
+    drawn.leave()
 
 
-def write_with_figures(report: Report, run: Run, out: Path) -> list[Path]:
-    """Write a report and its figures; where there is nothing to draw, say why and go on."""
+def write_with_figures(report: Report, run: Run, out: Path) -> Drawn:
+    """Write a report and its figures; say what cannot be drawn, and go on."""
+    from margin.commands.drawing import draw_each
     from margin.report.pictures import IN_REPORT, Pictures
     from margin.report.write import write_report
 
     written = write_report(report, run, out)
     (out / "figures").mkdir(exist_ok=True)
-    pictures = Pictures(run, report)
-    for name in IN_REPORT:
-        try:
-            written += pictures.save((name,), out / "figures", ("png",))
-        except MarginError as error:
-            click.echo(f"margin: {error}", err=True)
-    return written
+    drawn = draw_each(Pictures(run, report), IN_REPORT, out / "figures", ("png",))
+    drawn.say()
+    drawn.written[:0] = written
+    return drawn
 
 
 @click.command(short_help="Margins of several runs, paired by prompt.")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 
 from figures import mode_looks
 from margin.cli import main
@@ -73,6 +77,87 @@ def test_one_that_is_asked_for_and_cannot_be_drawn_is_an_error(run: Run, tmp_pat
     refused = CliRunner().invoke(main, arguments)
     assert refused.exit_code == 2
     assert refused.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["figures", "report"])
+def test_a_figure_that_cannot_be_written_leaves_the_others_to_be_drawn(
+    run: Run, tmp_path: Path, command: str
+) -> None:
+    folder = tmp_path / ("figures" if command == "report" else "")
+    (folder / "overview.png").mkdir(parents=True)
+    options = ["--permutations", "9"] if command == "report" else ["--format", "png"]
+    options += (
+        ["--only", "overview", "--only", "projection", "--only", "pairs"] if command == "figures" else []
+    )
+    done = CliRunner().invoke(main, [command, str(run.path), "--out", str(tmp_path), "--quiet", *options])
+    assert done.exit_code == 2
+    assert done.stderr == "margin: overview was not drawn: Is a directory\n"
+    assert (folder / "projection.png").is_file()
+    assert (folder / "pairs.png").is_file() == (command == "figures")
+    assert not list(folder.glob(".*"))
+
+
+def test_a_fault_in_a_figure_is_told_in_full_once_the_others_are_drawn(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(pictures: Pictures) -> Figure:
+        raise AttributeError("a fault of ours")
+
+    monkeypatch.setitem(FIGURES, "silhouette", fault)
+    names = [word for name in ("silhouette", "robustness", "pairs") for word in ("--only", name)]
+    done = CliRunner().invoke(main, ["figures", str(run.path), "--out", str(tmp_path), *names, "--quiet"])
+    assert done.exit_code == 70
+    assert "silhouette was not drawn" in done.stderr
+    assert "Traceback" in done.stderr
+    assert "--controls" in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"pairs.pdf", "pairs.png"}
+
+
+@pytest.mark.parametrize("backend", ["nowhere", "module://nowhere.backend_inline", "tkagg"])
+def test_figures_are_drawn_whatever_window_a_notebook_asks_for(backend: str, tmp_path: Path) -> None:
+    """In a program of its own, since matplotlib looks at the variable once."""
+    code = (
+        "import figures, matplotlib, os\n"
+        f"assert os.environ['MPLBACKEND'] == {backend!r}\n"
+        "fig = figures.figure()\n"
+        "fig.add_subplot().plot([1, 2])\n"
+        "figures.save(fig, 'figure.png')\n"
+        "print(dict.__getitem__(matplotlib.rcParams, 'backend'))\n"
+    )
+    environment = os.environ | {"MPLBACKEND": backend, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "figure.png").is_file()
+    assert (done.stdout.strip() == backend) == (
+        backend != "nowhere"
+    )  # one that is there is kept for its user
+
+
+@pytest.mark.slow
+def test_umap_is_drawn_where_numba_has_no_folder_for_what_it_compiles(tmp_path: Path) -> None:
+    code = (
+        "import numpy as np\n"
+        "from numba.core import caching\n"
+        "known = caching.CacheImpl._locator_classes\n"
+        "known[:] = [each for each in known if 'UserProvided' in each.__name__]\n"  # no home, no package
+        "from figures import project\n"
+        "X = np.random.default_rng(0).normal(size=(30, 4))\n"
+        "project(X, ['a', 'b'] * 15, [i // 2 for i in range(30)], 'umap')\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(tmp_path)}
+    environment.pop("NUMBA_CACHE_DIR", None)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
