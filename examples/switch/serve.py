@@ -13,8 +13,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 import threading
+import time
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -35,6 +38,11 @@ from margin.inputs.modes import ModeSet, load_modes
 MODES = Path(__file__).with_name("modes.toml")
 LARGEST = 64 * 1024
 """Bytes a request may hold."""
+PATIENCE = 10
+"""Seconds in which a request has to be here."""
+LINGER = 2
+"""Seconds that a caller is still listened to once it has its answer."""
+WANTED = {"error": 'send {"prompt": TEXT} as JSON, at most 64 KiB'}
 KNOWN = ("user", "red-team", "clear", "flagged")
 """Values of headers that may stand in the log; what else a caller writes stays out."""
 log = logging.getLogger("switch")
@@ -81,6 +89,16 @@ class Server(ThreadingHTTPServer):
             text = text.replace(self.credential, "[credential]")
         return self.answerer.modes.redact(text)
 
+    def shutdown_request(self, request: Any) -> None:
+        """Let run out what a caller still sends: where it is left unread, the answer does not arrive."""
+        ends = time.monotonic() + LINGER
+        with suppress(OSError):
+            request.shutdown(socket.SHUT_WR)
+            request.settimeout(LINGER)
+            while request.recv(LARGEST) and time.monotonic() < ends:
+                pass
+        self.close_request(request)
+
     def handle_error(self, request: object, client_address: object) -> None:
         """Log the error a request ended with."""
         log.error("%s", self.redact(traceback.format_exc()))
@@ -90,7 +108,7 @@ class Handler(BaseHTTPRequestHandler):
     """One request."""
 
     server: Server
-    timeout = 10
+    timeout = PATIENCE
 
     def do_POST(self) -> None:
         """Answer a prompt in the mode the policy chooses."""
@@ -98,11 +116,9 @@ class Handler(BaseHTTPRequestHandler):
             return self._reply(HTTPStatus.NOT_FOUND, {"error": "POST /answer"})
         prompt = self._prompt()
         if prompt is None:
-            return self._reply(
-                HTTPStatus.BAD_REQUEST, {"error": 'send {"prompt": TEXT} as JSON, at most 64 KiB'}
-            )
-        role, moderation = self.headers.get("X-Role"), self.headers.get("X-Moderation")
-        offered = self.headers.get("Authorization", "")
+            return self._reply(HTTPStatus.BAD_REQUEST, WANTED)
+        role, moderation = self._header("X-Role"), self._header("X-Moderation")
+        offered = self._header("Authorization") or ""
         authenticated = offered.startswith("Bearer ") and proves(
             offered.removeprefix("Bearer "), self.server.credential
         )
@@ -114,9 +130,18 @@ class Handler(BaseHTTPRequestHandler):
         about = [value if value in KNOWN else "unknown" for value in (role, moderation)]
         log.info("role %s, moderation %s, proven %s: %s", *about, authenticated, mode)
         try:
-            self._reply(HTTPStatus.OK, {"answer": self.server.answerer.answer(prompt, mode)})
+            answer = self.server.answerer.answer(prompt, mode)
         except MarginError as error:
-            self._reply(HTTPStatus.BAD_REQUEST, {"error": str(error)})
+            return self._reply(HTTPStatus.BAD_REQUEST, {"error": str(error)})
+        except Exception:  # noqa: BLE001 - told in the log; the caller gets an answer all the same
+            self.server.handle_error(self.request, self.client_address)
+            return self._reply(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": "no answer could be made"})
+        self._reply(HTTPStatus.OK, {"answer": answer})
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What http.server refuses by itself (another method, headers it cannot read), in the same form."""
+        self.request_version = self.protocol_version  # of a version it cannot read it would send no headers
+        self._reply(HTTPStatus(code), {"error": HTTPStatus(code).phrase})
 
     def _header(self, name: str) -> str | None:
         """A header that stands once; of several one may be the caller's own."""
@@ -124,15 +149,26 @@ class Handler(BaseHTTPRequestHandler):
         return values[0] if len(values) == 1 else None
 
     def _prompt(self) -> str | None:
-        length = self.headers.get("Content-Length", "")
-        if not length.isdecimal() or int(length) > LARGEST:
+        """The prompt of the request, or None where it holds none."""
+        length = self._header("Content-Length") or ""
+        if not (length.isdecimal() and len(length) < 10 and int(length) <= LARGEST):
             return None
         try:
-            record = json.loads(self.rfile.read(int(length)))
-        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+            record = json.loads(self._body(int(length)))
+            prompt = record.get("prompt") if isinstance(record, dict) else None
+            return prompt if isinstance(prompt, str) and prompt.strip() and prompt.encode() else None
+        except (ValueError, RecursionError):  # no JSON or UTF-8, a number too long, half of a character
             return None
-        prompt = record.get("prompt") if isinstance(record, dict) else None
-        return prompt if isinstance(prompt, str) and prompt.strip() else None
+
+    def _body(self, length: int) -> bytes:
+        """What comes of so many bytes in time."""
+        body, ends = b"", time.monotonic() + PATIENCE
+        with suppress(TimeoutError):
+            while len(body) < length and time.monotonic() < ends:
+                if not (more := self.rfile.read1(length - len(body))):
+                    break
+                body += more
+        return body
 
     def _reply(self, status: HTTPStatus, record: dict[str, str]) -> None:
         body = self.server.redact(json.dumps(record, ensure_ascii=False)).encode()
