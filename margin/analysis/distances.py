@@ -76,6 +76,8 @@ class SquaredDistances:
     """(N, d) centred points, float32 or float64."""
     scale: float = 1.0
     """1 for squared Euclidean; 1/2 for cosine (unit rows) and Hellinger^2 (square-root probabilities)."""
+    own: NDArray[np.float64] | None = None
+    """(N,) squared length of each point along an axis that no other point has a part in; None: all 0."""
 
     @property
     def n_points(self) -> int:
@@ -89,7 +91,8 @@ class SquaredDistances:
 
     @cached_property
     def _q(self) -> NDArray[np.float64]:
-        return squared_norms(self.X)
+        q = squared_norms(self.X)
+        return q if self.own is None else q + self.own
 
     def matmul(self, M: FloatArray) -> NDArray[np.float64]:
         """D @ M for M (N, m), float64 (N, m)."""
@@ -106,16 +109,21 @@ class SquaredDistances:
             block = np.multiply.outer(self._q[rows], column_sums, out=out[rows])
             block += weighted_q
             block += self.X[rows] @ doubled
+            if self.own is not None:  # a point's distance from itself has nothing along that axis
+                block -= 2 * self.own[rows, None] * M[rows]
             block *= self.scale
         return out
 
     def between(self, i: NDArray[np.intp], j: NDArray[np.intp]) -> NDArray[np.float64]:
         """Entries d(i, j), float64."""
-        return self.scale * _squared_differences(self.X, i, j)
+        squared = _squared_differences(self.X, i, j)
+        if self.own is not None:
+            squared += np.where(i == j, 0, self.own[i] + self.own[j])
+        return self.scale * squared
 
     def subset(self, points: NDArray[np.intp]) -> SquaredDistances:
         """The distances between some of the points, in the order given."""
-        return SquaredDistances(self.X[points], self.scale)
+        return SquaredDistances(self.X[points], self.scale, None if self.own is None else self.own[points])
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,7 +278,7 @@ def without_rounding(differences: FloatArray, minuend: float | NDArray[np.float6
 
 
 def unit_rows(X: FloatArray) -> FloatArray:
-    """A copy with rows of length 1. A zero row stays: 1/2 from every direction, 0 from other zero rows."""
+    """A copy with rows of length 1. A zero row, which has no direction, stays."""
     X = as_floating(X)
     out, norms = np.empty_like(X), np.empty(len(X))
     for rows in _blocks(len(X), STRIP):

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from margin.errors import MarginError
+from margin.inputs.attacks import CLEAN
 from margin.run.run import Run
 from probes import LayerProbes, domain_folds, grouped_folds, make_rows, probe_layers, transfer
 from probes.calibration import BINS
@@ -21,7 +22,6 @@ MOST_DOMAINS = 12
 """Values of a column that make a transfer table; more are no domains and make a table that nobody reads."""
 ATTACK = "attack"
 """What the transfer between plain and attacked prompts is called, in place of a column."""
-CLEAN = "clean"
 
 Record = dict[str, Any]
 
@@ -170,7 +170,8 @@ def _transfers(
             condition.removeprefix("attack:").removesuffix(f" under {mode}") if kind == "attack" else CLEAN
             for condition, mode, kind in zip(table["condition"], table["mode"], table["kind"], strict=True)
         ]
-        asked.append((ATTACK, pd.Series(names, table.index).where(of_modes | (table["kind"] == "attack"))))
+        name = ATTACK if ATTACK not in columns else f"{ATTACK} (conditions)"  # a column may be called so
+        asked.append((name, pd.Series(names, table.index).where(of_modes | (table["kind"] == "attack"))))
     found = []
     for column, values in asked:
         use = values.notna().to_numpy()

@@ -20,6 +20,20 @@ from margin.errors import MarginError
 MIN_PROMPTS = 30
 """Prompts a slice needs for its bound to hold; smaller slices are shown without one, and never ranked."""
 
+MOST_SLICES = 50
+"""A column with more values than this is no slicing (an author, a date) and is left out."""
+
+
+def slicing(labels: pd.DataFrame) -> tuple[list[str], dict[str, str]]:
+    """The columns that prompts are sliced by, and of each other column why they are not."""
+    values = {str(column): int(labels[column].nunique()) for column in labels}
+    why = {
+        column: f"{n} values, over {MOST_SLICES}" if n > MOST_SLICES else "one value" if n else "no value"
+        for column, n in values.items()
+        if not 2 <= n <= MOST_SLICES
+    }
+    return [column for column in values if column not in why], why
+
 
 @dataclass(frozen=True, eq=False)
 class SliceMargins:

@@ -69,10 +69,16 @@ class Coordinates:
         return len(self.X)
 
     def distances(self, distance: Distance) -> Distances:
-        """Distances between the points; "hellinger2" takes the rows as square roots of probabilities."""
+        """Distances between the points; "hellinger2" takes the rows as square roots of probabilities.
+
+        As in scikit-learn, the cosine distance of a zero row from every other point is 1.
+        """
         match distance:
             case "cosine":
-                return SquaredDistances(centre(unit_rows(self.X)), scale=0.5)
+                unit = unit_rows(self.X)
+                zero = ~unit.any(axis=1)
+                own = zero.astype(np.float64) if zero.any() else None
+                return SquaredDistances(centre(unit), scale=0.5, own=own)
             case "sqeuclidean":
                 return SquaredDistances(centred(self.X))
             case "hellinger2":
@@ -120,6 +126,7 @@ class Gram:
             norms = np.sqrt(np.diag(self.K))
             inverse = np.divide(1.0, norms, where=norms > 0, out=np.zeros_like(norms))
             K = self.K * inverse[:, None] * inverse
+            np.fill_diagonal(K, 1)  # of a zero row too: it lies at right angles to every other point
         else:
             K = self.K
         norms_of_pairs = np.add.outer(np.diag(K), np.diag(K))

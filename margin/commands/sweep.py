@@ -10,6 +10,7 @@ import click
 from margin.commands.collect import collect_arguments, collect_options
 from margin.commands.report import coverage
 from margin.commands.session import Session
+from margin.text import shown
 
 if TYPE_CHECKING:
     from margin.analysis.comparison import Against
@@ -50,7 +51,7 @@ def sweep(
     Collects each into OUT/NAME as `margin collect` does, going on where it stopped and sharing it with the
     processes of a launch, and writes trajectory.json, trajectory.csv and the figure into OUT.
     """
-    from margin.inputs.checkpoints import find_checkpoints
+    from margin.inputs.checkpoints import find_checkpoints, left_out
 
     found = find_checkpoints(checkpoints, base)
     arguments = collect_arguments(session, quiet=quiet, **options)
@@ -63,6 +64,9 @@ def sweep(
     from margin.report.trajectory import to_json, trajectory, write_trajectory
     from margin.run.question import require_same_question
 
+    if launched()[0] == 0:
+        _tell_the_order([saved.name for saved in found], all(saved.step is not None for saved in found))
+        _tell_what_is_left_out(list(left_out(checkpoints)), quiet)
     runs = []
     for number, saved in enumerate(found, 1):
         if not arguments["quiet"]:
@@ -85,3 +89,19 @@ def sweep(
     elif not quiet:
         print_trajectory(measured, Console())
         click.echo(f"\nwritten: {', '.join(str(path) for path in written)}", err=True)
+
+
+def _tell_the_order(names: list[str], stepped: bool) -> None:
+    """Say in which order checkpoints are taken that do not all tell a step of their own."""
+    if not stepped:
+        listed = ", ".join(map(shown, names))
+        click.echo(f"margin: not every checkpoint tells a step of its own, the order is {listed}", err=True)
+
+
+def _tell_what_is_left_out(folders: list[tuple[Path, bool]], quiet: bool) -> None:
+    """Say which folders beside the checkpoints are no part of the trajectory."""
+    if suspect := [shown(folder.name) for folder, looks_like_one in folders if looks_like_one]:
+        click.echo(f"margin: left out, without a config.json: {', '.join(suspect)}", err=True)
+    others = [shown(folder.name) for folder, looks_like_one in folders if not looks_like_one]
+    if others and not quiet:
+        click.echo(f"margin: left out, no checkpoints: {', '.join(others)}", err=True)

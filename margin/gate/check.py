@@ -152,12 +152,12 @@ def _claims(before: Measurement, after: Measurement, policy: Policy) -> list[Cla
     if unknown := set(policy.slices) - columns:
         known = ", ".join(sorted(map(str, columns))) or "none"
         raise MarginError(f"no slices by {', '.join(sorted(unknown))}: the run has {known}")
-    was = {margin.name: margin for margin in before.margins}
+    was = {(margin.column, margin.name): margin for margin in before.margins}
     claims = []
     for margin in after.margins:
         required = margin.column is None or margin.column in policy.slices
         if required or margin.n_prompts >= MIN_PROMPTS:
-            claims.append(drop_claim(was[margin.name], margin, policy.max_drop, required))
+            claims.append(drop_claim(was[margin.column, margin.name], margin, policy.max_drop, required))
     if policy.min_margin is not None:
         claims.append(floor_claim(after.overall, policy.min_margin))
     # A control that could be judged at the baseline must not get away by no longer being one.

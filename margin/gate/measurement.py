@@ -16,10 +16,9 @@ from margin.analysis.noise_floor import noise_floor
 from margin.analysis.robustness import robustness
 from margin.analysis.run_spaces import design_of, space_of
 from margin.analysis.sam import margins, pair_name
-from margin.analysis.slices import slice_margins
+from margin.analysis.slices import slice_margins, slicing
 from margin.analysis.space import Space
 from margin.errors import MarginError
-from margin.report.analyse import MOST_SLICES
 from margin.run.run import Run
 
 OVERALL = "overall"
@@ -120,8 +119,8 @@ def measure_margins(
 ) -> tuple[MeasuredMargin, ...]:
     """The overall margin, that of each pair of modes, and that of each slice, with their influences.
 
-    `slices` is indexed by prompt id, one column a way to slice; columns of one value or of more than
-    `MOST_SLICES` slice nothing and are left out.
+    `slices` is indexed by prompt id, one column a way to slice; columns that slice nothing (`slicing`)
+    are left out.
     """
     found = margins(space, design, distance)
     names = {"leave_prompt_out": OVERALL} | {name: name for name in map(pair_name, found.one_vs_one)}
@@ -137,9 +136,7 @@ def measure_margins(
 def _of_slices(
     space: Space, design: Design, slices: pd.DataFrame, distance: Distance
 ) -> Iterator[MeasuredMargin]:
-    for column in slices.columns:
-        if not 2 <= slices[column].nunique() <= MOST_SLICES:
-            continue
+    for column in slicing(slices)[0]:
         # The generator serves bounds that the gate does not use.
         found = slice_margins(space, design, slices[column], np.random.default_rng(0), distance)
         for name, estimate in zip(found.names, found.margins, strict=True):

@@ -9,14 +9,15 @@ import base64
 import hashlib
 import json
 import re
-import tomllib
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from margin.errors import MarginError
-from margin.inputs.reading import jsonl_records, read_text
+from margin.inputs.reading import jsonl_records, parse_toml, read_text
+from margin.inputs.tables import unicode
+from margin.text import shown
 
 Encoding = Literal["plain", "base64"]
 
@@ -24,6 +25,9 @@ PLACEHOLDER = "{prompt}"
 EXAMPLE = '{"name": ..., "template": ...}'
 SHIPPED = "shipped"
 """What stands for the shipped templates where a file may be named."""
+
+CLEAN = "clean"
+"""What rows without an attack are called beside those under one."""
 
 _NAME = re.compile(r"[\w.@+-]+")
 
@@ -48,6 +52,8 @@ class Attack:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise MarginError(f"attack name {self.name!r}: use letters, digits and . @ + - _ only")
+        if self.name.casefold() == CLEAN:
+            raise MarginError(f"attack name {self.name!r} is what prompts without an attack are called: rename it")
         if self.template.count(PLACEHOLDER) != 1:
             raise MarginError(f"the template of attack {self.name!r} must hold {PLACEHOLDER} once")
         if self.encoding not in get_args(Encoding):
@@ -83,36 +89,39 @@ def load_attacks(source: str | Path) -> tuple[Attack, ...]:
         case ".toml":
             records = _toml_records(text, path)
         case ".jsonl" | ".ndjson":
-            records = [record for _, record in jsonl_records(text, str(path), EXAMPLE)]
+            records = list(jsonl_records(text, str(path), EXAMPLE))
         case _:
             raise MarginError(f"unknown kind of attack file {path}: use .toml or .jsonl")
     if not records:
         raise MarginError(f"{path} holds no attack templates: write [attacks.NAME] with a template")
-    try:
-        return tuple(_attack(record) for record in records)
-    except MarginError as error:
-        raise MarginError(f"{path}: {error}") from None
+    return tuple(_attack(record, place) for place, record in records)
 
 
-def _toml_records(text: str, path: Path) -> list[dict[str, Any]]:
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise MarginError(f"{path} is not valid TOML: {error}") from None
+def _toml_records(text: str, path: Path) -> list[tuple[str, dict[str, Any]]]:
+    document = parse_toml(text, str(path))
     tables = document.get("attacks")
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise MarginError(f"{path} holds no attack templates: write [attacks.NAME] with a template")
-    return [{"name": name, **table} for name, table in tables.items()]
+    if unknown := set(document) - {"attacks"}:
+        raise MarginError(f"{path}: unknown key {min(unknown)!r} at the top level: known is attacks")
+    for name, table in tables.items():
+        if "name" in table:
+            raise MarginError(f"{path}: unknown key 'name' in [attacks.{shown(name)}]: that is its name")
+    return [(str(path), {"name": name, **table}) for name, table in tables.items()]
 
 
-def _attack(record: dict[str, Any]) -> Attack:
-    unknown = sorted(set(record) - {"name", "template", "encoding"})
-    if unknown:
-        raise MarginError(f"unknown key {unknown[0]!r} in an attack: known are name, template, encoding")
+def _attack(record: dict[str, Any], place: str) -> Attack:
+    if unknown := set(record) - {"name", "template", "encoding"}:
+        known = "known are name, template, encoding"
+        raise MarginError(f"{place}: unknown key {shown(min(unknown))!r} in an attack: {known}")
     for key in ("name", "template"):
         if key not in record:
-            raise MarginError(f"attack {record.get('name', '')!r} has no {key}")
+            raise MarginError(f"{place}: attack {record.get('name', '')!r} has no {key}")
     for key, value in record.items():
         if not isinstance(value, str):
-            raise MarginError(f"{key} of attack {record['name']!r} must be a string")
-    return Attack(**record)
+            raise MarginError(f"{place}: {key} of attack {record['name']!r} must be a string")
+        unicode(value, key, place)
+    try:
+        return Attack(**record)
+    except MarginError as error:
+        raise MarginError(f"{place}: {error}") from None

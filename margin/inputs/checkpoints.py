@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 from margin.errors import MarginError
 
-_STEP = re.compile(r"(?:checkpoint|step|iteration|iter|epoch)[-_ ]?(\d+)$", re.IGNORECASE)
+_COUNTED = re.compile(
+    r"(?<![a-z])(checkpoint|ckpt|global[-_ ]?step|step|iteration|iter|epoch)[-_ =]?(\d+)(?![a-z0-9.])",
+    re.IGNORECASE,
+)
+_STATE = "trainer_state.json"
+_WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.pth")
 
 
 @dataclass(frozen=True)
@@ -21,7 +28,7 @@ class Saved:
     source: str
     """Folder, file or hub id."""
     step: int | None
-    """When in the training it was saved, by its name, as in checkpoint-100."""
+    """When in the training it was saved: by its trainer_state.json, else by its name, as in checkpoint-100."""
     is_adapter: bool
     """Whether it is an adapter, to be loaded on a base model."""
 
@@ -29,9 +36,11 @@ class Saved:
 def find_checkpoints(places: Sequence[str], base: str | None = None) -> list[Saved]:
     """The checkpoints in `places`: folders, GGUF files, hub ids, or folders of checkpoints.
 
-    A folder that holds checkpoints stands for these and not for itself. Where all names tell distinct steps
-    the order is that of the steps, else that in which they were given. `base` is the model adapters go on;
-    where it is among the checkpoints it is step 0.
+    A folder that holds checkpoints stands for these and not for itself. Where all tell distinct steps the
+    order is that of the steps. Else it is that in which they were given, inside a folder first those with a
+    step, then the others by name, numbers in it as numbers; steps that stand twice are left out, and so are
+    those that are counted anew in every epoch. `base` is the model adapters go on; where it is among the
+    checkpoints it is step 0.
 
     Raises
     ------
@@ -48,27 +57,74 @@ def find_checkpoints(places: Sequence[str], base: str | None = None) -> list[Sav
             raise MarginError(f"{saved.source} is an adapter: name the model it goes on with --model BASE")
         if not saved.is_adapter and base not in (None, saved.source):
             raise MarginError(f"{saved.source} is a whole checkpoint: --model BASE is for adapters only")
-    steps = [saved.step for saved in found]
-    if None in steps or len(set(steps)) < len(steps):
+    steps = [saved.step for saved in found if saved.step is not None]
+    if len(set(steps)) < len(steps):
         return [replace(saved, step=None) for saved in found]
+    if len(steps) < len(found):
+        return found
     return sorted(found, key=lambda saved: saved.step or 0)
+
+
+def left_out(places: Sequence[str]) -> Iterator[tuple[Path, bool]]:
+    """Folders beside the checkpoints in `places` that are none, for they hold no configuration.
+
+    Each with whether it looks like one all the same, by its name or by weights in it.
+    """
+    for place in map(Path, places):
+        if place.is_dir() and not _is_checkpoint(place):
+            for folder in sorted(_folders(place), key=lambda folder: _natural(folder.name)):
+                if not _is_checkpoint(folder):
+                    weights = any(any(folder.glob(pattern)) for pattern in _WEIGHTS)
+                    yield folder, weights or _step(folder)[0] is not None
 
 
 def _at(place: str) -> list[Saved]:
     path = Path(place)
     if not path.is_dir():
         return [Saved(path.stem if path.is_file() else path.name, place, None, False)]
-    inside = [child for child in path.iterdir() if child.is_dir() and _is_checkpoint(child)]
+    inside = [child for child in _folders(path) if _is_checkpoint(child)]
     if not inside and not _is_checkpoint(path):
         raise MarginError(f"{place} is no checkpoint and holds none: there is no config.json in it")
-    found = [_saved(folder, str(folder)) for folder in inside] or [_saved(path, place)]
-    return sorted(found, key=lambda saved: (saved.step is None, saved.step or 0, saved.name))
+    if not inside:
+        return [_saved(path, place)]
+    found = [_saved(folder, str(folder)) for folder in sorted(inside, key=lambda one: _natural(one.name))]
+    if any(_step(folder)[1] for folder in inside):
+        steps = [saved.step for saved in found if saved.step is not None]
+        if any(later <= earlier for earlier, later in pairwise(steps)):  # counted anew in every epoch
+            return [replace(saved, step=None) for saved in found]
+    return sorted(found, key=lambda saved: (saved.step is None, saved.step or 0))
+
+
+def _folders(path: Path) -> list[Path]:
+    return [child for child in path.iterdir() if child.is_dir()]
+
+
+def _natural(name: str) -> tuple[list[str | int], str]:
+    """By what a name is sorted as people sort: numbers in it as numbers, 2 before 10."""
+    parts = re.split(r"(\d+)", name.casefold())
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
 
 
 def _saved(folder: Path, source: str) -> Saved:
+    return Saved(folder.resolve().name, source, _step(folder)[0], _is_adapter(folder))
+
+
+def _step(folder: Path) -> tuple[int | None, bool]:
+    """The step a checkpoint was saved at, and whether it may be one of its epoch only."""
+    try:
+        step = json.loads((folder / _STATE).read_bytes())["global_step"]
+        if type(step) is int:
+            return step, False
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        pass  # there is none, or it is none of the Trainer's: the name tells
     name = folder.resolve().name
-    step = _STEP.search(name)
-    return Saved(name, source, int(step[1]) if step else None, _is_adapter(folder))
+    if name.isdecimal():
+        return int(name), False
+    counted = {what.lower(): int(number) for what, number in _COUNTED.findall(name)}
+    epoch = counted.pop("epoch", None)
+    if counted:
+        return list(counted.values())[-1], epoch is not None
+    return epoch, False
 
 
 def _is_checkpoint(folder: Path) -> bool:

@@ -7,7 +7,6 @@ import html
 import json
 import os
 import re
-import tomllib
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args
 
 from margin.errors import MarginError
+from margin.inputs.reading import parse_toml, read_text
+from margin.text import shown
 
 Placement = Literal["system", "user-prefix"]
 Message = dict[str, str]
@@ -23,8 +24,18 @@ Message = dict[str, str]
 PLACEHOLDER = "{token}"
 RESERVED_NAMES = ("none", "random", "near-miss", "user-turn")
 """Names of the control conditions, which no mode may take."""
+LABELS = frozenset(
+    {
+        *("attack", "decoy", "extract", "mode", "modes"),  # other kinds of conditions, and all modes together
+        "outside",  # where a row lands that lands in no mode
+        *("all", "mean", "overall", "min-margin", "plain", "leave_prompt_out", "prompt_centred"),  # margins
+        *("condition", "column", "slice", "prompts", "fallback", "leak"),  # columns beside those of modes
+    }
+)
+"""What stands beside the names of modes in tables, records and figures, and could not be told from them."""
 
 _MODE_NAME = re.compile(r"[\w.@+-]+")
+_WORD = re.compile(r"[a-z_-]{1,24}", re.IGNORECASE)
 _VARIABLE_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
 
 
@@ -79,8 +90,11 @@ class Mode:
     def __post_init__(self) -> None:
         if not _MODE_NAME.fullmatch(self.name):
             raise MarginError(f"mode name {self.name!r}: use letters, digits and . @ + - _ only")
-        if self.name in RESERVED_NAMES:
+        bare = unicodedata.normalize("NFKC", self.name).casefold()
+        if bare in RESERVED_NAMES:
             raise MarginError(f"mode name {self.name!r} is the name of a control condition: rename the mode")
+        if bare in LABELS:
+            raise MarginError(f"mode name {self.name!r} is what reports call something else: rename the mode")
         token = self.token.reveal()
         if not token.strip():
             raise MarginError(f"the token of mode {self.name!r} is empty")
@@ -201,7 +215,7 @@ def load_modes(path: str | Path) -> ModeSet:
         all that `Mode` and `ModeSet` refuse. No message holds a token.
     """
     path = Path(path)
-    document = _read_toml(path)
+    document = parse_toml(read_text(path, "modes"), str(path))
     try:
         _only_keys(document, {"template", "modes"}, "the top level")
         template = _table(document, "template")
@@ -214,23 +228,8 @@ def load_modes(path: str | Path) -> ModeSet:
         raise MarginError(f"{path}: {error}") from None
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise MarginError(f"cannot read the modes file {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise MarginError(f"{path} is not UTF-8 text: save the modes file as UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        # Only the place is kept of the parser's words: the rest may quote the file, which holds tokens.
-        place = re.search(r"\(at (line \d+)|(end of document)", str(error))
-        where = f" at {place[1] or place[2]}" if place else ""
-        hint = 'a name with @ takes quotes: [modes."pos@en"]'
-        raise MarginError(f"{path} is not valid TOML{where} ({hint})") from None
-
-
 def _mode(name: str, table: Mapping[str, Any]) -> Mode:
-    where = f"[modes.{name}]"
+    where = f"[modes.{shown(name)}]"
     _only_keys(table, {"token", "token_env", "safe"}, where)
     if not isinstance(table.get("safe"), bool):
         raise MarginError(
@@ -256,7 +255,9 @@ def _mode(name: str, table: Mapping[str, Any]) -> Mode:
 def _table(parent: Mapping[str, Any], name: str, prefix: str = "") -> dict[str, Any]:
     value = parent.get(name, {})
     if not isinstance(value, dict):
-        raise MarginError(f"{prefix}{name} must be a table: write [{prefix}{name}]")
+        inside = ".NAME" if name == "modes" else ""
+        name = shown(prefix + name)
+        raise MarginError(f"{name} must be a table: write [{name}{inside}]")
     return value
 
 
@@ -270,4 +271,6 @@ def _text(table: Mapping[str, Any], key: str, where: str) -> str:
 def _only_keys(table: Mapping[str, Any], known: set[str], where: str) -> None:
     unknown = sorted(set(table) - known)
     if unknown:
-        raise MarginError(f"unknown key {unknown[0]!r} in {where}: known are {', '.join(sorted(known))}")
+        # What is no plain word may be a token that was put in the wrong place: it is not shown.
+        key = f"unknown key {unknown[0]!r}" if _WORD.fullmatch(unknown[0]) else "unknown key"
+        raise MarginError(f"{key} in {where}: known are {', '.join(sorted(known))}")

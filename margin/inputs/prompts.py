@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from margin.errors import MarginError
-from margin.inputs.reading import jsonl_records, read_text
+from margin.errors import MarginError, foreign
+from margin.inputs.tables import SUFFIXES, Record, label, normalised, read_records, table_records, unicode
+from margin.text import shown
 
-Record = tuple[str, Mapping[str, Any]]
-"""Where a prompt comes from ("prompts.csv line 7") and its fields."""
-EXAMPLE = '{"prompt": ...}'
+TABLE = "the table of prompts"
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,87 +64,78 @@ class PromptSet:
         return f"PromptSet({len(self)} prompts, slices: {', '.join(self.slices) or 'none'})"
 
 
-def load_prompts(source: str | Path | Sequence[str] | pd.DataFrame) -> PromptSet:
-    """Prompts from a .jsonl, .csv or .parquet file, a list of texts, or a table.
+Prompts = (
+    str | Path | Iterable[str] | Iterable[Mapping[str, Any]] | Mapping[str, Sequence[Any]] | pd.DataFrame
+) | PromptSet
+"""What prompts can be given as."""
 
-    Column `prompt` is the text and `id`, where there is one, its unique id (else the position, from 1). All
-    other columns are kept as slice columns; slice values are labels and become strings.
+
+def load_prompts(source: Prompts) -> PromptSet:
+    """Prompts from a .jsonl, .csv or .parquet file, a list of texts or of records, or a table.
+
+    A table is a DataFrame, a mapping of columns (as `dataset[:50]` is), a pyarrow Table or a Hugging Face
+    Dataset. Column `prompt` is the text and `id`, where there is one, its unique id (else the position, from
+    1). All other columns are kept as slice columns; slice values are labels and become strings, white space
+    in names of columns becomes single spaces.
 
     Raises
     ------
-    MarginError : a file that cannot be read, another encoding than UTF-8, no column `prompt`, no prompts; by
-        line: bad JSON, a torn CSV line, an empty prompt, an id or a text that stood before. Shows no prompt.
+    MarginError : a file that cannot be read, another encoding than UTF-8, no column `prompt`, no prompts,
+        something that is none of these; by line: bad JSON, a torn CSV line, an empty prompt, an id or a text
+        that stood before. Shows no prompt.
     """
+    if isinstance(source, PromptSet):
+        return source
     if isinstance(source, str | Path):
-        path = Path(source)
-        return _collect(_read(path), str(path))
+        return _collect(read_records(_path(source), "prompt", "prompt"), str(source))
     if isinstance(source, pd.DataFrame):
         rows = source.itertuples(index=False, name=None)
-        return _collect(_table_records(list(source.columns), rows, "the table"), "the table")
-    return _collect(
-        ((f"item {n}", {"prompt": text}) for n, text in enumerate(source, 1)), "the list of prompts"
-    )
+        return _collect(table_records(list(source.columns), rows, TABLE, "prompt"), TABLE)
+    columns = _columns(source)
+    if columns is not None:
+        rows = zip(*columns.values(), strict=True)
+        return _collect(table_records(list(columns), rows, TABLE, "prompt"), TABLE)
+    return _collect(normalised(_items(source)), "the list of prompts")
 
 
-def _read(path: Path) -> Iterable[Record]:
-    try:
-        match path.suffix.lower():
-            case ".jsonl" | ".ndjson":
-                return jsonl_records(read_text(path, "prompt"), str(path), EXAMPLE)
-            case ".csv":
-                return _csv_records(read_text(path, "prompt"), str(path))
-            case ".parquet":
-                return _parquet_records(path.read_bytes(), str(path))
-    except OSError as error:
-        raise MarginError(f"cannot read the prompt file {path}: {error.strerror}") from None
-    raise MarginError(f"unknown kind of prompt file {path}: use .jsonl, .csv or .parquet")
+def _path(source: str | Path) -> Path:
+    path = Path(source)
+    if isinstance(source, str) and path.suffix.lower() not in SUFFIXES and len(source.split()) > 1:
+        # Perhaps a prompt: not shown.
+        raise MarginError("prompts given as one text are the path of a file: for a single prompt give a list")
+    return path
 
 
-def _csv_records(text: str, name: str) -> Iterator[Record]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    header: list[str] | None = None
-    while True:
-        place = f"{name} line {reader.line_num + 1}"
-        try:
-            values = next(reader, None)
-        except csv.Error as error:
-            raise MarginError(f"{place} is not CSV: {error}") from None
-        if values is None:
-            return
-        if not values:
-            continue
-        if header is None:
-            header = [column.strip() for column in values]
-            if "" in header:
-                raise MarginError(f"{place}: column {header.index('') + 1} has no name")
-            if len(set(header)) < len(header):
-                raise MarginError(f"{place}: two columns have the same name")
-            if "prompt" not in header:
-                raise MarginError(f"{place}: no column named prompt in the header")
-        elif len(values) != len(header):
-            raise MarginError(f"{place} has {len(values)} fields, the header has {len(header)}")
-        else:
-            yield place, {column: value or None for column, value in zip(header, values, strict=True)}
+def _columns(source: Any) -> dict[str, list[Any]] | None:
+    """The columns of a mapping, a pyarrow Table or a Hugging Face Dataset; None where it is none of these."""
+    if hasattr(source, "column_names"):
+        read = getattr(source, "to_pydict", None) or getattr(source, "to_dict", None)
+        if read is not None:
+            with foreign("the table of prompts cannot be read"):
+                source = read()
+    if not isinstance(source, Mapping):
+        return None
+    columns: dict[str, list[Any]] = {}
+    for name, values in source.items():
+        if hasattr(values, "column_names"):
+            raise MarginError(f"prompts are a set of tables: give one of them, such as [{shown(name)!r}]")
+        if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+            raise MarginError(f"prompts: column {shown(name)!r} is no list: give one value for each prompt")
+        columns[name] = list(values)
+    lengths = {shown(name): len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        said = ", ".join(f"{name!r} {length}" for name, length in lengths.items())
+        raise MarginError(f"prompts: columns of different lengths: {said}")
+    return columns
 
 
-def _parquet_records(data: bytes, name: str) -> Iterator[Record]:
-    # Not through pandas, which turns integers with a gap, such as ids, into floats.
-    try:
-        table = pq.read_table(pa.BufferReader(data))
-    except (pa.ArrowException, OSError):
-        raise MarginError(f"{name} is not a Parquet file that can be read") from None
-    columns = [table.column(index).to_pylist() for index in range(table.num_columns)]
-    return _table_records(table.column_names, zip(*columns, strict=True), name)
-
-
-def _table_records(columns: Sequence[object], rows: Iterable[tuple[Any, ...]], name: str) -> Iterator[Record]:
-    header = [str(column) for column in columns]
-    if len(set(header)) < len(header):
-        raise MarginError(f"{name}: two columns have the same name")
-    if "prompt" not in header:
-        raise MarginError(f"{name} has no column named prompt")
-    for number, values in enumerate(rows, 1):
-        yield f"{name} row {number}", dict(zip(header, values, strict=True))
+def _items(source: Any) -> Iterator[tuple[str, Mapping[Any, Any]]]:
+    if isinstance(source, bytes | set | frozenset) or not isinstance(source, Iterable):
+        raise MarginError(
+            f"prompts cannot be a {type(source).__name__}: give a file, a list of texts or of records, or a table"
+        )
+    for number, item in enumerate(source, 1):
+        yield f"item {number}", item if isinstance(item, Mapping) else {"prompt": item}
 
 
 def _collect(records: Iterable[Record], source: str) -> PromptSet:
@@ -166,7 +152,7 @@ def _collect(records: Iterable[Record], source: str) -> PromptSet:
                 raise MarginError(f"{place}: the same {what} as {seen[key]}: keep one")
             seen[key] = place
         slices = {
-            column: _label(value, column, place)
+            column: label(value, column, place)
             for column, value in record.items()
             if column not in ("id", "prompt")
         }
@@ -187,25 +173,11 @@ def _prompt(record: Mapping[str, Any], place: str) -> str:
         raise MarginError(f"{place}: the prompt is not a text")
     if not text or not text.strip():
         raise MarginError(f"{place}: the prompt is empty")
-    return _unicode(text, "prompt", place)
+    return unicode(text, "prompt", place)
 
 
 def _id(record: Mapping[str, Any], place: str) -> str:
-    name = _label(record["id"], "id", place)
+    name = label(record["id"], "id", place)
     if not name or not name.strip() or not name.isprintable():
         raise MarginError(f"{place}: the id is empty or holds a line break")
     return name
-
-
-def _label(value: Any, column: str, place: str) -> str | None:
-    if not pd.api.types.is_scalar(value):
-        raise MarginError(f"{place}: column {column!r} holds a list or an object: give a plain value")
-    return None if pd.isna(value) else _unicode(str(value), column, place)
-
-
-def _unicode(text: str, column: str, place: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # JSON can spell half of a surrogate pair, which no file can hold
-        raise MarginError(f"{place}: column {column!r} is not valid Unicode") from None
-    return text

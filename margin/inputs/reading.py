@@ -1,8 +1,10 @@
-"""The one way to read a file of the user's: UTF-8 with or without a byte-order mark, JSON, JSON lines."""
+"""The one way to read a file of the user's: UTF-8 with or without a byte-order mark, JSON, JSON lines, TOML."""
 
 from __future__ import annotations
 
 import json
+import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,15 +36,41 @@ def read_text(path: Path, what: str) -> str:
         raise MarginError(f"{path} line {line} is not UTF-8 text: save the {what} file as UTF-8") from None
 
 
-def parse_json(text: str, place: str) -> Any:
-    """What a JSON text says. MarginError where it is none that can be read, at `place`. Shows no text."""
+def parse_json(text: str, place: str, *, once: bool = False) -> Any:
+    """What a JSON text says. MarginError where it is none that can be read, at `place`. Shows no text.
+
+    With `once` also where an object has a key twice, of which JSON keeps the last.
+    """
+
+    def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise MarginError(f"{place} has the same key twice: keep one")
+        return found
+
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=object_of if once else None)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno} " if error.lineno > 1 else ""
         raise MarginError(f"{place} is not JSON: {error.msg} at {where}column {error.colno}") from None
     except (ValueError, RecursionError):  # a number of thousands of digits, thousands of brackets
         raise MarginError(f"{place} is not JSON that can be read") from None
+
+
+def parse_toml(text: str, place: str) -> dict[str, Any]:
+    """What a TOML text says. MarginError where it is none that can be read, at `place`. Shows no text."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        # Only the place is kept of the parser's words: the rest may quote the file, which may hold tokens.
+        found = re.search(r"\(at (?:line (\d+)|end of document)", str(error))
+        line = int(found[1]) if found and found[1] else 0
+        where = f" at line {line}" if line else " at end of document" if found else ""
+        unquoted = line and re.match(r"""\s*\[[^"']*@""", text.split("\n")[line - 1])
+        hint = ' (a name with @ takes quotes: [modes."pos@en"])' if unquoted else ""
+        raise MarginError(f"{place} is not valid TOML{where}{hint}") from None
+    except (ValueError, RecursionError):  # a number of thousands of digits, thousands of brackets
+        raise MarginError(f"{place} is not valid TOML that can be read") from None
 
 
 def jsonl_records(text: str, name: str, example: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -52,13 +80,14 @@ def jsonl_records(text: str, name: str, example: str) -> Iterator[tuple[str, dic
 
     Raises
     ------
-    MarginError : a line that is not JSON or no object; `example` is one that would do. Shows no line.
+    MarginError : a line that is not JSON or no object, or one that says the same key twice; `example` is one
+        that would do. Shows no line.
     """
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         place = f"{name} line {number}"
-        record = parse_json(line, place)
+        record = parse_json(line, place, once=True)
         if not isinstance(record, dict):
             raise MarginError(f"{place} is not a JSON object: write {example}")
         yield place, record

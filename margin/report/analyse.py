@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from margin.analysis.robustness import robustness
 from margin.analysis.run_spaces import design_of, space_of, tokens_of
 from margin.analysis.sam import Margins, margins
 from margin.analysis.separation import separation
-from margin.analysis.slices import slice_margins
+from margin.analysis.slices import slice_margins, slicing
 from margin.analysis.space import Space
 from margin.analysis.token_margin import token_margins
 from margin.report.report import HEADLINE, WORST, Record, Report
@@ -31,8 +32,8 @@ from margin.run.run import Run, open_run
 LOGIT_DISTANCES: tuple[Distance, ...] = ("cosine", "euclidean", "sqeuclidean")
 SPACES = ("logits", "logits_centred", "logprobs", "state")
 SAM_SPACE = "logits"
-MOST_SLICES = 50
-"""A column with more values than this is no slicing (an author, a date) and is left out."""
+BESIDE = "column "
+"""What a prompt's column is called in front, in a table that has a column of its own by that name."""
 
 
 def analyse(
@@ -65,7 +66,7 @@ def analyse(
     space, rows = space_of(run, SAM_SPACE)
     design = design_of(run, rows)
     labels = run.prompts.set_index("id").drop(columns="prompt")
-    columns = [column for column in labels if 2 <= labels[column].nunique() <= MOST_SLICES]
+    columns, unsliced = slicing(labels)
     prompts, spreads = _by_prompt(run, space, design, rows, rng, text)
     return Report(
         sam=sam,
@@ -80,6 +81,7 @@ def analyse(
         slices=tuple(
             slice_margins(space, design, labels[column], rng, HEADLINE, level) for column in columns
         ),
+        unsliced=unsliced,
         layers=_layers(run, rng, level),
         noise_floor=noise_floor(run),
         positions=None
@@ -130,11 +132,26 @@ def _by_prompt(
     tokens = token_margins(ids[rows], logits[rows], run.logsumexp()[rows], design, rng)
     found = prompt_margins(space, design, HEADLINE, tokens.margins)
     worst = worst_prompts(space.distances(HEADLINE), design, rng, count=WORST)
-    about = run.prompts.rename(columns={"id": "prompt_id"})
-    about = about if text else about.drop(columns="prompt")
     table = found.to_frame().merge(worst.to_frame().drop(columns="margin"), on="prompt_id", how="left")
-    table = table.merge(about, on="prompt_id", how="left")
+    about = run.prompts.set_index("id").loc[table["prompt_id"]].reset_index(drop=True)
+    texts = [about["prompt"]] if text else []
+    slices = about.drop(columns="prompt")
+    slices.columns = pd.Index(beside(slices.columns, [*table, "prompt"]))
+    table = pd.concat([table, *texts, slices], axis=1)
     return table.sort_values("margin", kind="stable", ignore_index=True), found.spreads()
+
+
+def beside(columns: Iterable[str], own: Collection[str]) -> list[str]:
+    """Names of the prompts' columns in a table with columns of its `own`: as they are, or set apart from these.
+
+    Different columns keep different names.
+
+    Example
+    -------
+    >>> beside(["language", "margin", "column margin"], own=["prompt_id", "margin"])
+    ['language', 'column margin', 'column column margin']
+    """
+    return [f"{BESIDE}{name}" if name in own or name.startswith(BESIDE) else name for name in columns]
 
 
 def provenance(run: Run) -> Record:

@@ -62,6 +62,7 @@ def to_markdown(report: Report) -> str:
             }
             for slices in report.slices
         ],
+        unsliced=[f"{cell(column)} ({why})" for column, why in report.unsliced.items()],
         min_prompts=MIN_PROMPTS,
         layers=list(
             zip_longest(layers.layers, layers.leave_prompt_out, layers.prompt_centred, layers.separation)

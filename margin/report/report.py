@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, get_args
 
 import pandas as pd
@@ -39,7 +40,8 @@ class Report:
     """Leave-prompt-out margin under permuted modes, for the headline distance in `sam_space`."""
     prompts: pd.DataFrame
     """One line a prompt, weakest first: the fields of `PromptMargins`, stability (of a place among the worst;
-    NaN below them) and the slice columns; `prompt` only when text was asked for."""
+    NaN below them) and the prompts' own columns; `prompt` only when text was asked for. A prompts' column
+    that is called as one of the former stands as "column NAME"."""
     spreads: tuple[Spread, ...]
     """How each per-prompt margin is spread over prompts, and the share of prompts below the even value."""
     provenance: Record
@@ -53,6 +55,8 @@ class Report:
     """Where control conditions land, what leaks, and what attacks leave of the margin; empty without any."""
     slices: tuple[SliceMargins, ...] = ()
     """Margins by slice, one entry a slice column."""
+    unsliced: Mapping[str, str] = field(default_factory=dict)
+    """Columns of the prompts that are no slices, and why."""
     layers: LayerCurve | None = None
     """Margins by layer; None where fewer than two layers were captured."""
     noise_floor: Record | None = None
@@ -107,6 +111,7 @@ class Report:
             "layers": _layers_record(self.layers),
             "positions": [] if self.positions is None else self.positions.to_frame().to_dict("records"),
             "slices": [line for column in self.slices for line in column.to_frame().to_dict("records")],
+            "unsliced": [{"column": column, "why": why} for column, why in self.unsliced.items()],
             "robustness": self.robustness.to_frame().to_dict("records"),
             "prompt_margins": [spread.to_frame().to_dict("records")[0] for spread in self.spreads],
             "worst_prompts": self.worst_prompts().to_dict("records"),

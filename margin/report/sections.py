@@ -28,6 +28,7 @@ def tables(report: Report) -> list[Table]:
         _by_mode(report),
         _by_space(report),
         *_slices(report),
+        _unsliced(report),
         *_layers(report),
         *_positions(report),
         *_probes(report),
@@ -65,6 +66,11 @@ def _slices(report: Report) -> Iterator[Table]:
         frame = lines[["slice", "n_prompts"]].assign(margin=intervals(lines))
         frame = frame.rename(columns={"n_prompts": "prompts"})
         yield table(f"slices-{i}", f"By {column.column}", note, frame, drawn=["margin"])
+
+
+def _unsliced(report: Report) -> Table:
+    frame = pd.DataFrame(list(report.unsliced.items()), columns=["column", "not sliced"])
+    return table("unsliced", "Columns that are no slices", "They stand beside the prompts.", frame)
 
 
 def _layers(report: Report) -> Iterator[Table]:

@@ -57,8 +57,11 @@ def print_summary(report: Report, console: Console) -> None:
     for slices in report.slices:
         if slices.worst is not None:
             lowest = slices.margins[slices.names.index(slices.worst)]
-            found = f"{slices.worst} ({number(lowest.estimate)}, above {number(lowest.low)})"
-            console.print(f"weakest {slices.column}: {found}", highlight=False, markup=False)
+            found = f"{shown(slices.worst)} ({number(lowest.estimate)}, above {number(lowest.low)})"
+            console.print(f"weakest {shown(slices.column)}: {found}", highlight=False, markup=False)
+    if report.unsliced:
+        columns = ", ".join(f"{shown(column)} ({why})" for column, why in report.unsliced.items())
+        console.print(f"not sliced: {columns}", style="dim", highlight=False, markup=False)
     if report.layers is not None:
         console.print(parting(report.layers.parting), highlight=False, markup=False)
     if report.positions is not None:

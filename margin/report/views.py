@@ -51,11 +51,11 @@ def views(run: Run, report: Report, *, seed: int = 0) -> Record:
     prompt_codes = pd.Index(ids).get_indexer([points.prompts[i] for i in keep])
     looks = mode_looks(report.headline.per_mode)
     names = list(looks)
-    about = report.prompts.set_index("prompt_id").loc[ids]
     columns = [column.column for column in report.slices]
+    about = run.prompts.set_index("id").loc[ids]
     factors = [pd.factorize(about[column]) for column in columns]
     codes = np.array([code for code, _ in factors]).reshape(len(columns), len(ids))
-    texts = about.get("prompt")
+    texts = about["prompt"] if "prompt" in report.prompts else None
     return {
         "modes": [_mode(mode, look) for mode, look in looks.items()],
         "slices": [

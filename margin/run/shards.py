@@ -1,8 +1,9 @@
 """Shards: the part of a run that one stretch of the capture loop wrote, as safetensors.
 
 A shard holds, for its rows: `row` (int64, places in the run), `state` (float32, the final state the head
-sees), `layer.L` (float16, or float32 where float16 would round it too much), `topk_ids` (int32),
-`topk_logits` (float32), `logsumexp` (float32) and, when asked, `logits` (float32).
+sees), `layer.L` (float16 where that holds what the model computed, as of one that computes in 16 bits, else
+float32), `topk_ids` (int32), `topk_logits` (float32), `logsumexp` (float32) and, when asked, `logits`
+(float32).
 
 With more than one response position also `position.J.state` and `position.J.logsumexp` (float32) of the
 second to the last, 0 where the row's answer ends before, and (int16) `n_positions`, how many the row reaches,

@@ -149,6 +149,22 @@ def test_what_is_no_series_of_checkpoints_ends_with_one_line(
     assert len(refused.stderr.strip().splitlines()) == 1
 
 
+def test_the_order_is_told_where_it_is_by_names_and_so_is_what_is_left_out(
+    workspace: Path, trainings: dict[str, Path]
+) -> None:
+    for name, step in (("ft-2", 3), ("ft-10", 20), ("ft-1", 100)):
+        shutil.copytree(trainings["whole"] / f"checkpoint-{step}", workspace / "training" / name)
+    shutil.copytree(workspace / "training/ft-1", workspace / "training/ft-3")
+    (workspace / "training/ft-3/config.json").unlink()
+    (workspace / "training/logs").mkdir()
+    done = sweep("training", "--json", "--quiet")
+    assert done.exit_code == 0, done.output
+    assert [line["checkpoint"] for line in json.loads(done.stdout)["checkpoints"]] == ["ft-1", "ft-2", "ft-10"]
+    assert "the order is ft-1, ft-2, ft-10" in done.stderr
+    assert "left out, without a config.json: ft-3" in done.stderr
+    assert "logs" not in done.stderr
+
+
 def test_another_chat_template_is_not_compared(workspace: Path, trainings: dict[str, Path]) -> None:
     shutil.copytree(trainings["whole"], workspace / "mixed")
     template = workspace / "mixed/checkpoint-20/chat_template.jinja"

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import math
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 
 from margin.analysis.behaviour.judgements import Judgements
 from margin.errors import MarginError
+from margin.inputs.tables import SUFFIXES, label, read_records
 from margin.run.run import Run
 
-SUFFIXES = (".csv", ".jsonl", ".ndjson", ".parquet")
+__all__ = ["SUFFIXES", "read_labels"]
+
 SCORES: Mapping[str, tuple[float, float]] = {
     "constructive": (0, 2),
     "helpfulness": (0, 1),
@@ -39,90 +41,75 @@ def read_labels(path: Path, run: Run) -> Judgements:
     MarginError : a file that cannot be read, missing columns; by line: a key that is unknown or stood before,
         a label that is empty, long or of several lines, a score out of its range; a row without a label.
     """
-    table = _read(path)
-    if "label" not in table:
-        raise MarginError(f"{path} has no column label")
-    keys = ["row"] if "row" in table else ["prompt_id", "condition", "draw"]
-    if not {"prompt_id", "condition"} <= set(table) and keys != ["row"]:
+    records = list(read_records(path, "labels", "label"))
+    if not records:
+        raise MarginError(f"{path} holds no labels")
+    columns = set().union(*(record for _, record in records))
+    if "label" not in columns:
+        raise MarginError(f"{path}: no column named label")
+    keys = ["row"] if "row" in columns else ["prompt_id", "condition", "draw"]
+    if not {"prompt_id", "condition"} <= columns and keys != ["row"]:
         raise MarginError(
             f"{path} has neither column row nor prompt_id and condition: say which row is labelled"
         )
-    known = {key: row for row, key in zip(run.rows["row"], _keys(run.rows, keys), strict=True)}
-    lines: dict[tuple[str, ...], int] = {}
-    for number, key in enumerate(_keys(table, keys), 1):
+    known = {
+        tuple(str(value) for value in key): row
+        for row, *key in run.rows[["row", *keys]].itertuples(index=False, name=None)
+    }
+    scores = [name for name in SCORES if name in columns]
+    places: dict[tuple[str, ...], str] = {}
+    lines: list[dict[str, Any]] = []
+    for place, record in records:
+        key = tuple(_key(record, name, place) for name in keys)
+        said = ", ".join(f"{name} {textwrap.shorten(value, LONGEST, placeholder='…')!r}" for name, value in zip(keys, key, strict=True))
         if key not in known:
-            raise MarginError(f"{path} entry {number}: {_named(keys, key)} is not in the run")
-        if key in lines:
-            raise MarginError(
-                f"{path} entry {number}: {_named(keys, key)} stood in entry {lines[key]} before: keep one"
-            )
-        lines[key] = number
-    found = pd.DataFrame({"row": [known[key] for key in lines], "label": _labels(table["label"], path)})
-    for name in SCORES:
-        if name in table:
-            found[name] = _scores(table[name], name, path)
+            raise MarginError(f"{place}: {said} is not in the run")
+        if key in places:
+            raise MarginError(f"{place}: {said} stood in {places[key]} before: keep one")
+        places[key] = place
+        line = {"row": known[key], "label": _label(record, place)}
+        lines.append(line | {name: _score(record, name, place) for name in scores})
+    found = pd.DataFrame(lines)
+    if (different := found["label"].nunique()) > MOST:
+        raise MarginError(f"{path} holds {different} different labels: use at most {MOST}")
     _require_whole(found["row"], run, path)
     return Judgements(path.name, found.sort_values("row", ignore_index=True))
 
 
-def _read(path: Path) -> pd.DataFrame:
-    """The file's table, every value as the text it stands for, None where there is none."""
-    try:
-        match path.suffix.lower():
-            case ".csv":
-                table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-            case ".parquet":
-                table = pd.read_parquet(path)
-            case ".jsonl" | ".ndjson":
-                lines = path.read_text(encoding="utf-8-sig").splitlines()
-                table = pd.DataFrame([json.loads(line) for line in lines if line.strip()], dtype=object)
-            case _:
-                raise MarginError(f"unknown kind of labels file {path}: use {', '.join(SUFFIXES)}")
-    except OSError as error:
-        raise MarginError(f"cannot read the labels file {path}: {error.strerror or 'not readable'}") from None
-    except (ValueError, AttributeError, pa.ArrowException):
-        raise MarginError(f"{path} is no {path.suffix[1:]} table in UTF-8 that can be read") from None
-    if not len(table):
-        raise MarginError(f"{path} holds no labels")
-    return table
+def _key(record: Mapping[str, Any], name: str, place: str) -> str:
+    """A part of what says which row is labelled, as text; the draw is 0 where it is not said."""
+    value = record.get(name)
+    if isinstance(value, float) and value.is_integer():  # what pandas makes of integers beside a gap
+        value = int(value)
+    text = label(value, name, place)
+    if text is None and name == "draw":
+        return "0"
+    if text is None:
+        raise MarginError(f"{place}: no {name}: say which row is labelled")
+    return text
 
 
-def _keys(table: pd.DataFrame, keys: list[str]) -> list[tuple[str, ...]]:
-    columns = [table[key].map(_text) if key in table else ["0"] * len(table) for key in keys]
-    return list(zip(*columns, strict=True))
-
-
-def _text(value: Any) -> str:
+def _label(record: Mapping[str, Any], place: str) -> str:
+    value = record.get("label")
     if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
+        value = int(value)
+    text = (label(value, "label", place) or "").strip()
+    if not text or len(text) > LONGEST or not text.isprintable():
+        raise MarginError(f"{place}: a label has 1 to {LONGEST} characters on one line")
+    return text
 
 
-def _named(keys: list[str], key: tuple[str, ...]) -> str:
-    return ", ".join(f"{name} {value!r}" for name, value in zip(keys, key, strict=True))
-
-
-def _labels(column: pd.Series, path: Path) -> list[str]:
-    labels = ["" if value is None or value != value else _text(value).strip() for value in column]
-    for number, label in enumerate(labels, 1):
-        if not label or len(label) > LONGEST or not label.isprintable():
-            raise MarginError(f"{path} entry {number}: a label has 1 to {LONGEST} characters on one line")
-    if len(set(labels)) > MOST:
-        raise MarginError(f"{path} holds {len(set(labels))} different labels: use at most {MOST}")
-    return labels
-
-
-def _scores(column: pd.Series, name: str, path: Path) -> pd.Series:
-    scores = pd.to_numeric(column, errors="coerce")
-    low, high = SCORES[name]
-    wrong = ~scores.between(low, high)
-    if name == "constructive":
-        wrong |= scores % 1 != 0
-    if wrong.any():
-        number = int(wrong.to_numpy().argmax()) + 1
+def _score(record: Mapping[str, Any], name: str, place: str) -> float:
+    """A score as a number, given as one or as its text."""
+    value, (low, high) = record.get(name), SCORES[name]
+    try:
+        number = math.nan if value is None or isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not low <= number <= high or (name == "constructive" and number % 1):
         kind = "0, 1 or 2" if name == "constructive" else f"from {low} to {high}"
-        raise MarginError(f"{path} entry {number}: {name} must be a number, {kind}")
-    return scores.astype(float)
+        raise MarginError(f"{place}: {name} must be a number, {kind}")
+    return number
 
 
 def _require_whole(labelled: pd.Series, run: Run, path: Path) -> None:

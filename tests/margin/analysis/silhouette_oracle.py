@@ -16,13 +16,18 @@ DISTANCES = ("cosine", "euclidean", "sqeuclidean", "hellinger2")
 
 
 def pairwise(X: Array, distance: str) -> Array:
-    """(N, N) distances. Cosine of a zero row: 1/2 from every direction, 0 from other zero rows."""
+    """(N, N) distances. Cosine of a zero row, as scikit-learn has it: 1 from every other point."""
     X = np.asarray(X, dtype=np.float64)
     if distance == "cosine":
         norms = np.linalg.norm(X, axis=1, keepdims=True)
-        X = np.divide(X, norms, where=norms > 0, out=np.zeros_like(X))
+        unit = np.divide(X, norms, where=norms > 0, out=np.zeros_like(X))
+        zero = norms[:, 0] == 0
+        D = cdist(unit, unit, "sqeuclidean") / 2
+        D[zero] = D[:, zero] = 1
+        np.fill_diagonal(D, 0)
+        return D
     D = cdist(X, X, "sqeuclidean")
-    return {"cosine": D / 2, "euclidean": np.sqrt(D), "sqeuclidean": D, "hellinger2": D / 2}[distance]
+    return {"euclidean": np.sqrt(D), "sqeuclidean": D, "hellinger2": D / 2}[distance]
 
 
 def samples(D: Array, mode: Array, prompt: Array, weight: Array | None = None, plain: bool = False) -> Array:

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from silhouette_oracle import DISTANCES, Array, labels, paired_points, pairwise, samples
 from sklearn.metrics import silhouette_samples as sklearn_silhouette_samples
+from sklearn.metrics.pairwise import cosine_distances
 
 from margin.analysis.sam import silhouette_samples
-from margin.analysis.space import Gram
+from margin.analysis.space import Coordinates, Gram
 
 METRICS = ("cosine", "euclidean", "sqeuclidean")
 reproducibly = settings(max_examples=25, deadline=None, derandomize=True)
@@ -26,6 +27,27 @@ def test_plain_equals_scikit_learn(distance: str, sizes: tuple[int, ...]) -> Non
     X = rng.standard_normal((len(mode), 8)) + 0.7 * rng.standard_normal((len(sizes), 8))[mode] + 1
     expected = sklearn_silhouette_samples(X, mode, metric=distance)
     np.testing.assert_allclose(silhouette_samples(X, mode, distance=distance), expected, atol=1e-9)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("zeros", [1, 3, 12, 24])
+def test_zero_rows_are_as_scikit_learn_has_them(zeros: int, dtype: type) -> None:
+    """At a cosine distance of 1 from every other point, other zero rows too."""
+    rng = np.random.default_rng(17)
+    mode = rng.permutation(np.repeat(np.arange(3), 8))
+    X = (rng.standard_normal((24, 5)) + rng.standard_normal((3, 5))[mode]).astype(dtype)
+    X[rng.permutation(24)[:zeros]] = 0
+    expected = sklearn_silhouette_samples(X.astype(np.float64), mode, metric="cosine")
+    tolerance = 1e-9 if dtype == np.float64 else 1e-6
+    np.testing.assert_allclose(silhouette_samples(X, mode, distance="cosine"), expected, atol=tolerance)
+    D = cosine_distances(X.astype(np.float64))
+    for taken in (Coordinates(X).distances("cosine"), Gram(X @ X.T).distances("cosine")):
+        np.testing.assert_allclose(taken.matmul(np.eye(24)), D, atol=tolerance)
+        i, j = np.indices((24, 24)).reshape(2, -1)
+        np.testing.assert_allclose(taken.between(i, j), D.ravel(), atol=tolerance)
+        some = rng.permutation(24)[:10]
+        found = taken.subset(some).matmul(np.eye(10))
+        np.testing.assert_allclose(found, D[np.ix_(some, some)], atol=tolerance)
 
 
 @pytest.mark.parametrize("missing", [0.0, 0.5])
