@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal
 
 import torch
-from peft import PeftConfig, PeftModel, PromptLearningConfig
-from safetensors import SafetensorError
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.distributed.configuration_utils import DistributedConfig
 
-from margin.capture.hub import cached, snapshot
+from margin.capture.adapter import with_adapter
+from margin.capture.bounds import context_of, vocabulary_of
+from margin.capture.evaluating import evaluating
+from margin.capture.folder import has_tokenizer
+from margin.capture.loading import Source, load_model, load_tokenizer
 from margin.capture.placement import whole_tensors
-from margin.errors import MarginError
+from margin.errors import MarginError, words
+from margin.inputs.reading import read_text
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 SPREAD = ("auto", "tp")
@@ -45,6 +42,8 @@ class Checkpoint:
     """Hub id of the adapter or the last part of its local path, if any."""
     revision: str | None = None
     """Commit on the hub it was loaded from, if any."""
+    tokenizer_from: Literal["model", "adapter"] = "model"
+    """Whose tokenizer and chat template it has: an adapter's, where it came with its own."""
     unread: str | None = None
     """What stands in place of the weights' digest, for a run that is not kept: reading all weights takes
     longer than measuring a few prompts. Two checkpoints with one name and one `unread` are taken for one."""
@@ -52,7 +51,12 @@ class Checkpoint:
     @property
     def context(self) -> int | None:
         """Tokens the model was made to read, or None where it states no bound."""
-        return getattr(self.model.config.get_text_config(decoder=True), "max_position_embeddings", None)
+        return context_of(self.model.config)
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of tokens the model has an embedding for: ids are below it."""
+        return vocabulary_of(self.model)
 
     def weights_digest(self) -> str:
         """SHA-256 over all weights and buffers: name, dtype, shape and bytes. Reads every weight once.
@@ -74,17 +78,9 @@ class Checkpoint:
         special = {name: str(token) for name, token in self.tokenizer.special_tokens_map.items()}
         return hashlib.sha256(json.dumps([rules, special], sort_keys=True).encode()).hexdigest()
 
-    @contextmanager
-    def evaluating(self) -> Iterator[None]:
+    def evaluating(self) -> AbstractContextManager[None]:
         """The model without dropout and gradients, and as it was afterwards."""
-        training = [module for module in self.model.modules() if module.training]
-        self.model.eval()
-        try:
-            with torch.inference_mode():
-                yield
-        finally:
-            for module in training:
-                module.training = True
+        return evaluating(self.model)
 
 
 def load_checkpoint(
@@ -101,25 +97,14 @@ def load_checkpoint(
     `dtype` is "float32", "bfloat16", "float16" or "auto": float32 on the CPU, which is no faster in less, and
     as saved elsewhere. `device` as torch names it, "auto" to spread the layers of a large model over all
     devices, host memory and disk, "tp" to split every layer over the ranks of a launch by the plan that comes
-    with the architecture, None for CUDA where there is one, else the CPU. MarginError where
-    there is no checkpoint, where it has only pickled weights, or where the adapter is none that leaves the
-    input alone.
+    with the architecture, None for CUDA where there is one, else the CPU. The tokenizer and the template are
+    an `adapter`'s where it came with its own.
+
+    MarginError where there is no checkpoint, or only pickled weights; where weights of the model are not in
+    the file, or some of the file not in the model; where the adapter is not all there, or none that leaves
+    the input alone; where its tokenizer has more tokens than the model.
     """
-    kept: Path | None = None
-    place, device = str(source), device or ("cuda" if torch.cuda.is_available() else "cpu")
-    options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": revision}
-    path = Path(source)
-    if path.is_file():
-        if path.suffix != ".gguf":
-            raise MarginError(f"{path} is no checkpoint: give a folder, a hub id or a .gguf file")
-        place, options["gguf_file"] = str(path.parent), path.name
-    elif path.is_dir():
-        require_safetensors(path)
-    elif path.is_absolute() or len(path.parts) > 2 or str(source).startswith("."):
-        raise MarginError(f"{source}: no such file or folder")
-    else:
-        kept = cached(str(source), "config.json", revision)
-        place = str(kept or source)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if dtype != "auto" and dtype not in DTYPES:
         raise MarginError(f"unknown dtype {dtype!r}: take auto, {', '.join(DTYPES)}")
     require_device(device)
@@ -127,64 +112,56 @@ def load_checkpoint(
     placed: dict[str, Any] = {"device_map": device}
     if device == "tp":
         placed = {"distributed_config": DistributedConfig(tp_plan="auto")}
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(place, **options)
-        if "gguf_file" not in options:
-            options["config"] = AutoConfig.from_pretrained(place, **options)
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            place,
-            dtype=torch.float32 if dtype == "auto" and on_cpu else DTYPES.get(dtype, "auto"),
-            **placed,
-            **({} if "gguf_file" in options else {"use_safetensors": True}),
-            **options,
-        )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-        raise MarginError(f"{source} cannot be loaded: {first_line(error)}") from error
+    where = Source.of_checkpoint(source, revision)
+    patch = None if adapter is None else Source.of_adapter(adapter)
+    tokenizer = load_tokenizer(where, trust_remote_code)
+    model = load_model(
+        AutoModelForCausalLM,
+        where,
+        trust_remote_code,
+        dtype=torch.float32 if dtype == "auto" and on_cpu else DTYPES.get(dtype, "auto"),
+        **placed,
+    )
     if model.config.is_encoder_decoder:
         raise MarginError(f"{source} is an encoder-decoder: margins are measured on decoder-only models")
-    kept = None if path.exists() else snapshot(str(source), "config.json", revision)
-    commit = kept.name if kept else None
-    if adapter is not None:
-        model = _with_adapter(model, str(adapter))
+    whose: Literal["model", "adapter"] = "model"
+    if patch is not None:
+        model = with_adapter(model, patch.folder, patch.given)
+        own = adapters_tokenizer(patch, model, tokenizer, trust_remote_code)
+        tokenizer, whose = (tokenizer, "model") if own is None else (own, "adapter")
     return Checkpoint(
         model,
         tokenizer,
-        name_of(source),
-        adapter=None if adapter is None else name_of(adapter),
-        revision=commit,
+        where.name,
+        adapter=None if patch is None else patch.name,
+        revision=where.commit,
+        tokenizer_from=whose,
     )
 
 
-def name_of(source: str | Path) -> str:
-    """A hub id as it is, of a local path its last part: where it lies is nobody's business and may change."""
-    path = Path(source)
-    return path.resolve().name if path.exists() else str(source)
+def adapters_tokenizer(
+    adapter: Source, model: PreTrainedModel, models_own: PreTrainedTokenizerBase, trust_remote_code: bool
+) -> PreTrainedTokenizerBase | None:
+    """The tokenizer and template that came with an adapter, the model's in place of what did not.
 
-
-def _with_adapter(model: PreTrainedModel, adapter: str) -> PreTrainedModel:
-    local = Path(adapter).exists() or Path(adapter).is_absolute() or len(Path(adapter).parts) > 2
-    kept = None if local else cached(adapter, "adapter_config.json")
-    try:
-        config = PeftConfig.from_pretrained(str(kept or adapter))
-        if isinstance(config, PromptLearningConfig):
-            raise MarginError(f"{adapter} is no LoRA-like adapter: it changes the input, not the weights")
-        return cast(
-            PreTrainedModel,
-            PeftModel.from_pretrained(model, str(kept or adapter), config=config).get_base_model(),
+    None where neither did. MarginError where the tokenizer has tokens the (adapted) model has no row for.
+    """
+    template = adapter.folder / "chat_template.jinja"
+    if not has_tokenizer(adapter.folder):
+        if not template.is_file():
+            return None
+        tokenizer = copy.copy(models_own)
+        tokenizer.chat_template = read_text(template, "chat template")
+        return tokenizer
+    tokenizer = load_tokenizer(adapter, trust_remote_code, model.config)
+    tokenizer.chat_template = tokenizer.chat_template or models_own.chat_template
+    tokens, rows = max(tokenizer.get_vocab().values(), default=-1) + 1, vocabulary_of(model)
+    if tokens > rows:
+        raise MarginError(
+            f"the tokenizer that came with adapter {adapter.given} has {tokens} tokens, the model's "
+            f"embeddings have {rows} rows: save the adapter with its embeddings, or without its tokenizer"
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise MarginError(f"adapter {adapter} cannot be loaded: {first_line(error)}") from error
-
-
-def require_safetensors(folder: Path) -> None:
-    """MarginError where a folder holds no checkpoint, or only pickled weights."""
-    if not (folder / "config.json").is_file():
-        raise MarginError(f"{folder} is no checkpoint: it has no config.json")
-    if any(folder.glob("*.safetensors")):
-        return
-    if any(folder.glob("*.bin")) or any(folder.glob("*.pt")):
-        raise MarginError(f"{folder} has only pickled weights, which can run code: save it as safetensors")
-    raise MarginError(f"{folder} is no checkpoint: it has no weights (*.safetensors)")
+    return tokenizer
 
 
 def require_device(device: str) -> None:
@@ -194,9 +171,4 @@ def require_device(device: str) -> None:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise MarginError(f"device {device!r} cannot be used: {first_line(error)}") from error
-
-
-def first_line(error: Exception) -> str:
-    """First line of an error that says something, else its kind."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise MarginError(f"device {device!r} cannot be used: {words(error)}") from error

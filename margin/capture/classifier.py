@@ -8,15 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from transformers import (
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
-from margin.capture.checkpoint import first_line, name_of, require_device, require_safetensors
+from margin.capture.checkpoint import require_device
+from margin.capture.loading import Source, load_model, load_tokenizer
 from margin.errors import MarginError
 
 BATCH = 32
@@ -85,26 +80,19 @@ def load_classifier(
         language model has none) or fewer than two labels, or the device cannot be used.
     """
     path, device = Path(source), device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if path.is_dir():
-        require_safetensors(path)
-    elif path.is_absolute() or len(path.parts) > 2 or str(source).startswith("."):
+    local = path.is_absolute() or len(path.parts) > 2 or str(source).startswith(".")
+    if path.is_file() or (local and not path.is_dir()):
         raise MarginError(f"{source}: no such judge: give refusal, a labels file, a folder or a hub id")
     require_device(device)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
-        loaded: Any = AutoModelForSequenceClassification.from_pretrained(
-            source,
-            dtype=torch.float32 if device == "cpu" else "auto",
-            device_map=device,
-            use_safetensors=True,
-            trust_remote_code=trust_remote_code,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-        raise MarginError(f"judge {source} cannot be loaded: {first_line(error)}") from error
-    model, info = loaded
-    if missing := sorted(info["missing_keys"]):
-        raise MarginError(f"{source} is no trained text classifier: it lacks the weights {missing[0]}")
+    place = Source.of_checkpoint(source)
+    model: Any = load_model(
+        AutoModelForSequenceClassification,
+        place,
+        trust_remote_code,
+        "is no trained text classifier",
+        dtype=torch.float32 if device == "cpu" else "auto",
+        device_map=device,
+    )
     if model.config.num_labels < 2:
         raise MarginError(f"{source} gives a number, not labels: a judge needs two labels or more")
-    return TextClassifier(model.eval(), tokenizer, name_of(source))
+    return TextClassifier(model.eval(), load_tokenizer(place, trust_remote_code), place.name)

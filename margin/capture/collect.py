@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -10,12 +11,14 @@ import pandas as pd
 
 from margin.capture.checkpoint import Checkpoint, load_checkpoint
 from margin.capture.fill import fill
+from margin.capture.fitting import require_fitting
 from margin.capture.identity import environment, identify
 from margin.capture.layers import parse_layers
 from margin.capture.loop import NotFiniteError
 from margin.capture.placement import devices_of
 from margin.capture.ranks import Ranks, join_ranks
 from margin.capture.taps import n_layers
+from margin.capture.unquoted import unquoted
 from margin.errors import MarginError
 from margin.inputs.attacks import load_attacks
 from margin.inputs.chat import Chat
@@ -117,10 +120,13 @@ def collect(
             trust_remote_code=trust_remote_code,
         )
     )
+    if checkpoint.tokenizer_from == "adapter" and ranks.first and not quiet:
+        print("margin: tokenizer and chat template are those that came with the adapter", file=sys.stderr)
     chat = Chat(checkpoint.tokenizer, dict(chat_kwargs or {}), response_prefix, chat_template)
     flight = preflight(chat, mode_set, prompt_set, checkpoint.context)
     rows = build_rows(chat, prompt_set, mode_set, checkpoint.context)
     rows += build_control_rows(chat, prompt_set, mode_set, beside, rows, checkpoint.context)
+    require_fitting(checkpoint, rows, positions, generate)
     chosen = parse_layers(layers, n_layers(checkpoint.model))
     choices = {
         "layers": chosen,
@@ -133,14 +139,14 @@ def collect(
     }
     manifest = Manifest(
         identity=identify(checkpoint, chat, flight, mode_set, prompt_set, rows, choices),
-        environment=environment(devices_of(checkpoint.model)),
+        environment=environment(devices_of(checkpoint.model)) | {"tokenizer_from": checkpoint.tokenizer_from},
         tail=flight.tail,
         counts={"prompts": len(prompt_set), "modes": len(mode_set.names), "rows": len(rows)},
     )
     if (folder / NAME).exists():
         read_manifest(folder).require_same(manifest, folder)
     try:
-        with checkpoint.evaluating():
+        with checkpoint.evaluating(), unquoted():
             return fill(
                 checkpoint,
                 manifest,

@@ -18,7 +18,6 @@ from safetensors.numpy import save
 
 from margin.capture.budget import SMALLEST, Budget, find_budget
 from margin.capture.checkpoint import Checkpoint
-from margin.capture.head import tolerance
 from margin.capture.headpass import head_pass
 from margin.capture.last_block import narrowing
 from margin.capture.loop import Captured, Forward, capture
@@ -28,6 +27,7 @@ from margin.capture.progress import progress
 from margin.capture.ranks import Ranks
 from margin.capture.repeats import repeat_alone, repeat_mixed, rows_to_repeat, state_error
 from margin.capture.responses import Responses, likeliest
+from margin.capture.rounding import tolerance
 from margin.capture.soundness import examine
 from margin.capture.taps import tapped
 from margin.capture.writer import Writer

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from margin.capture.checkpoint import Checkpoint, load_checkpoint
 from margin.capture.placement import input_device, weight_and_bias
+from margin.capture.rounding import tolerance
 from margin.capture.taps import head_module, tapped
 from margin.errors import MarginError
 
@@ -73,11 +74,6 @@ class Head:
     def __call__(self, states: NDArray[np.float32]) -> NDArray[np.float32]:
         """(B, V) logits of states (B, d)."""
         return self.logits(torch.from_numpy(states).to(self.device)).cpu().numpy()
-
-
-def tolerance(dtype: torch.dtype) -> float:
-    """Largest relative difference that rounding in `dtype` explains between two ways to compute the same."""
-    return max(1e-4, 8 * torch.finfo(dtype).eps)
 
 
 def find_head(model: PreTrainedModel, states: Tensor, logits: Tensor) -> Head:

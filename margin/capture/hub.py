@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+from huggingface_hub import (
+    constants,
+    get_hf_file_metadata,
+    hf_hub_download,
+    hf_hub_url,
+    snapshot_download,
+    try_to_load_from_cache,
+)
 from huggingface_hub.errors import (
+    EntryNotFoundError,
     HfHubHTTPError,
     HFValidationError,
     OfflineModeIsEnabled,
@@ -13,7 +22,21 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.errors import HTTPError as ClientError  # type: ignore[attr-defined]  # of its client, any
 
-from margin.errors import MarginError
+from margin.errors import MarginError, foreign
+
+ADAPTER_FILES = (
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab*",
+    "merges.txt",
+    "*.tiktoken",
+    "spiece.model",
+    "chat_template*",
+)
+"""What is downloaded of an adapter: never its pickled weights, nor what a training left beside them."""
 
 
 def cached(source: str, file: str, revision: str | None = None) -> Path | None:
@@ -49,3 +72,18 @@ def snapshot(source: str, file: str, revision: str | None = None) -> Path | None
     """Where the cache keeps a hub id's files, in a folder named by their commit; None where it has none."""
     kept = try_to_load_from_cache(source, file, revision=revision)
     return Path(kept).parent if isinstance(kept, str) else None
+
+
+def fetched(source: str, file: str, revision: str | None = None) -> Path | None:
+    """A file of a hub id that answers, downloaded into the cache; None where it has none of that name."""
+    with foreign(f"{source} cannot be loaded"):
+        try:
+            return Path(hf_hub_download(source, file, revision=revision))
+        except EntryNotFoundError:
+            return None
+
+
+def downloaded(source: str, files: Sequence[str], revision: str | None = None) -> Path:
+    """The folder of the cache with those files of a hub id that its names or patterns name."""
+    with foreign(f"{source} cannot be loaded"):
+        return Path(snapshot_download(source, allow_patterns=list(files), revision=revision))

@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from margin.capture.head import Head, find_head, tolerance
+from margin.capture.head import Head, find_head
 from margin.capture.last_block import form_of_last_block
 from margin.capture.loop import Forward, NotFiniteError
 from margin.capture.placement import input_device
 from margin.capture.plan import Batch, Ids, shared_prefix
 from margin.capture.prefix import prefix_cache
+from margin.capture.rounding import tolerance
 from margin.capture.taps import Taps, n_layers
 from margin.errors import MarginError
 

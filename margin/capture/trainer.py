@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from peft import PeftModel, PromptLearningConfig
+from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
+from margin.capture.evaluating import evaluating
+from margin.capture.wrapper import unwrapped
 from margin.errors import MarginError
 
 
@@ -28,8 +30,9 @@ def tokenizer_of(trainer: Trainer) -> PreTrainedTokenizerBase:
 def model_of(trainer: Trainer) -> PreTrainedModel:
     """The transformers model in training, with the layers of its adapter in place.
 
-    MarginError where it is spread over processes, where its adapter changes the input, or where it is of
-    another kind.
+    MarginError where it is spread over processes, where its adapter changes the input or acts outside the
+    model's layers, or where it is of another kind. Costs two short forward passes of a model with adapters,
+    which is left as it was.
     """
     spread = trainer.is_fsdp_enabled or trainer.is_distributed_loading_by_transformers
     if spread or (trainer.is_deepspeed_enabled and is_deepspeed_zero3_enabled()):
@@ -38,9 +41,9 @@ def model_of(trainer: Trainer) -> PreTrainedModel:
         )
     model: Any = trainer.model
     if isinstance(model, PeftModel):
-        if any(isinstance(config, PromptLearningConfig) for config in model.peft_config.values()):
-            raise MarginError("the adapter is none like LoRA: it changes the input, not the weights")
-        model = model.get_base_model()
+        inside: Any = model.get_base_model()
+        with evaluating(model), undisturbed(inside):
+            model = unwrapped(model, "the adapter")
     if not isinstance(model, PreTrainedModel):
         raise MarginError(f"{type(model).__name__} is no transformers model: margins are measured on these")
     return model

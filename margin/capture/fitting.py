@@ -1,0 +1,34 @@
+"""Whether rows fit the model, asked before the first forward pass: their ids, and the answers to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from margin.capture.checkpoint import Checkpoint
+from margin.errors import MarginError
+from margin.inputs.rows import Row
+
+
+def require_fitting(
+    checkpoint: Checkpoint, rows: Sequence[Row], positions: int = 1, generate: int = 0
+) -> None:
+    """MarginError where rows hold ids the model has no embedding for, or leave its context no room.
+
+    The response positions and the answers are read after the prompt, all but the last token of them. Shows
+    numbers of rows and tokens, never an id: ids spell out a live token.
+    """
+    vocabulary = checkpoint.vocabulary
+    beyond = sum(max(row.ids) >= vocabulary for row in rows)
+    if beyond:
+        raise MarginError(
+            f"{checkpoint.name}: {beyond} of {len(rows)} rows hold tokens beyond the model's vocabulary of "
+            f"{vocabulary}: its tokenizer has tokens that its embeddings lack"
+        )
+    longest, after = max(len(row.ids) for row in rows), max(positions, generate, 1) - 1
+    context = checkpoint.context
+    if context is not None and longest + after > context:
+        raise MarginError(
+            f"the longest prompt has {longest} tokens, with the answer's it would be {longest + after}, and "
+            f"the model's context is {context}: take at most {context - longest + 1} of --generate and "
+            "--positions, or shorter prompts"
+        )

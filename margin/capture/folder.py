@@ -1,0 +1,77 @@
+"""What lies in the folder of a checkpoint or an adapter, looked at before any library reads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from margin.errors import MarginError
+from margin.inputs.reading import parse_json, read_text
+from margin.text import shown
+
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "chat_template.jinja")
+"""Any of these in an adapter's folder is how its text becomes ids."""
+_POINTER = b"version https://git-lfs.github.com/spec/"
+INDEX = "model.safetensors.index.json"
+
+
+def require_checkpoint(folder: Path) -> None:
+    """MarginError where a folder holds no checkpoint, only pickled weights, or what Git has yet to fetch."""
+    if (folder / ADAPTER_CONFIG).is_file():
+        if not (folder / "config.json").is_file():
+            raise MarginError(
+                f"{folder} is an adapter: pass its base model as MODEL and it with --adapter {folder}"
+            )
+        raise MarginError(
+            f"{folder} holds an adapter beside a model: move {ADAPTER_CONFIG} and its weights into a folder "
+            "of their own, and pass that with --adapter"
+        )
+    if not (folder / "config.json").is_file():
+        raise MarginError(f"{folder} is no checkpoint: it has no config.json")
+    require_fetched(folder)
+    _require_safetensors(folder, "*.safetensors", "no checkpoint")
+    for index in sorted(folder.glob("*.safetensors.index.json")):
+        require_safe_index(index)
+
+
+def require_adapter(folder: Path) -> None:
+    """MarginError where a folder holds no adapter, only a pickled one, or what Git has yet to fetch."""
+    if not (folder / ADAPTER_CONFIG).is_file():
+        raise MarginError(f"{folder} is no adapter: it has no {ADAPTER_CONFIG}")
+    require_fetched(folder)
+    _require_safetensors(folder, ADAPTER_WEIGHTS, "no adapter")
+
+
+def require_fetched(place: Path) -> None:
+    """MarginError where a file, or one in a folder, is a Git LFS pointer in place of what it stands for."""
+    for path in sorted(place.iterdir()) if place.is_dir() else [place]:
+        if path.is_file():
+            with path.open("rb") as file:
+                if file.read(len(_POINTER)) == _POINTER:
+                    raise MarginError(f"{path} is a Git LFS pointer, not the file itself: run git lfs pull")
+
+
+def require_safe_index(index: Path) -> None:
+    """MarginError where the index of a sharded checkpoint names a file that is not safetensors."""
+    shards = parse_json(read_text(index, "index"), str(index))
+    shards = shards.get("weight_map") if isinstance(shards, dict) else None
+    if not isinstance(shards, dict) or not all(isinstance(file, str) for file in shards.values()):
+        raise MarginError(f"{index} is no index of a checkpoint: its weight_map names no files")
+    for file in shards.values():
+        if not file.endswith(".safetensors"):
+            raise MarginError(
+                f"{index} names {shown(file)}: only safetensors is read, other formats can run code"
+            )
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether an adapter came with a tokenizer of its own."""
+    return any((folder / name).is_file() for name in TOKENIZER_FILES[:-1])
+
+
+def _require_safetensors(folder: Path, pattern: str, otherwise: str) -> None:
+    if any(folder.glob(pattern)):
+        return
+    if any(folder.glob("*.bin")) or any(folder.glob("*.pt")):
+        raise MarginError(f"{folder} has only pickled weights, which can run code: save it as safetensors")
+    raise MarginError(f"{folder} is {otherwise}: it has no weights ({pattern})")

@@ -1,0 +1,144 @@
+"""From a folder, a GGUF file or a hub id to a model and a tokenizer, or one line that says why not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from margin.capture.folder import (
+    ADAPTER_CONFIG,
+    INDEX,
+    require_adapter,
+    require_checkpoint,
+    require_fetched,
+    require_safe_index,
+)
+from margin.capture.hub import ADAPTER_FILES, cached, downloaded, fetched, snapshot
+from margin.capture.quiet import quietly
+from margin.capture.whole import UNLIKE, require_whole
+from margin.errors import MarginError, foreign
+from margin.text import shown
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model or an adapter is loaded from, looked at but not loaded."""
+
+    given: str
+    """As the user names it."""
+    place: str
+    """Folder or hub id."""
+    gguf: str | None = None
+    """The file in `place` that holds it all."""
+    revision: str | None = None
+    """Revision on the hub that is asked for, if any."""
+
+    @classmethod
+    def of_checkpoint(cls, source: str | Path, revision: str | None = None) -> Source:
+        """MarginError where there is none, an adapter only, or none that is safe to read."""
+        given, path = str(source), Path(source)
+        if _is(path, "file"):
+            if path.suffix.lower() != ".gguf":
+                raise MarginError(f"{path} is no checkpoint: give a folder, a hub id or a .gguf file")
+            require_fetched(path)
+            return cls(given, str(path.parent), path.name)
+        if _is(path, "dir"):
+            require_checkpoint(path)
+            return cls(given, given)
+        if _is_local(given):
+            raise MarginError(f"{given}: no such file or folder")
+        if kept := cached(given, "config.json", revision):
+            require_checkpoint(kept)
+            return cls(given, str(kept), None, revision)
+        if fetched(given, ADAPTER_CONFIG, revision):
+            raise MarginError(
+                f"{given} is an adapter: pass its base model as MODEL and it with --adapter {given}"
+            )
+        if index := fetched(given, INDEX, revision):
+            require_safe_index(index)
+        return cls(given, given, None, revision)
+
+    @classmethod
+    def of_adapter(cls, source: str | Path) -> Source:
+        """MarginError where there is none, or a pickled one. One of the hub is downloaded into its cache."""
+        given, path = str(source), Path(source)
+        if not _is(path, "dir"):
+            if _is(path, "file") or _is_local(given):
+                raise MarginError(f"adapter {given} cannot be loaded: there is no such folder")
+            path = cached(given, ADAPTER_CONFIG) or downloaded(given, ADAPTER_FILES)
+        require_adapter(path)
+        return cls(given, str(path))
+
+    @property
+    def name(self) -> str:
+        """A hub id as it is, of a path its last part: where it lies is nobody's business and may change."""
+        path = Path(self.given)
+        return path.resolve().name if path.exists() else self.given
+
+    @property
+    def folder(self) -> Path:
+        """The folder it lies in, of one that is not left to transformers to download."""
+        return Path(self.place)
+
+    @property
+    def commit(self) -> str | None:
+        """Commit on the hub of what was loaded, if any."""
+        kept = None if Path(self.given).exists() else snapshot(self.given, "config.json", self.revision)
+        return kept.name if kept else None
+
+
+def load_model(
+    kind: Any, source: Source, trust_remote_code: bool, fault: str = UNLIKE, **options: Any
+) -> PreTrainedModel:
+    """A model by one of transformers' classes `AutoModelFor...`, as its file has it, safetensors or GGUF.
+
+    MarginError where it cannot be loaded, and, with `fault` in it, where `require_whole` finds weights that
+    are not those of the file.
+    """
+    what = f"{source.given} cannot be loaded"
+    options |= {"trust_remote_code": trust_remote_code, "revision": source.revision}
+    with quietly():
+        if source.gguf is not None:
+            options["gguf_file"] = source.gguf
+        else:
+            with foreign(what):
+                config: Any = AutoConfig.from_pretrained(
+                    source.place, trust_remote_code=trust_remote_code, revision=source.revision
+                )
+            weights = str(getattr(config, "transformers_weights", None) or "model.safetensors")
+            if not weights.endswith((".safetensors", ".safetensors.index.json")):
+                raise MarginError(f"{what}: config.json names {shown(weights)}, only safetensors is read")
+            options |= {"config": config, "use_safetensors": True}
+        with foreign(what):
+            model, info = kind.from_pretrained(
+                source.place, output_loading_info=True, ignore_mismatched_sizes=True, **options
+            )
+    require_whole(source.given, model, info, fault)
+    return model
+
+
+def load_tokenizer(source: Source, trust_remote_code: bool, config: Any = None) -> PreTrainedTokenizerBase:
+    """The tokenizer of a source; `config` is its model's, of which an adapter's folder knows nothing."""
+    options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": source.revision}
+    if source.gguf is not None:
+        options["gguf_file"] = source.gguf
+    if config is not None:
+        options["config"] = config
+    with quietly(), foreign(f"the tokenizer of {source.given} cannot be loaded"):
+        return AutoTokenizer.from_pretrained(source.place, **options)
+
+
+def _is(path: Path, kind: str) -> bool:
+    try:
+        return path.is_dir() if kind == "dir" else path.is_file()
+    except OSError as error:  # a name too long
+        raise MarginError(f"{str(path)[:80]}: {error.strerror}") from None
+
+
+def _is_local(given: str) -> bool:
+    """Whether a name that is no file can only have been meant as one."""
+    path = Path(given)
+    return path.is_absolute() or len(path.parts) > 2 or given.startswith(".")

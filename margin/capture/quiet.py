@@ -1,0 +1,23 @@
+"""Loading without the pages that libraries print, where one line says what matters."""
+
+from __future__ import annotations
+
+import logging as levels
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from transformers.utils import logging
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """No warnings of transformers and PEFT in this block; levels and filters are given back afterwards."""
+    level = logging.get_verbosity()
+    logging.set_verbosity(max(level, levels.ERROR))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(level)
