@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from margin.errors import IncomparableError, MarginError
 from margin.run.differences import differences, entry_of
 from margin.run.files import write_atomic
+from margin.run.seal import checksum, read_sealed, sealed
 
 FORMAT = "margin-run/1"
 NAME = "manifest.json"
@@ -76,8 +76,7 @@ class Manifest:
     @property
     def digest(self) -> str:
         """SHA-256 of what the run was made from and of its files: its own, wherever it lies."""
-        text = json.dumps([self.identity, self.files], sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return checksum([self.identity, self.files])
 
     def to_dict(self) -> Record:
         """Plain record, as manifest.json stores it."""
@@ -85,7 +84,8 @@ class Manifest:
 
     def write(self, run: Path) -> None:
         """Put the manifest into the run's folder, atomically."""
-        write_atomic(run / NAME, _serialise(self.to_dict()))
+        text = json.dumps(sealed(self.to_dict()), indent=2, ensure_ascii=False)
+        write_atomic(run / NAME, f"{text}\n".encode())
 
     def require_same(self, other: Manifest, run: Path) -> None:
         """Raise IncomparableError, naming each difference, unless `other` identifies the same run.
@@ -147,27 +147,11 @@ def read_manifest(run: Path) -> Manifest:
     path = run / NAME
     if not path.is_file():
         raise MarginError(f"{run} is no run: it has no {NAME}")
-    data = path.read_bytes()
-    try:
-        record = json.loads(data)
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        raise _damaged(path) from None
-    found = record.get("format") if isinstance(record, dict) else None
-    if found != FORMAT:
-        raise MarginError(f"{path} has format {found!r}, this version reads {FORMAT!r}")
-    record.pop("checksum", None)
-    if _serialise(record) != data:
-        raise _damaged(path)
+    again = "collect into another folder"
+    record = read_sealed(path, "manifest", FORMAT, again)
+    if not isinstance(record.get("identity"), dict) or set(record) != {
+        field.name for field in fields(Manifest)
+    }:
+        raise MarginError(f"{path} does not say what a manifest says: {again}")
     record["identity"] = LATER | record["identity"]
     return Manifest(**record)
-
-
-def _serialise(record: Record) -> bytes:
-    """The bytes of manifest.json: the record and a checksum of it, so that a change of any byte shows."""
-    text = json.dumps(record, sort_keys=True, ensure_ascii=False)
-    sealed = record | {"checksum": hashlib.sha256(text.encode()).hexdigest()}
-    return (json.dumps(sealed, indent=2, ensure_ascii=False) + "\n").encode()
-
-
-def _damaged(path: Path) -> MarginError:
-    return MarginError(f"{path} is damaged, it is not as it was written: collect into another folder")

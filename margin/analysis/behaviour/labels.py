@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
-from margin.analysis.behaviour.judgements import Judgements
+from margin.analysis.behaviour.judgements import SCORES, Judgements
 from margin.errors import MarginError
 from margin.run.run import Run
 
 SUFFIXES = (".csv", ".jsonl", ".ndjson", ".parquet")
-SCORES: Mapping[str, tuple[float, float]] = {
-    "constructive": (0, 2),
-    "helpfulness": (0, 1),
-    "safety": (-1, 1),
-}
-"""Columns of scores a file may hold, and the range of each; constructive takes whole numbers."""
 LONGEST = 64
 """Characters of a label: whatever is longer is text, which judgements do not hold."""
 MOST = 50
