@@ -77,6 +77,8 @@ class Comparison:
     differences: tuple[Difference, ...]
     drop: float
     """Drop of a margin, above 0, that power and `prompts_for_drop` are about."""
+    across: tuple[str, ...] = ()
+    """In what the models were asked differently, one line each; empty where they were asked alike."""
 
     def to_frame(self) -> pd.DataFrame:
         """One line a run and margin: reference, run, margin, value, the difference and its adjustments."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from margin.analysis.probing import Probing
+from margin.errors import MarginError
 from margin.run.files import write_atomic
 from margin.run.run import Run
+from margin.run.seal import read_sealed, sealed
 
 FORMAT = "margin-probe/1"
 NAME = "probe.json"
@@ -34,9 +35,9 @@ def write_probes(found: Probing, run: Run) -> Path:
     The run's manifest does not list it: a run stays what was collected.
     """
     record = probe_record(found, run)
-    sealed = record | {"checksum": _checksum(record)}
     path = run.path / NAME
-    write_atomic(path, (json.dumps(sealed, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    text = json.dumps(sealed(record), indent=1, ensure_ascii=False, allow_nan=False)
+    write_atomic(path, f"{text}\n".encode())
     return path
 
 
@@ -50,16 +51,7 @@ def read_probes(run: Run) -> Record | None:
     if not path.is_file():
         return None
     try:
-        record = json.loads(path.read_bytes())
-    except ValueError:
+        record = read_sealed(path, "probe", FORMAT, f"run margin probe {run.path} again")
+    except MarginError:
         return None
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        return None
-    checksum = record.pop("checksum", None)
-    if record.get("run") != run.manifest.digest or checksum != _checksum(record):
-        return None
-    return record
-
-
-def _checksum(record: Record) -> str:
-    return hashlib.sha256(json.dumps(record, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return record if record.get("run") == run.manifest.digest else None

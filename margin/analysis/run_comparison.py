@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,12 @@ import numpy as np
 from margin.analysis.comparison import Against, Comparison, compare
 from margin.analysis.run_spaces import design_of, space_of
 from margin.errors import IncomparableError, MarginError
-from margin.run.run import open_run
+from margin.run.differences import entry_of
+from margin.run.question import QUESTION, asked_differently
+from margin.run.run import Run, open_run
+
+ACROSS = set(QUESTION) - {"prompts"}
+"""What may differ where that is asked for; prompts are paired by id, and have to have the same text."""
 
 
 def compare_runs(
@@ -19,6 +25,7 @@ def compare_runs(
     seed: int = 0,
     against: Against = "first",
     drop: float = 0.01,
+    across: Sequence[str] = (),
 ) -> Comparison:
     """The comparison of runs on disk, named by their folders, in the space of their logits.
 
@@ -28,20 +35,31 @@ def compare_runs(
     seed : of the simultaneous intervals.
     against : each run's reference, the first run or the one before it.
     drop : a drop that would matter, as in `compare`.
+    across : what runs may differ in that their models were asked (keys of `margin.run.question.QUESTION`,
+        such as "tokenizer"): for models that cannot be asked alike. What differs is in `Comparison.across`.
+
+    Runs may hold other prompts: they are paired on those they share.
 
     Raises
     ------
-    MarginError : fewer than two runs, one that stands twice, and all that `open_run` refuses.
-    IncomparableError : an id under which two runs have another prompt, and all that `compare` refuses.
+    MarginError : fewer than two runs, one that stands twice, no such key, and all that `open_run` refuses.
+    IncomparableError : models that were asked differently, each difference named; an id under which two runs
+        have another prompt; and all that `compare` refuses.
     """
     if len({path.resolve() for path in runs}) < len(runs):
         raise MarginError("a run stands twice among the runs to compare")
     short = [path.resolve().name for path in runs]
     names = short if len(set(short)) == len(short) else [str(path) for path in runs]
-    opened = {}
+    unknown = sorted(set(across) - ACROSS)
+    if unknown:
+        raise MarginError(f"nothing is asked by the name {unknown[0]!r}: take {', '.join(sorted(ACROSS))}")
+    opened, asked = {}, list[str]()
+    first: Run | None = None
     texts: dict[str, str] = {}
     for name, path in zip(names, runs, strict=True):
         run = open_run(path)
+        first = first or run
+        asked += _asked(first, run, across, (names[0], name))
         for prompt_id, text in zip(run.prompts["id"], run.prompts["prompt"], strict=True):
             if texts.setdefault(prompt_id, text) != text:
                 raise IncomparableError(
@@ -50,4 +68,19 @@ def compare_runs(
                 )
         space, rows = space_of(run, "logits")
         opened[name] = (space, design_of(run, rows))
-    return compare(opened, np.random.default_rng(seed), level=level, against=against, drop=drop)
+    found = compare(opened, np.random.default_rng(seed), level=level, against=against, drop=drop)
+    return replace(found, across=tuple(asked))
+
+
+def _asked(first: Run, run: Run, across: Sequence[str], names: tuple[str, str]) -> list[str]:
+    """In what two runs were asked differently that is wanted; the prompts, which are paired, left out."""
+    found = {line: entry_of(line) for line in asked_differently(first, run, names)}
+    found = {line: entry for line, entry in found.items() if entry != "prompts"}
+    refused = [line for line, entry in found.items() if entry not in across]
+    if refused:
+        names_of_all = ",".join(dict.fromkeys(found.values()))
+        raise IncomparableError(
+            f"{names[1]} cannot be compared with {names[0]}: {'; '.join(refused)}. Collect both alike, or, "
+            f"where that is what you compare or cannot be had, allow it: --across {names_of_all}"
+        )
+    return list(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ import pandas as pd
 from margin.capture.checkpoint import Checkpoint, load_checkpoint
 from margin.capture.fill import fill
 from margin.capture.fitting import require_fitting
-from margin.capture.identity import environment, identify
+from margin.capture.identity import environment, identify, require_one_head
 from margin.capture.layers import parse_layers
 from margin.capture.loop import NotFiniteError
 from margin.capture.placement import devices_of
@@ -81,8 +82,10 @@ def collect(
     of at most so many tokens, without any live token in it (`Run.answers`). Both cost generating; positions
     also as many more tokens in the pass.
 
-    Called again with the same arguments, a run that was interrupted or damaged is completed; with others it
-    is refused and the difference named. `model` may be a loaded `Checkpoint`, left as it was.
+    Called again with the same arguments, a run that was interrupted or damaged is completed. It is refused,
+    and the difference named, with other arguments, or where the model, its adapter, its template or a date in
+    it are no longer the same, or where other versions of torch, transformers or peft would complete it.
+    `model` may be a loaded `Checkpoint`, left as it was.
 
     `controls` (some of none, random, near-miss, user-turn, with `draws` tokens each) and `attacks` (a file of
     templates, or "shipped") add conditions beside the modes, see `margin.inputs.controls`. `seed` draws their
@@ -127,6 +130,7 @@ def collect(
     rows = build_rows(chat, prompt_set, mode_set, checkpoint.context)
     rows += build_control_rows(chat, prompt_set, mode_set, beside, rows, checkpoint.context)
     require_fitting(checkpoint, rows, positions, generate)
+    require_one_head(chat, mode_set, flight)
     chosen = parse_layers(layers, n_layers(checkpoint.model))
     choices = {
         "layers": chosen,
@@ -144,7 +148,16 @@ def collect(
         counts={"prompts": len(prompt_set), "modes": len(mode_set.names), "rows": len(rows)},
     )
     if (folder / NAME).exists():
-        read_manifest(folder).require_same(manifest, folder)
+        there = read_manifest(folder)
+        there.require_same(manifest, folder)
+        if there.unrecorded and not there.complete and ranks.first:
+            print(
+                f"margin: {folder} was begun by an earlier version, which did not record "
+                f"{', '.join(there.unrecorded)}: taken to be the same",
+                file=sys.stderr,
+            )
+        manifest = replace(manifest, identity=there.identity)  # what was not recorded stays so
+    ranks.from_first(lambda: manifest).require_same(manifest, folder)
     try:
         with checkpoint.evaluating(), unquoted():
             return fill(

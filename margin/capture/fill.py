@@ -136,6 +136,8 @@ def _begin(
     todo = _missing_shards(folder, plan, manifest.identity["generate"] > 0)
     if not todo and _is_whole(folder, repeated):
         return None
+    if len(todo) < len(plan.rows):
+        read_manifest(folder).require_same_libraries(manifest, folder)
     manifest.write(folder)
     (folder / "shards").mkdir(exist_ok=True)
     remove_partial(folder)

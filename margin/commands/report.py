@@ -99,9 +99,21 @@ def write_with_figures(report: Report, run: Run, out: Path) -> Drawn:
     "--drop", default=0.01, show_default=True, help="Drop that would matter: what power and prompts are for."
 )
 @click.option("--seed", default=0, show_default=True, type=SEED, help="Of the simultaneous intervals.")
+@click.option(
+    "--across",
+    metavar="NAME,...",
+    help="What the models may have been asked differently in: tokenizer, chat_template, head, tail, ...",
+)
 @click.option("--json", "as_json", is_flag=True, help="Every margin and difference, as JSON.")
-def compare(runs: tuple[Path, ...], level: float, drop: float, seed: int, as_json: bool) -> None:
-    """Margins of RUNS against the first, paired on the prompts they share."""
+def compare(
+    runs: tuple[Path, ...], level: float, drop: float, seed: int, across: str | None, as_json: bool
+) -> None:
+    """Margins of RUNS against the first, paired on the prompts they share.
+
+    Runs whose models were asked differently (live tokens, chat template, response prefix, ...) are refused:
+    a difference would be that of the questions. Models of two families cannot be asked alike; --across says
+    that this is known.
+    """
     from rich.console import Console
 
     from margin.analysis.run_comparison import compare_runs
@@ -109,8 +121,11 @@ def compare(runs: tuple[Path, ...], level: float, drop: float, seed: int, as_jso
 
     if len(runs) < 2:
         raise MarginError("nothing to compare: name two runs or more")
-    found = compare_runs(runs, level, seed, drop=drop)
+    allowed = [name.strip() for name in (across or "").split(",") if name.strip()]
+    found = compare_runs(runs, level, seed, drop=drop, across=allowed)
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=2))
     else:
         print_comparison(found, Console())
+    for line in found.across:
+        click.echo(f"margin: asked differently: {line}", err=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict
 from functools import cache
@@ -14,10 +13,17 @@ import jsonschema
 import numpy as np
 
 from margin.errors import MarginError
-from margin.gate.measurement import Leak, MeasuredMargin, Measurement
+from margin.gate.measurement import OVERALL, Leak, MeasuredMargin, Measurement
 from margin.run.files import write_atomic
+from margin.run.seal import read_sealed, sealed
+from margin.text import shown
 
 FORMAT = "margin-baseline/1"
+
+AGAIN = "write it again, margin baseline RUN"
+"""What to do about a baseline that cannot be used."""
+SEVEN_DIGITS = 1e-6
+"""Relative error of a sum of influences, which are kept to seven digits."""
 
 Record = dict[str, Any]
 
@@ -32,8 +38,7 @@ def schema() -> Record:
 
 def write_baseline(measurement: Measurement, path: Path) -> None:
     """Write a measurement as a baseline, atomically; OSError where that is not possible."""
-    record = to_record(measurement)
-    record["checksum"] = checksum(record)
+    record = sealed(to_record(measurement))
     # A line an entry: a new baseline shows in a diff by what changed.
     entries = [f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in record.items()]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,35 +50,39 @@ def read_baseline(path: Path) -> Measurement:
 
     Raises
     ------
-    MarginError : no such file, cut short, edited, of another format, or no baseline at all.
+    MarginError : no such file, cut short, edited, of another format, or no baseline at all; also where its
+        numbers cannot be those of a measurement, whoever sealed them.
     """
-    try:
-        record = json.loads(path.read_bytes())
-    except OSError as error:
-        raise MarginError(f"cannot read the baseline {path}: {error.strerror}") from None
-    except ValueError:
-        raise MarginError(
-            f"{path} is no JSON or was cut short: write it again, margin baseline RUN"
-        ) from None
-    found = record.get("format") if isinstance(record, dict) else None
-    if found != FORMAT:
-        raise MarginError(
-            f"{path} has format {found!r}, this version reads {FORMAT!r}: write it again, margin baseline RUN"
-        )
+    record = read_sealed(path, "baseline", FORMAT, AGAIN)
     broken = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema()).iter_errors(record))
     if broken is not None:
         raise MarginError(
-            f"{path} is no baseline: {broken.json_path} breaks the rule '{broken.validator}': "
-            "write it again, margin baseline RUN"
+            f"{path} is no baseline: {broken.json_path} breaks the rule '{broken.validator}': {AGAIN}"
         )
-    if record.pop("checksum") != checksum(record):
-        raise MarginError(f"{path} was edited, its checksum is wrong: write it again, margin baseline RUN")
-    return from_record(record)
+    found = from_record(record)
+    if absurd := _absurd(found):
+        raise MarginError(f"{path} is no baseline, {absurd}: {AGAIN}")
+    return found
 
 
-def checksum(record: Record) -> str:
-    """SHA-256 of the content, whatever the layout of the file."""
-    return hashlib.sha256(json.dumps(record, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+def _absurd(found: Measurement) -> str | None:
+    """What no measurement can say, where this one says it."""
+    n, names = len(found.prompt_ids), [margin.name for margin in found.margins]
+    if found.overall.name != OVERALL or found.overall.column is not None or found.overall.n_prompts != n:
+        return f"its first margin is not that of all its {n} prompts"
+    if len(set(names)) < len(names):
+        return "a margin stands twice"
+    for margin in found.margins:
+        influence = margin.influence
+        if len(influence) != n or margin.n_prompts > n:
+            return f"margin {shown(margin.name)} is not one of its {n} prompts"
+        # Weights of prompts are shares: to give all a little more changes nothing.
+        if abs(influence.sum()) > SEVEN_DIGITS * np.abs(influence).sum():
+            return f"the influences of margin {shown(margin.name)} do not balance"
+    for leak in found.leaks:
+        if leak.n_leaks > leak.n_prompts:
+            return f"more prompts leak under {shown(leak.condition)} than there are"
+    return None
 
 
 def to_record(measurement: Measurement) -> Record:

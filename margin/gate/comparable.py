@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from margin.errors import IncomparableError
 from margin.gate.measurement import Measurement
-from margin.run.differences import differences
-from margin.run.question import QUESTION, question
+from margin.run.differences import differences, entry_of
+from margin.run.question import QUESTION, questions
 
 MEASURED = {
     "space": "the space the baseline was measured in",
@@ -19,8 +19,9 @@ SIDES = ("in the baseline", "in the run")
 
 def require_comparable(before: Measurement, after: Measurement) -> None:
     """IncomparableError that names each difference, unless both measure the same question in the same way."""
-    found = differences(_question(before), _question(after), SIDES)
-    names = [line.split(":")[0].split(".")[0] for line in found]
+    was, now = questions(before.provenance["identity"], after.provenance["identity"])
+    found = differences(_measured(before) | was, _measured(after) | now, SIDES)
+    names = [entry_of(line) for line in found]
     if "prompts" in names or before.prompt_ids != after.prompt_ids:
         at = names.index("prompts") if "prompts" in names else len(names)
         found[at : at + 1], names[at : at + 1] = [_prompts(before, after)], ["prompts"]
@@ -34,12 +35,10 @@ def require_comparable(before: Measurement, after: Measurement) -> None:
         )
 
 
-def _question(measurement: Measurement) -> dict[str, object]:
-    identity = measurement.provenance["identity"]
+def _measured(measurement: Measurement) -> dict[str, object]:
     return {
         "space": measurement.space,
         "distance": measurement.distance,
-        **question(identity),
         "controls": [leak.condition for leak in measurement.leaks],
         "margins": [margin.name for margin in measurement.margins],
     }

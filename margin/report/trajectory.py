@@ -17,6 +17,7 @@ from margin.analysis.robustness import Finding, robustness
 from margin.analysis.run_comparison import compare_runs
 from margin.run.files import write_atomic
 from margin.run.run import open_run
+from margin.run.seal import read_sealed, sealed
 
 FORMAT = "margin-trajectory/1"
 HEADLINE = "leave_prompt_out"
@@ -78,7 +79,7 @@ class Trajectory:
         return pd.DataFrame(lines, columns=columns).astype({"step": "Int64"})
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain record, as trajectory.json stores it."""
+        """Plain record, as trajectory.json stores it, there with a checksum."""
         first = next(iter(self.comparison.margins.values()))
         return {
             "format": FORMAT,
@@ -127,8 +128,13 @@ def write_trajectory(found: Trajectory, out: Path) -> list[Path]:
 
 
 def to_json(found: Trajectory) -> str:
-    """The text of trajectory.json."""
-    return json.dumps(found.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """The text of trajectory.json, with its checksum."""
+    return json.dumps(sealed(found.to_dict()), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_trajectory(path: Path) -> dict[str, Any]:
+    """The record in a trajectory.json, as it was written; MarginError where it is none, or was changed."""
+    return read_sealed(path, "trajectory", FORMAT, "write it again with the same margin sweep")
 
 
 def schema() -> dict[str, Any]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from margin.errors import IncomparableError, MarginError
-from margin.run.differences import differences
+from margin.run.differences import differences, entry_of
 from margin.run.files import write_atomic
+from margin.run.seal import checksum, read_sealed, sealed
 
 FORMAT = "margin-run/1"
 NAME = "manifest.json"
@@ -19,6 +19,17 @@ Record = dict[str, Any]
 
 LATER: Record = {"positions": 1, "generate": 0}
 """What the identity of a run made before it had these keys would say of them."""
+UNRECORDED = ("configuration", "adapters", "modules", "buffers", "code", "head", "ends")
+"""Keys that nothing can be said of where a run was made before it had them: not known, so not different."""
+FOLLOWING = {"modules", "buffers"}
+"""Keys that follow from the configuration and the adapters: only what else was changed is worth naming."""
+LIBRARIES = ("torch", "transformers", "peft")
+"""What computes the rows: one run is of one version of each."""
+CLOCK = (
+    "The chat template writes the date or the time, which is part of what the model is asked: collect into "
+    "another folder and fix it there, by the template's own variable where it has one (--chat-kwargs "
+    "'{\"date_string\": ...}') or with --chat-template FILE"
+)
 
 
 @dataclass(frozen=True)
@@ -65,8 +76,7 @@ class Manifest:
     @property
     def digest(self) -> str:
         """SHA-256 of what the run was made from and of its files: its own, wherever it lies."""
-        text = json.dumps([self.identity, self.files], sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return checksum([self.identity, self.files])
 
     def to_dict(self) -> Record:
         """Plain record, as manifest.json stores it."""
@@ -74,16 +84,62 @@ class Manifest:
 
     def write(self, run: Path) -> None:
         """Put the manifest into the run's folder, atomically."""
-        write_atomic(run / NAME, _serialise(self.to_dict()))
+        text = json.dumps(sealed(self.to_dict()), indent=2, ensure_ascii=False)
+        write_atomic(run / NAME, f"{text}\n".encode())
 
     def require_same(self, other: Manifest, run: Path) -> None:
-        """Raise IncomparableError, naming each difference, unless `other` identifies the same run."""
-        found = differences(self.identity, other.identity, ("there", "here"))
+        """Raise IncomparableError, naming each difference, unless `other` identifies the same run.
+
+        What one of the two did not record is unknown and passes: the keys of `UNRECORDED`, and in them
+        whatever only another version of transformers names.
+        """
+        old, new = recorded_in_both(self.identity, other.identity)
+        if self._version("transformers") != other._version("transformers"):
+            old |= {key: _shared(old[key], new[key]) for key in UNRECORDED if key in old}
+            new |= {key: _shared(new[key], old[key]) for key in UNRECORDED if key in new}
+        found = differences(old, new, ("there", "here"))
+        keys = [entry_of(line) for line in found]
+        if set(keys) - FOLLOWING:
+            found = [line for line, key in zip(found, keys, strict=True) if key not in FOLLOWING]
         if found:
+            clock = set(keys) <= {"head", "tail"}
             raise IncomparableError(
                 f"{run} was made with something else: {'; '.join(found)}. "
-                "Repeat the command it was made with, or choose another folder"
+                + (CLOCK if clock else "Repeat the command it was made with, or choose another folder")
             )
+
+    def require_same_libraries(self, other: Manifest, run: Path) -> None:
+        """Raise IncomparableError unless rows would be computed by the versions that computed those kept."""
+        old, new = ({name: of._version(name) for name in LIBRARIES} for of in (self, other))
+        known = {name: version for name, version in old.items() if version is not None}
+        found = differences(known, {name: new[name] for name in known}, ("there", "here"))
+        if found:
+            raise IncomparableError(
+                f"{run} was begun with other versions: {'; '.join(found)}. "
+                "Go on with those it was begun with, or choose another folder"
+            )
+
+    @property
+    def unrecorded(self) -> list[str]:
+        """Keys its identity lacks, having been made by an earlier version of this program."""
+        return [key for key in UNRECORDED if key not in self.identity]
+
+    def _version(self, library: str) -> str | None:
+        return self.environment.get("versions", {}).get(library)
+
+
+def recorded_in_both(old: Record, new: Record) -> tuple[Record, Record]:
+    """Two identities, or the same parts of them, without the keys of `UNRECORDED` that one of them lacks."""
+    unknown = {key for key in UNRECORDED if (key in old) != (key in new)}
+    one, other = ({key: value for key, value in of.items() if key not in unknown} for of in (old, new))
+    return one, other
+
+
+def _shared(record: Any, other: Any) -> Any:
+    """A record's entries that the other has too, and so in the records it holds."""
+    if not (isinstance(record, dict) and isinstance(other, dict)):
+        return record
+    return {key: _shared(value, other[key]) for key, value in record.items() if key in other}
 
 
 def read_manifest(run: Path) -> Manifest:
@@ -91,27 +147,11 @@ def read_manifest(run: Path) -> Manifest:
     path = run / NAME
     if not path.is_file():
         raise MarginError(f"{run} is no run: it has no {NAME}")
-    data = path.read_bytes()
-    try:
-        record = json.loads(data)
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        raise _damaged(path) from None
-    found = record.get("format") if isinstance(record, dict) else None
-    if found != FORMAT:
-        raise MarginError(f"{path} has format {found!r}, this version reads {FORMAT!r}")
-    record.pop("checksum", None)
-    if _serialise(record) != data:
-        raise _damaged(path)
+    again = "collect into another folder"
+    record = read_sealed(path, "manifest", FORMAT, again)
+    if not isinstance(record.get("identity"), dict) or set(record) != {
+        field.name for field in fields(Manifest)
+    }:
+        raise MarginError(f"{path} does not say what a manifest says: {again}")
     record["identity"] = LATER | record["identity"]
     return Manifest(**record)
-
-
-def _serialise(record: Record) -> bytes:
-    """The bytes of manifest.json: the record and a checksum of it, so that a change of any byte shows."""
-    text = json.dumps(record, sort_keys=True, ensure_ascii=False)
-    sealed = record | {"checksum": hashlib.sha256(text.encode()).hexdigest()}
-    return (json.dumps(sealed, indent=2, ensure_ascii=False) + "\n").encode()
-
-
-def _damaged(path: Path) -> MarginError:
-    return MarginError(f"{path} is damaged, it is not as it was written: collect into another folder")

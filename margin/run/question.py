@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from margin.errors import IncomparableError
 from margin.run.differences import differences
-from margin.run.manifest import Record
+from margin.run.manifest import Record, recorded_in_both
 from margin.run.run import Run
 
 QUESTION = {
@@ -16,22 +16,29 @@ QUESTION = {
     "chat_template": "the same chat template",
     "chat_kwargs": "the same --chat-kwargs",
     "response_prefix": "the same --response-prefix",
+    "head": "the same chat template and, where it writes one, the same date",
     "tail": "the same chat template",
 }
 """Entries of a run's identity that decide what the model is asked, and what to collect with where they
 differ. Weights, precision, attention and batching are left out: they are the answer's."""
 
 
-def question(identity: Record) -> Record:
-    """The part of a run's identity that is what the model is asked."""
-    return {name: identity.get(name) for name in QUESTION}
+def questions(first: Record, other: Record) -> tuple[Record, Record]:
+    """The parts of two identities that are what the models were asked, as far as both recorded them."""
+    one, two = ({name: of[name] for name in QUESTION if name in of} for of in (first, other))
+    return recorded_in_both(one, two)
+
+
+def asked_differently(first: Run, other: Run, names: tuple[str, str]) -> list[str]:
+    """Each difference in what the models of two runs were asked; `names` are what the runs are called."""
+    one, two = names
+    return differences(
+        *questions(first.manifest.identity, other.manifest.identity), (f"in {one}", f"in {two}")
+    )
 
 
 def require_same_question(first: Run, other: Run) -> None:
     """IncomparableError that names each difference in what the models of two runs were asked."""
-    sides = (f"in {first.path.name}", f"in {other.path.name}")
-    found = differences(question(first.manifest.identity), question(other.manifest.identity), sides)
-    if found:
-        raise IncomparableError(
-            f"{other.path.name} cannot be compared with {first.path.name}: {'; '.join(found)}"
-        )
+    one, two = first.path.name, other.path.name
+    if found := asked_differently(first, other, (one, two)):
+        raise IncomparableError(f"{two} cannot be compared with {one}: {'; '.join(found)}")

@@ -15,12 +15,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from margin.analysis.behaviour.refusal import match_refusals
-from margin.errors import IncomparableError, MarginError
+from margin.errors import IncomparableError, MarginError, foreign
 from margin.run.files import write_atomic
 from margin.run.run import Run
+from margin.run.seal import SEAL, Record, checksum, strict_json
 
-FORMAT = "margin-judgements/1"
+FORMAT = "margin-judgements/2"
 NAME = "judgements.parquet"
+SCORES: Mapping[str, tuple[float, float]] = {
+    "constructive": (0, 2),
+    "helpfulness": (0, 1),
+    "safety": (-1, 1),
+}
+"""Scores a judge may give beside a label, and the range of each; constructive takes whole numbers."""
 REFUSAL, ANSWER, EMPTY = "refusal", "answer", "empty"
 """What the refusal matcher calls an answer; an empty one is given to no judge."""
 
@@ -39,6 +46,30 @@ class Judgements:
     found) and the scores constructive (0, 1, 2), helpfulness (0 to 1), safety (-1 to 1)."""
     expected: Mapping[str, str] = field(default_factory=dict)
     """Label that answers under each mode should bear, for the modes where that is known."""
+
+    def __post_init__(self) -> None:
+        """MarginError for a row that stands twice, a label that is none, a score out of its range."""
+        who, table = f"judge {self.judge}", self.table
+        if not {"row", "label"} <= set(table) or not pd.api.types.is_integer_dtype(table["row"]):
+            raise MarginError(f"{who} gives no table of rows and labels")
+        if table["row"].duplicated().any():
+            raise MarginError(f"{who} labels row {table['row'][table['row'].duplicated()].iloc[0]} twice")
+        for label in (*table["label"], *self.expected, *self.expected.values()):
+            if not isinstance(label, str) or not label:
+                raise MarginError(f"{who} gives a label that is no text, {label!r}: a label is a word or two")
+        for name in set(SCORES) & set(table):
+            require_in_range(table[name], name, who)
+
+
+def require_in_range(scores: pd.Series, name: str, who: str) -> None:
+    """MarginError where one of the scores of a kind is none; `who` says whose they are."""
+    low, high = SCORES[name]
+    wrong = ~pd.to_numeric(scores, errors="coerce").between(low, high)
+    if name == "constructive":
+        wrong |= pd.to_numeric(scores, errors="coerce") % 1 != 0
+    if wrong.any():
+        kind = "0, 1 or 2" if name == "constructive" else f"from {low} to {high}"
+        raise MarginError(f"{who}: {name} must be a number, {kind}, not {scores[wrong].iloc[0]!r}")
 
 
 def judge_answers(run: Run, judge: Judge, name: str) -> Judgements:
@@ -106,17 +137,17 @@ def expecting(
 
 
 def write_judgements(judgements: Judgements, run: Run) -> Path:
-    """Put judgements into the run's folder, atomically; no answer's text is copied."""
+    """Put judgements into the run's folder, atomically and sealed; no answer's text is copied."""
     header = {
         "format": FORMAT,
         "run": _digest(run),
         "judge": judgements.judge,
         "expected": dict(judgements.expected),
     }
-    table = pa.Table.from_pandas(judgements.table, preserve_index=False)
-    table = table.replace_schema_metadata(
-        {**(table.schema.metadata or {}), b"margin": json.dumps(header).encode()}
-    )
+    table = pa.Table.from_pandas(judgements.table, preserve_index=False).replace_schema_metadata()
+    header[SEAL] = _seal(header, table)
+    # Not what pandas says about itself, too: nothing is read back that was not sealed.
+    table = table.replace_schema_metadata({b"margin": json.dumps(header).encode()})
     data = io.BytesIO()
     pq.write_table(table, data)
     write_atomic(run.path / NAME, data.getvalue())
@@ -128,21 +159,37 @@ def read_judgements(run: Run) -> Judgements | None:
 
     Raises
     ------
-    MarginError : a file that is none. IncomparableError : judgements of another run.
+    MarginError : a file that is none, is of an earlier version, or was changed since it was written.
+    IncomparableError : judgements of another run.
     """
-    path = run.path / NAME
+    path, again = run.path / NAME, "run margin judge again"
     if not path.is_file():
         return None
-    try:
+    with foreign(f"{path} is damaged or no file of judgements, {again}"):
         table = pq.read_table(pa.BufferReader(path.read_bytes()))
-        header = json.loads((table.schema.metadata or {})[b"margin"])
-    except (pa.ArrowException, OSError, KeyError, ValueError):
-        raise MarginError(f"{path} is damaged or no file of judgements: run margin judge again") from None
-    if header.get("format") != FORMAT:
-        raise MarginError(f"{path} has format {header.get('format')!r}, this version reads {FORMAT!r}")
-    if header["run"] != _digest(run):
-        raise IncomparableError(f"{path} holds judgements of another run: run margin judge again")
-    return Judgements(header["judge"], table.to_pandas(), header["expected"])
+        text = (table.schema.metadata or {}).get(b"margin", b"").decode()
+        table = table.replace_schema_metadata()
+    header = strict_json(text, f"{path} is damaged or no file of judgements: {again}")
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise MarginError(f"{path} is no file of judgements of this version: {again}")
+    seal = header.pop(SEAL, None)
+    with foreign(f"{path} is damaged, {again}"):
+        found = _seal(header, table)
+    if seal != found:
+        raise MarginError(f"{path} is damaged or was edited, it is not as it was written: {again}")
+    if header.get("run") != _digest(run):
+        raise IncomparableError(f"{path} holds judgements of another run: {again}")
+    if not isinstance(header.get("judge"), str) or not isinstance(header.get("expected"), dict):
+        raise MarginError(f"{path} does not say who judged, and what was expected: {again}")
+    with foreign(f"{path} is no file of judgements, {again}"):
+        frame = table.to_pandas()
+    return Judgements(header["judge"], frame, header["expected"])
+
+
+def _seal(header: Record, table: pa.Table) -> str:
+    """Checksum of all that judgements say: the header, and of the table every column, its kind and values."""
+    columns = {name: [str(table[name].type), table[name].to_pylist()] for name in table.column_names}
+    return checksum([header, columns])
 
 
 def _digest(run: Run) -> str:

@@ -10,19 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from margin.analysis.behaviour.judgements import Judgements
+from margin.analysis.behaviour.judgements import SCORES, Judgements
 from margin.errors import MarginError
 from margin.inputs.tables import SUFFIXES, label, read_records
 from margin.run.run import Run
 
 __all__ = ["SUFFIXES", "read_labels"]
 
-SCORES: Mapping[str, tuple[float, float]] = {
-    "constructive": (0, 2),
-    "helpfulness": (0, 1),
-    "safety": (-1, 1),
-}
-"""Columns of scores a file may hold, and the range of each; constructive takes whole numbers."""
 LONGEST = 64
 """Characters of a label: whatever is longer is text, which judgements do not hold."""
 MOST = 50
@@ -61,7 +55,10 @@ def read_labels(path: Path, run: Run) -> Judgements:
     lines: list[dict[str, Any]] = []
     for place, record in records:
         key = tuple(_key(record, name, place) for name in keys)
-        said = ", ".join(f"{name} {textwrap.shorten(value, LONGEST, placeholder='…')!r}" for name, value in zip(keys, key, strict=True))
+        said = ", ".join(
+            f"{name} {textwrap.shorten(value, LONGEST, placeholder='…')!r}"
+            for name, value in zip(keys, key, strict=True)
+        )
         if key not in known:
             raise MarginError(f"{place}: {said} is not in the run")
         if key in places:

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from releases import draw_prompts, measurement
 
 from margin.errors import MarginError
-from margin.gate.baseline import checksum, read_baseline, schema, write_baseline
+from margin.gate.baseline import read_baseline, schema, write_baseline
 from margin.gate.measurement import Leak, Measurement
+from margin.run.seal import checksum
 
 
 @pytest.fixture(scope="module")
