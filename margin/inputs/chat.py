@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from jinja2 import TemplateError
+from jinja2 import TemplateSyntaxError
 
-from margin.errors import MarginError
+from margin.errors import MarginError, words
+from margin.inputs.deadline import at_most
 from margin.inputs.modes import Message
+from margin.inputs.reading import parse_json, read_text
+from margin.text import shown
+
+PATIENCE = 10.0
+"""Seconds a template may take for one conversation; the usual one takes less than a thousandth of it."""
+
+# Stands where a message's text goes; no template holds it.
+_PROBE = "zq7contentprobe7qz"
+_NAME = re.compile(r"[\w-]+")
+_OTHER = "mend it or pass another with --chat-template FILE"
 
 
 class Tokenizer(Protocol):
@@ -20,12 +33,24 @@ class Tokenizer(Protocol):
 
     bos_token: str | None
     bos_token_id: int | None
+    unk_token_id: int | None
+
+    @property
+    def added_tokens_decoder(self) -> Mapping[int, Any]: ...
+
+    @property
+    def all_special_ids(self) -> Sequence[int]: ...
+
+    @property
+    def special_tokens_map(self) -> Mapping[str, Any]: ...
 
     @property
     def apply_chat_template(self) -> Callable[..., Any]: ...
 
     @property
     def get_chat_template(self) -> Callable[..., str]: ...
+
+    def convert_tokens_to_ids(self, tokens: Any) -> Any: ...
 
     def __call__(self, text: str, *, add_special_tokens: bool) -> Mapping[str, Any]: ...
 
@@ -34,9 +59,13 @@ class Tokenizer(Protocol):
 class Chat:
     """A tokenizer's chat template with the choices of one run.
 
+    A message's content is handed over as text, or as a list of parts where a role's text is only written when
+    it comes so, as by templates of models that also see images.
+
     Raises
     ------
-    MarginError : no chat template, or a template argument that the rendering itself sets.
+    MarginError : no chat template, several and none the default, a template argument that the rendering
+        itself sets or that JSON cannot hold.
     """
 
     tokenizer: Tokenizer = field(repr=False)
@@ -45,79 +74,189 @@ class Chat:
     response_prefix: str = ""
     """Text that opens the assistant's answer, so that the measured token is the first one after it."""
     chat_template: str | None = field(default=None, repr=False)
-    """A Jinja template to use in place of the tokenizer's own."""
+    """A Jinja template to use in place of the tokenizer's own, or the name of one of its own."""
+    _first: dict[str, str] = field(default_factory=dict, init=False, repr=False)
+    _parts: dict[str, bool] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        _ = self.template
+        if not isinstance(self.template, str):
+            raise MarginError("the tokenizer's chat template is no text: pass one with --chat-template FILE")
         taken = set(inspect.signature(self.tokenizer.apply_chat_template).parameters) - {"tools", "documents"}
         clash = sorted((taken | {"messages"}) & set(self.kwargs))
         if clash:
             raise MarginError(f"chat kwargs may not set {clash[0]!r}: the rendering sets it")
+        if not _is_json([dict(self.kwargs), self.response_prefix]):
+            raise MarginError("chat kwargs and response prefix must be what JSON in UTF-8 can hold")
 
-    @property
+    @cached_property
     def template(self) -> str:
         """The Jinja source in use."""
-        try:
-            return self.tokenizer.get_chat_template(self.chat_template)
-        except ValueError:
+        own = getattr(self.tokenizer, "chat_template", None)
+        names = sorted(own) if isinstance(own, dict) else []
+        chosen = self.chat_template
+        if chosen is not None and _NAME.fullmatch(chosen) and chosen not in names:
+            known = f"has {', '.join(names)}" if names else "names none"
             raise MarginError(
-                "the tokenizer has no chat template: pass one with --chat-template FILE"
-            ) from None
+                f"chat template {chosen!r} is no file and none of the tokenizer's own, which {known}"
+            )
+        try:
+            return self.tokenizer.get_chat_template(chosen)
+        except ValueError:
+            pass
+        if names:
+            raise MarginError(
+                f"the tokenizer has several chat templates and none is the default: choose one with "
+                f"--chat-template NAME, of {', '.join(names)}"
+            )
+        raise MarginError("the tokenizer has no chat template: pass one with --chat-template FILE")
 
     def render(self, messages: Sequence[Message]) -> str:
         """Text of a conversation up to where the answer begins, `response_prefix` included.
 
         Raises
         ------
-        MarginError : the template refuses the conversation; the message holds nothing of its text.
+        MarginError : the template refuses the conversation or fails; the message holds nothing of its text.
         """
         return self._apply(messages, add_generation_prompt=True) + self.response_prefix
+
+    def render_once(self, messages: Sequence[Message]) -> str:
+        """As `render`, but for the same messages always what came out first: a template may write the time.
+
+        Keeps what it renders, so it is for messages without a secret. Raises as `render`.
+        """
+        key = json.dumps(messages)
+        if key not in self._first:
+            self._first[key] = self.render(messages)
+        return self._first[key]
+
+    def is_steady(self) -> bool:
+        """Whether all that `render_once` has rendered would come out as it did."""
+        return all(self.render(json.loads(key)) == text for key, text in self._first.items())
 
     def transcript(self, messages: Sequence[Message]) -> str:
         """Text of a finished conversation, with no turn opened after the last message. Raises as `render`."""
         return self._apply(messages, add_generation_prompt=False)
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of a rendering. Nothing is added: the template has written every special token."""
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        """Token ids of a rendering. Nothing is added: the template has written every special token.
+
+        Raises
+        ------
+        MarginError : the tokenizer fails on it; holds nothing of the text.
+        """
+        try:
+            return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        except Exception as error:  # noqa: BLE001 - what it says may quote the text
+            kind = type(error).__name__
+        raise MarginError(f"the tokenizer fails on a conversation ({kind}): it may lack an unknown token")
 
     def _apply(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
-        try:
-            return self._render(messages, add_generation_prompt)
-        except (TemplateError, TypeError):  # TypeError: what Jinja lets through, as in "a" + none
-            reason = self._refusal(messages, add_generation_prompt)
-        roles = ", ".join(message["role"] for message in messages)
-        advice = (
-            ': set placement = "user-prefix" in [template] of the modes file' if "system" in roles else ""
+        outcome = self._outcome(messages, add_generation_prompt)
+        if isinstance(outcome, str):
+            return outcome
+        raise MarginError(self._complaint(messages, add_generation_prompt))
+
+    def _complaint(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
+        """What went wrong, in the template's words about the same roles without their contents."""
+        roles = [message["role"] for message in messages]
+        blank = [{**message, "content": "x"} for message in messages]
+        error = self._outcome(blank, add_generation_prompt)
+        if isinstance(error, TemplateSyntaxError):
+            return f"line {error.lineno} of the chat template is no Jinja ({shown(words(error))}): {_OTHER}"
+        reason = "it objects to the text of a message" if isinstance(error, str) else _reason(error)
+        advice = _OTHER
+        without = [message for message in messages if message["role"] != "system"]
+        if 0 < len(without) < len(messages) and isinstance(
+            self._outcome(without, add_generation_prompt), str
+        ):
+            advice = 'set placement = "user-prefix" in [template] of the modes file'
+        return f"the chat template refuses a conversation of {', '.join(roles)} ({reason}): {advice}"
+
+    def _outcome(self, messages: Sequence[Message], add_generation_prompt: bool) -> str | Exception:
+        """A rendering, or what the template raised; that may quote the messages, and is not to be shown."""
+        return self._rendered(
+            [_in_parts(message) if self._takes_parts(message["role"]) else message for message in messages],
+            add_generation_prompt,
         )
-        raise MarginError(f"the chat template refuses a conversation of {roles} ({reason}){advice}")
 
-    def _refusal(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
-        """The template's own words about the same roles without their contents, which it might quote."""
+    def _takes_parts(self, role: str) -> bool:
+        """Whether a role's text is written only when it comes as a list of parts. Asked once a role."""
+        if role not in self._parts:
+            probe = {"role": role, "content": _PROBE}
+            other = {"role": "user", "content": "x"}
+            if role != "user" and self._takes_parts("user"):
+                other = _in_parts(other)
+            around = {"system": ([], [other]), "assistant": ([other], [])}
+            before, after = around.get(role, ([], []))
+            self._parts[role] = not self._writes([*before, probe, *after]) and self._writes(
+                [*before, _in_parts(probe), *after]
+            )
+        return self._parts[role]
+
+    def _writes(self, messages: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether the text comes out as text, and not with the list around it as Python or JSON shows one."""
+        text = self._rendered(messages, add_generation_prompt=False)
+        if not isinstance(text, str):
+            return False
+        return _PROBE in text and not re.search(rf"""["']text["']: ?["']{_PROBE}""", text)
+
+    def _rendered(
+        self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool
+    ) -> str | Exception:
         try:
-            self._render([{**message, "content": "x"} for message in messages], add_generation_prompt)
-        except (TemplateError, TypeError) as error:
-            return " ".join(str(error).split())
-        return "it objects to the text of a message"
+            with at_most(PATIENCE):
+                return self.tokenizer.apply_chat_template(
+                    list(messages),
+                    chat_template=self.chat_template,
+                    tokenize=False,
+                    add_generation_prompt=add_generation_prompt,
+                    **self.kwargs,
+                )
+        except TimeoutError as error:
+            endless = str(error)
+        except Exception as error:  # noqa: BLE001 - a template is a program: anything may come out of it
+            return error
+        raise MarginError(f"the chat template does not come to an end ({endless}): {_OTHER}")
 
-    def _render(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
-        return self.tokenizer.apply_chat_template(
-            list(messages),
-            chat_template=self.chat_template,
-            tokenize=False,
-            add_generation_prompt=add_generation_prompt,
-            **self.kwargs,
-        )
+
+def _in_parts(message: Mapping[str, Any]) -> dict[str, Any]:
+    return {**message, "content": [{"type": "text", "text": message["content"]}]}
 
 
-def load_template(path: str | Path) -> str:
-    """Read a Jinja chat template. MarginError where the file cannot be read as UTF-8 text or is empty."""
+def _reason(error: Exception) -> str:
+    """An error's words; its kind before them where it is no refusal that the template's author wrote."""
+    if isinstance(error, RecursionError):
+        return "it calls itself without end"
+    said = shown(words(error))
+    kind = type(error).__name__
+    return said if kind in ("TemplateError", said) else f"{kind}: {said}"
+
+
+def _is_json(value: Any) -> bool:
     try:
-        template = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise MarginError(f"cannot read the chat template {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise MarginError(f"the chat template {path} is not UTF-8 text") from None
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except (
+        TypeError,
+        ValueError,
+        RecursionError,
+    ):  # UnicodeEncodeError, of half a surrogate pair, is the second
+        return False
+    return True
+
+
+def load_template(source: str | Path) -> str:
+    """A Jinja chat template from a file, or the name of one of the tokenizer's own as it stands.
+
+    What is no file, and has nothing of a path in it, is taken for a name; `Chat` knows whether it is one.
+
+    Raises
+    ------
+    MarginError : a file that cannot be read, is not UTF-8 or is empty.
+    """
+    path = Path(source)
+    if _NAME.fullmatch(str(source)) and not path.exists():
+        return str(source)
+    template = read_text(path, "chat template")
     if not template.strip():
         raise MarginError(f"the chat template {path} is empty")
     return template
@@ -125,10 +264,7 @@ def load_template(path: str | Path) -> str:
 
 def parse_kwargs(text: str) -> dict[str, Any]:
     """Template variables from a JSON object, '{"enable_thinking": false}'. MarginError where it is none."""
-    try:
-        kwargs = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise MarginError(f"--chat-kwargs is not JSON: {error.msg} at column {error.colno}") from None
+    kwargs = parse_json(text, "--chat-kwargs")
     if not isinstance(kwargs, dict):
         raise MarginError("--chat-kwargs must be a JSON object, such as '{\"enable_thinking\": false}'")
     return kwargs

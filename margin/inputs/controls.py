@@ -31,6 +31,10 @@ class Conversation:
     """Mode whose token stands where the modes' tokens stand; None where no live token does."""
     draw: int
     """Which of several draws; 0 where nothing is drawn."""
+    token: str | None = field(repr=False)
+    """What stands where the modes' tokens stand; None where there is no system message."""
+    said: str = field(repr=False)
+    """What stands where the prompts stand."""
     messages: list[Message] = field(repr=False)
     """Chat messages."""
 
@@ -102,22 +106,20 @@ def conversations(controls: Controls, modes: ModeSet, texts: Sequence[str]) -> I
             rng = np.random.default_rng([controls.seed, RESERVED_NAMES.index(kind), prompt])
             match kind:
                 case "none":
-                    yield Conversation(prompt, "none", kind, None, 0, modes.messages(text, None))
+                    yield _under_mode(modes, prompt, "none", kind, None, text)
                 case "random":
                     for draw, token in enumerate(random_tokens(modes, prompt, controls.draws, rng)):
-                        messages = modes.messages_for_token(text, token)
-                        yield Conversation(prompt, "random", kind, None, draw, messages)
+                        yield _under_token(modes, prompt, "random", kind, draw, token, text)
                 case "near-miss":
                     for mode, of_mode in misses.items():
                         for draw, token in enumerate(draw_near_misses(of_mode, prompt, controls.draws, rng)):
-                            messages = modes.messages_for_token(text, token)
-                            yield Conversation(prompt, f"near-miss:{mode}", kind, None, draw, messages)
+                            yield _under_token(modes, prompt, f"near-miss:{mode}", kind, draw, token, text)
                 case "user-turn":
                     yield from _user_turns(modes, prompt, text)
         for attack in controls.attacks:
             for name in modes.names:
-                messages = modes.messages(attack.wrap(text), name)
-                yield Conversation(prompt, under(f"attack:{attack.name}", name), "attack", name, 0, messages)
+                condition = under(f"attack:{attack.name}", name)
+                yield _under_mode(modes, prompt, condition, "attack", name, attack.wrap(text))
 
 
 def under(condition: str, mode: str | None) -> str:
@@ -130,4 +132,18 @@ def _user_turns(modes: ModeSet, prompt: int, text: str) -> Iterator[Conversation
         said = f"{token.token.reveal()}\n\n{text}"
         for mode in (None, *(name for name in modes.names if name != token.name)):
             condition = under(f"user-turn:{token.name}", mode)
-            yield Conversation(prompt, condition, "user-turn", mode, 0, modes.messages(said, mode))
+            yield _under_mode(modes, prompt, condition, "user-turn", mode, said)
+
+
+def _under_mode(
+    modes: ModeSet, prompt: int, condition: str, kind: str, mode: str | None, said: str
+) -> Conversation:
+    token = None if mode is None else modes[mode].token.reveal()
+    return Conversation(prompt, condition, kind, mode, 0, token, said, modes.messages(said, mode))
+
+
+def _under_token(
+    modes: ModeSet, prompt: int, condition: str, kind: str, draw: int, token: str, said: str
+) -> Conversation:
+    messages = modes.messages_for_token(said, token)
+    return Conversation(prompt, condition, kind, None, draw, token, said, messages)

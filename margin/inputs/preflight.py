@@ -6,22 +6,15 @@ Every rendering must read `before TOKEN between PROMPT tail`, with the same thre
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 
 from margin.errors import MarginError
 from margin.inputs.chat import Chat
+from margin.inputs.frame import frame_with_token
 from margin.inputs.modes import PLACEHOLDER, ModeSet
 from margin.inputs.prompts import PromptSet
 from margin.inputs.rows import Row, build_rows
-
-# Stand-ins that no template holds: where they turn up in a rendering, there the real token and prompt go.
-TOKEN_PROBE = "zq7tokenprobe7qz"
-PROMPT_PROBE = "zq7promptprobe7qz"
-ANSWER_PROBE = "zq7answerprobe7qz"
-
-_THINKING_TAG = re.compile(r"[<\[◁]\|?(?P<end>/?)[\w:|]*(think|thought)\w*\|?[>\]▷]", re.IGNORECASE)
-_THINKING_KEY = re.compile(r"think|thought|reason", re.IGNORECASE)
+from margin.inputs.thinking import check_answer_begins
 
 
 @dataclass(frozen=True)
@@ -34,13 +27,6 @@ class Preflight:
     """Text between prompt and measured position: end of the turn, assistant header, response prefix."""
     bos_count: int
     """Beginning-of-text ids a row: 0 where a template writes none, several where one opens each turn."""
-
-
-@dataclass(frozen=True)
-class _Frame:
-    before: str
-    between: str
-    tail: str
 
 
 def preflight(chat: Chat, modes: ModeSet, prompts: PromptSet, max_length: int | None = None) -> Preflight:
@@ -58,11 +44,10 @@ def preflight(chat: Chat, modes: ModeSet, prompts: PromptSet, max_length: int | 
     MarginError : the first of these that does not hold, and what to do. Shows neither a token nor a prompt.
     """
     _check_public_text(chat, modes, prompts)
-    frame = _frame(chat, modes)
-    _check_answer_begins(chat, modes, frame.tail)
-    _check_renderings(chat, modes, prompts, frame)
-    bos_count = _check_ids(chat, modes, prompts, build_rows(chat, prompts, modes, max_length))
-    return Preflight(frame.before + PLACEHOLDER + frame.between, frame.tail, bos_count)
+    frame = frame_with_token(chat, modes)
+    check_answer_begins(chat, modes, frame)
+    bos_count = _check_ids(chat, modes, build_rows(chat, prompts, modes, max_length))
+    return Preflight(frame.head(PLACEHOLDER), frame.tail, bos_count)
 
 
 def _check_public_text(chat: Chat, modes: ModeSet, prompts: PromptSet) -> None:
@@ -86,89 +71,7 @@ def _check_public_text(chat: Chat, modes: ModeSet, prompts: PromptSet) -> None:
                 )
 
 
-def _frame(chat: Chat, modes: ModeSet) -> _Frame:
-    rendering = chat.render(modes.messages_for_token(PROMPT_PROBE, TOKEN_PROBE))
-    if TOKEN_PROBE not in rendering and modes.placement == "system":
-        raise MarginError(
-            "the chat template drops or changes the system message, so no token reaches the model: "
-            'set placement = "user-prefix" in [template] of the modes file'
-        )
-    if rendering.count(TOKEN_PROBE) != 1 or rendering.count(PROMPT_PROBE) != 1:
-        raise MarginError(
-            f"the chat template writes the token {rendering.count(TOKEN_PROBE)} times and the prompt "
-            f"{rendering.count(PROMPT_PROBE)} times instead of once: pass another with --chat-template FILE"
-        )
-    before, _, rest = rendering.partition(TOKEN_PROBE)
-    between, found, tail = rest.partition(PROMPT_PROBE)
-    if not found:
-        raise MarginError(
-            "the chat template puts the prompt before the token: pass another with --chat-template FILE"
-        )
-    return _Frame(before, between, tail)
-
-
-def _check_answer_begins(chat: Chat, modes: ModeSet, tail: str) -> None:
-    """The tail closes any thought and opens the assistant's turn, unless the user chose where to measure."""
-    if chat.response_prefix:
-        return
-    choices = [bool(value) for key, value in chat.kwargs.items() if _THINKING_KEY.search(key)]
-    if any(choices):
-        return
-    _check_no_open_thought(chat, tail, chosen=bool(choices))
-    if not tail.strip():
-        raise MarginError(
-            "the chat template writes nothing after the prompt, so no answer begins there: "
-            "pass --response-prefix TEXT"
-        )
-    answer = {"role": "assistant", "content": ANSWER_PROBE}
-    answered = chat.transcript([*modes.messages_for_token(PROMPT_PROBE, TOKEN_PROBE), answer])
-    opening, found, _ = answered.partition(PROMPT_PROBE)[2].partition(ANSWER_PROBE)
-    # A space before the answer is part of the answer's first token in most vocabularies.
-    if found and opening.startswith(tail) and opening.rstrip(" ") != tail.rstrip(" "):
-        missing = opening.removeprefix(tail)
-        raise MarginError(
-            f"the chat template begins its answers with {missing!r}, but does not write that to open one: "
-            f"pass --response-prefix {missing!r}"
-        )
-
-
-def _check_no_open_thought(chat: Chat, tail: str, chosen: bool) -> None:
-    """`chosen`: an argument switches thinking off. It is believed unless the tail still opens a thought."""
-    tags = list(_THINKING_TAG.finditer(tail))
-    if tags and tags[-1]["end"]:
-        return
-    may_think = "enable_thinking" in chat.template or _THINKING_TAG.search(chat.template)
-    if tags or (may_think and not chosen):
-        switch = (
-            "--chat-kwargs '{\"enable_thinking\": false}' or " if "enable_thinking" in chat.template else ""
-        )
-        raise MarginError(
-            "the chat template lets the model think first, so its next token is not the answer's: pass "
-            f"{switch}--response-prefix with the text that ends a thought"
-        )
-
-
-def _check_renderings(chat: Chat, modes: ModeSet, prompts: PromptSet, frame: _Frame) -> None:
-    for index, text in enumerate(prompts.texts):
-        for mode in modes.modes:
-            start = frame.before + mode.token.reveal() + frame.between
-            rendering = chat.render(modes.messages(text, mode.name))
-            middle = rendering[len(start) : len(rendering) - len(frame.tail)]
-            # Many templates strip what they are given.
-            if rendering != start + middle + frame.tail or middle.strip() != text.strip():
-                raise MarginError(
-                    f"the chat template does not write {prompts.place(index)} or the token of mode "
-                    f"{mode.name!r} as it stands: change them or pass another with --chat-template FILE"
-                )
-            for other in modes.modes:
-                if rendering.count(other.token.reveal()) != (other is mode):
-                    raise MarginError(
-                        f"the token of mode {other.name!r} also stands around {prompts.place(index)}: "
-                        "choose another token"
-                    )
-
-
-def _check_ids(chat: Chat, modes: ModeSet, prompts: PromptSet, rows: list[Row]) -> int:
+def _check_ids(chat: Chat, modes: ModeSet, rows: list[Row]) -> int:
     """Number of beginning-of-text ids in each row."""
     bos = chat.tokenizer.bos_token_id
     if bos is not None and any(row.ids[:2] == [bos, bos] for row in rows):
@@ -176,20 +79,6 @@ def _check_ids(chat: Chat, modes: ModeSet, prompts: PromptSet, rows: list[Row]) 
             "rows begin with two beginning-of-text ids, the template's and the tokenizer's: take one out "
             "of the template with --chat-template FILE"
         )
-    bos_counts = [sum(token == bos for token in row.ids) for row in rows]
-    bos_count = min(bos_counts)
-    last = rows[0].ids[-1]
-    for row, count in zip(rows, bos_counts, strict=True):
-        if count != bos_count:
-            raise MarginError(
-                f"{prompts.place(row.prompt)} under mode {row.condition!r} holds the tokenizer's "
-                "beginning-of-text mark: remove it from the prompt or the token"
-            )
-        if row.ids[-1] != last:
-            raise MarginError(
-                f"{prompts.place(row.prompt)} runs into the text after it, rows end in different token ids: "
-                "pass --response-prefix TEXT"
-            )
     k = len(modes.modes)
     for start in range(0, len(rows), k):
         mode_of: dict[tuple[int, ...], str] = {}
@@ -200,4 +89,4 @@ def _check_ids(chat: Chat, modes: ModeSet, prompts: PromptSet, rows: list[Row]) 
                     f"modes {twin!r} and {row.condition!r} have the same token ids, the tokenizer cannot "
                     "tell their tokens apart: choose others"
                 )
-    return bos_count
+    return rows[0].ids.count(bos) if bos is not None else 0

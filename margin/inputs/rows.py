@@ -7,9 +7,14 @@ from dataclasses import dataclass, field
 
 from margin.errors import MarginError
 from margin.inputs.chat import Chat
-from margin.inputs.controls import Controls, conversations
-from margin.inputs.modes import Message, ModeSet
+from margin.inputs.controls import Controls, Conversation, conversations
+from margin.inputs.frame import frame_with_token, frame_without_token, require_same_time
+from margin.inputs.modes import ModeSet
 from margin.inputs.prompts import PromptSet
+from margin.inputs.spans import Reader
+
+FIRST_WORD = 40
+"""Characters at most of a prompt's beginning that what stands before it may change the ids of."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +33,18 @@ class Row:
     """Which of several draws of a random control; 0 elsewhere."""
     ids: list[int] = field(repr=False)
     """Token ids up to where the answer begins. They spell out a live token: as secret as it is."""
+    start: int = 0
+    """Number of ids before those of the prompt, of a row of `build_rows`."""
+    end: int = 0
+    """Number of ids before those of the tail, of a row of `build_rows`."""
 
 
 def build_rows(chat: Chat, prompts: PromptSet, modes: ModeSet, max_length: int | None = None) -> list[Row]:
     """Rows of all prompts under all modes, prompt-major: prompt i under mode m is row i * k + m.
+
+    Proved of every row, of its text and of its ids: head, token, prompt and tail stand in it one after the
+    other and share no id; the head is the same under a mode, the prompt's ids are the same under all modes,
+    and the tail's throughout; the prompt makes no special token; no other live token is in it.
 
     Parameters
     ----------
@@ -39,14 +52,48 @@ def build_rows(chat: Chat, prompts: PromptSet, modes: ModeSet, max_length: int |
 
     Raises
     ------
-    MarginError : a prompt whose row is longer than the context, named by id and line.
+    MarginError : the first of these that does not hold; a prompt whose row is longer than the context, named
+        by id and line.
     """
+    frame = frame_with_token(chat, modes)
+    reader = Reader(chat, frame)
+    for mode in modes.modes:
+        reader.check_token(mode.token.reveal(), f"the token of mode {mode.name!r}")
     rows = []
     for index, text in enumerate(prompts.texts):
-        for mode in modes.names:
-            place = (prompts.place(index), f"mode {mode!r}")
-            ids = _ids(chat, modes.messages(text, mode), place, max_length)
-            rows.append(Row(index, mode, "mode", mode, 0, ids))
+        named = prompts.place(index)
+        rest: list[int] = []
+        length = 0
+        for mode in modes.modes:
+            token = mode.token.reveal()
+            rendering = chat.render(modes.messages(text, mode.name))
+            place = frame.place(rendering, token, text)
+            if place is None:
+                require_same_time(chat)
+                raise MarginError(
+                    f"the chat template does not write {named} or the token of mode {mode.name!r} as it "
+                    "stands: change them or pass another with --chat-template FILE"
+                )
+            for other in modes.modes:
+                if rendering.count(other.token.reveal()) != (other is mode):
+                    raise MarginError(
+                        f"the token of mode {other.name!r} also stands around {named}: choose another token"
+                    )
+            ids = _ids(chat, rendering, (named, f"mode {mode.name!r}"), max_length)
+            start = reader.end_of_head(rendering, ids, place[0], named)
+            if not rest:
+                end = reader.start_of_tail(rendering, ids, place[1], named)
+                if reader.marks.intersection(ids[start:end]):
+                    raise MarginError(
+                        f"{named} spells a special token, which the model reads as a mark, such as the end "
+                        "of the turn, and not as text: take it out of the prompt"
+                    )
+                rest, length = ids[start:], end - start
+            elif ids[start:] != rest:
+                raise MarginError(
+                    f"{named} has other token ids under mode {mode.name!r} than under the first"
+                )
+            rows.append(Row(index, mode.name, "mode", mode.name, 0, ids, start, start + length))
     return rows
 
 
@@ -60,6 +107,10 @@ def build_control_rows(
 ) -> list[Row]:
     """Rows of all prompts under all control conditions, prompt-major.
 
+    Proved of every row: the template writes what it writes under the modes; the tail has the same ids, and so
+    has the prompt, unless an attack wraps it. Where it stands after another text (none, user-turn), the ids
+    of its first word may differ, since many vocabularies write a word otherwise after a space.
+
     Parameters
     ----------
     reference : the rows of `build_rows`, which passed the preflight.
@@ -67,18 +118,17 @@ def build_control_rows(
 
     Raises
     ------
-    MarginError : what `conversations` refuses; a row longer than the context, one that ends in another token
-        than the modes' rows do, and a token drawn unlike the live ones that reaches the model as one of them.
+    MarginError : what `conversations` refuses; the first of these that does not hold; a row longer than the
+        context; a token drawn unlike the live ones that reaches the model as one of them.
     """
     live = {(row.prompt, tuple(row.ids)) for row in reference}
+    prove = _ControlProof(chat, modes, prompts, reference)
     rows = []
     for talk in conversations(controls, modes, prompts.texts):
         place = (prompts.place(talk.prompt), f"control {talk.condition!r}")
-        ids = _ids(chat, talk.messages, place, max_length)
-        if ids[-1] != reference[0].ids[-1]:
-            raise MarginError(
-                f"{' under '.join(place)} ends in another token than under the modes: leave it out"
-            )
+        rendering = chat.render(talk.messages)
+        ids = _ids(chat, rendering, place, max_length)
+        prove(talk, rendering, ids, " under ".join(place))
         if (talk.prompt, tuple(ids)) in live:
             raise MarginError(
                 f"{' under '.join(place)} has the token ids of a mode: the tokenizer cannot tell its token "
@@ -88,8 +138,63 @@ def build_control_rows(
     return rows
 
 
-def _ids(chat: Chat, messages: list[Message], place: tuple[str, str], max_length: int | None) -> list[int]:
-    ids = chat.encode(chat.render(messages))
+class _ControlProof:
+    """Proves of control rows what `build_control_rows` says."""
+
+    def __init__(self, chat: Chat, modes: ModeSet, prompts: PromptSet, reference: Sequence[Row]) -> None:
+        self._chat, self._modes, self._prompts = chat, modes, prompts
+        self._framed = frame_with_token(chat, modes)
+        self._reader = Reader(chat, self._framed)
+        self._of_prompt = {row.prompt: row for row in reversed(reference)}
+        for mode in modes.modes:
+            self._reader.check_token(mode.token.reveal(), f"the token of mode {mode.name!r}")
+        for row in reference:
+            self._reader.expect_tail(row.ids[row.end :])
+
+    def __call__(self, talk: Conversation, rendering: str, ids: list[int], named: str) -> None:
+        frame = self._framed if talk.token is not None else frame_without_token(self._chat, self._modes)
+        place = frame.place(rendering, talk.token or "", talk.said)
+        if place is None or frame.tail != self._framed.tail:
+            require_same_time(self._chat)
+            raise MarginError(f"the chat template does not write {named} as under the modes: leave it out")
+        row = self._of_prompt[talk.prompt]
+        same = False
+        if talk.token is not None:
+            if talk.mode is None:
+                self._reader.check_token(talk.token, f"the token of {named}")
+            start = self._reader.end_of_head(rendering, ids, place[0], named)
+            same = ids[start:] == row.ids[row.start :]
+        if talk.kind == "attack":
+            end = self._reader.start_of_tail(rendering, ids, place[1], named)
+            if self._reader.marks.intersection(ids[start:end]):
+                raise MarginError(f"{named} spells a special token: take it out of the attack's template")
+        elif not same and not (
+            talk.kind in ("none", "user-turn") and self._same_but_first_word(rendering, ids, place[1], row)
+        ):
+            raise MarginError(f"{named} has other token ids than under the modes: leave it out")
+
+    def _same_but_first_word(self, rendering: str, ids: list[int], end: int, row: Row) -> bool:
+        """Whether prompt and tail have the ids they have under the modes, but for the prompt's first word."""
+        rest = row.ids[row.start :]
+        if ids[-len(rest) :] == rest:
+            return True
+        text, mode = self._prompts.texts[row.prompt], self._modes.modes[0]
+        usual = self._chat.render(self._modes.messages(text, mode.name))
+        place = self._framed.place(usual, mode.token.reveal(), text)
+        if place is None:
+            return False
+        prompt = text.strip()
+        here, there = (len(t[:e].rstrip()) - len(prompt) for t, e in ((rendering, end), (usual, place[1])))
+        first = min(len(prompt.split()[0]), FIRST_WORD)
+        for n in (first, *range(first)):
+            rest_here = self._reader.rest_at(rendering, ids, here + n)
+            if rest_here is not None and rest_here == self._reader.rest_at(usual, row.ids, there + n):
+                return True
+        return False
+
+
+def _ids(chat: Chat, rendering: str, place: tuple[str, str], max_length: int | None) -> list[int]:
+    ids = chat.encode(rendering)
     if max_length is not None and len(ids) > max_length:
         prompt, condition = place
         raise MarginError(

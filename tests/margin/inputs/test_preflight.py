@@ -59,7 +59,7 @@ def test_templates_without_a_system_role_offer_the_user_prefix_which_passes(make
     ("name", "message"),
     [
         ("repeats_system", "writes the token 2 times"),
-        ("upper_case", "drops or changes the system message"),
+        ("upper_case", "writes the token 0 times and the prompt 0 times"),
         ("never_opens", r"--response-prefix '<\|im_start\|>assistant\\n'"),
         ("channels", r"--response-prefix '<\|channel\|>final<\|message\|>'"),
         ("two_bos", "two beginning-of-text ids"),
@@ -140,7 +140,7 @@ def test_a_token_at_the_seam_of_two_texts_is_found(make_chat):
 
 def test_a_bos_in_a_prompt_is_refused_by_line(make_chat):
     prompts = load_prompts(["one", "two <s> three"])
-    with pytest.raises(MarginError, match=r"prompt '2' \(item 2\).*beginning-of-text mark"):
+    with pytest.raises(MarginError, match=r"prompt '2' \(item 2\) spells a special token"):
         preflight(make_chat("llama3"), MODES, prompts)
 
 
