@@ -63,7 +63,7 @@ def fill(
     ids, groups = [row.ids for row in rows], [row.condition for row in rows]
     positions, generate = manifest.identity["positions"], manifest.identity["generate"]
     with tapped(checkpoint.model, manifest.layers) as taps, narrowing(checkpoint.model, taps):
-        sound, head = examine(checkpoint.model, taps, manifest.layers, ids, groups)
+        sound, head = examine(checkpoint.model, taps, ids, groups)
         planned = partial(
             make_plan,
             ids,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from margin.capture.calling import call
 from margin.capture.checkpoint import Checkpoint, load_checkpoint
 from margin.capture.placement import input_device, weight_and_bias
 from margin.capture.rounding import tolerance
@@ -128,7 +129,7 @@ def load_head(
     )
     with checkpoint.evaluating(), tapped(checkpoint.model, []) as taps:
         tokens = torch.arange(3, device=input_device(checkpoint.model))[:, None]
-        taps.positions = torch.zeros_like(tokens)
-        logits = checkpoint.model(input_ids=tokens, use_cache=False).logits[:, 0]
+        taps.look_at(torch.zeros_like(tokens))
+        logits = call(checkpoint.model, tokens).logits[:, 0]
         with taps.asleep():
             return find_head(checkpoint.model, taps.caught_states()[:, 0], logits)

@@ -12,7 +12,6 @@ Whether a model allows it is asked of its form here, and proved on real rows bef
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,14 +20,15 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
+from margin.capture.calling import arguments_of, cache_argument
 from margin.capture.taps import Taps, decoder_blocks
 from margin.errors import MarginError
 
 KERNELS = ("sdpa", "eager")
 """Attention implementations that take any mask."""
-NEEDED = {"hidden_states", "attention_mask", "past_key_values"}
+NEEDED = {"hidden_states", "attention_mask"}
 KNOWN = NEEDED | {"position_embeddings", "position_ids", "use_cache", "output_attentions", "kwargs"}
-"""Arguments of a block whose meaning at one position is known."""
+"""Arguments of a block, beside its cache, whose meaning at one position is known."""
 
 
 class _HandedOverError(Exception):
@@ -64,8 +64,8 @@ def form_of_last_block(model: PreTrainedModel) -> str | None:
     except MarginError:
         return "the model keeps no list of its blocks"
     attention = getattr(block, "self_attn", None)
-    taken = set(inspect.signature(type(block).forward).parameters) - {"self"}
-    if not isinstance(attention, nn.Module) or not (NEEDED <= taken <= KNOWN):
+    cache, taken = cache_argument(block), set(arguments_of(block))
+    if not isinstance(attention, nn.Module) or cache is None or not NEEDED <= taken - {cache} <= KNOWN:
         return "the last block is of no known form"
     return None
 
@@ -77,20 +77,21 @@ def narrowing(model: PreTrainedModel, taps: Taps) -> Iterator[None]:
         yield
         return
     block = decoder_blocks(model)[-1]
-    whole, own = block.forward, block.__dict__.get("forward")
+    whole, own, cache = block.forward, block.__dict__.get("forward"), str(cache_argument(block))
 
     def forward(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Any:
         others = kwargs.keys() - {"attention_mask", "position_embeddings", "position_ids"}
         unknown = bool(args) or any(isinstance(kwargs[name], Tensor) for name in others)
-        fewer = taps.positions.shape[1] < hidden_states.shape[1]
-        if not (taps.awake and taps.narrow and fewer) or unknown:
+        leaves_out = taps.positions.shape[1] < hidden_states.shape[1]
+        if not (taps.awake and taps.narrow and leaves_out) or unknown:
             return whole(hidden_states, *args, **kwargs)
-        recorder = _Recorder(kwargs.get("past_key_values"))
+        recorder = _Recorder(kwargs.get(cache))
         try:  # a block that shares another's keys and values comes to its end, and that is the plain output
-            return whole(hidden_states, **kwargs | {"past_key_values": recorder})
+            return whole(hidden_states, **kwargs | {cache: recorder})
         except _HandedOverError:
             pass
-        output = whole(taps.at(hidden_states), **_at_positions(taps, kwargs, hidden_states, recorder))
+        fewer = _at_positions(taps, kwargs, hidden_states, recorder)
+        output = whole(taps.at(hidden_states), **fewer | {cache: recorder})
         taps.only_positions()
         return output
 
@@ -115,7 +116,7 @@ def _at_positions(taps: Taps, kwargs: dict[str, Any], hidden: Tensor, recorder: 
         mask = (places <= (positions + n_keys - hidden.shape[1])[..., None])[:, None]
     else:
         mask = taps.at(mask.expand(len(hidden), -1, -1, -1).transpose(1, 2)).transpose(1, 2)
-    found = kwargs | {"attention_mask": mask, "past_key_values": recorder}
+    found = kwargs | {"attention_mask": mask}
     for name in ("position_embeddings", "position_ids"):
         whole = kwargs.get(name)
         if isinstance(whole, Tensor):

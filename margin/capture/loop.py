@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from margin.capture.budget import Budget, within_memory
+from margin.capture.calling import call
 from margin.capture.placement import devices_of, input_device, to_device
 from margin.capture.plan import Batch, Ids
 from margin.capture.prefix import for_rows, prefix_cache
@@ -62,9 +63,7 @@ class Forward:
         tokens = torch.zeros(len(own), max(map(len, own)), dtype=torch.long)
         for line, row_ids in zip(tokens, own, strict=True):
             line[: len(row_ids)] = torch.tensor(row_ids)
-        arguments = {}
-        if batch.prefix:
-            arguments["past_key_values"] = for_rows(self._prefix_cache(batch), len(own))
+        cache = for_rows(self._prefix_cache(batch), len(own)) if batch.prefix else None
         device = input_device(self.model)
         # The end of the prompt, then the answer's tokens; of a shorter answer the last again.
         positions = torch.tensor(
@@ -73,9 +72,8 @@ class Forward:
                 for row_ids, its in zip(own, said, strict=True)
             ]
         )
-        self.taps.positions = to_device(positions, device)
-        output = self.model(input_ids=to_device(tokens, device), use_cache=bool(batch.prefix), **arguments)
-        return output.logits
+        self.taps.look_at(to_device(positions, device))
+        return call(self.model, to_device(tokens, device), cache).logits
 
     def synchronise(self) -> None:
         """Wait until all copies to the host are done."""
@@ -138,11 +136,10 @@ def capture(
         logits = all_logits[:, 0]
         top = logits.topk(min(top_k, logits.shape[1]), dim=1)
         found = {
-            "state": forward.taps.caught_states()[:, 0].float(),
+            **{name: states.float() for name, states in forward.taps.caught().items()},
             "topk_ids": top.indices.int(),
             "topk_logits": top.values,
             "logsumexp": logits.logsumexp(dim=1),
-            **{f"layer.{layer}": hidden.float() for layer, hidden in forward.taps.layers.items()},
             **({"logits": logits} if save_logits else {}),
             **(_later(forward, batch, all_logits) if forward.positions > 1 else {}),
         }

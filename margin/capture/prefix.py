@@ -10,6 +10,7 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
+from margin.capture.calling import cache_of, call
 from margin.capture.placement import input_device
 from margin.capture.taps import Taps
 
@@ -17,9 +18,8 @@ from margin.capture.taps import Taps
 def prefix_cache(model: PreTrainedModel, taps: Taps, prefix: Sequence[int]) -> DynamicCache | None:
     """The cache after one pass over `prefix`; None where the model keeps none that rows can share."""
     device = input_device(model)
-    taps.positions = torch.tensor([[len(prefix) - 1]], device=device)
-    output = model(input_ids=torch.tensor([prefix], device=device), use_cache=True)
-    cache = getattr(output, "past_key_values", None)
+    taps.look_at(torch.tensor([[len(prefix) - 1]], device=device))
+    cache = cache_of(model, call(model, torch.tensor([prefix], device=device), keep=True))
     if not isinstance(cache, DynamicCache) or not cache.layers:
         return None
     return cache if all(map(_shareable, cache.layers)) else None

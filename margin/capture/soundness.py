@@ -1,12 +1,14 @@
 """Before the loop: proof, on real rows, that this model may be tapped, padded and given a shared prefix.
 
-A model that answers differently when its rows are padded, or that keeps no cache rows can share, is found by
-running it, not by its name. The oracle is the plain forward pass of one row, without hooks, padding or cache.
+A model that answers differently when its rows are padded or share a batch, or that keeps no cache rows can
+share, is found by running it, not by its name. The oracle is the plain forward pass of one row, without
+hooks, padding or cache.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,6 +17,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from margin.capture.budget import Budget, is_out_of_memory, within_memory
 from margin.capture.head import Head, find_head
 from margin.capture.last_block import form_of_last_block
 from margin.capture.loop import Forward, NotFiniteError
@@ -23,7 +26,13 @@ from margin.capture.plan import Batch, Ids, shared_prefix
 from margin.capture.prefix import prefix_cache
 from margin.capture.rounding import tolerance
 from margin.capture.taps import Taps, n_layers
-from margin.errors import MarginError
+from margin.errors import MarginError, foreign, words
+
+OWN, OTHERS = 4, 2
+"""Rows that are examined at most: of the condition with the longest, and of others, one each."""
+
+States = dict[str, Tensor]
+"""(B, d) by name, as the taps catch them."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,10 @@ class Soundness:
     """Whether rows of different lengths share a batch."""
     pad_reason: str
     """Why, in words."""
+    together: bool
+    """Whether rows share a batch at all."""
+    together_reason: str
+    """Why, in words."""
     narrow: bool
     """Whether the last block runs at the wanted positions only."""
     narrow_reason: str
@@ -48,127 +61,188 @@ class Soundness:
         return asdict(self)
 
 
-def examine(
-    model: PreTrainedModel, taps: Taps, layers: Sequence[int], ids: Sequence[Ids], groups: Sequence[str]
-) -> tuple[Soundness, Head]:
-    """Run a short and a long row of one condition in every way the loop may, and compare.
+def one_by_one(reason: str) -> Soundness:
+    """Every row by a plain forward pass of its own, which is right whatever the model does; `reason` why."""
+    said = f"{reason}: each row by itself"
+    return Soundness(False, said, False, said, False, said, False, said)
 
-    MarginError where even one row alone does not come out as in the plain forward pass, or where its logits
-    are none that a head of a known form makes. The taps are left narrowed where that is sound. Costs about
-    five forward passes of a row.
+
+def examine(
+    model: PreTrainedModel, taps: Taps, ids: Sequence[Ids], groups: Sequence[str]
+) -> tuple[Soundness, Head]:
+    """Run a few rows of several conditions in every way the loop may, and compare.
+
+    MarginError where the model fails, where even one row alone does not come out as in the plain forward
+    pass, where a layer that is asked for is not called, or where logits are none that a head of a known form
+    makes. The taps are left narrowed where that is sound. Costs about twenty forward passes of a row.
     """
-    rows, group = _probes(ids, groups)
+    own, others = _probes(ids, groups)
+    rows = own + others
     limit = tolerance(model.dtype)
     forward = Forward(model, taps, ids, {})
+    for row in dict.fromkeys([own[0], own[-1]]):
+        _compare_with_plain(forward, row, limit)
     alone, logits = [], []
     for row in rows:
-        logits.append(forward(Batch((row,), group, 0))[:, 0])
-        alone.append(_caught(taps))
+        logits.append(forward(Batch((row,), "", 0))[:, 0])
+        alone.append(taps.caught())
         if not torch.isfinite(logits[-1]).all():
             raise NotFiniteError([row])
-        _compare_with_plain(model, ids[row], logits[-1], taps, limit)
     with taps.asleep():
         head = find_head(model, torch.cat([caught["state"] for caught in alone]), torch.cat(logits))
     reference = _together(alone)
-    narrow, narrow_reason = _examine_narrow(forward, rows, group, reference, limit)
+    narrow, narrow_reason = _examine_narrow(forward, rows, reference, limit)
     taps.narrow = narrow
 
-    pad, pad_reason = True, "padding on the right leaves the states as they are"
-    if len(ids[rows[0]]) != len(ids[rows[-1]]):
-        forward(Batch(tuple(rows), group, 0))
-        difference = _difference(_caught(taps), reference)
-        if not difference <= limit:
-            pad, pad_reason = (
-                False,
-                f"padding moves the states by {difference:.1e}: rows of one length together",
-            )
+    moved, how = _moved(lambda: _in_one_batch(forward, rows), reference)
+    pad, pad_reason = moved <= limit, "padding on the right leaves the states as they are"
+    together, together_reason = True, "rows that share a batch leave each other's states as they are"
+    if not pad:
+        pad_reason = f"padding {how}: rows of one length together"
+        shortest = min(len(ids[row]) for row in rows)
+        cut = Forward(model, taps, [its[:shortest] for its in ids], {})
+        moved, how = _moved(lambda: _in_one_batch(cut, rows), _alone(cut, rows))
+        together = moved <= limit
+        if not together:
+            together_reason = f"sharing a batch {how}: each row by itself"
 
-    prefix = shared_prefix([ids[row] for row, its in enumerate(groups) if its == group])
-    if not prefix:
-        reuse, prefix_reason = False, "the rows of a condition share no tokens"
-    elif prefix_cache(model, taps, prefix) is None:
-        reuse, prefix_reason = False, "the model keeps no key/value cache that rows can share"
-    else:
-        found = _one_by_one(Forward(model, taps, ids, {group: prefix}), rows, group, len(prefix))
-        difference = _difference(found, reference)
-        reuse = difference <= limit
-        prefix_reason = (
-            f"run once, which moves the states by {difference:.1e}"
-            if reuse
-            else f"running it once moves the states by {difference:.1e}: each row runs its own"
-        )
-    return Soundness(reuse, prefix_reason, pad, pad_reason, narrow, narrow_reason), head
+    expected = {name: states[: len(own)] for name, states in reference.items()}
+    reuse, prefix_reason = _examine_prefix(forward, own, groups, expected, limit, pad)
+    return (
+        Soundness(reuse, prefix_reason, pad, pad_reason, together, together_reason, narrow, narrow_reason),
+        head,
+    )
 
 
 def _examine_narrow(
-    forward: Forward, rows: Sequence[int], group: str, reference: dict[str, Tensor], limit: float
+    forward: Forward, rows: Sequence[int], reference: States, limit: float
 ) -> tuple[bool, str]:
     """Whether the last block may run at the wanted positions only, and why."""
     if (against := form_of_last_block(forward.model)) is not None:
         return False, f"{against}: it runs over all positions"
     forward.taps.narrow = True
+    moved, how = _moved(lambda: _alone(forward, rows), reference)
+    forward.taps.narrow = False
+    if moved <= limit:
+        return True, f"at the last position only, which {how}"
+    return False, f"running the last block at the last position only {how}"
+
+
+def _examine_prefix(
+    forward: Forward, rows: Sequence[int], groups: Sequence[str], reference: States, limit: float, pad: bool
+) -> tuple[bool, str]:
+    """Whether what all rows of a condition, of which `rows` are some, begin with may be run once, and why."""
+    group, ids = groups[rows[0]], forward.ids
+    prefix = shared_prefix([ids[row] for row, its in enumerate(groups) if its == group])
+    if not prefix:
+        return False, "the rows of a condition share no tokens"
+    after = Forward(forward.model, forward.taps, ids, {group: prefix})
+
+    def run() -> States:
+        if prefix_cache(forward.model, forward.taps, prefix) is None:
+            raise MarginError("the model keeps no key/value cache that rows can share")
+        return (_in_one_batch if pad else _alone)(after, rows, group, len(prefix))
+
+    moved, how = _moved(run, reference)
+    if moved <= limit:
+        return True, f"run once, which {how}"
+    return False, f"running it once {how}: each row runs its own"
+
+
+def _moved(way: Callable[[], States], expected: States) -> tuple[float, str]:
+    """How far a way to compute the states moves them, and so in words; infinite where it fails.
+
+    What a model cannot do it need not do: any error but a lack of memory is the answer sought.
+    """
     try:
-        difference = _difference(_one_by_one(forward, rows, group, 0), reference)
-    except (RuntimeError, TypeError, AttributeError) as error:  # the form is known, but not the architecture
-        return False, f"the last block does not run at single positions ({type(error).__name__})"
-    finally:
-        forward.taps.narrow = False
-    if difference <= limit:
-        return True, f"at the last position only, which moves the states by {difference:.1e}"
-    return False, f"running the last block at the last position only moves the states by {difference:.1e}"
+        found = way()
+    except Exception as error:
+        if isinstance(error, RuntimeError) and is_out_of_memory(error):
+            raise
+        return np.inf, f"fails ({words(error)})"
+    # Not Python's max, which may lose a NaN.
+    moved = float(np.max([_relative(found[name], expected[name]) for name in expected]))
+    return moved, f"moves the states by {moved:.1e}"
 
 
-def _one_by_one(forward: Forward, rows: Sequence[int], group: str, prefix: int) -> dict[str, Tensor]:
-    found = []
-    for row in rows:
-        forward(Batch((row,), group, prefix))
-        found.append(_caught(forward.taps))
-    return _together(found)
+def _alone(forward: Forward, rows: Sequence[int], group: str = "", prefix: int = 0) -> States:
+    """What is caught of rows one by one."""
+    return _together([_caught(forward, Batch((row,), group, prefix)) for row in rows])
 
 
-def _together(caught: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+def _in_one_batch(forward: Forward, rows: Sequence[int], group: str = "", prefix: int = 0) -> States:
+    """What is caught of rows in one batch, or in as few as memory allows."""
+    ids = forward.ids
+    budget = Budget(len(rows) * max(len(ids[row]) for row in rows))
+    done = within_memory(
+        lambda batch: _caught(forward, batch), [Batch(tuple(rows), group, prefix)], ids, budget
+    )
+    return _together([caught for _, caught in done])
+
+
+def _caught(forward: Forward, batch: Batch) -> States:
+    forward(batch)
+    return forward.taps.caught()
+
+
+def _together(caught: Sequence[States]) -> States:
     return {name: torch.cat([one[name] for one in caught]) for name in caught[0]}
 
 
-def _probes(ids: Sequence[Ids], groups: Sequence[str]) -> tuple[list[int], str]:
-    """Longest row of all and shortest of its condition, with that condition; one row where all are alike."""
+def _probes(ids: Sequence[Ids], groups: Sequence[str]) -> tuple[list[int], list[int]]:
+    """Rows of the condition with the longest of all, from that to its shortest; the shortest of others."""
     longest = max(range(len(ids)), key=lambda row: len(ids[row]))
-    group = groups[longest]
-    shortest = min((row for row, its in enumerate(groups) if its == group), key=lambda row: len(ids[row]))
-    return list(dict.fromkeys([longest, shortest])), group
+    by_length = sorted(range(len(ids)), key=lambda row: -len(ids[row]))
+    own = [row for row in by_length if groups[row] == groups[longest]]
+    places = np.linspace(0, len(own) - 1, OWN).round().astype(int)
+    others = {groups[row]: row for row in by_length if groups[row] != groups[longest]}
+    return [own[place] for place in dict.fromkeys(places.tolist())], list(others.values())[:OTHERS]
 
 
-def _compare_with_plain(model: PreTrainedModel, ids: Ids, logits: Tensor, taps: Taps, limit: float) -> None:
+def _compare_with_plain(forward: Forward, row: int, limit: float) -> None:
     """The tapped pass of one row against the model's own, with all hooks asleep."""
+    model, taps, name = forward.model, forward.taps, type(forward.model).__name__
+    tokens = torch.tensor([list(forward.ids[row])], device=input_device(model))
     with taps.asleep():
-        tokens = torch.tensor([list(ids)], device=input_device(model))
-        plain = model(input_ids=tokens, output_hidden_states=bool(taps.layers))
-    found = {"its logits": _relative(logits, plain.logits[:, -1])}
-    for layer, hidden in taps.layers.items():
+        plain, reports = _plain(model, tokens, bool(taps.asked))
+    if not torch.isfinite(plain).all():
+        raise NotFiniteError([row])
+    try:
+        logits = forward(Batch((row,), "", 0))[:, 0]
+        caught = taps.caught()
+    except Exception as error:  # no fault of the model's own: it runs untapped
+        if isinstance(error, RuntimeError) and is_out_of_memory(error):
+            raise
+        raise MarginError(f"{name} cannot be tapped: {words(error)}") from error
+    found = {"its logits": _relative(logits, plain)}
+    for layer in taps.asked:
+        hidden = caught[f"layer.{layer}"]
+        alike = [state[:, -1] for state in reports if state.shape == (*tokens.shape, hidden.shape[-1])]
         # What a report begins with differs by architecture, and it ends with the state after the last norm.
-        if 0 < layer < n_layers(model):
-            reports = [state[:, -1] for state in plain.hidden_states if state.shape[-1] == hidden.shape[-1]]
-            found[f"the state of layer {layer}"] = min(_relative(hidden, report) for report in reports)
+        if 0 < layer < n_layers(model) and alike:
+            found[f"the state of layer {layer}"] = min(_relative(hidden, state) for state in alike)
     wrong = [what for what, difference in found.items() if not difference <= limit]
     if wrong:
         raise MarginError(
-            f"{type(model).__name__} cannot be tapped: {', '.join(wrong)} differ from its plain forward; "
+            f"{name} cannot be tapped: {', '.join(wrong)} differ from its plain forward; "
             "this architecture is not supported"
         )
 
 
-def _caught(taps: Taps) -> dict[str, Tensor]:
-    return {"state": taps.caught_states()[:, 0]} | {
-        f"layer.{layer}": hidden for layer, hidden in taps.layers.items()
-    }
-
-
-def _difference(found: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
-    # Not Python's max, which may lose a NaN.
-    return float(np.max([_relative(found[name], expected[name]) for name in expected]))
+def _plain(model: PreTrainedModel, tokens: Tensor, with_reports: bool) -> tuple[Tensor, list[Tensor]]:
+    """The model's own logits (1, V) after a row's tokens (1, T), and its hidden states if it gives any."""
+    if with_reports:
+        with suppress(Exception):
+            output = model(input_ids=tokens, output_hidden_states=True)
+            reports = [state for state in output.hidden_states if isinstance(state, Tensor)]
+            return output.logits[:, -1], reports
+    with foreign(f"{type(model).__name__} does not run on a row of tokens"):
+        return model(input_ids=tokens).logits[:, -1], []
 
 
 def _relative(found: Tensor, expected: Tensor) -> float:
     """Largest Euclidean difference of a row, relative to the row; NaN where either holds one."""
+    if found.shape != expected.shape:
+        return np.inf
     found, expected = found.double(), expected.double().to(found.device)
     return float(((found - expected).norm(dim=1) / expected.norm(dim=1).clamp_min(1e-30)).max())

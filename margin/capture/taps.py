@@ -17,16 +17,21 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from margin.capture.calling import arguments_of
 from margin.errors import MarginError
+
+NONE = 'its layers cannot be tapped, collect with layers "none"'
+"""What to do where an architecture keeps its layers in another form."""
 
 
 @dataclass
 class Taps:
     """What the hooks caught in the latest forward pass."""
 
-    positions: Tensor
-    """(B, K) positions whose states are wanted of each row, the last of its prompt first; to be set before
-    each forward pass."""
+    asked: Sequence[int] = ()
+    """Layers that are to be caught."""
+    positions: Tensor = field(default_factory=lambda: torch.empty(0, 1, dtype=torch.long))
+    """(B, K) positions whose states are wanted of each row, the last of its prompt first."""
     states: Tensor | None = None
     """(B, K, d) what the head saw."""
     layers: dict[int, Tensor] = field(default_factory=dict)
@@ -35,6 +40,10 @@ class Taps:
     """Whether the hooks do anything."""
     narrow: bool = False
     """Whether the last block runs at these positions only, where its form allows it."""
+
+    def look_at(self, positions: Tensor) -> None:
+        """Make ready for a forward pass of which these positions (B, K) are wanted; forget the last."""
+        self.positions, self.states, self.layers = positions, None, {}
 
     @contextmanager
     def asleep(self) -> Iterator[None]:
@@ -53,10 +62,28 @@ class Taps:
             )
         return self.states
 
+    def caught(self) -> dict[str, Tensor]:
+        """(B, d) at the first position: "state", and "layer.L" of every layer asked for.
+
+        MarginError, which names it, where the model did not call the head or a layer in this forward pass.
+        """
+        found = {"state": self.caught_states()[:, 0]}
+        missing = [str(layer) for layer in self.asked if layer not in self.layers]
+        if missing:
+            raise MarginError(f"the model does not call its layer {', '.join(missing)}: {NONE}")
+        return found | {f"layer.{layer}": self.layers[layer] for layer in self.asked}
+
     def at(self, hidden: Tensor) -> Tensor:
         """(B, T, ...) to (B, K, ...): each row at its positions, on the device where it lies."""
         positions = self.positions.to(hidden.device)
         return hidden[torch.arange(len(positions), device=hidden.device)[:, None], positions]
+
+    def of_rows(self, hidden: Any, what: str) -> Tensor:
+        """(B, K, d) of states (B, T, d); MarginError where they are none, as of several streams."""
+        if isinstance(hidden, Tensor) and hidden.ndim == 3 and len(hidden) == len(self.positions):
+            return self.at(hidden)
+        shape = tuple(hidden.shape) if isinstance(hidden, Tensor) else type(hidden).__name__
+        raise MarginError(f"{what} is no state for each row and token (it is {shape}): {NONE}")
 
     def only_positions(self) -> None:
         """From here on in this forward pass the model holds these positions and no others."""
@@ -67,18 +94,19 @@ class Taps:
 @contextmanager
 def tapped(model: PreTrainedModel, layers: Sequence[int]) -> Iterator[Taps]:
     """Tap the head and the given layers; the hooks are gone afterwards, whatever happens."""
-    taps = Taps(positions=torch.empty(0, 1, dtype=torch.long))
+    taps = Taps(tuple(layers))
     blocks = decoder_blocks(model) if layers else nn.ModuleList()
 
     def before_head(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
         if not taps.awake:
             return None
-        taps.states = taps.at(args[0])
+        taps.states = taps.of_rows(args[0] if args else None, "the head's input")
         return (taps.states, *args[1:])
 
     def before_first(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if taps.awake:
-            taps.layers[0] = taps.at(args[0] if args else kwargs["hidden_states"])[:, 0]
+            hidden = args[0] if args else kwargs.get(arguments_of(module)[0])
+            taps.layers[0] = taps.of_rows(hidden, "layer 0")[:, 0]
 
     with ExitStack() as hooks:
         hooks.callback(head_module(model).register_forward_pre_hook(before_head).remove)
@@ -94,7 +122,8 @@ def tapped(model: PreTrainedModel, layers: Sequence[int]) -> Iterator[Taps]:
 def _after_block(taps: Taps, layer: int) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
     def after(module: nn.Module, args: tuple[Any, ...], output: Tensor | tuple[Tensor, ...]) -> None:
         if taps.awake:
-            taps.layers[layer] = taps.at(output[0] if isinstance(output, tuple) else output)[:, 0]
+            hidden = output[0] if isinstance(output, tuple) else output
+            taps.layers[layer] = taps.of_rows(hidden, f"layer {layer}")[:, 0]
 
     return after
 
@@ -108,17 +137,21 @@ def head_module(model: PreTrainedModel) -> nn.Module:
 
 
 def decoder_blocks(model: PreTrainedModel) -> nn.ModuleList:
-    """The decoder's blocks, in order: the module list as long as the text decoder is deep."""
+    """The text decoder's blocks, in order: the first module list below it that is as long as it is deep.
+
+    Below the decoder, since a vision tower may be as deep. That these are the blocks is proved by running
+    (`margin.capture.soundness`).
+    """
     depth = n_layers(model)
-    for module in model.modules():
+    for module in model.get_decoder().modules():
         if isinstance(module, nn.ModuleList) and len(module) == depth:
             return module
-    raise MarginError(
-        f"{type(model).__name__} keeps no list of {depth} blocks: its layers cannot be tapped, collect with "
-        'layers "none"'
-    )
+    raise MarginError(f"{type(model).__name__} keeps no list of {depth} blocks: {NONE}")
 
 
 def n_layers(model: PreTrainedModel) -> int:
     """Number of decoder blocks."""
-    return int(model.config.get_text_config(decoder=True).num_hidden_layers)
+    depth = getattr(model.config.get_text_config(decoder=True), "num_hidden_layers", None)
+    if not isinstance(depth, int):
+        raise MarginError(f"{type(model).__name__} does not say how many layers it has: it is not supported")
+    return depth

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from margin_oracle import plain_forward, relative
-from transformers import MambaConfig
+from transformers import Gemma3Config, MambaConfig
 
 from margin.capture.checkpoint import Checkpoint
 from margin.capture.collect import collect
@@ -93,3 +93,53 @@ def test_layers_are_named_as_a_user_would(spec: str | list[int], layers: list[in
 def test_layers_that_are_not_there_are_refused(spec: str) -> None:
     with pytest.raises(MarginError, match="layer"):
         parse_layers(spec, depth=6)
+
+
+def gemma3(depth: int, vision_depth: int) -> Gemma3Config:
+    """A text decoder with a vision tower before it among the model's parts."""
+    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_attention_heads": 2}
+    text = {"vocab_size": 260, "num_hidden_layers": depth, "num_key_value_heads": 2, "head_dim": 16, **sizes}
+    tower = {"num_hidden_layers": vision_depth, "image_size": 28, "patch_size": 14, "vision_use_head": False}
+    return Gemma3Config(text_config=text, vision_config=tower | sizes, mm_tokens_per_image=1)
+
+
+@pytest.mark.parametrize("vision_depth", [3, 2])
+def test_the_layers_are_the_text_decoders_however_deep_a_vision_tower_is(
+    vision_depth: int, make_checkpoint: MakeCheckpoint, prompts: list[str], modes: ModeSet, tmp_path: Path
+) -> None:
+    checkpoint = make_checkpoint(gemma3(3, vision_depth))
+    run = collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", layers="all", quiet=True)
+    assert run.layers == [0, 1, 2, 3]
+    plain = plain_forward(checkpoint, prompts, modes, layers=(0, 1, 2))
+    assert relative(run.states(), plain["state"]) < 1e-4
+    for layer in (0, 1, 2):
+        assert relative(run.layer(layer), plain[f"layer.{layer}"]) < 1e-3
+    with torch.no_grad():
+        after = checkpoint.model.get_decoder().norm(torch.from_numpy(run.layer(3))).numpy()
+    assert relative(after, plain["state"]) < 1e-3
+
+
+def test_a_layer_that_is_not_called_is_refused_by_name(
+    make_checkpoint: MakeCheckpoint, prompts: list[str], modes: ModeSet, tmp_path: Path
+) -> None:
+    checkpoint = make_checkpoint()
+    decoder = checkpoint.model.model
+    decoder.layers = decoder.layers[:2]
+    decoder.spare = torch.nn.ModuleList([torch.nn.Identity() for _ in range(3)])
+    for layers, named in (("last", "3"), ("all", "0, 1, 2, 3")):
+        with pytest.raises(MarginError, match=rf'does not call its layer {named}: .*layers "none"$'):
+            collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", layers=layers, quiet=True)
+    collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", layers="none", quiet=True)
+
+
+def test_a_model_that_does_not_run_is_refused_in_its_own_words(
+    make_checkpoint: MakeCheckpoint, prompts: list[str], modes: ModeSet, tmp_path: Path
+) -> None:
+    checkpoint = make_checkpoint()
+
+    def broken(module: torch.nn.Module, args: Any) -> None:
+        raise KeyError("no such\nkernel")
+
+    checkpoint.model.model.norm.register_forward_pre_hook(broken)
+    with pytest.raises(MarginError, match=r"^LlamaForCausalLM does not run on a row of tokens: .*kernel.*$"):
+        collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", quiet=True)

@@ -1,0 +1,34 @@
+"""A model is called by the names that the installed release of transformers has for things."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+from transformers.utils import logging as transformers_logging
+
+from margin.capture.calling import CACHES, cache_argument
+from margin.capture.checkpoint import load_checkpoint
+from margin.capture.collect import collect
+from margin.demo import checkpoint_path, modes_path, prompts_path
+
+
+def test_the_fast_paths_are_on_for_the_demonstration(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A release that calls its cache otherwise takes them away, and the numbers do not tell."""
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+    transformers_logging.warning_once.cache_clear()
+    checkpoint = load_checkpoint(checkpoint_path("cotrained"))
+    model = checkpoint.model
+    assert cache_argument(model) == cache_argument(model.get_decoder().layers[-1]) in CACHES
+
+    with caplog.at_level(logging.WARNING, logger="transformers"):
+        run = collect(
+            checkpoint, prompts=prompts_path(), modes=modes_path(), out=tmp_path / "run", limit=12, quiet=True
+        )
+    batching = run.manifest.batching
+    assert [batching[way] for way in ("reuse_prefix", "pad", "together", "narrow")] == [True] * 4
+    assert run.manifest.throughput["tokens"] < run.rows["n_tokens"].sum()
+    assert not [record.message for record in caplog.records if "deprecated" in record.message]
