@@ -13,7 +13,7 @@ import pandas as pd
 from margin.capture.checkpoint import Checkpoint, load_checkpoint
 from margin.capture.fill import fill
 from margin.capture.fitting import require_fitting
-from margin.capture.identity import environment, identify, require_one_head
+from margin.capture.identity import environment, identify
 from margin.capture.layers import parse_layers
 from margin.capture.loop import NotFiniteError
 from margin.capture.placement import devices_of
@@ -130,7 +130,6 @@ def collect(
     rows = build_rows(chat, prompt_set, mode_set, checkpoint.context)
     rows += build_control_rows(chat, prompt_set, mode_set, beside, rows, checkpoint.context)
     require_fitting(checkpoint, rows, positions, generate)
-    require_one_head(chat, mode_set, flight)
     chosen = parse_layers(layers, n_layers(checkpoint.model))
     choices = {
         "layers": chosen,

@@ -12,10 +12,9 @@ import torch
 from margin.capture.answers import end_ids
 from margin.capture.checkpoint import Checkpoint
 from margin.capture.configuration import forward_pass
-from margin.errors import MarginError
 from margin.inputs.chat import Chat
-from margin.inputs.modes import PLACEHOLDER, ModeSet
-from margin.inputs.preflight import PROMPT_PROBE, TOKEN_PROBE, Preflight
+from margin.inputs.modes import ModeSet
+from margin.inputs.preflight import Preflight
 from margin.inputs.prompts import PromptSet
 from margin.inputs.rows import Row
 from margin.run.manifest import Record
@@ -60,20 +59,6 @@ def identify(
         "ends": end_ids(checkpoint) if choices["positions"] > 1 or choices["generate"] else [],
         **choices,
     }
-
-
-def require_one_head(chat: Chat, modes: ModeSet, flight: Preflight) -> None:
-    """MarginError where the template no longer writes what it wrote at the preflight: the clock went on.
-
-    To be called once all rows are rendered: a clock that shows the same before and after showed it all along.
-    """
-    text = chat.render(modes.messages_for_token(PROMPT_PROBE, TOKEN_PROBE))
-    head = text.partition(PROMPT_PROBE)[0].replace(TOKEN_PROBE, PLACEHOLDER)
-    if head != flight.head:
-        raise MarginError(
-            "the chat template writes the date or the time, which changed while the prompts were rendered: "
-            "run the same command again, or fix it with --chat-kwargs or --chat-template"
-        )
 
 
 def environment(devices: Sequence[torch.device]) -> Record:
