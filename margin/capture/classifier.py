@@ -12,7 +12,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel, Pr
 
 from margin.capture.checkpoint import require_device
 from margin.capture.loading import Source, load_model, load_tokenizer
-from margin.errors import MarginError
+from margin.errors import MarginError, foreign
 
 BATCH = 32
 """Texts a batch, of like lengths."""
@@ -33,13 +33,14 @@ class TextClassifier:
     def labels(self) -> list[str]:
         """The classifier's labels, in the order of its outputs."""
         config: Any = self.model.config
-        return [str(config.id2label[i]) for i in range(config.num_labels)]
+        return [str(config.id2label.get(i, f"LABEL_{i}")) for i in range(config.num_labels)]
 
     def __call__(self, texts: Sequence[str]) -> list[str]:
         """Label of each text; one longer than the model reads is cut at its end.
 
         Of a model that may give several labels at once (multi-label) the likeliest is taken, "none" where
         none is likelier than not. Costs one forward pass a text, in batches of texts of like lengths.
+        MarginError where the classifier cannot read a text, or answers NaN.
         """
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         # Without a pad token only one text at a time has a place to read the label from.
@@ -53,10 +54,17 @@ class TextClassifier:
         return found
 
     def _label(self, texts: list[str]) -> list[str]:
-        encoded = self.tokenizer(
-            texts, padding=len(texts) > 1, truncation=True, max_length=self._context(), return_tensors="pt"
-        )
-        logits = self.model(**encoded.to(self.model.device)).logits.float()
+        with foreign(f"judge {self.name} cannot read the answers"):
+            encoded = self.tokenizer(
+                texts,
+                padding=len(texts) > 1,
+                truncation=True,
+                max_length=self._context(),
+                return_tensors="pt",
+            )
+            logits = self.model(**encoded.to(self.model.device)).logits.float()
+        if not torch.isfinite(logits).all():
+            raise MarginError(f"judge {self.name} answers NaN or infinity: its weights are damaged")
         best = logits.argmax(dim=1).tolist()
         if self.model.config.problem_type == "multi_label_classification":
             sure = (logits.amax(dim=1) > 0).tolist()

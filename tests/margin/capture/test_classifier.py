@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast, pipeline
 
-from margin.capture.classifier import load_classifier
+from margin.capture.classifier import TextClassifier, load_classifier
 from margin.errors import MarginError
 
 LABELS = {0: "fine", 1: "rude", 2: "refusal"}
@@ -92,3 +92,34 @@ def test_what_is_no_classifier_is_refused_in_a_line(
         assert "\n" not in str(caught.value)
     with pytest.raises(MarginError, match="device"):
         load_classifier(save(), device="nowhere")
+
+
+def _nan(judge: TextClassifier) -> None:
+    judge.model.classifier.weight.data[0] = torch.nan
+
+
+def _fewer_embeddings(judge: TextClassifier) -> None:
+    judge.model.resize_token_embeddings(40)
+
+
+def _more_positions_than_there_are(judge: TextClassifier) -> None:
+    judge.model.config.max_position_embeddings = 10 * CONTEXT
+    judge.tokenizer.model_max_length = 10 * CONTEXT
+
+
+@pytest.mark.parametrize("spoil", [_nan, _fewer_embeddings, _more_positions_than_there_are])
+def test_a_classifier_that_cannot_judge_says_so_in_a_line_and_gives_no_label(
+    save: Save, spoil: Callable[[TextClassifier], None]
+) -> None:
+    judge = load_classifier(save(), device="cpu")
+    spoil(judge)
+    with pytest.raises(MarginError, match=f"^judge {judge.name} ") as caught:
+        judge(TEXTS)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_label_without_a_name_is_told_by_its_number(save: Save) -> None:
+    judge = load_classifier(save(), device="cpu")
+    del judge.model.config.id2label[1]
+    judge.model.config.id2label[7] = "elsewhere"
+    assert judge.labels == ["fine", "LABEL_1", "refusal"]
