@@ -53,7 +53,9 @@ class Attack:
         if not _NAME.fullmatch(self.name):
             raise MarginError(f"attack name {self.name!r}: use letters, digits and . @ + - _ only")
         if self.name.casefold() == CLEAN:
-            raise MarginError(f"attack name {self.name!r} is what prompts without an attack are called: rename it")
+            raise MarginError(
+                f"attack name {self.name!r} is what prompts without an attack are called: rename it"
+            )
         if self.template.count(PLACEHOLDER) != 1:
             raise MarginError(f"the template of attack {self.name!r} must hold {PLACEHOLDER} once")
         if self.encoding not in get_args(Encoding):

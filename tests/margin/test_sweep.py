@@ -159,7 +159,11 @@ def test_the_order_is_told_where_it_is_by_names_and_so_is_what_is_left_out(
     (workspace / "training/logs").mkdir()
     done = sweep("training", "--json", "--quiet")
     assert done.exit_code == 0, done.output
-    assert [line["checkpoint"] for line in json.loads(done.stdout)["checkpoints"]] == ["ft-1", "ft-2", "ft-10"]
+    assert [line["checkpoint"] for line in json.loads(done.stdout)["checkpoints"]] == [
+        "ft-1",
+        "ft-2",
+        "ft-10",
+    ]
     assert "the order is ft-1, ft-2, ft-10" in done.stderr
     assert "left out, without a config.json: ft-3" in done.stderr
     assert "logs" not in done.stderr

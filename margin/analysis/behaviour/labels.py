@@ -61,7 +61,10 @@ def read_labels(path: Path, run: Run) -> Judgements:
     lines: list[dict[str, Any]] = []
     for place, record in records:
         key = tuple(_key(record, name, place) for name in keys)
-        said = ", ".join(f"{name} {textwrap.shorten(value, LONGEST, placeholder='…')!r}" for name, value in zip(keys, key, strict=True))
+        said = ", ".join(
+            f"{name} {textwrap.shorten(value, LONGEST, placeholder='…')!r}"
+            for name, value in zip(keys, key, strict=True)
+        )
         if key not in known:
             raise MarginError(f"{place}: {said} is not in the run")
         if key in places:

@@ -86,14 +86,17 @@ def test_the_numbers_are_those_under_ordinary_names(reports: dict[str, Report]) 
             named.to_frame().drop(columns="column"), plain.to_frame().drop(columns="column")
         )
     pd.testing.assert_frame_equal(
-        own.robustness.to_frame().drop(columns="column"), ordinary.robustness.to_frame().drop(columns="column")
+        own.robustness.to_frame().drop(columns="column"),
+        ordinary.robustness.to_frame().drop(columns="column"),
     )
     shared = [name for name in ordinary.prompts if name not in {f"c{i}" for i in range(len(COLUMNS))}]
     pd.testing.assert_frame_equal(own.prompts[shared], ordinary.prompts[shared])
     assert own.headline.estimates == ordinary.headline.estimates
 
 
-def test_every_column_stands_beside_its_prompts(collected: dict[str, Run], reports: dict[str, Report]) -> None:
+def test_every_column_stands_beside_its_prompts(
+    collected: dict[str, Run], reports: dict[str, Report]
+) -> None:
     table, about = reports["own"].prompts, collected["own"].prompts.set_index("id")
     assert table.columns.is_unique
     for name in COLUMNS:
@@ -103,7 +106,9 @@ def test_every_column_stands_beside_its_prompts(collected: dict[str, Run], repor
     assert beside(["language", "margin"], table) == ["language", "column margin"]
 
 
-def test_every_rendering_is_made(collected: dict[str, Run], reports: dict[str, Report], tmp_path: Path) -> None:
+def test_every_rendering_is_made(
+    collected: dict[str, Run], reports: dict[str, Report], tmp_path: Path
+) -> None:
     run, report = collected["own"], reports["own"]
     record = json.loads(to_json(report))
     jsonschema.validate(record, schema())
