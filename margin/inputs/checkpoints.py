@@ -28,7 +28,7 @@ class Saved:
     source: str
     """Folder, file or hub id."""
     step: int | None
-    """When in the training it was saved: by its trainer_state.json, else by its name, as in checkpoint-100."""
+    """When in the training it was saved, by its trainer_state.json, else by its name (checkpoint-100)."""
     is_adapter: bool
     """Whether it is an adapter, to be loaded on a base model."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 
@@ -64,9 +64,15 @@ class PromptSet:
         return f"PromptSet({len(self)} prompts, slices: {', '.join(self.slices) or 'none'})"
 
 
-Prompts = (
-    str | Path | Iterable[str] | Iterable[Mapping[str, Any]] | Mapping[str, Sequence[Any]] | pd.DataFrame
-) | PromptSet
+Prompts: TypeAlias = (
+    str
+    | Path
+    | Iterable[str]
+    | Iterable[Mapping[str, Any]]
+    | Mapping[str, Sequence[Any]]
+    | pd.DataFrame
+    | PromptSet
+)
 """What prompts can be given as."""
 
 
@@ -131,8 +137,9 @@ def _columns(source: Any) -> dict[str, list[Any]] | None:
 
 def _items(source: Any) -> Iterator[tuple[str, Mapping[Any, Any]]]:
     if isinstance(source, bytes | set | frozenset) or not isinstance(source, Iterable):
+        kind = type(source).__name__
         raise MarginError(
-            f"prompts cannot be a {type(source).__name__}: give a file, a list of texts or of records, or a table"
+            f"prompts cannot be a {kind}: give a file, a list of texts or of records, or a table"
         )
     for number, item in enumerate(source, 1):
         yield f"item {number}", item if isinstance(item, Mapping) else {"prompt": item}

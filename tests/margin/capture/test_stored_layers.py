@@ -33,7 +33,7 @@ def stored(X: NDArray[np.float32], folder: Path) -> NDArray[np.float32]:
     """The states of a layer as a run gives them back: a shard a mode, as the loop cuts them."""
     paths = []
     for mode in range(K):
-        rows = np.flatnonzero(MODE == mode)
+        rows = np.flatnonzero(mode == MODE)
         path = folder / f"{mode}.safetensors"
         write_shard(path, Captured(rows, {"layer.1": [X[rows]]}).arrays())
         paths.append(path)
