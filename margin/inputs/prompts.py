@@ -13,7 +13,7 @@ from margin.errors import MarginError, foreign
 from margin.inputs.tables import SUFFIXES, Record, label, normalised, read_records, table_records, unicode
 from margin.text import shown
 
-TABLE = "the table of prompts"
+TABLE = "the table"
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +136,8 @@ def _columns(source: Any) -> dict[str, list[Any]] | None:
 
 
 def _items(source: Any) -> Iterator[tuple[str, Mapping[Any, Any]]]:
-    if isinstance(source, bytes | set | frozenset) or not isinstance(source, Iterable):
+    scalar = getattr(source, "ndim", 1) == 0  # an array of a single value, which cannot be gone through
+    if isinstance(source, bytes | set | frozenset) or scalar or not isinstance(source, Iterable):
         kind = type(source).__name__
         raise MarginError(
             f"prompts cannot be a {kind}: give a file, a list of texts or of records, or a table"
@@ -176,9 +177,10 @@ def _prompt(record: Mapping[str, Any], place: str) -> str:
     if "prompt" not in record:
         raise MarginError(f"{place}: no column named prompt")
     text = record["prompt"]
-    if text is not None and not isinstance(text, str):
+    missing = text is None or (pd.api.types.is_scalar(text) and pd.isna(text))
+    if not missing and not isinstance(text, str):
         raise MarginError(f"{place}: the prompt is not a text")
-    if not text or not text.strip():
+    if missing or not text.strip():
         raise MarginError(f"{place}: the prompt is empty")
     return unicode(text, "prompt", place)
 

@@ -147,7 +147,7 @@ def _csv_records(text: str, name: str, required: str) -> Iterator[Record]:
 def _parquet_records(data: bytes, name: str, required: str) -> Iterator[Record]:
     # Not through pandas, which turns integers with a gap, such as ids, into floats.
     with foreign(f"{name} is not a Parquet file that can be read"):
-        table = pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
+        table = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True).read()
     columns = []
     for column in table.column_names if len(set(table.column_names)) == table.num_columns else []:
         with foreign(f"{name}: column {shown(column)!r} cannot be read"):

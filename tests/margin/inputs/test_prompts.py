@@ -239,7 +239,8 @@ def test_every_kind_of_list_is_a_list_of_texts(source):
         ([TEXT, b"bytes"], "item 2: the prompt is not a text"),
         (np.array([[TEXT, "a"]]), "item 1: the prompt is not a text"),
         (pd.Series([1, 2]), "item 1: the prompt is not a text"),
-        ([TEXT, float("nan")], "item 2: the prompt is not a text"),
+        ([TEXT, float("nan")], "item 2: the prompt is empty"),
+        (np.array(TEXT), "cannot be a ndarray"),
         ({TEXT, "a"}, "cannot be a set"),
         (b"p.csv", "cannot be a bytes"),
         (None, "cannot be a NoneType"),
@@ -309,7 +310,7 @@ def test_separators_inside_a_text_end_no_line(tmp_path, kind, separator):
         ("p.jsonl", '{"prompt": "a"}\n\ufeff{"prompt": "b"}', "line 2 is not JSON"),
         ("p.jsonl", '{"prompt": "a", "n": 1e999}', "line 1: column 'n' holds an infinite number"),
         ("p.jsonl", '{"prompt": "a", "n": -Infinity}', "line 1: column 'n' holds an infinite number"),
-        ("p.jsonl", '{"prompt": NaN}', "line 1: the prompt is not a text"),
+        ("p.jsonl", '{"prompt": NaN}', "line 1: the prompt is empty"),
         ("p.jsonl", f'{{"prompt": "a", "n": {"9" * 5000}}}', "line 1 is not JSON that can be read"),
         ("p.jsonl", f'{{"prompt": "a", "n": {"[" * 10**5}{"]" * 10**5}}}', "line 1 is not JSON"),
         ("p.jsonl", '{"prompt": "a", "prompt": "b"}', "line 1 has the same key twice"),
@@ -367,6 +368,13 @@ def test_every_type_of_parquet_is_a_label_or_one_line(tmp_path):
             load_prompts(path)
         assert "\n" not in str(caught.value)
         assert TEXT not in str(caught.value)
+
+
+def test_two_columns_of_one_name_in_parquet_are_one_line(tmp_path):
+    table = pa.table([pa.array([TEXT]), pa.array(["b"])], names=["prompt", "prompt"])
+    pq.write_table(table, tmp_path / "p.parquet")
+    with pytest.raises(MarginError, match="two columns have the same name"):
+        load_prompts(tmp_path / "p.parquet")
 
 
 def test_a_torn_parquet_file_is_one_line(tmp_path):
