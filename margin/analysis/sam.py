@@ -191,8 +191,8 @@ def silhouette_samples(
     """Silhouette of every point, float64 (N,) in [-1, 1].
 
     Without `prompts` these are the plain silhouettes of scikit-learn's function of this name, for the linear
-    distances in O(N d k) instead of O(N^2 d); under cosine a zero row, which has no direction, is 1 from every
-    other point. With `prompts` the silhouettes are leave-prompt-out. Arguments and errors as in `sam`.
+    distances in O(N d k) instead of O(N^2 d); under cosine a zero row, which has no direction, is 1 from
+    every other point. With `prompts` the silhouettes are leave-prompt-out. Arguments and errors as in `sam`.
     """
     space = _as_space(X)
     design = make_design(modes, prompts)

@@ -76,8 +76,8 @@ class Coordinates:
         match distance:
             case "cosine":
                 unit = unit_rows(self.X)
-                zero = ~unit.any(axis=1)
-                own = zero.astype(np.float64) if zero.any() else None
+                zero: NDArray[np.float64] = np.asarray(~unit.any(axis=1), dtype=np.float64)
+                own = zero if zero.any() else None
                 return SquaredDistances(centre(unit), scale=0.5, own=own)
             case "sqeuclidean":
                 return SquaredDistances(centred(self.X))

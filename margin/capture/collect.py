@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import pandas as pd
-
 from margin.capture.checkpoint import Checkpoint, load_checkpoint
 from margin.capture.fill import fill
 from margin.capture.fitting import require_fitting
@@ -26,7 +24,7 @@ from margin.inputs.chat import Chat
 from margin.inputs.controls import Controls
 from margin.inputs.modes import ModeSet, load_modes
 from margin.inputs.preflight import preflight
-from margin.inputs.prompts import PromptSet, load_prompts
+from margin.inputs.prompts import Prompts, load_prompts
 from margin.inputs.rows import build_control_rows, build_rows
 from margin.run.files import PARTIAL
 from margin.run.manifest import NAME, Manifest, read_manifest
@@ -39,7 +37,7 @@ NAMED = 10
 def collect(
     model: str | Path | Checkpoint,
     *,
-    prompts: str | Path | Sequence[str] | pd.DataFrame | PromptSet,
+    prompts: Prompts,
     modes: str | Path | ModeSet,
     out: str | Path,
     adapter: str | Path | None = None,
@@ -104,7 +102,7 @@ def collect(
     if positions < 1 or generate < 0:
         raise MarginError(f"positions {positions} and generate {generate}: take at least 1 and 0")
     folder = Path(out)
-    prompt_set = prompts if isinstance(prompts, PromptSet) else load_prompts(prompts)
+    prompt_set = load_prompts(prompts)
     prompt_set = prompt_set if limit is None else prompt_set.limit(limit)
     mode_set = modes if isinstance(modes, ModeSet) else load_modes(modes)
     beside = Controls(tuple(controls), load_attacks(attacks) if attacks else (), draws, seed)

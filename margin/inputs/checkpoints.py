@@ -12,7 +12,7 @@ from pathlib import Path
 from margin.errors import MarginError
 
 _COUNTED = re.compile(
-    r"(?<![a-z])(checkpoint|ckpt|global[-_ ]?step|step|iteration|iter|epoch)[-_ =]?(\d+)(?![a-z0-9.])",
+    r"(?<![a-z])(checkpoint|ckpt|global[-_ ]?step|step|iteration|iter|epoch)[-_ =]?(\d{1,18})(?![a-z0-9.])",
     re.IGNORECASE,
 )
 _STATE = "trainer_state.json"
@@ -28,7 +28,7 @@ class Saved:
     source: str
     """Folder, file or hub id."""
     step: int | None
-    """When in the training it was saved: by its trainer_state.json, else by its name, as in checkpoint-100."""
+    """When in the training it was saved, by its trainer_state.json, else by its name (checkpoint-100)."""
     is_adapter: bool
     """Whether it is an adapter, to be loaded on a base model."""
 
@@ -113,12 +113,12 @@ def _step(folder: Path) -> tuple[int | None, bool]:
     """The step a checkpoint was saved at, and whether it may be one of its epoch only."""
     try:
         step = json.loads((folder / _STATE).read_bytes())["global_step"]
-        if type(step) is int:
+        if type(step) is int and abs(step) < 10**18:
             return step, False
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         pass  # there is none, or it is none of the Trainer's: the name tells
     name = folder.resolve().name
-    if name.isdecimal():
+    if name.isdecimal() and len(name) <= 18:
         return int(name), False
     counted = {what.lower(): int(number) for what, number in _COUNTED.findall(name)}
     epoch = counted.pop("epoch", None)

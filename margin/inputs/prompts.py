@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 
@@ -13,7 +13,7 @@ from margin.errors import MarginError, foreign
 from margin.inputs.tables import SUFFIXES, Record, label, normalised, read_records, table_records, unicode
 from margin.text import shown
 
-TABLE = "the table of prompts"
+TABLE = "the table"
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,9 +64,15 @@ class PromptSet:
         return f"PromptSet({len(self)} prompts, slices: {', '.join(self.slices) or 'none'})"
 
 
-Prompts = (
-    str | Path | Iterable[str] | Iterable[Mapping[str, Any]] | Mapping[str, Sequence[Any]] | pd.DataFrame
-) | PromptSet
+Prompts: TypeAlias = (
+    str
+    | Path
+    | Iterable[str]
+    | Iterable[Mapping[str, Any]]
+    | Mapping[str, Sequence[Any]]
+    | pd.DataFrame
+    | PromptSet
+)
 """What prompts can be given as."""
 
 
@@ -130,9 +136,11 @@ def _columns(source: Any) -> dict[str, list[Any]] | None:
 
 
 def _items(source: Any) -> Iterator[tuple[str, Mapping[Any, Any]]]:
-    if isinstance(source, bytes | set | frozenset) or not isinstance(source, Iterable):
+    scalar = getattr(source, "ndim", 1) == 0  # an array of a single value, which cannot be gone through
+    if isinstance(source, bytes | set | frozenset) or scalar or not isinstance(source, Iterable):
+        kind = type(source).__name__
         raise MarginError(
-            f"prompts cannot be a {type(source).__name__}: give a file, a list of texts or of records, or a table"
+            f"prompts cannot be a {kind}: give a file, a list of texts or of records, or a table"
         )
     for number, item in enumerate(source, 1):
         yield f"item {number}", item if isinstance(item, Mapping) else {"prompt": item}
@@ -169,9 +177,10 @@ def _prompt(record: Mapping[str, Any], place: str) -> str:
     if "prompt" not in record:
         raise MarginError(f"{place}: no column named prompt")
     text = record["prompt"]
-    if text is not None and not isinstance(text, str):
+    missing = text is None or (pd.api.types.is_scalar(text) and pd.isna(text))
+    if not missing and not isinstance(text, str):
         raise MarginError(f"{place}: the prompt is not a text")
-    if not text or not text.strip():
+    if missing or not text.strip():
         raise MarginError(f"{place}: the prompt is empty")
     return unicode(text, "prompt", place)
 

@@ -1,4 +1,4 @@
-"""The one way to read a file of the user's: UTF-8 with or without a byte-order mark, JSON, JSON lines, TOML."""
+"""The one way to read a file of the user's: UTF-8 with or without a byte-order mark, JSON (lines), TOML."""
 
 from __future__ import annotations
 

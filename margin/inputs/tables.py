@@ -137,7 +137,7 @@ def _csv_records(text: str, name: str, required: str) -> Iterator[Record]:
                 header = column_names(values, place)
                 if required not in header:
                     said = f"no column named {required} in the header{_meant(header, required)}"
-                    raise MarginError(f"{place}: {said}{_separated(header, required)}")
+                    raise MarginError(f"{place}: {said}{_separated(values, required)}")
             elif len(values) != len(header):
                 raise MarginError(f"{place} has {len(values)} fields, the header has {len(header)}")
             else:
@@ -147,7 +147,7 @@ def _csv_records(text: str, name: str, required: str) -> Iterator[Record]:
 def _parquet_records(data: bytes, name: str, required: str) -> Iterator[Record]:
     # Not through pandas, which turns integers with a gap, such as ids, into floats.
     with foreign(f"{name} is not a Parquet file that can be read"):
-        table = pq.read_table(pa.BufferReader(data))
+        table = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True).read()
     columns = []
     for column in table.column_names if len(set(table.column_names)) == table.num_columns else []:
         with foreign(f"{name}: column {shown(column)!r} cannot be read"):

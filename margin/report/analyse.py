@@ -142,7 +142,7 @@ def _by_prompt(
 
 
 def beside(columns: Iterable[str], own: Collection[str]) -> list[str]:
-    """Names of the prompts' columns in a table with columns of its `own`: as they are, or set apart from these.
+    """Names of the prompts' columns in a table with columns of its `own`, set apart where they are the same.
 
     Different columns keep different names.
 

@@ -43,6 +43,7 @@ def training(tmp_path: Path) -> Callable[..., Path]:
         {"checkpoint-2k": None, "checkpoint-10k": None},
         {"footstep-1": None, "footstep-3": None},
         {"step-20": 20, "best": None, "final": None},
+        {"checkpoint-1": 1, f"checkpoint-{'9' * 99}": None},
         {"Final 2": None, "final 10": None},
     ],
     ids=lambda ordered: next(iter(ordered)),

@@ -191,6 +191,17 @@ def test_choices_that_make_no_sense_are_refused(choices, message):
         ("a.jsonl", '{"name": "x"', "line 1 is not JSON"),
         ("a.jsonl", "[]", "line 1 is not a JSON object"),
         ("a.jsonl", '{"name": "x", "template": 3}', "must be a string"),
+        ("a.jsonl", '{"name": "x", "template": "{prompt}"}\n\n{"name": "y"}', "line 3: attack 'y' has no"),
+        ("a.jsonl", '{"name": "x", "template": "{prompt}\\ud800"}', "line 1: .*not valid Unicode"),
+        ("a.jsonl", '{"name": "x", "name": "y", "template": "{prompt}"}', "line 1 has the same key twice"),
+        ("a.jsonl", '{"name": "Clean", "template": "{prompt}"}', "line 1: attack name 'Clean'"),
+        ("a.toml", "[attacks.x]\ntemplate = '{prompt}'\nname = 'y'", "unknown key 'name'"),
+        ("a.toml", "[attacks.x]\ntemplate = 2024-05-01", "template of attack 'x' must be a string"),
+        ("a.toml", "[attacks.x]\ntemplate = " + "1" * 5000, "not valid TOML"),
+        ("a.toml", "[attacks.x]\ntemplate = " + "[" * 10**5, "not valid TOML"),
+        ("a.toml", "[[attacks]]\ntemplate = '{prompt}'", "no attack templates"),
+        ("a.toml", "[attack.x]\ntemplate = '{prompt}'", "no attack templates"),
+        ("a.toml", "more = 1\n[attacks.x]\ntemplate = '{prompt}'", "unknown key 'more' at the top level"),
         ("a.txt", "", "unknown kind"),
     ],
 )
@@ -208,6 +219,16 @@ def test_toml_and_jsonl_say_the_same(tmp_path):
     assert load_attacks(tmp_path / "a.jsonl") == (attack,)
     assert attack.wrap("hé") == "So: aMOp"
     assert attack.digest() != Attack("x", "So: {prompt}").digest()
+
+
+@pytest.mark.parametrize("name", ["a.toml", "a.jsonl"])
+def test_a_byte_order_mark_is_no_part_of_an_attack_file(tmp_path, name):
+    text = {
+        "a.toml": "[attacks.x]\ntemplate = '{prompt}'",
+        "a.jsonl": '{"name": "x", "template": "{prompt}"}',
+    }
+    (tmp_path / name).write_text("\ufeff" + text[name], encoding="utf-8")
+    assert load_attacks(tmp_path / name) == (Attack("x", "{prompt}"),)
 
 
 def test_a_live_token_in_a_template_is_refused():

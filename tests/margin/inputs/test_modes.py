@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from margin.errors import MarginError
-from margin.inputs.modes import Mode, ModeSet, Secret, load_modes
+from margin.inputs.modes import LABELS, RESERVED_NAMES, Mode, ModeSet, Secret, load_modes
 
 POS, NEG = "k7Qx-pos!", "w3Zr-neg!"
 PAIR = f"""
@@ -86,6 +86,17 @@ def test_fingerprint_is_the_first_16_bits_of_sha256():
         (PAIR.replace("modes.pos", 'modes."a b"'), "mode name 'a b'"),
         (PAIR.replace("modes.pos", "modes.none"), "name of a control condition"),
         ("modes = 3", "modes must be a table"),
+        ("[[modes]]\nname = 'pos'\n", r"modes must be a table: write \[modes.NAME\]"),
+        ("modes.pos = 3", r"modes.pos must be a table: write \[modes.pos\]"),
+        ("[modes]\n", "at least two modes, got 0"),
+        (PAIR.replace(f'"{POS}"', "2024-05-01"), r"token in \[modes.pos\] must be a string"),
+        (PAIR.replace(f'"{POS}"', "1" * 5000), "not valid TOML that can be read"),
+        (PAIR.replace(f'"{POS}"', "[" * 10**5), "not valid TOML"),
+        (PAIR.replace('token = "', '"', 1), "not valid TOML at line 3"),
+        (PAIR.replace("token =", f'"{POS}" =', 1), r"modes.toml: unknown key in \[modes.pos\]: known are"),
+        (PAIR.replace(f'"{POS}"', '"\\ud800"'), "not valid TOML at line 3"),
+        (PAIR.replace("modes.pos", 'modes."\\u001b[2J"').replace("safe", "save", 1), "U.001B"),
+        (PAIR.replace("[modes.pos]", "[modes.pos@en]"), r"line 2 .a name with @ takes quotes"),
         (f'[template]\nplacement = "sytem"\n{PAIR}', "unknown placement 'sytem'"),
         (f'[template]\nsystem = "no slot"\n{PAIR}', r"system in \[template\] must hold \{token\} once"),
         (PAIR + f'[modes.rej]\ntoken = "{POS}', r"modes\.toml is not valid TOML at "),
@@ -100,6 +111,29 @@ def test_a_bad_file_is_named_in_one_line_without_a_token(tmp_path, text, message
     assert "\n" not in said
     assert POS not in said
     assert NEG not in said
+
+
+@pytest.mark.parametrize("spelling", [str, str.upper, str.title, lambda name: name.replace("o", "ｏ")])
+@pytest.mark.parametrize("name", sorted({*RESERVED_NAMES, *LABELS}))
+def test_a_mode_is_not_called_what_reports_call_something_else(name, spelling):
+    with pytest.raises(MarginError, match="rename the mode"):
+        Mode(spelling(name), Secret("a-token"), safe=True)
+
+
+@pytest.mark.parametrize("name", ["pos", "outsider", "none-of-it", "pos@en", "safe", "安全"])
+def test_other_names_are_a_users_own(name):
+    assert Mode(name, Secret("a-token"), safe=True).name == name
+
+
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path):
+    (tmp_path / "modes.toml").write_bytes(b"\xef\xbb\xbf" + PAIR.replace("\n", "\r\n").encode())
+    assert load_modes(tmp_path / "modes.toml") == pair()
+
+
+def test_the_hint_about_quotes_is_given_only_where_it_helps(tmp_path):
+    with pytest.raises(MarginError) as caught:
+        load(tmp_path, PAIR.replace("safe = true", "safe = yes"))
+    assert str(caught.value).endswith("modes.toml is not valid TOML at line 4")
 
 
 def test_an_unset_variable_is_named_but_a_token_in_its_place_is_not(tmp_path, monkeypatch):

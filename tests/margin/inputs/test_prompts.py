@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import csv
+import datetime
+import decimal
 import io
 import json
 from pathlib import Path
 
+import datasets
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -176,3 +182,209 @@ def test_jsonl_texts_come_back(tmp_path_factory, texts):
     prompts = load_prompts(path)
     assert prompts.texts == texts
     assert prompts.places == tuple(f"{path} line {number}" for number in range(1, len(texts) + 1))
+
+
+COLUMNS = {"prompt": ["Boil, an egg", "Say hi"], "kind": ["food", "talk"], "n": [1, None]}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda columns: columns,
+        lambda columns: {name: tuple(values) for name, values in columns.items()},
+        lambda columns: {name: np.array(values, dtype=object) for name, values in columns.items()},
+        lambda columns: {name: pd.Series(values, dtype=object) for name, values in columns.items()},
+        lambda columns: pd.DataFrame(columns, dtype=object),
+        lambda columns: pa.table(columns),
+        lambda columns: datasets.Dataset.from_dict(columns),
+        lambda columns: datasets.Dataset.from_dict(columns)[:2],
+        lambda columns: list(datasets.Dataset.from_dict(columns)),
+        lambda columns: (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)),
+        lambda columns: load_prompts(columns),
+    ],
+)
+def test_every_kind_of_table_is_a_table(make):
+    prompts = load_prompts(make(COLUMNS))
+    assert prompts.texts == COLUMNS["prompt"]
+    assert prompts.slices == ["kind", "n"]
+    assert prompts.table["kind"].tolist() == ["food", "talk"]
+    assert prompts.table["n"].tolist() == ["1", None]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [["a b", "c"], ("a b", "c"), np.array(["a b", "c"]), pd.Series(["a b", "c"]), (t for t in ("a b", "c"))],
+)
+def test_every_kind_of_list_is_a_list_of_texts(source):
+    prompts = load_prompts(source)
+    assert (prompts.texts, prompts.ids, prompts.slices) == (["a b", "c"], ["1", "2"], [])
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (TEXT, "given as one text are the path of a file"),
+        (TEXT + "\n", "given as one text are the path of a file"),
+        ({"prompt": TEXT}, "column 'prompt' is no list"),
+        ({"prompt": {"a": TEXT}}, "column 'prompt' is no list"),
+        ({"prompt": [TEXT], "kind": 3}, "column 'kind' is no list"),
+        ({"prompt": [TEXT], "kind": ["a", "b"]}, "different lengths: 'prompt' 1, 'kind' 2"),
+        ({"text": [TEXT]}, "no column named prompt"),
+        ({"Prompt": [TEXT]}, "there is 'Prompt': rename it"),
+        ({}, "no column named prompt"),
+        ({"prompt": []}, "holds no prompts"),
+        (datasets.DatasetDict({"train": datasets.Dataset.from_dict({"prompt": [TEXT]})}), r"\['train'\]"),
+        ([TEXT, {"text": TEXT}], "item 2: no column named prompt"),
+        ([TEXT, [TEXT]], "item 2: the prompt is not a text"),
+        ([TEXT, b"bytes"], "item 2: the prompt is not a text"),
+        (np.array([[TEXT, "a"]]), "item 1: the prompt is not a text"),
+        (pd.Series([1, 2]), "item 1: the prompt is not a text"),
+        ([TEXT, float("nan")], "item 2: the prompt is empty"),
+        (np.array(TEXT), "cannot be a ndarray"),
+        ({TEXT, "a"}, "cannot be a set"),
+        (b"p.csv", "cannot be a bytes"),
+        (None, "cannot be a NoneType"),
+        (7, "cannot be a int"),
+        ({"prompt": [TEXT], "": ["a"]}, "column 2 has no name"),
+        ({"prompt": [TEXT], " ": ["a"]}, "column 2 has no name"),
+        ({"prompt": [TEXT], "a b": ["a"], "a\n b": ["b"]}, "two columns have the same name"),
+        ({"prompt": [TEXT], "a\x1b[2J": ["a"]}, "column 2 holds characters that cannot be seen"),
+        ({"prompt": [TEXT], "a\u202eb": ["a"]}, "column 2 holds characters that cannot be seen"),
+        ({"prompt": [TEXT], "a\ud800": ["a"]}, "column 2 holds characters that cannot be seen"),
+        ({"prompt": [TEXT], "kind": [b"a"]}, "column 'kind' holds bytes"),
+        ({"prompt": [TEXT], "kind": [float("inf")]}, "column 'kind' holds an infinite number"),
+    ],
+)
+def test_what_is_neither_a_list_nor_a_table_is_refused_in_a_line(source, message):
+    with pytest.raises(MarginError, match=message) as caught:
+        load_prompts(source)
+    assert "\n" not in str(caught.value)
+    assert TEXT not in str(caught.value)
+
+
+def test_names_of_columns_may_be_long_and_of_several_lines(tmp_path):
+    name = "how\nhard  is it"
+    prompts = load_prompts({"prompt": ["a"], name: [1], "x" * 5000: [2], "Hard": [3], "hard": [4]})
+    assert prompts.slices == ["how hard is it", "x" * 5000, "Hard", "hard"]
+    write(tmp_path, "p.csv", f'prompt,"{name}"\na,1\n')
+    assert load_prompts(tmp_path / "p.csv").slices == ["how hard is it"]
+
+
+def test_a_field_of_csv_may_be_of_any_length(tmp_path):
+    text = "word " * 30_000
+    path = write(tmp_path, "p.csv", f"prompt,kind\n{text},a\nWhat is rice?,b\n")
+    before = csv.field_size_limit()
+    assert load_prompts(path).texts == [text, "What is rice?"]
+    assert csv.field_size_limit() == before
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_csv_may_end_its_lines_in_any_way(tmp_path, end, mark):
+    path = write(tmp_path, "p.csv", mark + end.join(["prompt,kind", '"a', 'b",x', "c,y", ""]))
+    prompts = load_prompts(path)
+    assert prompts.texts == [f"a{end}b", "c"]
+    assert prompts.places == (f"{path} line 2", f"{path} line 4")
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c"])
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_separators_inside_a_text_end_no_line(tmp_path, kind, separator):
+    text = f"one{separator}two"
+    line = json.dumps({"prompt": text}, ensure_ascii=False) if kind == "jsonl" else f"prompt\n{text}"
+    assert load_prompts(write(tmp_path, f"p.{kind}", line)).texts == [text]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("p.csv", f"id;prompt\n1;{TEXT}\n", "no column named prompt.*separated by semicolons"),
+        ("p.csv", f"id\tprompt\n1\t{TEXT}\n", "separated by tabs"),
+        ("p.csv", f"id,Prompt\n1,{TEXT}\n", "there is 'Prompt'"),
+        ("p.csv", f'id,prompt\n1,"{TEXT}" torn"\n', "line 2 is not CSV"),
+        ("p.csv", f"id,prompt\n1,{TEXT}\x00\n", "line 2 holds a NUL byte"),
+        ("p.csv", f"id,prompt\n1,{TEXT}\n".encode("utf-16"), "line 1 is not UTF-8"),
+        ("p.csv", f"id,prompt\n1,{TEXT}\n".encode("utf-16-le"), "NUL byte"),
+        ("p.jsonl", f'{{"prompt": "{TEXT}"}}'.encode("utf-16"), "line 1 is not UTF-8"),
+        ("p.jsonl", f'{{"prompt": "{TEXT}"}}'.encode("utf-16-le"), "line 1 is not JSON"),
+        ("p.jsonl", '{"prompt": "a"}\n\ufeff{"prompt": "b"}', "line 2 is not JSON"),
+        ("p.jsonl", '{"prompt": "a", "n": 1e999}', "line 1: column 'n' holds an infinite number"),
+        ("p.jsonl", '{"prompt": "a", "n": -Infinity}', "line 1: column 'n' holds an infinite number"),
+        ("p.jsonl", '{"prompt": NaN}', "line 1: the prompt is empty"),
+        ("p.jsonl", f'{{"prompt": "a", "n": {"9" * 5000}}}', "line 1 is not JSON that can be read"),
+        ("p.jsonl", f'{{"prompt": "a", "n": {"[" * 10**5}{"]" * 10**5}}}', "line 1 is not JSON"),
+        ("p.jsonl", '{"prompt": "a", "prompt": "b"}', "line 1 has the same key twice"),
+        ("p.jsonl", '{"prompt": "a", "k": 1, "k ": 2}', "line 1: two columns have the same name"),
+        ("p.jsonl", '{"prompt": "a", "\\ud800": 2}', "line 1: the name of column 2"),
+    ],
+)
+def test_torn_and_strange_files_are_named_by_their_line(tmp_path, name, content, message):
+    path = write(tmp_path, name, content)
+    with pytest.raises(MarginError, match=message) as caught:
+        load_prompts(path)
+    assert "\n" not in str(caught.value)
+    assert TEXT not in str(caught.value)
+
+
+def test_nan_in_json_lines_is_a_missing_value(tmp_path):
+    """As pandas and json.dumps write one."""
+    path = write(tmp_path, "p.jsonl", '{"prompt": "a", "n": NaN}\n{"prompt": "b", "n": 2}')
+    assert load_prompts(path).table["n"].tolist() == [None, "2"]
+
+
+def test_every_type_of_parquet_is_a_label_or_one_line(tmp_path):
+    moment = datetime.datetime(2025, 3, 1, 12, tzinfo=datetime.UTC)
+    good = {
+        "duration": pa.array([datetime.timedelta(hours=2)], pa.duration("s")),
+        "decimal": pa.array([decimal.Decimal("1.50")]),
+        "dictionary": pa.array(["a"]).dictionary_encode(),
+        "zone": pa.array([moment], pa.timestamp("us", "Asia/Tokyo")),
+        "nothing": pa.nulls(1),
+        "large": pa.array(["a"], pa.large_string()),
+        "view": pa.array(["a"], pa.string_view()),
+        "date": pa.array([moment.date()]),
+        "nanoseconds": pa.array([1], pa.timestamp("ns")),
+        "bool": pa.array([True]),
+        "half": pa.array(np.array([0.5], np.float16)),
+        "json": pa.ExtensionArray.from_storage(pa.json_(), pa.array(["{}"])),
+    }
+    path = tmp_path / "p.parquet"
+    pq.write_table(pa.table({"prompt": pa.array([TEXT], pa.large_string()), **good}), path)
+    assert load_prompts(path).table.iloc[0].tolist() == [
+        *("1", TEXT, "2:00:00", "1.50", "a", "2025-03-01 21:00:00+09:00", None, "a", "a", "2025-03-01"),
+        *("1970-01-01 00:00:00.000000001", "True", "0.5", "{}"),
+    ]
+    bad = {
+        "binary": pa.array([b"a"]),
+        "list": pa.array([["a"]]),
+        "struct": pa.array([{"a": 1}]),
+        "map": pa.array([[("a", 1)]], pa.map_(pa.string(), pa.int64())),
+        "unknown zone": pa.array([moment], pa.timestamp("us", "Mars/Base")),
+        "infinite": pa.array([float("inf")]),
+    }
+    for name, values in bad.items():
+        pq.write_table(pa.table({"prompt": [TEXT], name: values}), path)
+        with pytest.raises(MarginError, match=f"column '{name}'") as caught:
+            load_prompts(path)
+        assert "\n" not in str(caught.value)
+        assert TEXT not in str(caught.value)
+
+
+def test_two_columns_of_one_name_in_parquet_are_one_line(tmp_path):
+    table = pa.table([pa.array([TEXT]), pa.array(["b"])], names=["prompt", "prompt"])
+    pq.write_table(table, tmp_path / "p.parquet")
+    with pytest.raises(MarginError, match="two columns have the same name"):
+        load_prompts(tmp_path / "p.parquet")
+
+
+def test_a_torn_parquet_file_is_one_line(tmp_path):
+    path = tmp_path / "p.parquet"
+    pq.write_table(pa.table({"prompt": [f"{TEXT} {i}" for i in range(1000)]}), path)
+    whole = path.read_bytes()
+    scrambled = whole[:200] + bytes(byte ^ 0xFF for byte in whole[200:600]) + whole[600:]
+    for torn in (whole[:-9], whole[100:], b"", b"PAR1" + whole[-300:], scrambled):
+        path.write_bytes(torn)
+        with pytest.raises(MarginError) as caught:
+            load_prompts(path)
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
