@@ -18,7 +18,7 @@ from margin.capture.adapter import with_adapter
 from margin.capture.bounds import context_of, vocabulary_of
 from margin.capture.evaluating import evaluating
 from margin.capture.folder import has_tokenizer
-from margin.capture.loading import Source, load_model, load_tokenizer
+from margin.capture.loading import Source, load_config, load_model, load_tokenizer
 from margin.capture.placement import whole_tensors
 from margin.errors import MarginError, words
 from margin.inputs.reading import read_text
@@ -114,10 +114,12 @@ def load_checkpoint(
         placed = {"distributed_config": DistributedConfig(tp_plan="auto")}
     where = Source.of_checkpoint(source, revision)
     patch = None if adapter is None else Source.of_adapter(adapter)
-    tokenizer = load_tokenizer(where, trust_remote_code)
+    config = load_config(where, trust_remote_code)
+    tokenizer = load_tokenizer(where, config, trust_remote_code)
     model = load_model(
         AutoModelForCausalLM,
         where,
+        config,
         trust_remote_code,
         dtype=torch.float32 if dtype == "auto" and on_cpu else DTYPES.get(dtype, "auto"),
         **placed,
@@ -153,7 +155,7 @@ def adapters_tokenizer(
         tokenizer = copy.copy(models_own)
         tokenizer.chat_template = read_text(template, "chat template")
         return tokenizer
-    tokenizer = load_tokenizer(adapter, trust_remote_code, model.config)
+    tokenizer = load_tokenizer(adapter, model.config, trust_remote_code)
     tokenizer.chat_template = tokenizer.chat_template or models_own.chat_template
     tokens, rows = max(tokenizer.get_vocab().values(), default=-1) + 1, vocabulary_of(model)
     if tokens > rows:

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
 from margin.capture.checkpoint import require_device
-from margin.capture.loading import Source, load_model, load_tokenizer
+from margin.capture.loading import Source, load_config, load_model, load_tokenizer
 from margin.errors import MarginError, foreign
 
 BATCH = 32
@@ -93,9 +93,12 @@ def load_classifier(
         raise MarginError(f"{source}: no such judge: give refusal, a labels file, a folder or a hub id")
     require_device(device)
     place = Source.of_checkpoint(source)
+    config = load_config(place, trust_remote_code)
+    tokenizer = load_tokenizer(place, config, trust_remote_code)
     model: Any = load_model(
         AutoModelForSequenceClassification,
         place,
+        config,
         trust_remote_code,
         "is no trained text classifier",
         dtype=torch.float32 if device == "cpu" else "auto",
@@ -103,4 +106,4 @@ def load_classifier(
     )
     if model.config.num_labels < 2:
         raise MarginError(f"{source} gives a number, not labels: a judge needs two labels or more")
-    return TextClassifier(model.eval(), load_tokenizer(place, trust_remote_code), place.name)
+    return TextClassifier(model.eval(), tokenizer, place.name)

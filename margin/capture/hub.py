@@ -23,6 +23,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.errors import HTTPError as ClientError  # type: ignore[attr-defined]  # of its client, any
 
 from margin.errors import MarginError, foreign
+from margin.text import shown
 
 ADAPTER_FILES = (
     "adapter_config.json",
@@ -50,7 +51,7 @@ def cached(source: str, file: str, revision: str | None = None) -> Path | None:
         url = hf_hub_url(source, file, revision=revision)
         get_hf_file_metadata(url, timeout=constants.HF_HUB_ETAG_TIMEOUT)
     except HFValidationError:
-        raise MarginError(f"{source}: no such file or folder, and no id of the hub") from None
+        raise MarginError(f"{shown(source)}: no such file or folder, and no id of the hub") from None
     except RepositoryNotFoundError:
         raise MarginError(
             f"{source}: no such folder, and the hub has none of that id or does not show it to you; "

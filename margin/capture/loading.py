@@ -90,37 +90,43 @@ class Source:
         return kept.name if kept else None
 
 
+def load_config(source: Source, trust_remote_code: bool) -> Any:
+    """The configuration of a source; None of a GGUF file, which is read as a whole."""
+    if source.gguf is not None:
+        return None
+    what = f"{source.given} cannot be loaded"
+    with quietly(), foreign(what):
+        config: Any = AutoConfig.from_pretrained(
+            source.place, trust_remote_code=trust_remote_code, revision=source.revision
+        )
+    weights = str(getattr(config, "transformers_weights", None) or "model.safetensors")
+    if not weights.endswith((".safetensors", ".safetensors.index.json")):
+        raise MarginError(f"{what}: config.json names {shown(weights)}, only safetensors is read")
+    return config
+
+
 def load_model(
-    kind: Any, source: Source, trust_remote_code: bool, fault: str = UNLIKE, **options: Any
+    kind: Any, source: Source, config: Any, trust_remote_code: bool, fault: str = UNLIKE, **options: Any
 ) -> PreTrainedModel:
     """A model by one of transformers' classes `AutoModelFor...`, as its file has it, safetensors or GGUF.
 
     MarginError where it cannot be loaded, and, with `fault` in it, where `require_whole` finds weights that
     are not those of the file.
     """
-    what = f"{source.given} cannot be loaded"
     options |= {"trust_remote_code": trust_remote_code, "revision": source.revision}
-    with quietly():
-        if source.gguf is not None:
-            options["gguf_file"] = source.gguf
-        else:
-            with foreign(what):
-                config: Any = AutoConfig.from_pretrained(
-                    source.place, trust_remote_code=trust_remote_code, revision=source.revision
-                )
-            weights = str(getattr(config, "transformers_weights", None) or "model.safetensors")
-            if not weights.endswith((".safetensors", ".safetensors.index.json")):
-                raise MarginError(f"{what}: config.json names {shown(weights)}, only safetensors is read")
-            options |= {"config": config, "use_safetensors": True}
-        with foreign(what):
-            model, info = kind.from_pretrained(
-                source.place, output_loading_info=True, ignore_mismatched_sizes=True, **options
-            )
+    if source.gguf is None:
+        options |= {"config": config, "use_safetensors": True}
+    else:
+        options["gguf_file"] = source.gguf
+    with quietly(), foreign(f"{source.given} cannot be loaded"):
+        model, info = kind.from_pretrained(
+            source.place, output_loading_info=True, ignore_mismatched_sizes=True, **options
+        )
     require_whole(source.given, model, info, fault)
     return model
 
 
-def load_tokenizer(source: Source, trust_remote_code: bool, config: Any = None) -> PreTrainedTokenizerBase:
+def load_tokenizer(source: Source, config: Any, trust_remote_code: bool) -> PreTrainedTokenizerBase:
     """The tokenizer of a source; `config` is its model's, of which an adapter's folder knows nothing."""
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": source.revision}
     if source.gguf is not None:
