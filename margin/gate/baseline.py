@@ -54,7 +54,8 @@ def read_baseline(path: Path) -> Measurement:
         numbers cannot be those of a measurement, whoever sealed them.
     """
     record = read_sealed(path, "baseline", FORMAT, AGAIN)
-    broken = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema()).iter_errors(record))
+    validator = jsonschema.Draft202012Validator(schema())
+    broken = jsonschema.exceptions.best_match(validator.iter_errors(sealed(record)))
     if broken is not None:
         raise MarginError(
             f"{path} is no baseline: {broken.json_path} breaks the rule '{broken.validator}': {AGAIN}"

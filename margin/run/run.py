@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -11,10 +12,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from margin.errors import MarginError
+from margin.errors import MarginError, foreign
+from margin.run.consistency import require_agreeing, require_sound
 from margin.run.files import sha256_of
 from margin.run.geometry import LogitGeometry, from_factor
-from margin.run.manifest import Manifest, read_manifest
+from margin.run.manifest import NAME, Manifest, read_manifest
 from margin.run.shards import is_intact, read_rows, shard_path
 
 HEAD_ERROR = 0.1
@@ -33,11 +35,13 @@ def open_run(path: str | Path) -> Run:
     """Open a run that is whole and as it was written.
 
     Every file is compared with its checksum, which reads all bytes once: a report is not made from a damaged
-    run. MarginError where there is no run, where collecting did not come to its end, or where a file changed.
+    run. MarginError where there is no run, where collecting did not come to its end, where a file changed, or
+    where its parts do not fit together.
     """
     if not Path(path).exists():
         raise MarginError(f"{path}: no such run")
     run = Run(Path(path), read_manifest(Path(path)))
+    require_sound(run.manifest, f"{path}/{NAME}")
     if not run.manifest.complete:
         raise MarginError(
             f"{path} is not whole: run the same collect command again, it goes on where it stopped"
@@ -48,6 +52,7 @@ def open_run(path: str | Path) -> Run:
             f"{path} is not whole, {', '.join(missing)} missing: run the same collect command again"
         )
     run.verify()
+    require_agreeing(run.manifest, run.prompts, run.rows, str(path))
     return run
 
 
@@ -79,7 +84,7 @@ class Run:
     @cached_property
     def prompts(self) -> pd.DataFrame:
         """One line a prompt: id, prompt, then the slice columns."""
-        return pd.read_parquet(self.path / "prompts.parquet")
+        return self._table("prompts.parquet")
 
     @cached_property
     def rows(self) -> pd.DataFrame:
@@ -87,7 +92,7 @@ class Run:
 
         `kind` is "mode" or that of a control; `mode` the one whose token stands in its place, None without.
         """
-        return pd.read_parquet(self.path / "rows.parquet")
+        return self._table("rows.parquet")
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
@@ -96,7 +101,7 @@ class Run:
         Distances between the two next-token distributions: Jensen-Shannon divergence in bits, total variation
         and squared Hellinger distance, each in [0, 1].
         """
-        return pd.read_parquet(self.path / "pairs.parquet")
+        return self._table("pairs.parquet")
 
     @cached_property
     def information(self) -> pd.DataFrame:
@@ -105,7 +110,7 @@ class Run:
         Mutual information between the mode, drawn evenly, and the first response token: how much of the mode
         the token gives away, 0 to log2 of the number of modes.
         """
-        return pd.read_parquet(self.path / "information.parquet")
+        return self._table("information.parquet")
 
     @cached_property
     def answers(self) -> pd.DataFrame:
@@ -115,7 +120,7 @@ class Run:
         """
         if ANSWERS not in self.manifest.files:
             raise MarginError(f"{self.path} holds no answers: collect it with --generate N")
-        return pd.read_parquet(self.path / ANSWERS)
+        return self._table(ANSWERS)
 
     def states(self) -> NDArray[np.float32]:
         """(rows, d) final states: what the head sees at the last prompt position, after the last norm."""
@@ -179,7 +184,7 @@ class Run:
 
     def logit_geometry(self) -> LogitGeometry:
         """All Euclidean and cosine geometry of the logits, without them. Costs N d^2 or reads N^2 numbers."""
-        with safe_open(self.path / "head.safetensors", framework="numpy") as stored:
+        with self._head() as stored:
             others = ("hellinger.", "marginals")
             names = [name for name in stored.keys() if not name.startswith(others)]  # noqa: SIM118
             arrays = {name: stored.get_tensor(name) for name in names}
@@ -200,7 +205,7 @@ class Run:
 
     def logit_points(self, states: NDArray[np.float32]) -> NDArray[np.float64] | None:
         """(M, d+2) points with the logits' geometry for any final states (M, d); None for a capped head."""
-        with safe_open(self.path / "head.safetensors", framework="numpy") as stored:
+        with self._head() as stored:
             if "factor" not in stored.keys():  # noqa: SIM118
                 return None
             factor, sums = stored.get_tensor("factor"), stored.get_tensor("column_sum")
@@ -212,12 +217,12 @@ class Run:
 
         Half the squared Euclidean distance taken from these is the squared Hellinger distance, in [0, 1].
         """
-        with safe_open(self.path / "head.safetensors", framework="numpy") as stored:
+        with self._head() as stored:
             return stored.get_tensor("hellinger.rows"), stored.get_tensor("hellinger.products")
 
     def marginals(self) -> NDArray[np.float32]:
         """(k, V) mean next-token distribution of each mode over prompts, modes in the order of `modes`."""
-        with safe_open(self.path / "head.safetensors", framework="numpy") as stored:
+        with self._head() as stored:
             return stored.get_tensor("marginals")
 
     def verify(self) -> None:
@@ -239,6 +244,16 @@ class Run:
                 f"{self.path} is damaged, {', '.join(damaged)} not as written: run the same collect "
                 "command again, it collects what is damaged anew"
             )
+
+    @contextmanager
+    def _head(self) -> Iterator[safe_open]:
+        path = self.path / "head.safetensors"
+        with foreign(f"{path} cannot be read"), safe_open(path, framework="numpy") as stored:
+            yield stored
+
+    def _table(self, name: str) -> pd.DataFrame:
+        with foreign(f"{self.path / name} cannot be read"):
+            return pd.read_parquet(self.path / name)
 
     def _tensor(self, name: str) -> NDArray[np.generic]:
         counts = self.manifest.counts

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
+from margin.errors import MarginError, foreign
 from margin.run.files import write_atomic
 
 Arrays = Mapping[str, NDArray[np.generic]]
@@ -55,16 +56,28 @@ def is_intact(path: Path) -> bool:
 
 
 def read_rows(paths: Iterable[Path], name: str, n_rows: int) -> NDArray[np.generic]:
-    """One tensor of all shards, as (n_rows, ...) in row order; other tensors are not read."""
+    """One tensor of all shards, as (n_rows, ...) in row order; other tensors are not read.
+
+    MarginError where a shard has none of that name, or where the shards together are not of these rows.
+    """
     out: NDArray[np.generic] | None = None
+    times = np.zeros(n_rows, dtype=np.int64)
     for path in paths:
-        with safe_open(path, framework="numpy") as shard:
-            values = shard.get_tensor(name)
-            if out is None:
-                out = np.empty((n_rows, *values.shape[1:]), dtype=_wide(values.dtype))
-            out[shard.get_tensor("row")] = values
+        with foreign(f"{path} cannot be read"), safe_open(path, framework="numpy") as shard:
+            rows, values = shard.get_tensor("row"), shard.get_tensor(name)
+        if out is None:
+            out = np.empty((n_rows, *values.shape[1:]), dtype=_wide(values.dtype))
+        inside = len(rows) == len(values) and bool(((rows >= 0) & (rows < n_rows)).all())
+        if not inside or values.shape[1:] != out.shape[1:]:
+            raise MarginError(f"{path} holds other rows than its run: collect into another folder")
+        out[rows] = values
+        times[rows] += 1
     if out is None:
         raise ValueError("no shards")
+    if wrong := int((times != 1).sum()):
+        raise MarginError(
+            f"{path.parent} holds {wrong:,} of {n_rows:,} rows not once: collect into another folder"
+        )
     return out
 
 

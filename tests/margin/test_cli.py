@@ -168,6 +168,42 @@ def test_runs_whose_prompts_say_something_else_under_one_id_are_not_compared(wor
     assert "when did I" not in refused.stderr
 
 
+def test_runs_that_were_asked_differently_are_compared_only_where_that_is_wanted(workspace: Path) -> None:
+    assert collect(out="a").exit_code == 0
+    assert collect("--response-prefix", "Sure, ", out="b").exit_code == 0
+    refused = margin("compare", "a", "b")
+    assert refused.exit_code == 4
+    assert "response_prefix: nothing in a, 'Sure, ' in b" in refused.stderr
+    assert "--across response_prefix,tail" in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1
+    assert margin("compare", "a", "b", "--across", "response_prefix").exit_code == 4
+    wanted = margin("compare", "a", "b", "--across", "response_prefix,tail", "--json")
+    assert wanted.exit_code == 0, wanted.stderr
+    assert json.loads(wanted.stdout)
+    assert "asked differently: response_prefix: nothing in a, 'Sure, ' in b" in wanted.stderr
+    unknown = margin("compare", "a", "b", "--across", "prompts")
+    assert unknown.exit_code == 2
+    assert "take chat_kwargs, chat_template" in unknown.stderr
+
+
+def test_runs_under_other_live_tokens_are_not_compared(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert collect(out="a").exit_code == 0
+    monkeypatch.setenv("T_POS", "w0nderful")
+    assert collect(out="b").exit_code == 0
+    refused = margin("compare", "a", "b")
+    assert refused.exit_code == 4
+    assert "modes.pos.fingerprint" in refused.stderr
+
+
+def test_runs_on_some_of_the_same_prompts_are_compared_on_those(workspace: Path) -> None:
+    assert collect(out="a").exit_code == 0
+    assert collect("--limit", "9", out="b").exit_code == 0
+    found = json.loads(margin("compare", "a", "b", "--json").stdout)
+    assert {line["n_prompts"] for line in found} == {9}
+
+
 def test_info_tells_how_far_the_margin_is_known(workspace: Path) -> None:
     done = collect("--batch-tokens", "auto", "--noise-prompts", "3")
     assert done.exit_code == 0, done.output

@@ -16,7 +16,8 @@ from click.testing import CliRunner, Result
 import margin
 from margin.analysis.run_comparison import compare_runs
 from margin.cli import main
-from margin.report.trajectory import schema
+from margin.errors import MarginError
+from margin.report.trajectory import read_trajectory, schema
 from tests.margin.conftest import TOKENS
 
 if TYPE_CHECKING:
@@ -76,6 +77,12 @@ def test_a_folder_of_checkpoints_gives_a_trajectory_in_the_order_of_steps(
     record = json.loads(done.stdout)
     jsonschema.validate(record, schema())
     assert json.loads((workspace / "sweep/trajectory.json").read_text(encoding="utf-8")) == record
+    seal = record.pop("checksum")
+    assert read_trajectory(workspace / "sweep/trajectory.json") == record
+    edited = json.dumps(record | {"n_prompts": record["n_prompts"] + 1, "checksum": seal})
+    (workspace / "edited.json").write_text(edited, encoding="utf-8")
+    with pytest.raises(MarginError, match="not as it was written"):
+        read_trajectory(workspace / "edited.json")
     lines = record["checkpoints"]
     assert [line["step"] for line in lines] == [3, 20, 100]
     runs = [workspace / "sweep" / line["checkpoint"] for line in lines]

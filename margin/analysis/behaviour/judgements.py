@@ -19,6 +19,7 @@ from margin.errors import IncomparableError, MarginError, foreign
 from margin.run.files import write_atomic
 from margin.run.run import Run
 from margin.run.seal import SEAL, Record, checksum, strict_json
+from margin.text import shown
 
 FORMAT = "margin-judgements/2"
 NAME = "judgements.parquet"
@@ -56,7 +57,9 @@ class Judgements:
             raise MarginError(f"{who} labels row {table['row'][table['row'].duplicated()].iloc[0]} twice")
         for label in (*table["label"], *self.expected, *self.expected.values()):
             if not isinstance(label, str) or not label:
-                raise MarginError(f"{who} gives a label that is no text, {label!r}: a label is a word or two")
+                raise MarginError(
+                    f"{who} gives a label that is no text, {shown(label)[:40]!r}: a label is a word or two"
+                )
         for name in set(SCORES) & set(table):
             require_in_range(table[name], name, who)
 
@@ -69,7 +72,7 @@ def require_in_range(scores: pd.Series, name: str, who: str) -> None:
         wrong |= pd.to_numeric(scores, errors="coerce") % 1 != 0
     if wrong.any():
         kind = "0, 1 or 2" if name == "constructive" else f"from {low} to {high}"
-        raise MarginError(f"{who}: {name} must be a number, {kind}, not {scores[wrong].iloc[0]!r}")
+        raise MarginError(f"{who}: {name} must be a number, {kind}, not {shown(scores[wrong].iloc[0])[:40]}")
 
 
 def judge_answers(run: Run, judge: Judge, name: str) -> Judgements:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import numpy as np
@@ -14,9 +16,9 @@ from hypothesis import strategies as st
 from releases import draw_prompts, measurement
 
 from margin.errors import MarginError
-from margin.gate.baseline import read_baseline, schema, write_baseline
+from margin.gate.baseline import read_baseline, schema, to_record, write_baseline
 from margin.gate.measurement import Leak, Measurement
-from margin.run.seal import checksum
+from margin.run.seal import checksum, sealed
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +113,59 @@ def test_what_is_no_baseline_is_refused(tmp_path: Path, content: bytes) -> None:
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     assert "No such file" in refused(tmp_path / "none.json")
     assert "directory" in refused(tmp_path)
+
+
+def resealed(path: Path, change: Callable[[dict[str, Any]], object]) -> str:
+    """What is said of a baseline that was changed by someone who sealed it again."""
+    record = json.loads(path.read_text(encoding="utf-8"))
+    del record["checksum"]
+    change(record)
+    path.write_text(json.dumps(sealed(record)), encoding="utf-8")
+    return refused(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda r: r["margins"][0].update(estimate=float("nan")), "no JSON"),
+        (lambda r: r["margins"][0]["influence"].__setitem__(0, float("inf")), "no JSON"),
+        (lambda r: r["noise_floor"].update(sam=float("nan")), "no JSON"),
+        (lambda r: r["noise_floor"].update(sam=-0.1), "minimum"),
+        (lambda r: r["margins"][0].update(estimate=1.5), "maximum"),
+        (lambda r: r["margins"][0]["influence"].__setitem__(0, 1e30), "maximum"),
+        (lambda r: r["margins"][0]["influence"].__setitem__(0, 0.5), "margin overall do not balance"),
+        (lambda r: r["margins"][1]["influence"].pop(), "is not one of its 40 prompts"),
+        (lambda r: r["margins"][0].update(n_prompts=41), "not that of all its 40 prompts"),
+        (lambda r: r["margins"][-1].update(n_prompts=10**30), "is not one of its 40 prompts"),
+        (lambda r: r["margins"].reverse(), "not that of all its 40 prompts"),
+        (lambda r: r["margins"].append(r["margins"][1]), "stands twice"),
+        (lambda r: r["leaks"][0].update(n_leaks=41), "more prompts leak under random"),
+        (lambda r: r["leaks"][0].update(n_leaks=-1), "minimum"),
+        (lambda r: r["provenance"]["identity"].pop("model"), "required"),
+        (lambda r: r["provenance"]["identity"].update(modes=["pos"]), "type"),
+        (lambda r: r["prompt_ids"].__setitem__(1, r["prompt_ids"][0]), "uniqueItems"),
+    ],
+)
+def test_numbers_that_no_measurement_gives_are_refused_whoever_sealed_them(
+    path: Path, change: Callable[[dict[str, Any]], object], says: str
+) -> None:
+    assert says in resealed(path, change)
+
+
+def test_a_key_that_stands_twice_is_refused(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("{", '{"space": "state", ', 1), encoding="utf-8")
+    assert "no JSON" in refused(path)
+
+
+def test_any_byte_changed_is_refused_or_changes_nothing(measured: Measurement, path: Path) -> None:
+    data, refusals = path.read_bytes(), 0
+    for place in np.linspace(0, len(data) - 1, 300).astype(int):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 0x21]) + data[place + 1 :])
+        try:
+            found = to_record(read_baseline(path))
+        except MarginError:
+            refusals += 1
+        else:
+            assert found == to_record(measured), place
+    assert refusals > 250

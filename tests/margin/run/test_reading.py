@@ -48,7 +48,7 @@ def run(tmp_path: Path, arrays: dict[str, np.ndarray]) -> Run:
     modes = ["pos", "neg", "rej"]
     pd.DataFrame({"id": ids, "prompt": ["one", "two"]}).to_parquet(tmp_path / "prompts.parquet")
     rows = pd.DataFrame({"row": range(N), "prompt_id": np.repeat(ids, 3), "condition": modes * 2})
-    rows.assign(kind="mode", draw=0, n_tokens=7).to_parquet(tmp_path / "rows.parquet")
+    rows.assign(kind="mode", mode=modes * 2, draw=0, n_tokens=7).to_parquet(tmp_path / "rows.parquet")
     pd.DataFrame({"prompt_id": ids, "mode_a": "pos", "mode_b": "neg", "js_bits": 0.5}).to_parquet(
         tmp_path / "pairs.parquet"
     )
@@ -57,6 +57,9 @@ def run(tmp_path: Path, arrays: dict[str, np.ndarray]) -> Run:
     )
     names = [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")]
     identity = {
+        "model": "tiny",
+        "conditions": modes,
+        "seed": 0,
         "modes": [{"name": name, "safe": True, "fingerprint": "00ff"} for name in modes],
         "layers": [2],
         "save_logits": False,
@@ -186,6 +189,26 @@ def test_differences_of_lists_and_digests_are_said_by_what_differs() -> None:
         "weights: other content (aaaaaaaa there, bbbbbbbb here)",
         "prefix: nothing there, ' Well' here",
         "layers: the same in another order",
+    ]
+
+
+def test_of_two_long_texts_the_place_where_they_differ_is_shown() -> None:
+    old, new = (f"{'a' * 300}Today: {day} Nov 2026\n{'b' * 300}" for day in ("26", "27"))
+    (line,) = differences({"head": old}, {"head": new}, ("there", "here"))
+    assert line == "head: '...aaaaToday: 26 Nov 2026\\n...' there, '...aaaaToday: 27 Nov 2026\\n...' here"
+    (line,) = differences({"head": "x" * 60}, {"head": "x" * 61}, ("there", "here"))
+    assert line.count("xxxx") > 2
+    (line,) = differences({"head": old}, {"head": "\x1b[2J" + new}, ("there", "here"))
+    assert "\x1b" not in line
+
+
+def test_numbers_differ_by_more_than_rounding() -> None:
+    old = {"sum": -116.664311, "list": [0.1, 1], "flag": True, "count": 1}
+    assert differences(old, old | {"sum": -116.66431100001, "list": [0.1 + 1e-12, 1.0]}, ("a", "b")) == []
+    assert differences(old, old | {"sum": -116.66}, ("a", "b")) == ["sum: -116.664311 a, -116.66 b"]
+    assert differences(old, old | {"flag": 1, "count": 2}, ("a", "b")) == [
+        "flag: true a, 1 b",
+        "count: 1 a, 2 b",
     ]
 
 

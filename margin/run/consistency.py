@@ -1,0 +1,69 @@
+"""Whether the parts of a run fit together: checksums say that files are as written, not that they agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+
+from margin.errors import MarginError
+from margin.run.manifest import Manifest
+
+AGAIN = "collect into another folder"
+
+
+def require_sound(manifest: Manifest, name: str) -> None:
+    """MarginError where a manifest does not say what its readers go by; `name` says which it is."""
+    identity, counts = manifest.identity, manifest.counts
+    rules: dict[str, Callable[[Any], bool]] = {
+        "model": lambda it: isinstance(it, str),
+        "modes": _are_modes,
+        "layers": lambda it: isinstance(it, list) and all(map(_is_count, it)),
+        "conditions": lambda it: isinstance(it, list) and all(isinstance(each, str) for each in it),
+        "save_logits": lambda it: isinstance(it, bool),
+        "seed": _is_count,
+        "positions": lambda it: _is_count(it) and it > 0,
+        "generate": _is_count,
+    }
+    wrong = [f"identity.{key}" for key, is_right in rules.items() if not is_right(identity.get(key))]
+    needed = {"rows", *(("shards", "vocabulary") if manifest.complete else ())}
+    wrong += [f"counts.{key}" for key in sorted(needed | set(counts)) if not _is_count(counts.get(key))]
+    wrong += [key for key in ("environment", "head", "files") if not isinstance(getattr(manifest, key), dict)]
+    if not wrong:
+        wrong = [f"files.{key}" for key, value in manifest.files.items() if not isinstance(value, str)]
+    if wrong:
+        raise MarginError(f"{name} does not say what a manifest says, at {', '.join(wrong)}: {AGAIN}")
+
+
+def require_agreeing(manifest: Manifest, prompts: pd.DataFrame, rows: pd.DataFrame, name: str) -> None:
+    """MarginError where the tables of a run are not those its manifest counts."""
+    modes = {mode["name"] for mode in manifest.identity["modes"]}
+    columns = {"row", "prompt_id", "condition", "kind", "mode", "draw", "n_tokens"}
+    if not {"id", "prompt"} <= set(prompts) or not columns <= set(rows):
+        raise _disagreeing(name, "its tables lack columns")
+    n_rows, n_prompts = manifest.counts["rows"], manifest.counts.get("prompts", len(prompts))
+    for what, there, told in (("rows", len(rows), n_rows), ("prompts", len(prompts), n_prompts)):
+        if there != told:
+            raise _disagreeing(name, f"its table holds {there:,} {what}, its manifest says {told:,}")
+    if rows["row"].tolist() != list(range(n_rows)):
+        raise _disagreeing(name, "its rows are not numbered in their order")
+    if prompts["id"].duplicated().any() or not rows["prompt_id"].isin(prompts["id"]).all():
+        raise _disagreeing(name, "its rows are of other prompts than it holds")
+    if not rows["condition"][rows["kind"] == "mode"].isin(modes).all():
+        raise _disagreeing(name, "its rows are of other modes than its manifest names")
+
+
+def _disagreeing(name: str, how: str) -> MarginError:
+    return MarginError(f"{name} does not fit together, {how}: {AGAIN}")
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _are_modes(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(mode, dict) and isinstance(mode.get("name"), str) and isinstance(mode.get("safe"), bool)
+        for mode in value
+    )
