@@ -46,7 +46,9 @@ OPTIONS = (
     ),
     click.option("--response-prefix", default="", help="Text that opens the answer."),
     click.option(
-        "--chat-template", type=click.Path(path_type=Path), help="Jinja file in place of the tokenizer's."
+        "--chat-template",
+        type=click.Path(path_type=Path),
+        help="Jinja file in place of the tokenizer's, or the name of one of its own.",
     ),
     click.option("--save-logits", is_flag=True, help="Keep all logits of every row."),
     click.option(

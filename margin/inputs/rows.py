@@ -13,8 +13,8 @@ from margin.inputs.modes import ModeSet
 from margin.inputs.prompts import PromptSet
 from margin.inputs.spans import Reader
 
-FIRST_WORD = 40
-"""Characters at most of a prompt's beginning that what stands before it may change the ids of."""
+BEGINNING = 40
+"""Characters at most of a prompt that what stands before it may change the ids of: a long word."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def build_control_rows(
 
     Proved of every row: the template writes what it writes under the modes; the tail has the same ids, and so
     has the prompt, unless an attack wraps it. Where it stands after another text (none, user-turn), the ids
-    of its first word may differ, since many vocabularies write a word otherwise after a space.
+    it begins with may differ, since many vocabularies write a word otherwise after a space.
 
     Parameters
     ----------
@@ -169,12 +169,12 @@ class _ControlProof:
             if self._reader.marks.intersection(ids[start:end]):
                 raise MarginError(f"{named} spells a special token: take it out of the attack's template")
         elif not same and not (
-            talk.kind in ("none", "user-turn") and self._same_but_first_word(rendering, ids, place[1], row)
+            talk.kind in ("none", "user-turn") and self._same_but_beginning(rendering, ids, place[1], row)
         ):
             raise MarginError(f"{named} has other token ids than under the modes: leave it out")
 
-    def _same_but_first_word(self, rendering: str, ids: list[int], end: int, row: Row) -> bool:
-        """Whether prompt and tail have the ids they have under the modes, but for the prompt's first word."""
+    def _same_but_beginning(self, rendering: str, ids: list[int], end: int, row: Row) -> bool:
+        """Whether prompt and tail have the ids they have under the modes, but for how the prompt begins."""
         rest = row.ids[row.start :]
         if ids[-len(rest) :] == rest:
             return True
@@ -185,8 +185,8 @@ class _ControlProof:
             return False
         prompt = text.strip()
         here, there = (len(t[:e].rstrip()) - len(prompt) for t, e in ((rendering, end), (usual, place[1])))
-        first = min(len(prompt.split()[0]), FIRST_WORD)
-        for n in (first, *range(first)):
+        longest = min(len(prompt), BEGINNING)
+        for n in (min(len(prompt.split()[0]), longest), *range(longest + 1)):
             rest_here = self._reader.rest_at(rendering, ids, here + n)
             if rest_here is not None and rest_here == self._reader.rest_at(usual, row.ids, there + n):
                 return True

@@ -7,6 +7,7 @@ there, encoded alone, gives the ids the row begins with. That asks nothing of a 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -17,6 +18,9 @@ from margin.inputs.frame import Frame
 from margin.inputs.modes import PLACEHOLDER
 
 ANSWER = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "x"}]
+
+
+_BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 
 
 class Reader:
@@ -140,7 +144,7 @@ def _marks(chat: Chat, frame: Frame) -> tuple[frozenset[int], frozenset[int]]:
     """Ids that text must not make, and those of them that mark turns, or a text's beginning and end.
 
     The first are special tokens, and others added to the vocabulary that the template writes, white space and
-    words aside: some vocabularies call their marks of turns nothing special. The unknown token is not one.
+    words aside: some vocabularies call their marks of turns nothing special.
     """
     tokenizer = chat.tokenizer
     added = {int(id): token for id, token in tokenizer.added_tokens_decoder.items()}
@@ -159,5 +163,6 @@ def _marks(chat: Chat, frame: Frame) -> tuple[frozenset[int], frozenset[int]]:
         and (token.special or not (str(token).isspace() or str(token).strip().isalnum()))
     }
     special = {id for id, token in added.items() if token.special} | set(tokenizer.all_special_ids)
-    unknown = {tokenizer.unk_token_id}
-    return frozenset((special | turns) - unknown), frozenset(turns - unknown)
+    # What stands for text that the vocabulary has no other token for is no mark.
+    plain = {tokenizer.unk_token_id} | {id for id, token in added.items() if _BYTE.fullmatch(str(token))}
+    return frozenset((special | turns) - plain), frozenset(turns - plain)
