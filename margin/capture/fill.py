@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -25,19 +26,19 @@ from margin.capture.placement import input_device
 from margin.capture.plan import A_BATCH, A_BATCH_ON_ACCELERATOR, Plan, make_plan
 from margin.capture.progress import progress
 from margin.capture.ranks import Ranks
-from margin.capture.repeats import repeat_alone, repeat_mixed, rows_to_repeat, state_error
+from margin.capture.repeats import Repeats, repeat, rows_to_repeat, state_error
 from margin.capture.responses import Responses, likeliest
 from margin.capture.rounding import tolerance
-from margin.capture.soundness import examine
+from margin.capture.soundness import Soundness, examine, one_by_one
 from margin.capture.taps import tapped
 from margin.capture.writer import Writer
 from margin.errors import MarginError
 from margin.inputs.modes import ModeSet
 from margin.inputs.prompts import PromptSet
 from margin.inputs.rows import Row
-from margin.run.answers import answers_so_far, join_parts
+from margin.run.answers import PARTS, answers_so_far, join_parts
 from margin.run.files import parquet_bytes, remove_partial, sha256_of, write_atomic
-from margin.run.manifest import Manifest, Record, read_manifest
+from margin.run.manifest import NAME, Manifest, Record, read_manifest
 from margin.run.run import ANSWERS, NOISE, Run, open_run
 from margin.run.shards import is_whole, shard_path, write_shard
 
@@ -59,69 +60,131 @@ def fill(
     whole.
 
     Each rank runs its share of the shards; all else is read and written by rank 0, and the others wait.
+
+    Rows that are repeated must come out as they did: where they do not, all rows are collected again, each
+    by a plain forward pass of its own. MarginError where they do not then either, and where response
+    positions are asked for of a model that looks ahead.
     """
     ids, groups = [row.ids for row in rows], [row.condition for row in rows]
+    model, name = checkpoint.model, type(checkpoint.model).__name__
     positions, generate = manifest.identity["positions"], manifest.identity["generate"]
-    with tapped(checkpoint.model, manifest.layers) as taps, narrowing(checkpoint.model, taps):
-        sound, head = examine(checkpoint.model, taps, ids, groups)
-        planned = partial(
-            make_plan,
-            ids,
-            groups,
-            shard_rows=shard_rows,
-            reuse_prefix=sound.reuse_prefix,
-            pad=sound.pad,
-            room=positions - 1,
-            a_batch=A_BATCH if input_device(checkpoint.model).type == "cpu" else A_BATCH_ON_ACCELERATOR,
-        )
-        plan = planned(budget=SMALLEST if batch_tokens == "auto" else batch_tokens)
-        repeated = rows_to_repeat(rows, noise_prompts, manifest.identity["seed"])
-        sizes = {"shards": len(plan.rows), "width": head.weight.shape[1], "vocabulary": head.vocabulary}
+    seed, limit = manifest.identity["seed"], tolerance(model.dtype)
+    repeated = rows_to_repeat(rows, noise_prompts, seed)
+    found: _Filled | None = None
+    with tapped(model, manifest.layers) as taps, narrowing(model, taps):
+        sound, head = examine(model, taps, ids, groups)
+        sound = ranks.from_first(lambda: _as_begun(folder)) or sound
+        sizes = {"width": head.weight.shape[1], "vocabulary": head.vocabulary}
         manifest = replace(
             manifest,
             counts=manifest.counts | sizes,
-            batching=sound.to_dict(),
             head={"scale": head.scale, "softcap": head.softcap},
         )
-        todo = ranks.from_first(lambda: _begin(folder, manifest, plan, rows, prompts, len(repeated)))
-        if todo is None:
-            return open_run(folder)
-        forward = Forward(checkpoint.model, taps, ids, plan.prefixes, positions)
-        responses = Responses(checkpoint, modes, generate, sound)
-        if batch_tokens == "auto":
-            budget = find_budget(forward, plan.batches[0])
-            plan = planned(budget=budget.tokens)
-        else:
-            budget = Budget(batch_tokens, fixed=ranks.split)
-        throughput = _write_shards(forward, responses, plan, budget, todo, manifest, folder, ranks, quiet)
-        forward = Forward(checkpoint.model, taps, ids, plan.prefixes)
-        again = (
-            _run_again(forward, repeated, sound.pad, budget, manifest.identity["seed"])
-            if repeated and (ranks.first or ranks.split)
-            else None
-        )
+        while found is None:
+            if positions > 1 and not sound.pad:
+                raise MarginError(
+                    f"{name} looks ahead of a position ({sound.pad_reason}), so a pass over a whole answer "
+                    "does not give its positions: collect without --positions"
+                )
+            taps.narrow = sound.narrow
+            planned = partial(
+                make_plan,
+                ids,
+                groups,
+                shard_rows=shard_rows,
+                reuse_prefix=sound.reuse_prefix,
+                pad=sound.pad,
+                room=positions - 1,
+                a_batch=A_BATCH if input_device(model).type == "cpu" else A_BATCH_ON_ACCELERATOR,
+            )
+            tokens = batch_tokens if sound.together else 1
+            plan = planned(budget=SMALLEST if tokens == "auto" else tokens)
+            manifest = replace(
+                manifest,
+                counts=manifest.counts | {"shards": len(plan.rows)},
+                batching=sound.to_dict(),
+            )
+            todo = ranks.from_first(partial(_begin, folder, manifest, plan, rows, prompts, len(repeated)))
+            if todo is None:
+                return open_run(folder)
+            forward = Forward(model, taps, ids, plan.prefixes, positions)
+            responses = Responses(checkpoint, modes, generate, sound)
+            if tokens == "auto":
+                budget = find_budget(forward, plan.batches[0])
+                plan = planned(budget=budget.tokens)
+            else:
+                budget = Budget(tokens, fixed=ranks.split)
+            throughput = _write_shards(forward, responses, plan, budget, todo, manifest, folder, ranks, quiet)
+            again = None
+            if repeated and (ranks.first or ranks.split):
+                forward = Forward(model, taps, ids, plan.prefixes)
+                again = repeat(forward, repeated, budget, seed, pad=sound.pad, together=sound.together)
+            moved = ranks.from_first(partial(_moved, folder, plan, manifest, again))
+            if moved <= limit:
+                found = _Filled(plan, budget, throughput, again)
+            elif sound == one_by_one(sound.pad_reason):
+                raise MarginError(
+                    f"{name} gives the same row other states each time ({moved:.1e} apart, where rounding "
+                    f"explains {limit:.1e}): there is nothing to measure"
+                )
+            else:
+                sound = one_by_one(f"batches move the states by {moved:.1e}")
+                ranks.from_first(partial(_discard, folder, sound))
 
     def finish() -> Manifest:
-        _require_all(folder, plan)
+        _require_all(folder, found.plan)
         run = Run(folder, manifest)
-        noise_floor = None if again is None else _keep_again(run, repeated, *again)
-        head_pass(run, head, [row.prompt for row in rows], tolerance(checkpoint.model.dtype))
+        noise_floor = None if found.again is None else _keep_again(run, found.again)
+        head_pass(run, head, [row.prompt for row in rows], limit)
         if generate:
             join_parts(folder)
-        used = {"batch_tokens": budget.tokens, "asked": batch_tokens, "out_of_memory": budget.halvings}
+        used = {"batch_tokens": found.budget.tokens, "asked": batch_tokens}
         replace(
             manifest,
-            batching=manifest.batching | used,
-            throughput=throughput,
+            batching=manifest.batching | used | {"out_of_memory": found.budget.halvings},
+            throughput=found.throughput,
             noise_floor=noise_floor,
             greedy=likeliest(run),
             files={
-                name: sha256_of(folder / name) for name in _files(folder, plan, bool(repeated), generate > 0)
+                name: sha256_of(folder / name)
+                for name in _files(folder, found.plan, bool(repeated), generate > 0)
             },
         ).write(folder)
         return open_run(folder).manifest
 
     return Run(folder, ranks.from_first(finish))
+
+
+@dataclass(frozen=True)
+class _Filled:
+    """How the shards that a run keeps were collected."""
+
+    plan: Plan
+    budget: Budget
+    throughput: Record
+    again: Repeats | None
+
+
+def _as_begun(folder: Path) -> Soundness | None:
+    """How a run goes on that was found to need every row by itself; None of any other."""
+    batching = read_manifest(folder).batching if (folder / NAME).exists() else {}
+    return None if batching.get("together", True) else one_by_one(batching["together_reason"])
+
+
+def _moved(folder: Path, plan: Plan, manifest: Manifest, again: Repeats | None) -> float:
+    """How far rows that were repeated came out from what the shards hold of them; 0 where none were."""
+    if again is None:
+        return 0.0
+    _require_all(folder, plan)
+    return again.moved(Run(folder, manifest).states())
+
+
+def _discard(folder: Path, sound: Soundness) -> None:
+    """Remove the shards and answers that were collected another way, and say so on stderr."""
+    print(f"margin: {sound.together_reason}; all rows are collected again", file=sys.stderr)
+    for part in ("shards", PARTS):
+        shutil.rmtree(folder / part, ignore_errors=True)
+    (folder / ANSWERS).unlink(missing_ok=True)
 
 
 def _begin(
@@ -247,26 +310,20 @@ def _write(path: Path, captured: Captured) -> None:
     write_shard(path, captured.arrays())
 
 
-def _run_again(
-    forward: Forward, rows: Sequence[int], pad: bool, budget: Budget, seed: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32], str]:
-    """States (M, d) of rows run alone and in other batches, and the dtype of the first."""
-    alone, dtype = repeat_alone(forward, rows)
-    return alone, repeat_mixed(forward, rows, pad, budget, seed), dtype
-
-
-def _keep_again(
-    run: Run, rows: Sequence[int], alone: NDArray[np.float32], mixed: NDArray[np.float32], dtype: str
-) -> Record:
+def _keep_again(run: Run, again: Repeats) -> Record:
     """Store the states of rows that were run again; what the manifest keeps as noise floor."""
-    arrays: dict[str, NDArray[np.generic]] = {"row": np.array(rows), "alone": alone, "mixed": mixed}
+    arrays: dict[str, NDArray[np.generic]] = {
+        "row": np.array(again.rows),
+        "alone": again.alone,
+        "mixed": again.mixed,
+    }
     write_atomic(run.path / NOISE, save(arrays))
-    states = run.states()[rows]
+    states = run.states()[again.rows]
     return {
-        "rows": len(rows),
-        "prompts": len(rows) // len(run.modes),
-        "dtype": dtype,
-        "state_error": max(state_error(alone, states), state_error(mixed, states)),
+        "rows": len(again.rows),
+        "prompts": len(again.rows) // len(run.modes),
+        "dtype": again.dtype,
+        "state_error": max(state_error(again.alone, states), state_error(again.mixed, states)),
     }
 
 

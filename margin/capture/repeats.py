@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import chain, groupby
 
 import numpy as np
@@ -35,12 +36,54 @@ def rows_to_repeat(rows: Sequence[Row], prompts: int, seed: int) -> list[int]:
     return [row for row, prompt in reference if prompt in chosen] if len(chosen) > 1 else []
 
 
+@dataclass(frozen=True, eq=False)
+class Repeats:
+    """Final states (M, d) of some rows, computed again in two ways."""
+
+    rows: list[int]
+    """Places of the rows in the run."""
+    alone: States
+    """One by one by the plain forward pass."""
+    dtype: str
+    """What that was computed in: float32 where memory allowed, else the model's own."""
+    mixed: States
+    """In other batches, without a shared prefix."""
+    own: str
+    """The model's dtype."""
+
+    def moved(self, states: States) -> float:
+        """`state_error` of the run's final states (rows, d) against what was computed in the same dtype.
+
+        What another dtype makes of them is left out: it says how far the run's own rounds, not whether the
+        run is right.
+        """
+        same = [self.mixed, *([self.alone] if self.dtype == self.own else [])]
+        return max(state_error(found, states[self.rows]) for found in same)
+
+
+def repeat(
+    forward: Forward, rows: list[int], budget: Budget, seed: int, *, pad: bool, together: bool
+) -> Repeats:
+    """Run rows again: one by one, and in other batches, where they may share one (`together`)."""
+    alone, dtype = repeat_alone(forward, rows)
+    mixed = repeat_mixed(forward, rows, pad, TOGETHER if together else 1, budget, seed)
+    return Repeats(rows, alone, dtype, mixed, _name(forward.model.dtype))
+
+
 def repeat_alone(forward: Forward, rows: Sequence[int]) -> tuple[States, str]:
-    """Final states (M, d) of rows one by one, and the dtype they were computed in.
+    """Final states (M, d) of rows one by one, all blocks at all positions, and the dtype of it.
 
     That is float32 where the model's weights are of a lower one, lie on one device and memory holds both,
     else the model's own.
     """
+    narrow, forward.taps.narrow = forward.taps.narrow, False
+    try:
+        return _alone(forward, rows)
+    finally:
+        forward.taps.narrow = narrow
+
+
+def _alone(forward: Forward, rows: Sequence[int]) -> tuple[States, str]:
     batches = [Batch((row,), "", 0) for row in rows]
     model = forward.model
     if model.dtype.itemsize < 4 and on_one_device(model) and not getattr(model, "is_quantized", False):
@@ -52,12 +95,17 @@ def repeat_alone(forward: Forward, rows: Sequence[int]) -> tuple[States, str]:
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
-    own = str(model.dtype).removeprefix("torch.")
-    return np.concatenate([_states(forward, batch) for batch in batches]), own
+    return np.concatenate([_states(forward, batch) for batch in batches]), _name(model.dtype)
 
 
-def repeat_mixed(forward: Forward, rows: Sequence[int], pad: bool, budget: Budget, seed: int) -> States:
-    """Final states (M, d) of rows in small random batches without a shared prefix.
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def repeat_mixed(
+    forward: Forward, rows: Sequence[int], pad: bool, size: int, budget: Budget, seed: int
+) -> States:
+    """Final states (M, d) of rows in random batches of at most `size` without a shared prefix.
 
     With `pad` lengths are mixed, so most rows are padded; else rows of one length share a batch.
     """
@@ -67,7 +115,7 @@ def repeat_mixed(forward: Forward, rows: Sequence[int], pad: bool, budget: Budge
     batches = []
     for _, alike in groupby(order, key=lambda row: pad or len(forward.ids[row])):
         some = tuple(alike)
-        batches += [Batch(some[start : start + TOGETHER], "", 0) for start in range(0, len(some), TOGETHER)]
+        batches += [Batch(some[start : start + size], "", 0) for start in range(0, len(some), size)]
     done = list(within_memory(lambda batch: _states(forward, batch), batches, forward.ids, budget))
     states = np.concatenate([found for _, found in done])
     place = {row: i for i, row in enumerate(chain.from_iterable(batch.rows for batch, _ in done))}

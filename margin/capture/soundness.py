@@ -30,6 +30,7 @@ from margin.errors import MarginError, foreign, words
 
 OWN, OTHERS = 4, 2
 """Rows that are examined at most: of the condition with the longest, and of others, one each."""
+ALONE = ": each row by itself"
 
 States = dict[str, Tensor]
 """(B, d) by name, as the taps catch them."""
@@ -63,7 +64,7 @@ class Soundness:
 
 def one_by_one(reason: str) -> Soundness:
     """Every row by a plain forward pass of its own, which is right whatever the model does; `reason` why."""
-    said = f"{reason}: each row by itself"
+    said = reason if reason.endswith(ALONE) else reason + ALONE
     return Soundness(False, said, False, said, False, said, False, said)
 
 
@@ -104,7 +105,7 @@ def examine(
         moved, how = _moved(lambda: _in_one_batch(cut, rows), _alone(cut, rows))
         together = moved <= limit
         if not together:
-            together_reason = f"sharing a batch {how}: each row by itself"
+            together_reason = f"sharing a batch {how}{ALONE}"
 
     expected = {name: states[: len(own)] for name, states in reference.items()}
     reuse, prefix_reason = _examine_prefix(forward, own, groups, expected, limit, pad)

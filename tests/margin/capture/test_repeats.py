@@ -119,3 +119,59 @@ def test_a_floor_can_be_measured_later(
     assert run.manifest.noise_floor is not None
     assert run.manifest.noise_floor["prompts"] == 3
     assert written == {path: path.stat().st_mtime_ns for path in (tmp_path / "shards").iterdir()}
+
+
+def crowd(norm: torch.nn.Module, args: Any, output: torch.Tensor) -> torch.Tensor:
+    """Rows of a large batch see each other; of a small one, as those of the proofs before the loop, none."""
+    return output + output.mean(dim=0, keepdim=True) if len(output) > 7 else output
+
+
+def test_a_run_whose_repeats_disagree_is_collected_again_row_by_row(
+    make_checkpoint: MakeCheckpoint,
+    prompts: list[str],
+    modes: ModeSet,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    plain = plain_forward(make_checkpoint(), prompts, modes)["state"]
+    checkpoint = make_checkpoint()
+    checkpoint.model.model.norm.register_forward_hook(crowd)
+    asked: dict[str, Any] = {
+        "prompts": prompts,
+        "modes": modes,
+        "out": tmp_path,
+        "generate": 2,
+        "batch_tokens": 10**6,
+        "quiet": True,
+    }
+    run = collect(checkpoint, **asked)
+    run.verify()
+    assert "all rows are collected again" in capsys.readouterr().err
+    assert relative(run.states(), plain) < 1e-4
+    batching = run.manifest.batching
+    assert not any(batching[way] for way in ("reuse_prefix", "pad", "together", "narrow"))
+    assert "batches move the states by" in batching["together_reason"]
+    assert run.manifest.noise_floor is not None
+    assert run.manifest.noise_floor["state_error"] < 1e-4
+
+    # What it goes on with it collects the same way, also where nothing is repeated that would show why.
+    (tmp_path / "shards" / "00000.safetensors").unlink()
+    again = collect(checkpoint, **asked | {"noise_prompts": 0})
+    assert relative(again.states(), plain) < 1e-4
+    assert "again" not in capsys.readouterr().err
+
+
+def test_a_model_that_answers_otherwise_each_time_is_refused(
+    make_checkpoint: MakeCheckpoint, prompts: list[str], modes: ModeSet, tmp_path: Path
+) -> None:
+    checkpoint = make_checkpoint()
+    calls = 0
+
+    def drift(norm: torch.nn.Module, args: Any, output: torch.Tensor) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        return output + max(0, calls - 50) / 100
+
+    checkpoint.model.model.norm.register_forward_hook(drift)
+    with pytest.raises(MarginError, match="other states each time"):
+        collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path, quiet=True)

@@ -143,3 +143,49 @@ def test_a_model_that_does_not_run_is_refused_in_its_own_words(
     checkpoint.model.model.norm.register_forward_pre_hook(broken)
     with pytest.raises(MarginError, match=r"^LlamaForCausalLM does not run on a row of tokens: .*kernel.*$"):
         collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", quiet=True)
+
+
+def test_rows_that_see_each_other_are_run_by_themselves(
+    make_checkpoint: MakeCheckpoint, prompts: list[str], modes: ModeSet, tmp_path: Path
+) -> None:
+    plain = plain_forward(make_checkpoint(), prompts, modes)["state"]
+    checkpoint = make_checkpoint()
+    checkpoint.model.model.norm.register_forward_hook(
+        lambda norm, args, output: output + output.mean(dim=0, keepdim=True) * (len(output) > 1)
+    )
+    run = collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path, noise_prompts=0, quiet=True)
+    assert not run.manifest.batching["together"]
+    assert run.manifest.batching["batch_tokens"] == 1
+    assert "each row by itself" in run.manifest.batching["together_reason"]
+    assert relative(run.states(), plain) < 1e-4
+
+
+def test_a_difference_in_another_condition_is_seen(
+    make_checkpoint: MakeCheckpoint, prompts: list[str], modes: ModeSet, tmp_path: Path
+) -> None:
+    """Rows of every condition are examined, not only those of the one with the longest row."""
+    plain = plain_forward(make_checkpoint(), prompts, modes)["state"]
+    checkpoint = make_checkpoint()
+    # A byte of the last mode's token that stands nowhere else.
+    (mark,) = checkpoint.tokenizer.encode("f", add_special_tokens=False)
+
+    def look_ahead(module: torch.nn.Module, args: Any, output: torch.Tensor) -> torch.Tensor:
+        (ids,) = args
+        marked = (ids == mark).any(dim=1) & (ids[:, -1] == 0)
+        return output + output.mean(dim=1, keepdim=True) * marked[:, None, None]
+
+    checkpoint.model.model.embed_tokens.register_forward_hook(look_ahead)
+    run = collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path, noise_prompts=0, quiet=True)
+    assert not run.manifest.batching["pad"]
+    assert relative(run.states(), plain) < 1e-4
+
+
+def test_response_positions_of_a_model_that_looks_ahead_are_refused(
+    make_checkpoint: MakeCheckpoint, prompts: list[str], modes: ModeSet, tmp_path: Path
+) -> None:
+    checkpoint = make_checkpoint()
+    checkpoint.model.get_input_embeddings().register_forward_hook(
+        lambda module, args, output: output + output.mean(dim=1, keepdim=True)
+    )
+    with pytest.raises(MarginError, match=r"looks ahead .* without --positions"):
+        collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path, positions=2, quiet=True)
