@@ -240,9 +240,10 @@ def _umap() -> Any:
     try:
         import umap
     except RuntimeError:
-        import numba
+        from numba import config
 
-        numba.config.CACHE_DIR = mkdtemp(prefix="numba-")  # nobody else's: what lies there is run
-        atexit.register(rmtree, numba.config.CACHE_DIR, ignore_errors=True)
+        folder = mkdtemp(prefix="numba-")  # nobody else's: what lies there is run
+        atexit.register(rmtree, folder, ignore_errors=True)
+        vars(config)["CACHE_DIR"] = folder
         import umap
     return umap

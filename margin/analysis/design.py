@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from margin.arguments import labels
 from margin.errors import MarginError
 
 
@@ -98,9 +99,9 @@ def make_design(
     ------
     MarginError : a missing label, fewer than two modes, lengths that differ, a prompt seen twice in one mode.
     """
-    mode, mode_names = pd.factorize(np.asarray(modes), sort=False)
+    mode, mode_names = pd.factorize(labels(modes, "modes"), sort=False)
     prompt, prompt_ids = pd.factorize(
-        np.arange(len(mode)) if prompts is None else np.asarray(prompts), sort=False
+        np.arange(len(mode)) if prompts is None else labels(prompts, "prompts"), sort=False
     )
     if len(mode_names) < 2:
         raise MarginError(f"a margin needs at least two modes, got {len(mode_names)}")

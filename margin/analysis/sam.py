@@ -17,6 +17,7 @@ from margin.analysis.estimate import Estimate
 from margin.analysis.influence import SilhouetteMean, influence, jackknife_estimate
 from margin.analysis.silhouette import mode_sums, one_vs_one, silhouette
 from margin.analysis.space import Coordinates, Space
+from margin.arguments import matrix, require_level
 from margin.errors import MarginError
 
 Variant = Literal["plain", "leave_prompt_out", "prompt_centred"]
@@ -143,8 +144,8 @@ def sam(
 
     Parameters
     ----------
-    X : (N, d) points (square roots of probabilities for "hellinger2"), or a Space. float32 and float16 are
-        worked on in float32, everything else in float64.
+    X : (N, d) points: an array, a table, a tensor, lists (square roots of probabilities for "hellinger2"), or
+        a Space. float32 and float16 are worked on in float32, everything else in float64.
     modes, prompts : (N,) mode and prompt of each point; a prompt stands at most once under a mode.
     distance : "cosine", "euclidean", "sqeuclidean" or "hellinger2".
     variant : "leave_prompt_out" and "prompt_centred" carry a jackknife t interval; "plain" has none.
@@ -156,8 +157,10 @@ def sam(
 
     Raises
     ------
-    MarginError : one mode, fewer than two prompts, lengths that differ, NaN or infinite points.
+    MarginError : one mode, fewer than two prompts, lengths that differ, NaN or infinite points, an argument
+        of another kind.
     """
+    require_level(level)
     space = _as_space(X)
     design = make_design(modes, prompts)
     check_design(space, design)
@@ -208,10 +211,7 @@ def silhouette_samples(
 def _as_space(X: ArrayLike | Space) -> Space:
     if isinstance(X, Space):
         return X
-    points = np.asarray(X)
-    if points.ndim != 2:
-        raise MarginError(f"points must be a matrix (points x features), got shape {points.shape}")
-    return Coordinates(points)
+    return Coordinates(matrix(X, "X"))
 
 
 def _check_lengths(space: Space, design: Design) -> None:

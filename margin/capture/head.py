@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from margin.arguments import require_path
 from margin.capture.calling import call
 from margin.capture.checkpoint import Checkpoint, load_checkpoint
 from margin.capture.placement import input_device, weight_and_bias
@@ -74,6 +75,10 @@ class Head:
 
     def __call__(self, states: NDArray[np.float32]) -> NDArray[np.float32]:
         """(B, V) logits of states (B, d)."""
+        if states.shape[1] != self.weight.shape[1]:
+            raise MarginError(
+                f"this head takes states of {self.weight.shape[1]} numbers, not {states.shape[1]}"
+            )
         return self.logits(torch.from_numpy(states).to(self.device)).cpu().numpy()
 
 
@@ -124,6 +129,8 @@ def load_head(
     model: str | Path | Checkpoint, *, adapter: str | Path | None = None, device: str | None = None
 ) -> Head:
     """The head of a checkpoint, for `Run.logits`. Loads the checkpoint and runs three tokens through it."""
+    if not isinstance(model, Checkpoint):
+        require_path(model, "model", ", a hub id or a Checkpoint")
     checkpoint = (
         model if isinstance(model, Checkpoint) else load_checkpoint(model, adapter=adapter, device=device)
     )

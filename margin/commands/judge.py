@@ -102,4 +102,6 @@ def _pair(given: str) -> tuple[str, str]:
     mode, equals, label = given.partition("=")
     if not (mode and equals and label):
         raise MarginError(f"--expect {given!r} is no pair: write MODE=LABEL")
+    if not label.isprintable():  # bytes that are no text come as halves of characters, which no file can hold
+        raise MarginError(f"--expect {given!r} is no text: write MODE=LABEL")
     return mode, label

@@ -26,6 +26,8 @@ from margin.analysis.separation import separation
 from margin.analysis.slices import slice_margins, slicing
 from margin.analysis.space import Space
 from margin.analysis.token_margin import token_margins
+from margin.arguments import require_level
+from margin.errors import MarginError
 from margin.report.report import HEADLINE, WORST, Record, Report
 from margin.run.run import Run, open_run
 
@@ -60,6 +62,9 @@ def analyse(
     ------
     MarginError : the run is not whole, damaged, or holds fewer than two prompts.
     """
+    require_level(level)
+    if permutations < 1 or seed < 0:
+        raise MarginError(f"permutations {permutations} and seed {seed}: take at least 1 and 0")
     run = run if isinstance(run, Run) else open_run(run)
     rng = np.random.default_rng(seed)
     sam, spaces = _margins_by_space(run, level)

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from safetensors import safe_open
 
+from margin.arguments import require_path
 from margin.errors import MarginError, foreign
 from margin.run.consistency import require_agreeing, require_sound
 from margin.run.files import sha256_of
@@ -38,6 +39,7 @@ def open_run(path: str | Path) -> Run:
     run. MarginError where there is no run, where collecting did not come to its end, where a file changed, or
     where its parts do not fit together.
     """
+    require_path(path, "run")
     if not Path(path).exists():
         raise MarginError(f"{path}: no such run")
     run = Run(Path(path), read_manifest(Path(path)))
@@ -176,6 +178,8 @@ class Run:
                 f"{self.path} holds no full logits: pass the checkpoint's head, margin.load_head(MODEL)"
             )
         logits = head(self.states())
+        if logits.shape[1] != self.manifest.counts["vocabulary"]:
+            raise MarginError(f"this head is not that of {self.path}: it makes {logits.shape[1]} logits")
         ids, expected = self.topk()
         size = np.abs(expected).max(axis=1, keepdims=True)
         if not (np.abs(np.take_along_axis(logits, ids, axis=1) - expected) <= HEAD_ERROR * size).all():

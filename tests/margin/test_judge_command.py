@@ -14,6 +14,7 @@ from markdown_it import MarkdownIt
 
 from margin.cli import main
 from margin.demo import modes_path
+from margin.errors import MarginError
 from margin.inputs.modes import load_modes
 from margin.report.write import schema
 from margin.run.run import Run, open_run
@@ -159,3 +160,11 @@ def test_judgements_of_another_run_stop_the_report(run: Path) -> None:
     done = margin("report", run, "--permutations", "9")
     assert done.exit_code == 4
     assert "judgements of another run" in done.stderr
+
+
+def test_an_expected_label_that_is_no_text_is_refused_in_a_line() -> None:
+    from margin.commands.judge import _pair
+
+    for given in ("pos=\udcff", "pos=\x00", "pos=a\nb", "pos", "=a", "pos="):
+        with pytest.raises(MarginError, match="MODE=LABEL"):
+            _pair(given)

@@ -1,0 +1,80 @@
+"""What Python callers hand to the public functions, made sure of: each message names the argument."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from margin.errors import MarginError, words
+
+
+def matrix(values: ArrayLike, name: str) -> NDArray[Any]:
+    """An array (N, d) of numbers, of what NumPy, pandas or torch hold, or of lists.
+
+    A tensor of torch may lie on any device, need gradients or be in bfloat16, which NumPy has not and which
+    becomes float32.
+
+    Raises
+    ------
+    MarginError : no matrix, no columns, something in it that is no real number, a mask that hides some.
+    """
+    values = _from_torch(values)
+    if hasattr(values, "toarray"):
+        raise MarginError(f"{name} is sparse: give {name}.toarray()")
+    if np.ma.is_masked(values):
+        raise MarginError(f"{name} hides some of its numbers behind a mask: leave those points out")
+    try:
+        array = np.asarray(values)
+        array = array.astype(np.float64) if array.dtype == object else array
+    except (TypeError, ValueError) as error:
+        raise MarginError(f"{name} is no matrix of numbers: {words(error)}") from None
+    if array.ndim != 2:
+        raise MarginError(f"{name} must be a matrix (points x features), got shape {array.shape}")
+    if array.dtype.kind not in "fiub":
+        raise MarginError(f"{name} must hold real numbers, got {array.dtype}")
+    if len(array) and not array.shape[1]:
+        raise MarginError(f"{name} has no columns: there is nothing to measure")
+    return array
+
+
+def labels(values: ArrayLike | Sequence[object], name: str) -> NDArray[Any]:
+    """An array (N,) of labels. MarginError where it is none.
+
+    Labels of several kinds stay what they are: as text a missing one would be one more label, "nan".
+    """
+    values = _from_torch(values)
+    try:
+        array = np.asarray(values)
+        array = np.asarray(values, dtype=object) if array.dtype.kind in "SU" else array
+    except ValueError as error:
+        raise MarginError(f"{name} is no list of labels: {words(error)}") from None
+    if array.ndim != 1:
+        raise MarginError(f"{name} must be a list of labels, one a point, got shape {array.shape}")
+    return array
+
+
+def require_level(level: float) -> None:
+    """MarginError where a nominal coverage is none."""
+    if not (isinstance(level, int | float | np.number) and 0 < level < 1):
+        raise MarginError(f"level {level!r} is no coverage: take a number between 0 and 1")
+
+
+def require_path(value: object, name: str, other: str = "") -> None:
+    """MarginError where something is no path; `other` is what it may be besides."""
+    if not isinstance(value, str | os.PathLike):
+        raise MarginError(f"{name} must be a path{other}, got {type(value).__name__}")
+
+
+def _from_torch(values: Any) -> Any:
+    """A tensor as what NumPy can read; everything else as it is."""
+    if not (hasattr(values, "detach") and hasattr(values, "cpu")):
+        return values
+    values = values.detach().cpu()
+    try:
+        return values.numpy()
+    except TypeError:  # bfloat16 and smaller, which float32 holds exactly
+        return values.float().numpy()

@@ -1,0 +1,119 @@
+"""What Python callers hand over: what holds numbers is measured alike, all else refused by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import sparse
+
+import margin
+from margin.capture.head import Head
+from margin.errors import MarginError
+
+X = np.random.default_rng(0).normal(size=(12, 4))
+MODES = ["a", "b", "c"] * 4
+PROMPTS = [place // 3 for place in range(12)]
+Margin = Callable[..., Any]
+
+BOTH = pytest.mark.parametrize(
+    "measure", [margin.sam, lambda X, modes, prompts: margin.silhouette_samples(X, modes, prompts).mean()]
+)
+
+
+def value(found: Any) -> float:
+    return float(getattr(found, "estimate", found))
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "given",
+    [
+        (X.tolist(), MODES, PROMPTS),
+        (X.astype(object), MODES, PROMPTS),
+        (torch.tensor(X, requires_grad=True), MODES, PROMPTS),
+        (X, torch.tensor([0, 1, 2] * 4), torch.tensor(PROMPTS)),
+        (pd.DataFrame(X, index=range(7, 19)), pd.Series(MODES, index=range(3, 15)), pd.Series(PROMPTS)),
+        (X, pd.Series(MODES).astype("category"), pd.Series(PROMPTS).astype("category")),
+        (np.ma.masked_array(X), np.array(MODES), tuple(PROMPTS)),
+        (X * 1e9, MODES, PROMPTS),
+    ],
+)
+def test_whatever_holds_the_numbers_gives_the_same_margin(measure: Margin, given: tuple[Any, ...]) -> None:
+    assert value(measure(*given)) == pytest.approx(value(measure(X, MODES, PROMPTS)), abs=1e-12)
+
+
+def test_bfloat16_is_measured_as_the_numbers_it_holds() -> None:
+    rounded = torch.tensor(X).bfloat16()
+    expected = margin.sam(rounded.double().numpy(), MODES, PROMPTS)
+    assert margin.sam(rounded, MODES, PROMPTS).estimate == pytest.approx(expected.estimate, abs=1e-6)
+
+
+NAN = np.where(np.arange(48).reshape(12, 4) == 13, np.nan, X)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ((NAN, MODES, PROMPTS), "first at row 3"),
+        ((X * np.inf, MODES, PROMPTS), "12 points are NaN or infinite"),
+        ((X * 1e200, MODES, PROMPTS), "scale them"),
+        ((X[:, 0], MODES, PROMPTS), "X must be a matrix"),
+        ((X[None], MODES, PROMPTS), "X must be a matrix"),
+        ((None, MODES, PROMPTS), "X"),
+        (("runs/a", MODES, PROMPTS), "X must be a matrix"),
+        (([[1, 2], [3]], MODES, PROMPTS), "X is no matrix"),
+        ((np.zeros((12, 0)), MODES, PROMPTS), "X has no columns"),
+        ((X.astype(str), MODES, PROMPTS), "X must hold real numbers"),
+        ((np.full((12, 2), "x", dtype=object), MODES, PROMPTS), "X is no matrix of numbers"),
+        ((X + 1j, MODES, PROMPTS), "X must hold real numbers"),
+        ((np.array(X, dtype="M8[s]"), MODES, PROMPTS), "X must hold real numbers"),
+        ((sparse.csr_matrix(X), MODES, PROMPTS), "X.toarray"),
+        ((np.ma.masked_array(X, mask=X > 1), MODES, PROMPTS), "mask"),
+        ((X, ["a"] * 12, range(12)), "two modes"),
+        ((X, MODES[:5], PROMPTS[:5]), "5 modes"),
+        ((X, MODES, PROMPTS[:5]), "5 prompts"),
+        ((X, None, PROMPTS), "modes must be a list"),
+        ((X, "abcabcabcabc", PROMPTS), "modes must be a list"),
+        ((X, np.array(MODES)[:, None], PROMPTS), "modes must be a list"),
+        ((X, [["a"], ["b", "c"]] * 6, PROMPTS), "modes is no list"),
+        ((X, [float("nan"), "a", "b"] * 4, PROMPTS), "mode of point 0 is missing"),
+        ((X, [None, "a", "b"] * 4, PROMPTS), "mode of point 0 is missing"),
+        ((X, MODES, ["p", float("nan"), *PROMPTS[2:]]), "prompt of point 1 is missing"),
+        ((X, MODES, [0] * 12), "stands twice"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_by_its_name(
+    measure: Margin, given: tuple[Any, ...], says: str
+) -> None:
+    with pytest.raises(MarginError, match=says) as caught:
+        measure(*given)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("level", [0, 1, 2, -0.5, float("nan"), "0.9", None])
+def test_a_level_that_is_no_coverage_is_refused(level: Any, tmp_path: Path) -> None:
+    with pytest.raises(MarginError, match="level"):
+        margin.sam(X, MODES, PROMPTS, level=level)
+    with pytest.raises(MarginError, match="level"):
+        margin.analyse(tmp_path, level=level)
+
+
+@pytest.mark.parametrize("wrong", [None, 3, ["runs/a"], b"runs/a"])
+def test_what_is_no_path_is_refused_by_its_name(wrong: Any) -> None:
+    for function, name in ((margin.analyse, "run"), (margin.open_run, "run"), (margin.load_head, "model")):
+        with pytest.raises(MarginError, match=f"^{name} must be a path"):
+            function(wrong)
+
+
+def test_a_head_of_another_width_says_so() -> None:
+    head = Head(torch.zeros(7, 5), None)
+    assert head(np.zeros((2, 5), dtype=np.float32)).shape == (2, 7)
+    with pytest.raises(MarginError, match="states of 5 numbers, not 4"):
+        head(np.zeros((2, 4), dtype=np.float32))
