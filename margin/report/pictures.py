@@ -115,7 +115,7 @@ class Pictures:
 
 def _overview(pictures: Pictures) -> Figure:
     report = pictures.report
-    ranked = [table.assign(slice=column + ": " + table["slice"]) for column, table in pictures.slices.items()]
+    slices = _together(pictures.slices)
     # With every user's turn and attack there would be dozens: the figure of its own shows those.
     unknown = report.robustness.landings("none", "random", "near-miss")
     try:
@@ -129,10 +129,20 @@ def _overview(pictures: Pictures) -> Figure:
         projections=projected,
         pairs=pictures.pairs,
         layers=pictures.layers,
-        slices=pd.concat(ranked) if ranked else None,
+        slices=slices,
         landing=None if unknown.empty else unknown,
         overall=report.headline.leave_prompt_out.estimate,
     )
+
+
+def _together(slices: dict[str, pd.DataFrame]) -> pd.DataFrame | None:
+    """The slices of all columns as "column: value", the same words of another column as "... (2)"."""
+    if not slices:
+        return None
+    table = pd.concat([part.assign(slice=f"{column}: " + part["slice"]) for column, part in slices.items()])
+    times = table.groupby("slice").cumcount() + 1
+    again = table["slice"] + " (" + times.astype(str) + ")"
+    return table.assign(slice=table["slice"].where(times == 1, again))
 
 
 def _projection(method: Method) -> Callable[[Pictures], Figure]:

@@ -15,6 +15,8 @@ from margin.report.trajectory import Trajectory
 from margin.report.words import along, interval, number, parting
 from margin.text import shown
 
+LONGEST = 60
+"""Characters of a column's name or value that are printed."""
 VARIANTS = {
     "leave_prompt_out": "margin (leave-prompt-out)",
     "prompt_centred": "prompt-centred",
@@ -57,10 +59,10 @@ def print_summary(report: Report, console: Console) -> None:
     for slices in report.slices:
         if slices.worst is not None:
             lowest = slices.margins[slices.names.index(slices.worst)]
-            found = f"{shown(slices.worst)} ({number(lowest.estimate)}, above {number(lowest.low)})"
-            console.print(f"weakest {shown(slices.column)}: {found}", highlight=False, markup=False)
+            found = f"{_brief(slices.worst)} ({number(lowest.estimate)}, above {number(lowest.low)})"
+            console.print(f"weakest {_brief(slices.column)}: {found}", highlight=False, markup=False)
     if report.unsliced:
-        columns = ", ".join(f"{shown(column)} ({why})" for column, why in report.unsliced.items())
+        columns = ", ".join(f"{_brief(column)} ({why})" for column, why in report.unsliced.items())
         console.print(f"not sliced: {columns}", style="dim", highlight=False, markup=False)
     if report.layers is not None:
         console.print(parting(report.layers.parting), highlight=False, markup=False)
@@ -73,6 +75,12 @@ def print_summary(report: Report, console: Console) -> None:
         f"{line.prompt_id} ({line.margin:+.2f})" for line in report.worst_prompts().itertuples()
     )
     console.print(f"\nweakest prompts: {worst}", highlight=False, markup=False)
+
+
+def _brief(name: str) -> str:
+    """A name from outside, cut where it would fill the screen."""
+    text = shown(name)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def _print_leaks(robustness: Robustness, console: Console) -> None:

@@ -123,6 +123,25 @@ def test_every_rendering_is_made(
     assert {m.column for m in measure(run).margins} == {None, *COLUMNS}
 
 
+def test_slices_of_two_columns_that_read_the_same_are_drawn_apart(
+    make_checkpoint: Callable[..., Checkpoint], modes: ModeSet, prompts: list[str], tmp_path: Path
+) -> None:
+    halves = ["b: c" if i % 2 else "d" for i in range(12)]
+    table = {
+        "prompt": prompts[:12],
+        "a": halves,
+        "a: b": ["c" if i % 3 else "d" for i in range(12)],
+        "a=b": halves,
+    }
+    run = collect(
+        make_checkpoint(), prompts=table, modes=modes, out=tmp_path / "run", noise_prompts=0, quiet=True
+    )
+    report = analyse(run, permutations=9)
+    drawn = Pictures(run, report).draw("overview")
+    ticks = {text.get_text().split("\n")[0] for ax in drawn.axes for text in ax.get_yticklabels()}
+    assert {"a: b: c", "a: b: c (2)"} <= ticks
+
+
 def test_a_column_called_attack_is_not_taken_for_the_attacks(collected: dict[str, Run]) -> None:
     found = probe_run(collected["own"], layers=[3], columns=["attack"])
     assert [transfer.column for transfer in found.transfers] == ["attack", "attack (conditions)"]
