@@ -31,6 +31,7 @@ from margin.analysis.run_spaces import space_of
 from margin.analysis.sam import sam
 from margin.capture.checkpoint import Checkpoint
 from margin.capture.collect import collect
+from margin.capture.fitting import require_fitting
 from margin.capture.ranks import Ranks
 from margin.capture.trainer import model_of, tokenizer_of, undisturbed
 from margin.errors import LONGEST, MarginError
@@ -134,7 +135,8 @@ class MarginCallback(TrainerCallback):
         preflight(chat, self._modes, self._prompts, context)
         rows = build_rows(chat, self._prompts, self._modes, context)
         beside = Controls(tuple(controls), (), draws, seed)
-        build_control_rows(chat, self._prompts, self._modes, beside, rows, context)
+        rows += build_control_rows(chat, self._prompts, self._modes, beside, rows, context)
+        require_fitting(self._checkpoint("the model in training"), rows)
 
     def on_step_end(
         self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any

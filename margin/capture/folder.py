@@ -29,10 +29,9 @@ def require_checkpoint(folder: Path) -> None:
     if not (folder / "config.json").is_file():
         raise MarginError(f"{folder} is no checkpoint: it has no config.json")
     require_fetched(folder)
-    if not isinstance(
-        parse_json(read_text(folder / "config.json", "configuration"), str(folder / "config.json")), dict
-    ):
-        raise MarginError(f"{folder / 'config.json'} is no JSON object")
+    config = folder / "config.json"
+    if not isinstance(parse_json(read_text(config, "configuration"), str(config)), dict):
+        raise MarginError(f"{config} is no JSON object")
     _require_safetensors(folder, "*.safetensors", "no checkpoint")
     for index in sorted(folder.glob("*.safetensors.index.json")):
         require_safe_index(index)

@@ -16,6 +16,7 @@ from margin.capture.folder import (
     require_fetched,
     require_safe_index,
 )
+from margin.capture.gguf_tensors import require_all_read
 from margin.capture.hub import ADAPTER_FILES, cached, downloaded, fetched, snapshot
 from margin.capture.quiet import quietly
 from margin.capture.whole import UNLIKE, require_whole
@@ -123,6 +124,8 @@ def load_model(
             source.place, output_loading_info=True, ignore_mismatched_sizes=True, **options
         )
     require_whole(source.given, model, info, fault)
+    if source.gguf is not None:
+        require_all_read(Path(source.place) / source.gguf, model)
     return model
 
 
