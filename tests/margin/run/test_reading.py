@@ -195,7 +195,7 @@ def test_differences_of_lists_and_digests_are_said_by_what_differs() -> None:
 def test_of_two_long_texts_the_place_where_they_differ_is_shown() -> None:
     old, new = (f"{'a' * 300}Today: {day} Nov 2026\n{'b' * 300}" for day in ("26", "27"))
     (line,) = differences({"head": old}, {"head": new}, ("there", "here"))
-    assert line == "head: '...aaaaToday: 26 Nov 2026\\n...' there, '...aaaaToday: 27 Nov 2026\\n...' here"
+    assert line == "head: '...aaaaToday: 26 Nov 2026\\nbb...' there, '...aaaaToday: 27 Nov 2026\\nbb...' here"
     (line,) = differences({"head": "x" * 60}, {"head": "x" * 61}, ("there", "here"))
     assert line.count("xxxx") > 2
     (line,) = differences({"head": old}, {"head": "\x1b[2J" + new}, ("there", "here"))
