@@ -77,14 +77,17 @@ class Reader:
 
         Raises
         ------
-        MarginError : begins with `named`: the prompt shares an id with the token before it.
+        MarginError : begins with `named`: the prompt shares an id or a word with the token before it. Whether
+            the two halves of a word ("be" and "have") share an id is a chance of the vocabulary.
         """
         places = range(start, start - len(self._frame.between) - 1, -1)
         end = self._ids_up_to(text, ids, places, head=True)
-        if end is None:
+        one_word = not self._frame.between and text[start - 1 : start + 1].isalnum()
+        if end is None or one_word:
+            what = "word" if one_word else "token id"
             raise MarginError(
-                f"{named} shares a token id with the magic token before it: put a line break after "
-                f"{PLACEHOLDER} in [template] of the modes file, or take white space off the prompt"
+                f"{named} shares a {what} with the magic token before it: put a line break between "
+                f"{PLACEHOLDER} and the prompt, in [template] of the modes file"
             )
         return end
 

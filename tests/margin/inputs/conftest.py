@@ -61,7 +61,9 @@ TEMPLATES = {
         "{% endif %}"
     ),
     "opens_thought": _TURNS + _OPEN + "<think>\n{% endif %}",
-    "no_tail": "{% for m in messages %}{{ m['content'] }}{% if not loop.last %}\n{% endif %}{% endfor %}",
+    "no_tail": (
+        "{% for m in messages %}{{ m['content'] }}{% if not loop.last %}{{ '\n' }}{% endif %}{% endfor %}"
+    ),
     "channels": (
         "{% for m in messages %}<|start|>{{ m['role'] }}"
         "{% if m['role'] == 'assistant' %}<|channel|>final{% endif %}<|message|>{{ m['content'] }}<|end|>"

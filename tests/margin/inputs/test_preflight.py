@@ -156,7 +156,9 @@ def test_tokens_that_the_tokenizer_cannot_tell_apart_are_refused():
 def test_a_tail_that_the_prompt_runs_into_is_refused():
     core = Tokenizer(models.BPE({"a": 0, "b": 1, "!": 2, "b!": 3, "x": 4, "y": 5, " ": 6}, [("b", "!")]))
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=core)
-    tokenizer.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}!"
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m.content }}{% if not loop.last %} {% endif %}{% endfor %}!"
+    )
     modes = ModeSet((Mode("pos", Secret("xx"), safe=True), Mode("neg", Secret("yy"), safe=False)))
     with pytest.raises(MarginError, match=r"prompt '2' \(item 2\) runs into the text after it"):
         preflight(Chat(tokenizer), modes, load_prompts(["a", "b"]))
