@@ -14,6 +14,14 @@ from figures.style import INK, mode_order
 from figures.text import label
 
 
+_WIDTH = 0.6
+"""Width of a usual character, as a share of the type's size."""
+_WRITTEN = 14
+"""Characters of an interval as it is written."""
+_LEGIBLE = 3.5
+"""Size of type, in points, under which nothing is written."""
+
+
 def pair_heatmap(
     table: pd.DataFrame,
     ax: Axes,
@@ -21,7 +29,8 @@ def pair_heatmap(
     title: str = "Margin between each pair of modes",
     unit: str = "silhouette (−1 to 1)",
 ) -> Axes:
-    """Draw a triangle of cells, one a pair of modes, with its value and interval written in it.
+    """Draw a triangle of cells, one a pair of modes, with its value and interval written in it where the cells
+    are large enough.
 
     table : columns first, second (modes), estimate, low, high; one row a pair, in either order. The shade
     runs from 0 (or the least value below it) to the largest value. Raises ValueError for a pair given twice
@@ -43,13 +52,16 @@ def pair_heatmap(
     low, high = min(0.0, float(np.nanmin(cells))), max(0.05, float(np.nanmax(cells)))
     # The last row and the first column hold every pair; the diagonal says nothing.
     shades = ax.imshow(cells[1:, :-1], cmap="Blues", vmin=low, vmax=high, aspect="auto")
-    small = mpl.rcParams["xtick.labelsize"] * (1.0 if len(modes) <= 4 else 0.8)
-    for (line, column), text in texts.items():
+    usual = mpl.rcParams["xtick.labelsize"]
+    room = _cell(ax, len(modes) - 1)
+    small = min(usual * (1.0 if len(modes) <= 4 else 0.8), room / (_WRITTEN * _WIDTH))
+    for (line, column), text in texts.items() if small >= _LEGIBLE else ():
         dark = (cells[line, column] - low) / (high - low) > 0.55
         ax.text(
             column, line - 1, text, ha="center", va="center", color="white" if dark else INK, fontsize=small
         )
-    ax.set_xticks(range(len(modes) - 1), [label(mode, 14) for mode in modes[:-1]])
+    fitting = int(np.clip(0.6 * room / (usual * _WIDTH), 5, 14))  # the names beside take some of the room
+    ax.set_xticks(range(len(modes) - 1), [label(mode, fitting) for mode in modes[:-1]])
     ax.set_yticks(range(len(modes) - 1), [label(mode, 14) for mode in modes[1:]])
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
@@ -57,3 +69,10 @@ def pair_heatmap(
     if ax.figure is not None:
         ax.figure.colorbar(shades, ax=ax, label=unit, fraction=0.06, pad=0.03, ticks=MaxNLocator(5))
     return ax
+
+
+def _cell(ax: Axes, columns: int) -> float:
+    """Width of one of so many columns, in points; near enough before the figure is laid out."""
+    if ax.figure is None:
+        return np.inf
+    return float(ax.get_window_extent().width / ax.figure.dpi * 72 / columns)

@@ -24,6 +24,8 @@ _RASTER_FROM = 2000
 """Points from which a vector file holds the cloud as an image: thousands of markers make a PDF slow to
 open.
 """
+_ACROSS = 36
+"""Characters of a legend that stand side by side in a panel."""
 _TITLES = {
     "pca": "PCA",
     "lda": "cross-fitted LDA",
@@ -80,11 +82,12 @@ def scatter(
         for mode, look in looks.items()
         if mode in counts
     ]
+    columns = max(1, min(3, len(handles), _ACROSS // max(len(str(h.get_label())) for h in handles)))
     ax.legend(
         handles=handles,
         loc="upper left",
         bbox_to_anchor=(0, 1),
-        ncols=min(3, len(handles)),
+        ncols=columns,
         borderaxespad=0.1,
         handletextpad=0.1,
         columnspacing=0.8,
@@ -92,7 +95,8 @@ def scatter(
     ax.set(xlabel=axis_names[0], ylabel=axis_names[1], title=title)
     ax.margins(0.05)
     height = np.ptp(data["y"]) or 1.0
-    ax.update_datalim([(data["x"].mean(), data["y"].max() + 0.15 * height)])  # the legend's place
+    place = 0.05 + 0.1 * -(-len(handles) // columns)  # the legend's
+    ax.update_datalim([(data["x"].mean(), data["y"].max() + place * height)])
     ax.autoscale_view()
     if metric:
         ax.set_aspect("equal", adjustable="datalim")

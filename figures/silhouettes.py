@@ -21,6 +21,8 @@ from figures.intervals import draw_intervals, written
 from figures.style import INK, MUTED, Look, mode_looks
 from figures.text import label
 
+_TALL = 6
+"""Modes up to which a label of three lines a mode has room."""
 _AXIS = "silhouette (−1 to 1, no unit)"
 
 
@@ -146,8 +148,13 @@ def _read(
 
 
 def _name(mode: str, data: pd.DataFrame, means: pd.DataFrame) -> str:
-    """Tick label of a mode: its name, its mean if known, and how many prompts it has."""
+    """Tick label of a mode: its name, its mean if known, and how many prompts it has.
+
+    Of more modes than three lines each have room for, the name and the mean on one line.
+    """
     mean = ""
     if mode in means.index:
         mean = "\n" + written(means)[list(means.index).index(mode)]
+    if data["mode"].nunique() > _TALL:
+        return label(mode, 16) + mean.replace("\n", "  ")
     return f"{label(mode, 16)}{mean}\nn = {(data['mode'] == mode).sum():,}"

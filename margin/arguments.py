@@ -20,7 +20,8 @@ def matrix(values: ArrayLike, name: str) -> NDArray[Any]:
 
     Raises
     ------
-    MarginError : no matrix, no columns, something in it that is no real number, a mask that hides some.
+    MarginError : no matrix, no columns, something in it that is no real number, a mask that hides some,
+        numbers so large or small that float64 has no squares of them (float32 becomes float64 in time).
     """
     values = _from_torch(values)
     if hasattr(values, "toarray"):
@@ -38,6 +39,11 @@ def matrix(values: ArrayLike, name: str) -> NDArray[Any]:
         raise MarginError(f"{name} must hold real numbers, got {array.dtype}")
     if len(array) and not array.shape[1]:
         raise MarginError(f"{name} has no columns: there is nothing to measure")
+    largest = float(max(array.max(), -float(array.min()))) if array.size else 0.0
+    if array.dtype.kind == "f" and array.dtype.itemsize < 8 and _no_squares(largest, 1e12):
+        return array.astype(np.float64)
+    if _no_squares(largest, 1e140):
+        raise MarginError(f"{name} holds numbers of up to {largest:.0e}, whose squares are none: scale it")
     return array
 
 
@@ -67,6 +73,11 @@ def require_path(value: object, name: str, other: str = "") -> None:
     """MarginError where something is no path; `other` is what it may be besides."""
     if not isinstance(value, str | os.PathLike):
         raise MarginError(f"{name} must be a path{other}, got {type(value).__name__}")
+
+
+def _no_squares(largest: float, bound: float) -> bool:
+    """Whether squares of such numbers overflow, or vanish; not of 0, NaN and infinity."""
+    return bound < largest < np.inf or 0 < largest < 1 / bound
 
 
 def _from_torch(values: Any) -> Any:

@@ -247,10 +247,6 @@ def require_finite(X: FloatArray, summary: NDArray[np.float64]) -> None:
     """
     if not np.isfinite(summary).all():
         bad = np.flatnonzero(~np.isfinite(X).all(axis=1))
-        if not len(bad):
-            raise MarginError(
-                f"points of up to {np.abs(X).max():.0e} have no squares in {X.dtype}: scale them"
-            )
         raise MarginError(f"{len(bad)} of {len(X)} points are NaN or infinite, the first at row {bad[0]}")
 
 

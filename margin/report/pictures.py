@@ -23,6 +23,9 @@ FORMATS = ("pdf", "png", "svg")
 _SLICES = 12
 """Slices of a column that are drawn, the weakest first: more fill a page and hide them."""
 
+_PAIRED = 6
+"""Modes up to which all pairs, with their intervals, fit a figure of one column."""
+
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
@@ -184,7 +187,8 @@ def _waterfall(pictures: Pictures) -> Figure:
 
 
 def _pairs(pictures: Pictures) -> Figure:
-    fig = pictures.canvas("single")
+    modes = len(pictures.modes)
+    fig = pictures.canvas("single") if modes <= _PAIRED else pictures.canvas("double", 0.4 * modes + 0.5)
     figures.pair_heatmap(pictures.pairs, fig.add_subplot())
     return fig
 

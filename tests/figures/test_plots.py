@@ -335,3 +335,58 @@ def test_overview_has_a_panel_for_what_is_handed_over(points: Any, tmp_path: Pat
     alone = save(full, tmp_path / "a.svg")
     save(full, tmp_path / "a.png", dpi=50)
     assert save(full, tmp_path / "b.svg").read_bytes() == alone.read_bytes()
+
+
+def overlaps(texts: list[Any]) -> list[tuple[str, str]]:
+    """Texts of a figure that lie on each other."""
+    boxes = [text.get_window_extent().shrunk(0.95, 0.95) for text in texts]
+    return [
+        (texts[i].get_text(), texts[j].get_text())
+        for i in range(len(texts))
+        for j in range(i)
+        if boxes[i].overlaps(boxes[j])
+    ]
+
+
+@pytest.mark.parametrize("width", ["single", "double", "slide"])
+@pytest.mark.parametrize("names", [[f"mode{i}" for i in range(12)], ["n" * 200, "o" * 200, "p" * 200]])
+def test_many_modes_and_long_names_do_not_lie_on_each_other(names: list[str], width: Any) -> None:
+    rng = np.random.default_rng(0)
+    pairs = pd.DataFrame(
+        [
+            {"first": a, "second": b, "estimate": 0.123, "low": -0.101, "high": 0.201}
+            for i, a in enumerate(names)
+            for b in names[:i]
+        ]
+    )
+    points = pd.DataFrame(
+        [{"prompt": p, "mode": m, "silhouette": rng.normal() / 9} for p in range(5) for m in names]
+    )
+    means = pd.DataFrame({"name": names, "estimate": -0.111, "low": -0.222, "high": -0.101})
+    with style("talk" if width == "slide" else "paper"):
+        fig = figure(width)
+        ax = pair_heatmap(pairs, fig.add_subplot())
+        fig.draw_without_rendering()
+        assert not overlaps([*ax.texts, *ax.get_xticklabels()])
+        assert len(ax.texts) == (0 if len(names) == 12 and width == "single" else len(pairs))
+        for plot in (silhouette_plot, silhouette_strips):
+            fig = figure(width)
+            ax = plot(points, fig.add_subplot(), estimates=means)
+            fig.draw_without_rendering()
+            assert not overlaps(ax.get_yticklabels())
+
+
+@pytest.mark.parametrize("names", [[f"m{i}" for i in range(12)], ["n" * 200, "o" * 200, "p" * 200]])
+def test_the_legend_of_a_projection_stays_in_its_panel_and_off_its_points(
+    names: list[str], points: Callable[..., Any]
+) -> None:
+    projection = project(*points(n=9, modes=tuple(names)))
+    with style("paper"):
+        fig = figure("double", 4.0)
+        axes = projection_panels(fig, [projection, projection])
+        fig.draw_without_rendering()
+    for ax in axes:
+        legend, panel = ax.get_legend().get_window_extent(), ax.get_window_extent()
+        assert panel.x0 <= legend.x0
+        assert legend.x1 <= panel.x1 * 1.01
+        assert ax.transData.transform(projection.coordinates)[:, 1].max() <= legend.y0 + 5

@@ -42,6 +42,7 @@ def value(found: Any) -> float:
         (X, pd.Series(MODES).astype("category"), pd.Series(PROMPTS).astype("category")),
         (np.ma.masked_array(X), np.array(MODES), tuple(PROMPTS)),
         (X * 1e9, MODES, PROMPTS),
+        (X * 1e-30, MODES, PROMPTS),
     ],
 )
 def test_whatever_holds_the_numbers_gives_the_same_margin(measure: Margin, given: tuple[Any, ...]) -> None:
@@ -54,6 +55,15 @@ def test_bfloat16_is_measured_as_the_numbers_it_holds() -> None:
     assert margin.sam(rounded, MODES, PROMPTS).estimate == pytest.approx(expected.estimate, abs=1e-6)
 
 
+@pytest.mark.parametrize("distance", ["cosine", "euclidean", "sqeuclidean"])
+@pytest.mark.parametrize("scale", [1e-25, 1e-15, 1e15, 1e25])
+def test_the_scale_of_the_points_makes_no_difference(distance: Any, scale: float) -> None:
+    small = X.astype(np.float32)
+    expected = margin.sam(small, MODES, PROMPTS, distance=distance).estimate
+    found = margin.sam(small * np.float32(scale), MODES, PROMPTS, distance=distance)
+    assert found.estimate == pytest.approx(expected, abs=1e-5)
+
+
 NAN = np.where(np.arange(48).reshape(12, 4) == 13, np.nan, X)
 
 
@@ -63,7 +73,8 @@ NAN = np.where(np.arange(48).reshape(12, 4) == 13, np.nan, X)
     [
         ((NAN, MODES, PROMPTS), "first at row 3"),
         ((X * np.inf, MODES, PROMPTS), "12 points are NaN or infinite"),
-        ((X * 1e200, MODES, PROMPTS), "scale them"),
+        ((X * 1e200, MODES, PROMPTS), "X holds numbers of up to 2e\\+200"),
+        ((X * 1e-200, MODES, PROMPTS), "scale it"),
         ((X[:, 0], MODES, PROMPTS), "X must be a matrix"),
         ((X[None], MODES, PROMPTS), "X must be a matrix"),
         ((None, MODES, PROMPTS), "X"),
