@@ -13,7 +13,8 @@ from figures.intervals import written
 from figures.style import INK, mode_order
 from figures.text import label
 
-
+_NAME = 14
+"""Characters of a mode's name at most."""
 _WIDTH = 0.6
 """Width of a usual character, as a share of the type's size."""
 _WRITTEN = 14
@@ -29,8 +30,8 @@ def pair_heatmap(
     title: str = "Margin between each pair of modes",
     unit: str = "silhouette (−1 to 1)",
 ) -> Axes:
-    """Draw a triangle of cells, one a pair of modes, with its value and interval written in it where the cells
-    are large enough.
+    """Draw a triangle of cells, one a pair of modes, with its value and interval written in it where
+    the cells are large enough.
 
     table : columns first, second (modes), estimate, low, high; one row a pair, in either order. The shade
     runs from 0 (or the least value below it) to the largest value. Raises ValueError for a pair given twice
@@ -60,9 +61,11 @@ def pair_heatmap(
         ax.text(
             column, line - 1, text, ha="center", va="center", color="white" if dark else INK, fontsize=small
         )
-    fitting = int(np.clip(0.6 * room / (usual * _WIDTH), 5, 14))  # the names beside take some of the room
-    ax.set_xticks(range(len(modes) - 1), [label(mode, fitting) for mode in modes[:-1]])
-    ax.set_yticks(range(len(modes) - 1), [label(mode, 14) for mode in modes[1:]])
+    fitting = int(0.6 * room / (usual * _WIDTH))  # the names beside take some of the room
+    upright = fitting < min(_NAME, 6, max(map(len, modes)))
+    below = [label(mode, _NAME if upright else min(fitting, _NAME)) for mode in modes[:-1]]
+    ax.set_xticks(range(len(modes) - 1), below, rotation=90 if upright else 0)
+    ax.set_yticks(range(len(modes) - 1), [label(mode, _NAME) for mode in modes[1:]])
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     ax.set_title(title)
@@ -74,5 +77,5 @@ def pair_heatmap(
 def _cell(ax: Axes, columns: int) -> float:
     """Width of one of so many columns, in points; near enough before the figure is laid out."""
     if ax.figure is None:
-        return np.inf
+        return 1e3
     return float(ax.get_window_extent().width / ax.figure.dpi * 72 / columns)
