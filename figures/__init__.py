@@ -15,7 +15,7 @@ from figures.probes import probe_curve
 from figures.projection import Projection, project, seed_range
 from figures.quality import Quality
 from figures.robustness import robustness
-from figures.save import save
+from figures.save import rendered, save
 from figures.scatter import draw_projection, projection_panels, scatter
 from figures.silhouettes import silhouette_ecdf, silhouette_plot, silhouette_strips
 from figures.style import figure, mode_looks, mode_order, style
@@ -42,6 +42,7 @@ __all__ = [
     "project",
     "projection_panels",
     "prompt_waterfall",
+    "rendered",
     "robustness",
     "save",
     "scatter",

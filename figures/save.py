@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import secrets
+import stat
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -23,28 +26,47 @@ _SETTINGS: dict[Any, Any] = {
 def save(fig: Figure, path: str | os.PathLike[str], dpi: float = 300) -> Path:
     """Write `fig` to `path`; the suffix (.pdf, .svg or .png) is the format. `dpi` counts for PNG only.
 
-    The first save settles the layout, so that all formats agree. The file carries no date, and it replaces an
-    older one only when whole. Raises ValueError for another suffix and FileNotFoundError for a missing
-    folder.
+    The first save settles the layout, so that all formats agree. The file carries no date. It replaces an
+    older one only when whole, and then has its mode as far as the umask leaves it. A link stays one, and what
+    it leads to is replaced; a device or a pipe is written to. Raises ValueError for another suffix and
+    FileNotFoundError for a missing folder.
     """
     target = Path(path)
-    kind = target.suffix.lstrip(".").lower()
-    if kind not in _METADATA:
-        raise ValueError(f"cannot write {target.name!r}: the suffix has to be one of .pdf, .svg, .png")
     if not target.parent.is_dir():
         raise FileNotFoundError(f"folder {str(target.parent)!r} does not exist: create it first")
+    data = rendered(fig, target.suffix.lstrip("."), dpi)
+    if target.exists() and not target.is_file():
+        target.write_bytes(data)
+    else:
+        _replace(Path(os.path.realpath(target)), data)
+    return target
+
+
+def rendered(fig: Figure, kind: str, dpi: float = 300) -> bytes:
+    """The bytes of the file that `save` writes; `kind` is "pdf", "svg" or "png". ValueError for another."""
+    kind = kind.lower()
+    if kind not in _METADATA:
+        raise ValueError(f"cannot write {kind!r}: the suffix has to be one of .pdf, .svg, .png")
     fig.draw_without_rendering()
     fig.set_layout_engine("none")
     for ax in fig.axes:  # a layout is equal only up to rounding, and an SVG names its parts by their places
         left, bottom, width, height = (round(edge, 6) for edge in ax.get_position(original=True).bounds)
         ax.set_position((left, bottom, width, height))
-    draft = target.with_name(f".{target.name}.{os.getpid()}.part")
+    file = BytesIO()
+    with mpl.rc_context(_SETTINGS):
+        fig.savefig(file, format=kind, dpi=dpi, metadata=_METADATA[kind])
+    return file.getvalue()
+
+
+def _replace(target: Path, data: bytes) -> None:
+    """Put `data` in the file's place, whole or not at all."""
+    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666
+    draft = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        with draft.open("wb") as file, mpl.rc_context(_SETTINGS):
-            fig.savefig(file, format=kind, dpi=dpi, metadata=_METADATA[kind])
+        with open(draft, "xb", opener=lambda name, flags: os.open(name, flags, mode & 0o666)) as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
-    return target

@@ -13,6 +13,7 @@ import pandas as pd
 
 from figures.columns import INTERVAL, checked
 from figures.intervals import decimals, written
+from figures.text import one_line
 
 
 @dataclass(frozen=True)
@@ -141,10 +142,10 @@ _LATEX = {
 
 def _escape_latex(text: str) -> str:
     """Text that LaTeX prints as it stands."""
-    return "".join(_LATEX.get(c, c) for c in " ".join(text.split()))
+    return "".join(_LATEX.get(c, c) for c in one_line(text))
 
 
 def _escape_markdown(text: str) -> str:
     """Text that Markdown and HTML show as it stands, on one line."""
-    escaped = "".join(f"\\{c}" if c in r"\`*_{}[]#|~$!" else c for c in " ".join(text.split()))
+    escaped = "".join(f"\\{c}" if c in r"\`*_{}[]#|~$!" else c for c in one_line(text))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

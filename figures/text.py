@@ -40,6 +40,12 @@ def font_families() -> list[str]:
     return ["DejaVu Sans"] if cjk is None else ["DejaVu Sans", cjk]
 
 
+def one_line(name: object) -> str:
+    """Text on one line; control and direction characters, and halves of pairs, become spaces."""
+    unseen = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    return " ".join("".join(" " if unicodedata.category(c) in unseen else c for c in str(name)).split())
+
+
 def label(name: object, width: int = 28) -> str:
     """One line of at most `width` characters that draws `name` as it stands.
 
@@ -47,8 +53,7 @@ def label(name: object, width: int = 28) -> str:
     sign stays one instead of starting a formula. Characters that no font of the current style has are written
     as code points (U+5B89) instead of empty boxes, with a warning that says what to install.
     """
-    text = "".join(" " if unicodedata.category(c) in {"Cc", "Cf", "Zl", "Zp"} else c for c in str(name))
-    text = " ".join(text.split())
+    text = one_line(name)
     missing = _undrawable(text)
     if missing:
         # The text of the warning is always the same, so that Python's default filter shows it once.

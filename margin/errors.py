@@ -21,6 +21,10 @@ class IncomparableError(MarginError):
     exit_code = 4
 
 
+class UnwritableError(MarginError, OSError):
+    """Something cannot be written: no room, no permission, a folder that is gone. An OSError as well."""
+
+
 @contextmanager
 def foreign(what: str) -> Iterator[None]:
     """Whatever another library raises in this block is a fault of a user's file: one line, `what: its words`.

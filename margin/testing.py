@@ -61,12 +61,11 @@ def _verdict(run: Run | str | Path, baseline: str | Path, policy: dict[str, Any]
 
 
 def _require_pass(verdict: Verdict) -> None:
-    from rich.console import Console
-
+    from margin.console import PlainConsole
     from margin.gate.terminal import print_verdict
 
     if verdict.outcome != "pass":
-        console = Console(width=120, color_system=None)
+        console = PlainConsole(width=120, color_system=None)
         with console.capture() as text:
             print_verdict(verdict, console)
         raise AssertionError(text.get())

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
+from collections.abc import Callable
+from typing import Any
 
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Control characters, formats (marks of writing direction, zero width), halves of pairs, separators."""
@@ -23,12 +26,42 @@ def shown(value: object) -> str:
     >>> shown("a\\x1b[2Jb\\n c")
     'a[U+001B][2Jb c'
     """
-    line = " ".join(str(value).split())
-    if line.isprintable():  # the usual case; spaces count as printable, the unseen do not
-        return line
-    return "".join(
-        f"[U+{ord(character):04X}]"
-        if unicodedata.category(character) in _UNSEEN and character not in _JOINERS
-        else character
-        for character in line
+    return spelt(" ".join(str(value).split()))
+
+
+def spelt(text: str) -> str:
+    """Text of many lines with what cannot be seen spelt out, as `shown`; spaces, tabs and line ends stay."""
+    return _replaced(text, lambda character: f"[U+{ord(character):04X}]")
+
+
+def json_text(value: Any, **how: Any) -> str:
+    r"""A value as JSON, readable as `ensure_ascii=False` leaves it, but what cannot be seen as \uXXXX.
+
+    JSON itself escapes only some control characters: a terminal would obey others, and half a pair cannot be
+    written as UTF-8 at all. The same value is read back. `how` as for `json.dumps`.
+
+    Example
+    -------
+    >>> json_text("\x9b2J 安")
+    '"\\u009b2J 安"'
+    """
+    return _replaced(json.dumps(value, ensure_ascii=False, **how), ascii_json)
+
+
+def ascii_json(text: str) -> str:
+    r"""Text inside a JSON string, what is not ASCII as \uXXXX."""
+    return json.dumps(text)[1:-1]
+
+
+def _replaced(text: str, instead: Callable[[str], str]) -> str:
+    """The text with `instead` of each character that cannot be seen, but for tabs and ends of lines."""
+    return "\n".join(
+        line
+        if line.isprintable()  # the usual case; spaces count as printable, the unseen do not
+        else "".join(instead(c) if _is_unseen(c) else c for c in line)
+        for line in text.split("\n")
     )
+
+
+def _is_unseen(character: str) -> bool:
+    return unicodedata.category(character) in _UNSEEN and character not in _JOINERS and character != "\t"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from margin.errors import MarginError
 from margin.run.files import write_atomic
 from margin.run.run import Run
 from margin.run.seal import read_sealed, sealed
+from margin.text import json_text
 
 FORMAT = "margin-probe/1"
 NAME = "probe.json"
@@ -36,7 +36,7 @@ def write_probes(found: Probing, run: Run) -> Path:
     """
     record = probe_record(found, run)
     path = run.path / NAME
-    text = json.dumps(sealed(record), indent=1, ensure_ascii=False, allow_nan=False)
+    text = json_text(sealed(record), indent=1, allow_nan=False)
     write_atomic(path, f"{text}\n".encode())
     return path
 

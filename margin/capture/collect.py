@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -26,9 +26,10 @@ from margin.inputs.modes import ModeSet, load_modes
 from margin.inputs.preflight import preflight
 from margin.inputs.prompts import Prompts, load_prompts
 from margin.inputs.rows import build_control_rows, build_rows
-from margin.run.files import PARTIAL
+from margin.run.filling import filling, make_run_folder
 from margin.run.manifest import NAME, Manifest, read_manifest
 from margin.run.run import Run
+from margin.streams import say
 
 NAMED = 10
 """Prompts an error names at most."""
@@ -95,9 +96,11 @@ def collect(
     `device` "tp" the processes together hold one model instead, and all run all rows. `ranks` names the
     processes that fill the folder where it is not all of the launch: `Ranks()` is this one alone.
 
-    Raises MarginError for bad input, IncomparableError for a folder that holds another run, OSError where
-    `out` cannot be written. Costs one forward pass a row, and a pass over the head: rows * vocabulary *
-    width, and products of all pairs of at most 3,000 rows.
+    The folder is made readable by its owner only, and other processes are kept from filling it meanwhile.
+
+    Raises MarginError for bad input and for a folder that another process is filling, IncomparableError for
+    one that holds another run, UnwritableError where `out` cannot be written. Costs one forward pass a row,
+    and a pass over the head: rows * vocabulary * width, and products of all pairs of at most 3,000 rows.
     """
     if positions < 1 or generate < 0:
         raise MarginError(f"positions {positions} and generate {generate}: take at least 1 and 0")
@@ -106,86 +109,76 @@ def collect(
     prompt_set = prompt_set if limit is None else prompt_set.limit(limit)
     mode_set = modes if isinstance(modes, ModeSet) else load_modes(modes)
     beside = Controls(tuple(controls), load_attacks(attacks) if attacks else (), draws, seed)
-    _prepare(folder)
+    make_run_folder(folder)
     ranks = join_ranks(device) if ranks is None else ranks
     if ranks.split and batch_tokens == "auto":
         raise MarginError("batch_tokens auto is found by each rank for itself: give a number with device tp")
-    checkpoint = (
-        model
-        if isinstance(model, Checkpoint)
-        else load_checkpoint(
-            model,
-            adapter=adapter,
-            dtype=dtype,
-            device=ranks.device or device,
-            trust_remote_code=trust_remote_code,
+    with filling(folder) if ranks.first else nullcontext():
+        checkpoint = (
+            model
+            if isinstance(model, Checkpoint)
+            else load_checkpoint(
+                model,
+                adapter=adapter,
+                dtype=dtype,
+                device=ranks.device or device,
+                trust_remote_code=trust_remote_code,
+            )
         )
-    )
-    if checkpoint.tokenizer_from == "adapter" and ranks.first and not quiet:
-        print("margin: tokenizer and chat template are those that came with the adapter", file=sys.stderr)
-    chat = Chat(checkpoint.tokenizer, dict(chat_kwargs or {}), response_prefix, chat_template)
-    flight = preflight(chat, mode_set, prompt_set, checkpoint.context)
-    rows = build_rows(chat, prompt_set, mode_set, checkpoint.context)
-    rows += build_control_rows(chat, prompt_set, mode_set, beside, rows, checkpoint.context)
-    require_fitting(checkpoint, rows, positions, generate)
-    chosen = parse_layers(layers, n_layers(checkpoint.model))
-    choices = {
-        "layers": chosen,
-        "top_k": top_k,
-        "save_logits": save_logits,
-        "controls": beside.identity(),
-        "seed": seed,
-        "positions": positions,
-        "generate": generate,
-    }
-    manifest = Manifest(
-        identity=identify(checkpoint, chat, flight, mode_set, prompt_set, rows, choices),
-        environment=environment(devices_of(checkpoint.model)) | {"tokenizer_from": checkpoint.tokenizer_from},
-        tail=flight.tail,
-        counts={"prompts": len(prompt_set), "modes": len(mode_set.names), "rows": len(rows)},
-    )
-    if (folder / NAME).exists():
-        there = read_manifest(folder)
-        there.require_same(manifest, folder)
-        if there.unrecorded and not there.complete and ranks.first:
-            print(
-                f"margin: {folder} was begun by an earlier version, which did not record "
-                f"{', '.join(there.unrecorded)}: taken to be the same",
-                file=sys.stderr,
-            )
-        manifest = replace(manifest, identity=there.identity)  # what was not recorded stays so
-    ranks.from_first(lambda: manifest).require_same(manifest, folder)
-    try:
-        with checkpoint.evaluating(), unquoted():
-            return fill(
-                checkpoint,
-                manifest,
-                folder,
-                rows,
-                prompt_set,
-                mode_set,
-                batch_tokens,
-                shard_rows,
-                noise_prompts,
-                ranks,
-                quiet,
-            )
-    except NotFiniteError as error:
-        broken = [f"{prompt_set.ids[rows[row].prompt]} ({rows[row].condition})" for row in error.rows]
-        if len(broken) > NAMED:
-            broken[NAMED:] = [f"and {len(broken) - NAMED} more"]
-        raise MarginError(
-            f"the model answers NaN or infinity, so there is nothing to measure: prompts {', '.join(broken)}"
-        ) from None
-
-
-def _prepare(folder: Path) -> None:
-    """Make the folder, unless it holds something that is no run. Before the model is loaded: that takes
-    long.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise MarginError(f"{folder} is a file: choose another folder for the run")
-    visible = folder.is_dir() and any(not path.name.startswith(PARTIAL) for path in folder.iterdir())
-    if visible and not (folder / NAME).exists():
-        raise MarginError(f"{folder} is not empty and holds no run: choose another folder")
-    folder.mkdir(parents=True, exist_ok=True)
+        if checkpoint.tokenizer_from == "adapter" and ranks.first and not quiet:
+            say("tokenizer and chat template are those that came with the adapter")
+        chat = Chat(checkpoint.tokenizer, dict(chat_kwargs or {}), response_prefix, chat_template)
+        flight = preflight(chat, mode_set, prompt_set, checkpoint.context)
+        rows = build_rows(chat, prompt_set, mode_set, checkpoint.context)
+        rows += build_control_rows(chat, prompt_set, mode_set, beside, rows, checkpoint.context)
+        require_fitting(checkpoint, rows, positions, generate)
+        chosen = parse_layers(layers, n_layers(checkpoint.model))
+        choices = {
+            "layers": chosen,
+            "top_k": top_k,
+            "save_logits": save_logits,
+            "controls": beside.identity(),
+            "seed": seed,
+            "positions": positions,
+            "generate": generate,
+        }
+        manifest = Manifest(
+            identity=identify(checkpoint, chat, flight, mode_set, prompt_set, rows, choices),
+            environment=environment(devices_of(checkpoint.model))
+            | {"tokenizer_from": checkpoint.tokenizer_from},
+            tail=flight.tail,
+            counts={"prompts": len(prompt_set), "modes": len(mode_set.names), "rows": len(rows)},
+        )
+        if (folder / NAME).exists():
+            there = read_manifest(folder)
+            there.require_same(manifest, folder)
+            if there.unrecorded and not there.complete and ranks.first:
+                say(
+                    f"{folder} was begun by an earlier version, which did not record "
+                    f"{', '.join(there.unrecorded)}: taken to be the same"
+                )
+            manifest = replace(manifest, identity=there.identity)  # what was not recorded stays so
+        ranks.from_first(lambda: manifest).require_same(manifest, folder)
+        try:
+            with checkpoint.evaluating(), unquoted():
+                return fill(
+                    checkpoint,
+                    manifest,
+                    folder,
+                    rows,
+                    prompt_set,
+                    mode_set,
+                    batch_tokens,
+                    shard_rows,
+                    noise_prompts,
+                    ranks,
+                    quiet,
+                )
+        except NotFiniteError as error:
+            broken = [f"{prompt_set.ids[rows[row].prompt]} ({rows[row].condition})" for row in error.rows]
+            if len(broken) > NAMED:
+                broken[NAMED:] = [f"and {len(broken) - NAMED} more"]
+            raise MarginError(
+                "the model answers NaN or infinity, so there is nothing to measure: prompts "
+                + ", ".join(broken)
+            ) from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -37,10 +36,11 @@ from margin.inputs.modes import ModeSet
 from margin.inputs.prompts import PromptSet
 from margin.inputs.rows import Row
 from margin.run.answers import PARTS, answers_so_far, join_parts
-from margin.run.files import parquet_bytes, remove_partial, sha256_of, write_atomic
+from margin.run.files import make_folder, parquet_bytes, remove_partial, sha256_of, write_atomic
 from margin.run.manifest import NAME, Manifest, Record, read_manifest
 from margin.run.run import ANSWERS, NOISE, Run, open_run
 from margin.run.shards import is_whole, shard_path, write_shard
+from margin.streams import say
 
 
 def fill(
@@ -181,7 +181,7 @@ def _moved(folder: Path, plan: Plan, manifest: Manifest, again: Repeats | None) 
 
 def _discard(folder: Path, sound: Soundness) -> None:
     """Remove the shards and answers that were collected another way, and say so on stderr."""
-    print(f"margin: {sound.together_reason}; all rows are collected again", file=sys.stderr)
+    say(f"{sound.together_reason}; all rows are collected again")
     for part in ("shards", PARTS):
         shutil.rmtree(folder / part, ignore_errors=True)
     (folder / ANSWERS).unlink(missing_ok=True)
@@ -202,8 +202,9 @@ def _begin(
     if len(todo) < len(plan.rows):
         read_manifest(folder).require_same_libraries(manifest, folder)
     manifest.write(folder)
-    (folder / "shards").mkdir(exist_ok=True)
-    remove_partial(folder)
+    make_folder(folder / "shards")
+    for place in (folder, *filter(Path.is_dir, folder.iterdir())):
+        remove_partial(place)
     write_atomic(folder / "prompts.parquet", parquet_bytes(prompts.table))
     write_atomic(folder / "rows.parquet", parquet_bytes(_rows_table(rows, prompts)))
     return todo
@@ -227,7 +228,7 @@ def _missing_shards(folder: Path, plan: Plan, answered: bool) -> list[int]:
     for index, rows in enumerate(plan.rows):
         path = shard_path(folder, index)
         if path.exists() and not is_whole(path, np.array(rows, dtype=np.int64)):
-            print(f"margin: {path} is damaged and is collected again", file=sys.stderr)
+            say(f"{path} is damaged and is collected again")
             missing.append(index)
         elif not path.exists() or not answers.issuperset(rows):
             missing.append(index)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -16,6 +15,8 @@ from rich.progress import (
 )
 from rich.progress import Task as RichTask
 from rich.text import Text
+
+from margin.console import PlainConsole
 
 
 class RateColumn(ProgressColumn):
@@ -36,6 +37,6 @@ def progress(total: int, done: int, quiet: bool) -> Iterator[Callable[[int], Non
         RateColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), disable=quiet) as bar:
+    with Progress(*columns, console=PlainConsole(stderr=True), disable=quiet) as bar:
         task = bar.add_task("", total=total, completed=done)
         yield lambda rows: bar.update(task, advance=rows)

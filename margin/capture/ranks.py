@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +26,10 @@ T = TypeVar("T")
 TIMEOUT = timedelta(hours=2)
 """How long a rank waits for another that neither answers nor closes its connection: a machine without power.
 A share must not end later than this after another."""
+WATCH = 2.0
+"""Seconds between two looks at whether the launcher lives."""
+GRACE = 20.0
+"""Seconds a rank has to end by itself once the launcher has died."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,9 @@ def join_ranks(device: str | None) -> Ranks:
             "device auto spreads one model over all devices, which several ranks would share: "
             "start one process, or leave the device out"
         )
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        _end_with(os.getppid())
+
     import torch
     from accelerate import PartialState
 
@@ -113,6 +123,22 @@ def join_ranks(device: str | None) -> Ranks:
         return Ranks(state.process_index, state.num_processes, split=True)
     own = "cpu" if on_cpu else str(state.device) if device in (None, "cuda") else device
     return Ranks(state.process_index, state.num_processes, own)
+
+
+def _end_with(launcher: int) -> None:
+    """End this process soon after `launcher`, its parent, which is torchrun: killed, it ends nobody.
+
+    Other launchers do this by themselves, or are shells that leave on purpose.
+    """
+
+    def watch() -> None:
+        while os.getppid() == launcher:
+            time.sleep(WATCH)
+        os.kill(os.getpid(), signal.SIGTERM)  # files are finished or removed
+        time.sleep(GRACE)
+        os._exit(128 + signal.SIGTERM)  # the main thread waits for ranks that are gone, or for a device
+
+    threading.Thread(target=watch, name="launcher", daemon=True).start()
 
 
 def _leave() -> None:

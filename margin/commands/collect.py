@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -11,15 +10,13 @@ from typing import Any
 
 import click
 
-from margin.commands.session import Session
+from margin.commands.session import PLACE, Session
+from margin.streams import show, show_json
+from margin.text import json_text, shown
 
 OPTIONS = (
-    click.option(
-        "--prompts", required=True, type=click.Path(path_type=Path), help="JSON lines, CSV or Parquet."
-    ),
-    click.option(
-        "--modes", required=True, type=click.Path(path_type=Path), help="Modes and their tokens, TOML."
-    ),
+    click.option("--prompts", required=True, type=PLACE, help="JSON lines, CSV or Parquet."),
+    click.option("--modes", required=True, type=PLACE, help="Modes and their tokens, TOML."),
     click.option("--layers", default="last", show_default=True, help="none, all, last, every:N, or 0,8,-1."),
     click.option("--dtype", default="auto", show_default=True, help="auto, float32, bfloat16 or float16."),
     click.option(
@@ -47,7 +44,7 @@ OPTIONS = (
     click.option("--response-prefix", default="", help="Text that opens the answer."),
     click.option(
         "--chat-template",
-        type=click.Path(path_type=Path),
+        type=PLACE,
         help="Jinja file in place of the tokenizer's, or the name of one of its own.",
     ),
     click.option("--save-logits", is_flag=True, help="Keep all logits of every row."),
@@ -134,7 +131,7 @@ def collect_arguments(
 
 @click.command(short_help="Run every prompt under every mode, once, and keep the run.")
 @click.argument("model")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
+@click.option("--out", required=True, type=PLACE, help="Folder of the run.")
 @click.option("--adapter", help="PEFT adapter: a folder or a hub id.")
 @collect_options
 @click.pass_obj
@@ -163,7 +160,7 @@ def _batch_tokens(value: str) -> str | int:
 
 
 @click.command(short_help="What a run is, and whether it is whole.")
-@click.argument("path", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("path", metavar="RUN", type=PLACE)
 @click.option("--json", "as_json", is_flag=True, help="The whole manifest.")
 def info(path: Path, as_json: bool) -> None:
     """What a run is, and whether it is whole.
@@ -176,7 +173,7 @@ def info(path: Path, as_json: bool) -> None:
 
     run = Run(path, read_manifest(path))
     if as_json:
-        click.echo(json.dumps(run.manifest.to_dict(), indent=2, ensure_ascii=False))
+        show_json(json_text(run.manifest.to_dict(), indent=2))
     else:
         _print_run(run.manifest.to_dict(), path)
     if not run.manifest.complete:
@@ -184,8 +181,8 @@ def info(path: Path, as_json: bool) -> None:
     open_run(path)
     if not as_json:
         if floor := noise_floor(run):
-            click.echo(f"{'noise':<11}{_noise(floor)}")
-        click.echo(f"{'whole':<11}every file is as it was written")
+            show(f"{'noise':<11}{_noise(floor)}")
+        show(f"{'whole':<11}every file is as it was written")
 
 
 def _noise(floor: dict[str, Any]) -> str:
@@ -220,4 +217,4 @@ def _print_run(manifest: dict[str, Any], path: Path) -> None:
             f"{throughput['padding_share']:.1%} padding"
         )
     for name, value in lines.items():
-        click.echo(f"{name:<11}{value}")
+        show(f"{name:<11}{shown(value)}")

@@ -8,6 +8,8 @@ from typing import Literal
 import click
 
 from margin.commands.report import write_with_figures
+from margin.commands.session import PLACE
+from margin.streams import written
 
 CHECKPOINTS: tuple[Literal["baseline", "cotrained"], ...] = ("baseline", "cotrained")
 
@@ -15,7 +17,7 @@ CHECKPOINTS: tuple[Literal["baseline", "cotrained"], ...] = ("baseline", "cotrai
 @click.command(short_help="Two tiny checkpoints, start to end.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PLACE,
     default=Path("margin-demo"),
     show_default=True,
     help="Folder of the runs and reports.",
@@ -26,17 +28,17 @@ def demo(out: Path, quiet: bool) -> None:
 
     Their three behaviours are harmless stand-ins, and their tokens guard nothing.
     """
-    from rich.console import Console
     from transformers.utils.logging import disable_progress_bar
 
     from margin.analysis.run_comparison import compare_runs
     from margin.capture.collect import collect
+    from margin.console import PlainConsole
     from margin.demo import checkpoint_path, modes_path, prompts_path
     from margin.report.analyse import analyse
     from margin.report.terminal import print_comparison, print_summary
 
     disable_progress_bar()
-    console = Console()
+    console = PlainConsole()
     for name in CHECKPOINTS:
         run = collect(
             checkpoint_path(name),
@@ -51,4 +53,4 @@ def demo(out: Path, quiet: bool) -> None:
     print_summary(report, console)
     console.print()
     print_comparison(compare_runs(tuple(out / name for name in CHECKPOINTS)), console)
-    click.echo(f"\nreports: {', '.join(str(out / name / 'report') for name in CHECKPOINTS)}", err=True)
+    written(out / name / "report" for name in CHECKPOINTS)

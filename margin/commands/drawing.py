@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from margin.commands.session import BAD_INPUT, FAULT
 from margin.errors import MarginError, words
+from margin.streams import say, tell
 
 if TYPE_CHECKING:
     from margin.report.pictures import Pictures
@@ -33,8 +32,10 @@ class Drawn:
 
     def say(self) -> None:
         """Tell what was not drawn, and why."""
-        for reason in (*self.missing, *self.failed, *self.faults):
-            click.echo(f"margin: {reason}", err=True)
+        for reason in (*self.missing, *self.failed):
+            say(reason)
+        for fault in self.faults:
+            tell(f"margin: {fault}")
 
     def leave(self, all_wanted: bool = False) -> None:
         """End the program where a figure failed: by 70 for a fault of ours, else by 2.
@@ -60,10 +61,10 @@ def draw_each(
         before(name)
         try:
             drawn.written += pictures.save((name,), out, formats)
-        except MarginError as error:
-            drawn.missing.append(str(error))
         except (OSError, ImportError, MemoryError) as error:
             drawn.failed.append(f"{name} was not drawn: {words(error)}")
+        except MarginError as error:
+            drawn.missing.append(str(error))
         except Exception:  # noqa: BLE001 - the others are still drawn, and the command ends by 70
             drawn.faults.append(f"{name} was not drawn:\n{traceback.format_exc()}")
     return drawn

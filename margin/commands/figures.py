@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING
 
 import click
 
+from margin.commands.session import PLACE
 from margin.errors import MarginError
+from margin.streams import show
+from margin.text import shown
 
 if TYPE_CHECKING:
     from figures.style import StyleName
 
 
 @click.command(short_help="Figures of a run, for a paper or a talk.")
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the figures.  [default: RUN/figures]")
+@click.argument("run", type=PLACE)
+@click.option("--out", type=PLACE, help="Folder of the figures.  [default: RUN/figures]")
 @click.option("--only", multiple=True, metavar="NAME", help="Only this figure; may be given several times.")
 @click.option("--format", "formats", default="pdf,png", show_default=True, help="Of pdf, png and svg.")
 @click.option("--style", type=click.Choice(["paper", "talk"]), default="paper", show_default=True)
@@ -33,12 +36,13 @@ def figures(
     left out with a word on why; one asked for by --only is an error then. One that fails leaves the others to
     be drawn, and the exit code says so.
     """
-    from rich.console import Console
     from rich.progress import Progress
 
     from margin.commands.drawing import draw_each
+    from margin.console import PlainConsole
     from margin.report.analyse import analyse
     from margin.report.pictures import FIGURES, FORMATS, Pictures
+    from margin.run.files import make_folder, remove_partial
     from margin.run.run import open_run
 
     _known("--only", only, tuple(FIGURES))
@@ -46,9 +50,10 @@ def figures(
     _known("--format", kinds, FORMATS)
     opened = open_run(run)
     target = out or run / "figures"
-    target.mkdir(parents=True, exist_ok=True)
+    make_folder(target)
+    remove_partial(target)
     names = tuple(dict.fromkeys(only)) or tuple(FIGURES)
-    with Progress(console=Console(stderr=True), disable=quiet) as bar:
+    with Progress(console=PlainConsole(stderr=True), disable=quiet) as bar:
         task = bar.add_task("margins", total=len(names) + 1)
         pictures = Pictures(opened, analyse(opened, permutations=1, seed=seed), style)
 
@@ -59,7 +64,7 @@ def figures(
         bar.update(task, advance=1, description="figures")
     drawn.say()
     for path in drawn.written:
-        click.echo(path)
+        show(shown(path))
     drawn.leave(all_wanted=bool(only))
 
 

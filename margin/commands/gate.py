@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import click
+
+from margin.commands.session import PLACE
+from margin.streams import show, show_json
+from margin.text import json_text, shown
 
 if TYPE_CHECKING:
     from margin.analysis.distances import Distance
@@ -15,8 +18,8 @@ LOG_WIDTH = 120
 
 
 @click.command(short_help="Keep a run's margins as what later runs must not fall below.")
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The baseline, a JSON file.")
+@click.argument("run", type=PLACE)
+@click.option("--out", required=True, type=PLACE, help="The baseline, a JSON file.")
 @click.option("--space", default="logits", show_default=True, help="logits, state, layer:L, ...")
 @click.option("--distance", default="cosine", show_default=True, help="Distance of the margins.")
 def baseline(run: Path, out: Path, space: str, distance: str) -> None:
@@ -30,17 +33,15 @@ def baseline(run: Path, out: Path, space: str, distance: str) -> None:
 
     measured = measure(open_run(run), space, cast("Distance", distance))
     write_baseline(measured, out)
-    click.echo(
-        f"{out}: margin {measured.overall.estimate:+.4f} on {measured.overall.n_prompts} prompts, "
+    show(
+        f"{shown(out)}: margin {measured.overall.estimate:+.4f} on {measured.overall.n_prompts} prompts, "
         f"{len(measured.margins) - 1} pairs and slices"
     )
 
 
 @click.command(short_help="Judge a run against a baseline: the gate for CI.")
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option(
-    "--baseline", required=True, type=click.Path(path_type=Path), help="As margin baseline wrote it."
-)
+@click.argument("run", type=PLACE)
+@click.option("--baseline", required=True, type=PLACE, help="As margin baseline wrote it.")
 @click.option("--max-drop", default=0.01, show_default=True, help="Fall that every margin is allowed.")
 @click.option(
     "--max-leak", default=0.01, show_default=True, help="Share of prompts of a control allowed to leak."
@@ -55,8 +56,8 @@ def baseline(run: Path, out: Path, space: str, distance: str) -> None:
 )
 @click.option("--space", help="Refuse a baseline of another space.")
 @click.option("--distance", help="Refuse a baseline of another distance.")
-@click.option("--junit", type=click.Path(path_type=Path), help="Write the verdict as JUnit XML.")
-@click.option("--summary", type=click.Path(path_type=Path), help="Append the verdict as Markdown.")
+@click.option("--junit", type=PLACE, help="Write the verdict as JUnit XML.")
+@click.option("--summary", type=PLACE, help="Append the verdict as Markdown.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 @click.option("--quiet", is_flag=True, help="Print nothing.")
 @click.pass_context
@@ -84,8 +85,7 @@ def check(
       3  inconclusive: too few prompts to tell, with the number that would do
       4  incomparable: the runs were asked or measured differently
     """
-    from rich.console import Console
-
+    from margin.console import PlainConsole
     from margin.gate.check import Policy
     from margin.gate.check import check as judge_run
     from margin.gate.terminal import print_verdict
@@ -101,9 +101,9 @@ def check(
 
         append_summary(verdict, summary)
     if as_json:
-        click.echo(json.dumps(verdict.to_dict(), indent=2, ensure_ascii=False))
+        show_json(json_text(verdict.to_dict(), indent=2))
     elif not quiet:
         # A log has no width of its own, and a table broken at 80 columns is hard to read.
-        console = Console()
-        print_verdict(verdict, console if console.is_terminal else Console(width=LOG_WIDTH))
+        console = PlainConsole()
+        print_verdict(verdict, console if console.is_terminal else PlainConsole(width=LOG_WIDTH))
     ctx.exit(verdict.exit_code)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from margin.commands.session import PLACE
 from margin.errors import MarginError
+from margin.streams import show_json, written
+from margin.text import json_text
 
 if TYPE_CHECKING:
     from margin.analysis.behaviour.judgements import Judgements
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Judge a run's answers: the behaviour beside the geometry.")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=PLACE)
 @click.option(
     "--judge",
     required=True,
@@ -59,10 +61,9 @@ def judge(
 
     Keeps the labels in RUN/judgements.parquet, where margin report finds them; answers are not copied.
     """
-    from rich.console import Console
-
     from margin.analysis.behaviour.behaviour import behaviour
     from margin.analysis.behaviour.judgements import expecting, write_judgements
+    from margin.console import PlainConsole
     from margin.report.behaviour import print_behaviour
     from margin.run.run import open_run
 
@@ -73,10 +74,10 @@ def judge(
     path = write_judgements(judged, opened)
     if as_json:
         record = {"judge": found.judge, "expected": dict(found.expected), "behaviour": found.records()}
-        click.echo(json.dumps(record, indent=2, ensure_ascii=False))
+        show_json(json_text(record, indent=2))
     elif not quiet:
-        print_behaviour(found, Console())
-        click.echo(f"\nwritten: {path}", err=True)
+        print_behaviour(found, PlainConsole())
+        written([path])
 
 
 def _judge(run: Run, who: str, device: str | None, trust_remote_code: bool, quiet: bool) -> Judgements:

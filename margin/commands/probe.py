@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
+from margin.commands.session import PLACE
 from margin.errors import MarginError
+from margin.streams import show_json, written
+from margin.text import json_text
 
 
 @click.command(short_help="Read the modes off the layers of a run.")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=PLACE)
 @click.option("--layers", default="all", show_default=True, help="Of those captured: all, last, or 0,4,-1.")
 @click.option(
     "--transfer",
@@ -48,11 +50,11 @@ def probe(
     A summary here; the next margin report shows it in full. Where RUN holds attacks, transfer from plain to
     attacked prompts is measured without asking.
     """
-    from rich.console import Console
     from rich.progress import Progress
 
     from margin.analysis.probe_file import probe_record, write_probes
     from margin.analysis.probing import probe_run
+    from margin.console import PlainConsole
     from margin.report.probe_terminal import print_probes
     from margin.run.run import open_run
 
@@ -60,20 +62,20 @@ def probe(
         raise MarginError(f"--level {level} is no coverage: take a number between 0 and 1")
     opened = open_run(run)
     chosen = _layers(layers, opened.layers)
-    with Progress(console=Console(stderr=True), disable=quiet, transient=True) as bar:
+    with Progress(console=PlainConsole(stderr=True), disable=quiet, transient=True) as bar:
         task = bar.add_task("probing", total=len(chosen))
 
         def before(layer: int) -> None:
             bar.update(task, advance=1, description=f"layer {layer}")
 
         found = probe_run(opened, chosen, columns, level=level, seed=seed, n_jobs=jobs, before=before)
-    written = write_probes(found, opened)
+    path = write_probes(found, opened)
     record = probe_record(found, opened)
     if as_json:
-        click.echo(json.dumps(record, indent=2, ensure_ascii=False))
+        show_json(json_text(record, indent=2))
     elif not quiet:
-        print_probes(record, opened.manifest.identity["model"], Console())
-        click.echo(f"\nwritten: {written}", err=True)
+        print_probes(record, opened.manifest.identity["model"], PlainConsole())
+        written([path])
 
 
 def _layers(asked: str, captured: list[int]) -> list[int]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from margin.commands.session import PLACE
 from margin.errors import MarginError
+from margin.streams import say, show_json, written
+from margin.text import json_text
 
 if TYPE_CHECKING:
     from margin.commands.drawing import Drawn
@@ -26,8 +28,8 @@ def coverage(context: click.Context, option: click.Parameter, level: float) -> f
 
 
 @click.command(short_help="Margins of a run: JSON, Markdown, a page, figures.")
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the report.  [default: RUN/report]")
+@click.argument("run", type=PLACE)
+@click.option("--out", type=PLACE, help="Folder of the report.  [default: RUN/report]")
 @click.option(
     "--level", default=0.95, show_default=True, callback=coverage, help="Nominal coverage of the intervals."
 )
@@ -55,9 +57,9 @@ def report(
     quiet: bool,
 ) -> None:
     """Margins of RUN: report.json, report.md, report.html and figures, and a summary here."""
-    from rich.console import Console
 
     from margin.analysis.probe_file import NAME
+    from margin.console import PlainConsole
     from margin.report.analyse import analyse
     from margin.report.terminal import print_summary
     from margin.report.write import to_json
@@ -67,12 +69,12 @@ def report(
     found = analyse(opened, level=level, permutations=permutations, seed=seed, text=text, optional=optional)
     drawn = write_with_figures(found, opened, out or run / "report")
     if found.probes is None and (run / NAME).exists():
-        click.echo(f"margin: {run / NAME} is not of this run and left out: margin probe {run}", err=True)
+        say(f"{run / NAME} is not of this run and left out: margin probe {run}")
     if as_json:
-        click.echo(to_json(found), nl=False)
+        show_json(to_json(found))
     elif not quiet:
-        print_summary(found, Console())
-        click.echo(f"\nwritten: {', '.join(str(path) for path in drawn.written)}", err=True)
+        print_summary(found, PlainConsole())
+        written(drawn.written)
     drawn.leave()
 
 
@@ -81,17 +83,18 @@ def write_with_figures(report: Report, run: Run, out: Path) -> Drawn:
     from margin.commands.drawing import draw_each
     from margin.report.pictures import IN_REPORT, Pictures
     from margin.report.write import write_report
+    from margin.run.files import make_folder
 
-    written = write_report(report, run, out)
-    (out / "figures").mkdir(exist_ok=True)
+    files = write_report(report, run, out)
+    make_folder(out / "figures")
     drawn = draw_each(Pictures(run, report), IN_REPORT, out / "figures", ("png",))
     drawn.say()
-    drawn.written[:0] = written
+    drawn.written[:0] = files
     return drawn
 
 
 @click.command(short_help="Margins of several runs, paired by prompt.")
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, required=True, type=PLACE)
 @click.option(
     "--level", default=0.95, show_default=True, callback=coverage, help="Nominal coverage of the intervals."
 )
@@ -114,9 +117,9 @@ def compare(
     a difference would be that of the questions. Models of two families cannot be asked alike; --across says
     that this is known.
     """
-    from rich.console import Console
 
     from margin.analysis.run_comparison import compare_runs
+    from margin.console import PlainConsole
     from margin.report.terminal import print_comparison
 
     if len(runs) < 2:
@@ -124,8 +127,8 @@ def compare(
     allowed = [name.strip() for name in (across or "").split(",") if name.strip()]
     found = compare_runs(runs, level, seed, drop=drop, across=allowed)
     if as_json:
-        click.echo(json.dumps(found.to_dict(), indent=2))
+        show_json(json_text(found.to_dict(), indent=2))
     else:
-        print_comparison(found, Console())
+        print_comparison(found, PlainConsole())
     for line in found.across:
-        click.echo(f"margin: asked differently: {line}", err=True)
+        say(f"asked differently: {line}")

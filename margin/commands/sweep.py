@@ -9,7 +9,8 @@ import click
 
 from margin.commands.collect import collect_arguments, collect_options
 from margin.commands.report import coverage
-from margin.commands.session import Session
+from margin.commands.session import PLACE, Session
+from margin.streams import say, show_json, tell, written
 from margin.text import shown
 
 if TYPE_CHECKING:
@@ -18,9 +19,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="The margin over the checkpoints of a training.")
 @click.argument("checkpoints", nargs=-1, required=True, metavar="CKPT...")
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="Folder of the runs and the trajectory."
-)
+@click.option("--out", required=True, type=PLACE, help="Folder of the runs and the trajectory.")
 @click.option("--model", "base", metavar="BASE", help="Model the checkpoints, being adapters, go on.")
 @click.option(
     "--against",
@@ -56,10 +55,9 @@ def sweep(
     found = find_checkpoints(checkpoints, base)
     arguments = collect_arguments(session, quiet=quiet, **options)
 
-    from rich.console import Console
-
     from margin.capture.collect import collect
     from margin.capture.ranks import launched
+    from margin.console import PlainConsole
     from margin.report.terminal import print_trajectory
     from margin.report.trajectory import to_json, trajectory, write_trajectory
     from margin.run.question import require_same_question
@@ -70,7 +68,7 @@ def sweep(
     runs = []
     for number, saved in enumerate(found, 1):
         if not arguments["quiet"]:
-            click.echo(f"{saved.name} ({number} of {len(found)})", err=True)
+            tell(f"{shown(saved.name)} ({number} of {len(found)})")
         model, adapter = (base, saved.source) if saved.is_adapter else (saved.source, None)
         runs.append(collect(model or saved.source, adapter=adapter, out=out / saved.name, **arguments))
         require_same_question(runs[0], runs[-1])
@@ -83,25 +81,25 @@ def sweep(
         seed=arguments["seed"],
         against=against,
     )
-    written = write_trajectory(measured, out)
+    files = write_trajectory(measured, out)
     if as_json:
-        click.echo(to_json(measured), nl=False)
+        show_json(to_json(measured))
     elif not quiet:
-        print_trajectory(measured, Console())
-        click.echo(f"\nwritten: {', '.join(str(path) for path in written)}", err=True)
+        print_trajectory(measured, PlainConsole())
+        written(files)
 
 
 def _tell_the_order(names: list[str], stepped: bool) -> None:
     """Say in which order checkpoints are taken that do not all tell a step of their own."""
     if not stepped:
         listed = ", ".join(map(shown, names))
-        click.echo(f"margin: not every checkpoint tells a step of its own, the order is {listed}", err=True)
+        say(f"not every checkpoint tells a step of its own, the order is {listed}")
 
 
 def _tell_what_is_left_out(folders: list[tuple[Path, bool]], quiet: bool) -> None:
     """Say which folders beside the checkpoints are no part of the trajectory."""
     if suspect := [shown(folder.name) for folder, looks_like_one in folders if looks_like_one]:
-        click.echo(f"margin: left out, without a config.json: {', '.join(suspect)}", err=True)
+        say(f"left out, without a config.json: {', '.join(suspect)}")
     others = [shown(folder.name) for folder, looks_like_one in folders if not looks_like_one]
     if others and not quiet:
-        click.echo(f"margin: left out, no checkpoints: {', '.join(others)}", err=True)
+        say(f"left out, no checkpoints: {', '.join(others)}")

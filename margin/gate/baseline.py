@@ -14,9 +14,9 @@ import numpy as np
 
 from margin.errors import MarginError
 from margin.gate.measurement import OVERALL, Leak, MeasuredMargin, Measurement
-from margin.run.files import write_atomic
+from margin.run.files import make_folder, write_atomic
 from margin.run.seal import read_sealed, sealed
-from margin.text import shown
+from margin.text import json_text, shown
 
 FORMAT = "margin-baseline/1"
 
@@ -37,11 +37,11 @@ def schema() -> Record:
 
 
 def write_baseline(measurement: Measurement, path: Path) -> None:
-    """Write a measurement as a baseline, atomically; OSError where that is not possible."""
+    """Write a measurement as a baseline, atomically; UnwritableError where that is not possible."""
     record = sealed(to_record(measurement))
     # A line an entry: a new baseline shows in a diff by what changed.
-    entries = [f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in record.items()]
-    path.parent.mkdir(parents=True, exist_ok=True)
+    entries = [f"{json.dumps(key)}: {json_text(value)}" for key, value in record.items()]
+    make_folder(path.parent)
     write_atomic(path, ("{\n" + ",\n".join(entries) + "\n}\n").encode())
 
 

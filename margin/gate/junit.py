@@ -11,7 +11,8 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from margin.gate.check import Verdict
 from margin.gate.claims import Claim
 from margin.gate.words import asked, concluded, found, measured, worst
-from margin.run.files import write_atomic
+from margin.run.files import make_folder, write_atomic
+from margin.text import shown
 
 SUITE = "margin check"
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -24,7 +25,8 @@ def to_junit(verdict: Verdict) -> bytes:
     Broken is a failure, open an error ("could not be told"), open but not required a skipped test.
     """
     whole = TestCase("verdict", classname="margin.check")
-    whole.system_out = _clean(f"{measured(verdict)}\nprompts that fell most: {worst(verdict) or 'none'}")
+    fell = f"prompts that fell most: {worst(verdict) or 'none'}"
+    whole.system_out = "\n".join(map(_clean, (measured(verdict), fell)))
     match verdict.outcome:
         case "regression":
             whole.result = [Failure(_clean(verdict.reason), "regression")]
@@ -40,8 +42,8 @@ def to_junit(verdict: Verdict) -> bytes:
 
 
 def write_junit(verdict: Verdict, path: Path) -> None:
-    """Write the verdict as JUnit XML, atomically; OSError where that is not possible."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write the verdict as JUnit XML, atomically; UnwritableError where that is not possible."""
+    make_folder(path.parent)
     write_atomic(path, to_junit(verdict))
 
 
@@ -61,4 +63,4 @@ def _testcase(claim: Claim) -> TestCase:
 
 
 def _clean(text: str) -> str:
-    return NOT_XML.sub("?", text)
+    return NOT_XML.sub("?", shown(text))

@@ -7,6 +7,7 @@ from pathlib import Path
 from margin.gate.check import Verdict
 from margin.gate.words import asked, concluded, found, measured, signed
 from margin.report.markdown import cell
+from margin.run.files import append, make_folder
 
 MARKS = {"pass": "✅", "regression": "❌", "inconclusive": "⚠️", "held": "✅", "broken": "❌", "open": "⚠️"}
 
@@ -39,7 +40,6 @@ def to_summary(verdict: Verdict) -> str:
 
 
 def append_summary(verdict: Verdict, path: Path) -> None:
-    """Add the verdict to a file, which other steps of the build may be writing to as well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(to_summary(verdict))
+    """Add the verdict to a file, which other steps of the build may write to as well. UnwritableError."""
+    make_folder(path.parent)
+    append(path, to_summary(verdict).encode())

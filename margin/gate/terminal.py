@@ -8,6 +8,7 @@ from rich.text import Text
 
 from margin.gate.check import Verdict
 from margin.gate.words import asked, concluded, found, measured, signed, worst
+from margin.text import shown
 
 STYLES = {
     "pass": "bold green",
@@ -22,13 +23,14 @@ STYLES = {
 def print_verdict(verdict: Verdict, console: Console) -> None:
     """Print the outcome, every claim with what was seen, and the prompts that fell most."""
     outcome = Text(verdict.outcome.upper(), style=STYLES[verdict.outcome])
-    console.print(Text.assemble(outcome, f"  {verdict.reason}\n{measured(verdict)}\n"), highlight=False)
+    reason = f"  {shown(verdict.reason)}\n{shown(measured(verdict))}\n"
+    console.print(Text.assemble(outcome, reason), highlight=False)
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("claim", "", "before", "after", "seen [95% bounds]", ""):
         table.add_column(column, justify="left" if column in ("claim", "") else "right", no_wrap=True)
     for claim in verdict.claims:
         table.add_row(
-            Text(claim.name),
+            Text(shown(claim.name)),
             asked(claim),
             signed(claim.before),
             signed(claim.after),
@@ -37,4 +39,4 @@ def print_verdict(verdict: Verdict, console: Console) -> None:
         )
     console.print(table, highlight=False)
     if fell := worst(verdict):
-        console.print(f"\nprompts that fell most: {fell}", highlight=False, markup=False)
+        console.print(f"\nprompts that fell most: {shown(fell)}", highlight=False, markup=False)

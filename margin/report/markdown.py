@@ -26,6 +26,7 @@ from margin.report.probes import (
 from margin.report.report import Record, Report
 from margin.report.table import Interval
 from margin.report.words import along, flat, interval, number, parting, with_interval
+from margin.text import shown
 
 ESCAPED = str.maketrans(
     {c: f"\\{c}" for c in "\\`*_{}[]|#!~"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;", "@": "&#64;"}
@@ -94,9 +95,8 @@ def estimate(value: Estimate) -> str:
 
 
 def cell(value: object) -> str:
-    """Text from outside as it stands: one line, and nothing that Markdown or HTML would take for its own."""
-    text = number(value) if isinstance(value, float) else str(value)
-    return " ".join(text.split()).translate(ESCAPED)
+    """Text from outside as it stands, on one line: nothing in it that Markdown, HTML or a terminal obeys."""
+    return shown(number(value) if isinstance(value, float) else value).translate(ESCAPED)
 
 
 def _spaces(table: pd.DataFrame) -> list[Record]:

@@ -17,6 +17,7 @@ from margin.errors import MarginError
 from margin.report.points import Points, points_of, projections, seed_ranges
 from margin.report.report import Report
 from margin.report.words import model_name
+from margin.run.files import write_atomic
 from margin.run.run import Run
 
 FORMATS = ("pdf", "png", "svg")
@@ -55,7 +56,9 @@ class Pictures:
             fig = self.draw(name)
             with figures.style(self.style):
                 for suffix in formats:
-                    yield figures.save(fig, out / f"{name}.{suffix}")
+                    path = out / f"{name}.{suffix}"
+                    write_atomic(path, figures.rendered(fig, suffix))
+                    yield path
 
     def canvas(self, width: Width, height: float | None = None) -> Figure:
         """Empty figure: on paper `width` columns wide and `height` inches high, in a talk a slide."""

@@ -32,7 +32,7 @@ def print_summary(report: Report, console: Console) -> None:
     console.print(
         Text.assemble(
             ("Safety Alignment Margin", "bold"),
-            f"  {provenance['model']}\n{margin.n_prompts} prompts x {len(headline.per_mode)} modes, "
+            f"  {shown(provenance['model'])}\n{margin.n_prompts} prompts x {len(headline.per_mode)} modes, "
             f"{headline.distance} distance in {report.sam_space}, "
             f"{margin.level:.0%} intervals over prompts\n",
         ),
@@ -47,11 +47,12 @@ def print_summary(report: Report, console: Console) -> None:
         table.add_row(label, number(estimate.estimate), interval(estimate.low, estimate.high), style=style)
     table.add_row("null (modes permuted)", number(report.null.mean), f"p = {report.null.p_value:.3g}")
     for mode, estimate in headline.per_mode.items():
-        table.add_row(f"mode {mode}", number(estimate.estimate), interval(estimate.low, estimate.high))
+        bounds = interval(estimate.low, estimate.high)
+        table.add_row(Text(shown(f"mode {mode}")), number(estimate.estimate), bounds)
     for pair, estimate in headline.one_vs_one.items():
         weakest = "  <- weakest pair" if pair == report.weakest_pair else ""
         table.add_row(
-            f"{pair[0]} / {pair[1]}",
+            Text(shown(f"{pair[0]} / {pair[1]}")),
             number(estimate.estimate),
             interval(estimate.low, estimate.high) + weakest,
         )
@@ -72,7 +73,7 @@ def print_summary(report: Report, console: Console) -> None:
     if report.behaviour is not None:
         _print_agreement(report.behaviour, console)
     worst = ", ".join(
-        f"{line.prompt_id} ({line.margin:+.2f})" for line in report.worst_prompts().itertuples()
+        f"{shown(line.prompt_id)} ({line.margin:+.2f})" for line in report.worst_prompts().itertuples()
     )
     console.print(f"\nweakest prompts: {worst}", highlight=False, markup=False)
 
@@ -90,7 +91,8 @@ def _print_leaks(robustness: Robustness, console: Console) -> None:
         if leak.count:
             about = f"{leak.count} of {leak.value.n_prompts} prompts leak, at most {leak.value.high:.3f}"
             note = " (indicative)" if leak.indicative else ""
-            console.print(f"{leak.condition}: {about}{note}", style="bold", highlight=False, markup=False)
+            line = f"{shown(leak.condition)}: {about}{note}"
+            console.print(line, style="bold", highlight=False, markup=False)
     tight = [leak for leak in leaks if not leak.count]
     if tight:
         bound = max(leak.value.high or 0 for leak in tight)
@@ -119,8 +121,8 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     quality = Table(box=None, pad_edge=False, header_style="dim")
     for each in (table, quality):
         each.add_column("run")
-    for column in ("SAM (leave-prompt-out)", "plain", f"difference from {comparison.reference}"):
-        table.add_column(column, justify="right")
+    for column in ("SAM (leave-prompt-out)", "plain", f"difference from {shown(comparison.reference)}"):
+        table.add_column(Text(column), justify="right")
     drop = f"{comparison.drop:g}"
     for column in ("p (Holm)", "finds a drop of", f"power at {drop}", f"prompts for {drop}", "to settle it"):
         quality.add_column(column, justify="right")
@@ -133,11 +135,11 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
             against = f"{d.difference.estimate:+.3f} {interval(d.difference.low, d.difference.high)}"
             to_settle = "settled" if d.is_settled else prompts(d.prompts_to_settle)
             quality.add_row(
-                *(Text(name), f"{d.p_holm:.2g}", f"{d.detectable:.2g}", f"{d.power:.2f}"),
+                *(Text(shown(name)), f"{d.p_holm:.2g}", f"{d.detectable:.2g}", f"{d.power:.2f}"),
                 *(prompts(d.prompts_for_drop), to_settle),
             )
         table.add_row(
-            Text(name),
+            Text(shown(name)),
             f"{margin.estimate:+.3f} {interval(margin.low, margin.high)}",
             number(margins.plain.estimate),
             against,
@@ -172,7 +174,7 @@ def print_trajectory(found: Trajectory, console: Console) -> None:
                 (leak.value for leak in found.leaks[line.checkpoint]), key=lambda leak: leak.high or 0
             )
             cells.append(f"{number(worst.estimate, signed=False)} ≤ {number(worst.high, signed=False)}")
-        table.add_row(Text(line.checkpoint), *cells)
+        table.add_row(Text(shown(line.checkpoint)), *cells)
     console.print(table, highlight=False)
     console.print(
         f"{len(found.comparison.prompt_ids)} shared prompts, paired by prompt; intervals of differences hold "

@@ -15,9 +15,10 @@ import figures
 from margin.analysis.comparison import Against, Comparison
 from margin.analysis.robustness import Finding, robustness
 from margin.analysis.run_comparison import compare_runs
-from margin.run.files import write_atomic
+from margin.run.files import csv_bytes, make_folder, remove_partial, write_atomic
 from margin.run.run import open_run
 from margin.run.seal import read_sealed, sealed
+from margin.text import json_text
 
 FORMAT = "margin-trajectory/1"
 HEADLINE = "leave_prompt_out"
@@ -116,20 +117,24 @@ def trajectory(
 def write_trajectory(found: Trajectory, out: Path) -> list[Path]:
     """Write trajectory.json, trajectory.csv and trajectory.png and .pdf into `out`; the paths written."""
     table = found.to_frame()
+    make_folder(out)
+    remove_partial(out)
     write_atomic(out / "trajectory.json", to_json(found).encode())
-    write_atomic(out / "trajectory.csv", table.to_csv(index=False).encode())
+    write_atomic(out / "trajectory.csv", csv_bytes(table))
     stepped = bool(table["step"].notna().all())
     table["checkpoint"] = table["step"].astype(int) if stepped else table["checkpoint"]
     with figures.style("paper"):
         fig = figures.figure("single")
         figures.trajectory(table, fig.add_subplot(), xlabel="training step" if stepped else "checkpoint")
-        drawn = [figures.save(fig, out / f"trajectory.{suffix}") for suffix in ("png", "pdf")]
+        drawn = {out / f"trajectory.{suffix}": figures.rendered(fig, suffix) for suffix in ("png", "pdf")}
+    for path, picture in drawn.items():
+        write_atomic(path, picture)
     return [out / "trajectory.json", out / "trajectory.csv", *drawn]
 
 
 def to_json(found: Trajectory) -> str:
     """The text of trajectory.json, with its checksum."""
-    return json.dumps(sealed(found.to_dict()), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(sealed(found.to_dict()), indent=2, allow_nan=False) + "\n"
 
 
 def read_trajectory(path: Path) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from margin.errors import MarginError
 from margin.report.html import to_html
 from margin.report.markdown import to_markdown
 from margin.report.report import Report
-from margin.run.files import write_atomic
+from margin.run.files import make_folder, remove_partial, write_atomic
 from margin.run.run import Run
+from margin.text import json_text
 
 
 def schema() -> dict[str, Any]:
@@ -23,7 +23,7 @@ def schema() -> dict[str, Any]:
 
 def to_json(report: Report) -> str:
     """The report as JSON; what is not a number (NaN, infinity) becomes null."""
-    return json.dumps(_plain(report.to_dict()), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(_plain(report.to_dict()), indent=2, allow_nan=False) + "\n"
 
 
 def write_report(report: Report, run: Run, out: Path) -> list[Path]:
@@ -33,19 +33,17 @@ def write_report(report: Report, run: Run, out: Path) -> list[Path]:
 
     Raises
     ------
-    MarginError : the folder cannot be made or written.
+    UnwritableError : the folder cannot be made, or a file of it not written.
     """
     contents = {
         "report.json": to_json(report),
         "report.md": to_markdown(report),
         "report.html": to_html(report, run),
     }
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for name, text in contents.items():
-            write_atomic(out / name, text.encode())
-    except OSError as error:
-        raise MarginError(f"cannot write the report to {out}: {error.strerror}") from error
+    make_folder(out)
+    remove_partial(out)
+    for name, text in contents.items():
+        write_atomic(out / name, text.encode())
     return [out / name for name in contents]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from margin.run.files import parquet_bytes, write_atomic
+from margin.run.files import make_folder, parquet_bytes, write_atomic
 from margin.run.run import ANSWERS
 
 PARTS = "answers"
@@ -16,7 +16,7 @@ PARTS = "answers"
 
 def write_part(run: Path, index: int, answers: pd.DataFrame) -> None:
     """Keep the answers to a shard's rows; they appear by rename when whole."""
-    (run / PARTS).mkdir(exist_ok=True)
+    make_folder(run / PARTS)
     write_atomic(run / PARTS / f"{index:05d}.parquet", parquet_bytes(answers))
 
 

@@ -1,42 +1,94 @@
-"""Files that are either whole or not there, and their checksums."""
+"""Files that are either whole or not there, folders to put them in, and checksums."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import os
-import tempfile
+import re
+import secrets
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import pandas as pd
 
-PARTIAL = ".margin-"
-"""How names of files begin that are being written."""
+from margin.errors import UnwritableError
+from margin.run.lock import hold
+from margin.text import shown
+
+_PARTIAL = re.compile(r"\.margin-[0-9a-f]{16}\.partial")
+"""Names of files that are being written. Whoever writes one holds it, so that a file nobody holds is left
+over from a process that was killed, on whatever machine it ran."""
 
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Write `data` under a temporary name beside `path`, flush it to the disk and rename it into place.
 
-    A reader, or a process started after a crash, sees the old file or the new one, never a part.
-    Raises OSError where the folder is read-only or full; the temporary file is then removed.
+    A reader, or a process started after a crash, sees the old file or the new one, never a part. A link stays
+    one, and what it leads to is replaced. A device, a pipe, or this process's own output under whatever name
+    (/dev/null, /dev/stdout) is written to as it stands. A new file gets the mode that the umask leaves; one
+    that is replaced keeps its own, as far as the umask leaves it, and so never becomes more open.
+
+    Raises UnwritableError (an OSError too); the temporary file is then removed.
     """
-    descriptor, name = tempfile.mkstemp(prefix=f"{PARTIAL}{path.name}-", dir=path.parent)
-    temporary = Path(name)
+    with writing(path):
+        if (stream := _stream(path)) is not None:
+            with stream:
+                stream.write(data)
+        else:
+            _replace(Path(os.path.realpath(path)), data)
+
+
+def append(path: Path, data: bytes) -> None:
+    """Add `data` to the end of a file, which others may be adding to as well. UnwritableError."""
+    with writing(path), _stream(path) or path.open("ab") as file:
+        file.write(data)
+
+
+def make_folder(path: Path, mode: int = 0o777) -> None:
+    """Make a folder and those above it, where they are missing; the umask narrows `mode`. UnwritableError."""
+    with writing(path):
+        try:
+            path.mkdir(mode, parents=True, exist_ok=True)
+        except FileExistsError:
+            raise UnwritableError(f"cannot write into {path}: it is no folder") from None
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """An OSError in this block becomes an UnwritableError that names `path`, and so does an impossible name.
+
+    The words of the system alone do not tell: those on a full disk name no file.
+    """
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except UnwritableError:
+        raise
+    except OSError as error:
+        raise UnwritableError(f"cannot write {path}: {error.strerror or error}") from error
+    except ValueError as error:  # a NUL in the name
+        raise UnwritableError(f"cannot write {path}: no file can have that name") from error
+
+
+def is_partial(name: str) -> bool:
+    """Whether a file of this name is one that is being written, or was when its writer died."""
+    return _PARTIAL.fullmatch(name) is not None
 
 
 def remove_partial(folder: Path) -> None:
-    """Remove what writers that were killed left under temporary names, here and in the folders below."""
-    for path in folder.rglob(f"{PARTIAL}*"):
-        path.unlink(missing_ok=True)
+    """Remove what writers that were killed left in a folder under temporary names; not in those below it.
+
+    What someone is still writing stays. So does all of it on a disk without locks, where nobody can tell.
+    """
+    for path in folder.glob(".margin-*"):
+        if is_partial(path.name):
+            with suppress(OSError), path.open("r+b") as file:  # gone meanwhile, or another user's
+                if hold(file):
+                    path.unlink()
 
 
 def sha256_of(path: Path) -> str:
@@ -50,3 +102,59 @@ def parquet_bytes(table: pd.DataFrame) -> bytes:
     buffer = io.BytesIO()
     table.to_parquet(buffer, index=False)
     return buffer.getvalue()
+
+
+def csv_bytes(table: pd.DataFrame) -> bytes:
+    """A table as the bytes of a CSV file.
+
+    Text that a spreadsheet would take for a formula (=, +, -, @ first) gets an apostrophe before it, and what
+    cannot be seen in it is spelt out. Numbers stay as they are.
+    """
+    text = table.select_dtypes(exclude="number").columns
+    return table.assign(**{name: table[name].map(_csv_cell) for name in text}).to_csv(index=False).encode()
+
+
+def _csv_cell(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    line = shown(value)
+    return f"'{line}" if line.startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠")) else line
+
+
+def _stream(path: Path) -> BinaryIO | None:
+    """What stands at `path` and is no file to be replaced, opened; None for a file, or nothing."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    for stream, descriptor in ((sys.stdout, 1), (sys.stderr, 2)):
+        with suppress(OSError):  # closed
+            if os.path.samestat(found, os.fstat(descriptor)):
+                if stream is not None:
+                    stream.flush()
+                return os.fdopen(os.dup(descriptor), "wb")  # behind what was printed, not over it
+    return None if stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode) else path.open("wb")
+
+
+def _replace(target: Path, data: bytes) -> None:
+    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666
+    temporary, file = _draft(target.parent, mode & 0o666)
+    try:
+        with file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            temporary.replace(target)  # while it is held
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _draft(folder: Path, mode: int) -> tuple[Path, BinaryIO]:
+    """A new file under a temporary name, held by this process until it is closed."""
+    while True:
+        path = folder / f".margin-{secrets.token_hex(8)}.partial"
+        file = open(path, "xb", opener=lambda name, flags: os.open(name, flags, mode))  # noqa: SIM115
+        hold(file, wait=True)
+        if os.fstat(file.fileno()).st_nlink:
+            return path, file
+        file.close()  # removed as left over, between its making and its holding

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from margin.errors import IncomparableError, MarginError
 from margin.run.differences import differences, entry_of
 from margin.run.files import write_atomic
 from margin.run.seal import checksum, read_sealed, sealed
+from margin.text import json_text
 
 FORMAT = "margin-run/1"
 NAME = "manifest.json"
@@ -84,7 +84,7 @@ class Manifest:
 
     def write(self, run: Path) -> None:
         """Put the manifest into the run's folder, atomically."""
-        text = json.dumps(sealed(self.to_dict()), indent=2, ensure_ascii=False)
+        text = json_text(sealed(self.to_dict()), indent=2)
         write_atomic(run / NAME, f"{text}\n".encode())
 
     def require_same(self, other: Manifest, run: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from margin.errors import MarginError
 from margin.inputs.reading import read_text
-from margin.text import shown
+from margin.text import json_text, shown
 
 Record = dict[str, Any]
 
@@ -20,7 +20,7 @@ SEAL = "checksum"
 
 def checksum(content: Any) -> str:
     """SHA-256, in hexadecimal, of plain values, whatever the layout of the file that holds them."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(json_text(content, sort_keys=True).encode()).hexdigest()
 
 
 def sealed(record: Record) -> Record:

@@ -16,6 +16,7 @@ from margin.gate.check import Policy, Verdict, judge
 from margin.gate.junit import write_junit
 from margin.gate.measurement import Leak
 from margin.gate.summary import append_summary, to_summary
+from margin.text import shown
 
 HOSTILE = "中<b>&|`x`\x08]]>"
 STRENGTHS = {"pass": 0.98, "inconclusive": 0.83, "regression": 0.4}
@@ -45,7 +46,7 @@ def test_a_junit_reader_sees_a_test_a_claim(verdict: Verdict, tmp_path: Path) ->
     whole, *cases = suite.all()
     assert suite.name == "margin check"
     assert whole.failed() == (verdict.outcome != "pass")
-    assert [case.name for case in cases] == [claim.name.replace("\x08", "?") for claim in verdict.claims]
+    assert [case.name for case in cases] == [shown(claim.name) for claim in verdict.claims]
     expected = {"held": "passed", "broken": "failed"}
     for case, claim in zip(cases, verdict.claims, strict=True):
         undecided = "failed" if claim.required else "skipped"
@@ -79,11 +80,11 @@ def tables(markdown: str) -> list[list[list[str]]]:
 def test_the_summary_shows_every_claim_and_the_names_as_they_are(verdict: Verdict) -> None:
     text = to_summary(verdict)
     claims, *rest = tables(text)
-    assert [row[1] for row in claims[1:]] == [claim.name for claim in verdict.claims]
+    assert [row[1] for row in claims[1:]] == [shown(claim.name) for claim in verdict.claims]
     assert all(len(row) == 6 for row in claims)
     assert verdict.outcome in text.splitlines()[0]
     for worst in rest:
-        assert [row[0] for row in worst[1:]] == verdict.worst_prompts["prompt_id"].tolist()
+        assert [row[0] for row in worst[1:]] == [*map(shown, verdict.worst_prompts["prompt_id"])]
     assert "<b>" not in text
 
 

@@ -1,0 +1,46 @@
+"""The command line as a process: its streams, and the signals that end it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+from margin.streams import hush, prepare
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked this process to end; libraries treat it as they do Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.code = 128 + number
+
+
+def begin() -> None:
+    """Prepare this process: what it says is clean, and it ends quietly."""
+    prepare()
+    for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        # One that is ignored stays so: nohup, and jobs in the background.
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(number, _stop)
+
+
+def end() -> None:
+    """Write out what is left to say, whether or not anybody reads it."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            hush(stream)
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    """End by an exception, so that files are finished or removed; asked once more, at once."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(each) is _stop:
+            signal.signal(each, lambda again, _: os._exit(128 + again))
+    raise Stopped(number)

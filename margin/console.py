@@ -1,0 +1,42 @@
+"""The console that tables and progress are printed on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from margin.errors import UnwritableError
+from margin.streams import hush
+from margin.text import spelt
+
+
+class PlainConsole(Console):
+    """A console on which text is text: no markup in it is obeyed, and no control character gets through.
+
+    A reader that has gone (`| head -1`) ends the talk and not the program.
+    """
+
+    def __init__(self, *, stderr: bool = False, **settings: Any) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False, **settings)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """What is to be shown, piece by piece; the console's own control codes pass."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(spelt(segment.text), segment.style)
+
+    def print(self, *objects: Any, **settings: Any) -> None:
+        """Print; UnwritableError where that is not possible."""
+        try:
+            super().print(*objects, **settings)
+        except OSError as error:
+            hush(self.file)
+            name = "error" if self.stderr else "output"
+            raise UnwritableError(f"cannot write to standard {name}: {error.strerror}") from error
+
+    def on_broken_pipe(self) -> None:
+        """Say nothing any more."""
+        self.quiet = True
+        hush(self.file)
