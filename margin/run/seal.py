@@ -58,7 +58,8 @@ def strict_json(text: str, refusal: str) -> Any:
 
     def number(digits: str) -> float:
         value = float(digits)
-        if not math.isfinite(value):
+        # Neighbouring digits may stand for one number: only as it was written it is what was sealed.
+        if not math.isfinite(value) or repr(value) != digits:
             raise ValueError
         return value
 
