@@ -179,9 +179,10 @@ def test_the_order_is_told_where_it_is_by_names_and_so_is_what_is_left_out(
 def test_another_chat_template_is_not_compared(workspace: Path, trainings: dict[str, Path]) -> None:
     shutil.copytree(trainings["whole"], workspace / "mixed")
     template = workspace / "mixed/checkpoint-20/chat_template.jinja"
-    template.write_text(template.read_text(encoding="utf-8").replace("[", "(", 1), encoding="utf-8")
+    other = template.read_text(encoding="utf-8").replace("[{{", "({{").replace("[assistant", "(assistant")
+    template.write_text(other, encoding="utf-8")
     refused = sweep("mixed", "--quiet")
-    assert refused.exit_code == 4
+    assert refused.exit_code == 4, refused.stderr
     assert "checkpoint-20 cannot be compared with checkpoint-3: chat_template" in refused.stderr
     assert len(refused.stderr.strip().splitlines()) == 1
 
