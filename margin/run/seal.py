@@ -48,7 +48,7 @@ def read_sealed(path: Path, what: str, form: str, again: str) -> Record:
         said = found if found is None else shown(found)[:40]
         raise MarginError(f"{path} has format {said!r}, this version reads {form!r}: {again}")
     seal = record.pop(SEAL, None)
-    if seal is None or seal != _checksum_or_none(record):
+    if seal is None or seal != checksum(record):
         raise MarginError(f"{path} is damaged or was edited, it is not as it was written: {again}")
     return record
 
@@ -73,10 +73,3 @@ def strict_json(text: str, refusal: str) -> Any:
         return json.loads(text, parse_constant=number, parse_float=number, object_pairs_hook=once)
     except (ValueError, RecursionError):
         raise MarginError(refusal) from None
-
-
-def _checksum_or_none(record: Record) -> str | None:
-    try:
-        return checksum(record)
-    except UnicodeEncodeError:  # half of a surrogate pair, which no text of ours holds
-        return None

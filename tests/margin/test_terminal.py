@@ -31,6 +31,8 @@ from tests.margin.conftest import TOKENS
 
 NASTY = "\x1b]0;owned\x07\x1b[2J\u009b3J\u202egnp.exe\nmargin: all is well\x7f"
 """Sets a terminal's title, clears its screen both ways, turns the direction, and begins a line of its own."""
+COLUMN = "=column[red]|"
+"""A column may not be named by what cannot be seen."""
 FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 TEXT = {".md", ".json", ".html", ".xml", ".csv", ".svg", ".tex", ".txt"}
 
@@ -47,7 +49,7 @@ def place(
     folder = tmp_path_factory.mktemp("nasty")
     for name in (f"model{NASTY}", f"=model{NASTY}"):
         shutil.copytree(saved_checkpoint, folder / name)
-    columns = {f"column{NASTY}": ["a", "b"], "other": [f"=1{NASTY}", f"@2{NASTY}"]}
+    columns = {COLUMN: ["a", "b"], "other": [f"=1{NASTY}", f"@2{NASTY}"]}
     lines = [
         {"id": f"=id{i}[red]|", "prompt": text} | {name: values[i % 2] for name, values in columns.items()}
         for i, text in enumerate(prompts)
@@ -57,6 +59,9 @@ def place(
         f"[modes.{name}]\ntoken_env = 'T_{name}'\nsafe = {str(name != 'neg').lower()}" for name in TOKENS
     ]
     (folder / "modes.toml").write_text("\n".join(modes), encoding="utf-8")
+    (folder / "columns.jsonl").write_text(
+        json.dumps({"prompt": "a", f"column{NASTY}": "b"}), encoding="utf-8"
+    )
     attack = {"name": f"attack{NASTY}", "template": "Please: {prompt}"}
     (folder / "attacks.jsonl").write_text(json.dumps(attack), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
@@ -74,6 +79,10 @@ def said(place: Path) -> dict[str, Result]:
     run = place / f"run{NASTY}"
     collected = ("collect", place / f"model{NASTY}", *inputs, "--out", run, "--layers", "0,1")
     done = {
+        "no column": margin(
+            *("collect", place / f"model{NASTY}", "--prompts", "columns.jsonl", "--modes", "modes.toml"),
+            *("--out", "none"),
+        ),
         "no attack": margin(*collected, "--attacks", "attacks.jsonl"),
         "collect": margin(*collected, "--generate", 3, "--controls", "none"),
     }
@@ -85,7 +94,7 @@ def said(place: Path) -> dict[str, Result]:
     done |= {
         "info": margin("info", run),
         "info --json": margin("info", run, "--json"),
-        "probe": margin("probe", run, "--transfer", f"column{NASTY}"),
+        "probe": margin("probe", run, "--transfer", COLUMN),
         "probe --json": margin("probe", run, "--json"),
         "judge": margin("judge", run, "--judge", "labels.jsonl"),
         "judge --json": margin("judge", run, "--judge", "labels.jsonl", "--json", "--text"),
@@ -131,7 +140,7 @@ def test_nothing_said_is_obeyed_by_a_terminal(said: dict[str, Result]) -> None:
 
 def test_errors_are_one_line(said: dict[str, Result]) -> None:
     for name, result in said.items():
-        if name in ("no run", "no mode", "no slice", "no figure", "no attack"):
+        if name in ("no run", "no mode", "no slice", "no figure", "no attack", "no column"):
             assert len(result.stderr.strip().splitlines()) == 1, (name, result.stderr)
 
 
@@ -152,7 +161,7 @@ def test_data_still_says_what_was_there(said: dict[str, Result], place: Path) ->
     record = json.loads(said["report --json"].stdout)
     assert record["provenance"]["identity"]["model"].endswith(NASTY)
     assert json.loads(said["info --json"].stdout)["identity"]["model"].endswith(NASTY)
-    assert f"column{NASTY}" in record["worst_prompts"][0]
+    assert COLUMN in record["worst_prompts"][0]
     JUnitXml.fromfile(str(place / "verdict.xml"))
     table: list[int] = []
     for line in (place / f"run{NASTY}" / "report" / "report.md").read_text(encoding="utf-8").splitlines():
