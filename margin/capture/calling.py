@@ -8,6 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from margin.capture.unquoted import unquoted
+
 CACHES = ("cache", "past_key_values")
 """What forwards and their outputs call their cache: transformers from 5.24 on, and before."""
 
@@ -33,7 +35,8 @@ def call(model: PreTrainedModel, tokens: Tensor, cache: Any = None, *, keep: boo
         arguments["use_cache"] = keep or cache is not None
     if cache is not None:
         arguments[str(cache_argument(model))] = cache
-    return model(input_ids=tokens, **arguments)
+    with unquoted():
+        return model(input_ids=tokens, **arguments)
 
 
 def cache_of(model: PreTrainedModel, output: Any) -> Any:

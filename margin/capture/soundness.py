@@ -26,6 +26,7 @@ from margin.capture.plan import Batch, Ids, shared_prefix
 from margin.capture.prefix import prefix_cache
 from margin.capture.rounding import tolerance
 from margin.capture.taps import Taps, n_layers
+from margin.capture.unquoted import unquoted
 from margin.errors import MarginError, foreign, words
 
 OWN, OTHERS = 4, 2
@@ -237,7 +238,7 @@ def _plain(model: PreTrainedModel, tokens: Tensor, with_reports: bool) -> tuple[
             output = model(input_ids=tokens, output_hidden_states=True)
             reports = [state for state in output.hidden_states if isinstance(state, Tensor)]
             return output.logits[:, -1], reports
-    with foreign(f"{type(model).__name__} does not run on a row of tokens"):
+    with foreign(f"{type(model).__name__} does not run on a row of tokens"), unquoted():
         return model(input_ids=tokens).logits[:, -1], []
 
 
