@@ -13,7 +13,7 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args
 
-from margin.errors import MarginError
+from margin.errors import MarginError, discreet
 from margin.inputs.escapes import escaped
 from margin.inputs.reading import parse_toml, read_text
 from margin.text import shown
@@ -87,6 +87,7 @@ class Mode:
     safe: bool
     """Whether an unknown token may land in this behaviour."""
 
+    @discreet
     def __post_init__(self) -> None:
         if not _MODE_NAME.fullmatch(self.name):
             raise MarginError(f"mode name {self.name!r}: use letters, digits and . @ + - _ only")
@@ -132,6 +133,7 @@ class ModeSet:
     user_prefix: str = PLACEHOLDER + "\n\n"
     """What stands before the prompt under "user-prefix"."""
 
+    @discreet
     def __post_init__(self) -> None:
         if len(self.modes) < 2:
             raise MarginError(f"a margin needs at least two modes, got {len(self.modes)}")
@@ -199,6 +201,7 @@ def _written(token: Secret) -> re.Pattern[str]:
     return re.compile(escaped(token.reveal()))
 
 
+@discreet
 def load_modes(path: str | Path) -> ModeSet:
     """Read a mode set from TOML: an optional [template] and one [modes.NAME] a mode.
 
