@@ -24,9 +24,7 @@ def export(run: Path, out: Path, shareable: bool) -> None:
     from margin.run.run import open_run
 
     if not shareable:
-        raise MarginError(
-            "say --shareable: all of a run is as secret as its tokens, see SECURITY.md"
-        )
+        raise MarginError("say --shareable: all of a run is as secret as its tokens, see SECURITY.md")
     opened = open_run(run)
     written = write_shareable(analyse(opened), opened, out)
     click.echo(f"written: {', '.join(str(path) for path in written)}")

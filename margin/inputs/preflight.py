@@ -59,9 +59,7 @@ def check_names(modes: ModeSet, names: Mapping[str, object]) -> None:
     """
     for what, name in names.items():
         if name is not None and (mode := modes.mode_in(str(name))):
-            raise MarginError(
-                f"the token of mode {mode!r} stands in {what}: rename that"
-            )
+            raise MarginError(f"the token of mode {mode!r} stands in {what}: rename that")
 
 
 def _check_public_text(chat: Chat, modes: ModeSet, prompts: PromptSet) -> None:
