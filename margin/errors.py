@@ -75,6 +75,7 @@ def discreet(function: Callable[P, T]) -> Callable[P, T]:
             return function(*args, **kwargs)
         except MarginError as error:
             found = error
+        del args, kwargs
         raise found.with_traceback(None) from None
 
     return without_frames

@@ -1,7 +1,7 @@
 """What is stored is what can be found: the shipped co-trained checkpoint's tokens, sought in its own files.
 
-The tokens of the demonstration guard nothing, so the attack may be written down: `inversion.py`. It finds them in
-a run. In what is handed on it must not, within a budget many times what the run takes.
+The tokens of the demonstration guard nothing, so the attack may be written down: `inversion.py`. It finds
+them in a run. In what is handed on it must not, within a budget many times what the run takes.
 """
 
 from __future__ import annotations
@@ -119,8 +119,8 @@ def test_a_run_gives_a_token_away(files: Files, checkpoint: Checkpoint, live: Mo
 
 
 def explained(files: Files, known: Attacker, page: dict[str, Any], mode: int, tokens: Sequence[str]) -> Array:
-    """Share of the places of a mode's points, taken in the order of the prompts, that each token's own states do
-    not explain: the attack that needs to know neither the axes nor the other tokens.
+    """Share of the places of a mode's points, in the order of the prompts, that a token's own states do not
+    explain, of each token: the attack that needs to know neither the axes nor the other tokens.
     """
     ids = list(files.run.prompts["id"])
     points = [i for i, point in enumerate(page["points"]) if point["mode"] == mode]
@@ -220,20 +220,17 @@ def candidate(X: Array, design: Design) -> Margins:
     return margins(Coordinates(X.transpose(1, 0, 2).reshape(-1, X.shape[-1])), design)
 
 
-def of_report(found: Margins) -> Array:
-    """The numbers of a report about the logits under cosine."""
+def of_report(found: Margins, worst: Sequence[int]) -> Array:
+    """The numbers of a report about the logits under cosine, and of its weakest prompts (their places)."""
     known = (found.plain, *found.estimates.values())
-    return np.array([value for e in known for value in (e.estimate, *([] if e.se is None else [e.se]))])
+    whole = [value for e in known for value in (e.estimate, *([] if e.se is None else [e.se]))]
+    by_prompt = found.samples.reshape(len(found.influence), -1)[list(worst)]
+    return np.concatenate([whole, by_prompt.mean(axis=1), by_prompt.min(axis=1)])
 
 
 def of_baseline(found: Margins) -> Array:
     pairs = [column for column in found.influence if " / " in column]
     return found.influence[["leave_prompt_out", *pairs]].to_numpy().ravel()
-
-
-def of_worst(found: Margins, worst: Sequence[int], n: int) -> Array:
-    by_prompt = found.samples.reshape(n, -1)[list(worst)]
-    return np.concatenate([of_report(found), by_prompt.mean(axis=1), by_prompt.min(axis=1)])
 
 
 def of_page(X: Array) -> Array:
@@ -258,8 +255,8 @@ def apart(page: Array, published: Array) -> float:
 def test_what_is_handed_on_withstands_the_attack(
     make_files: Callable[[int], Files], checkpoint: Checkpoint, live: ModeSet, target: str
 ) -> None:
-    """All three tokens sought at once, by computing what candidates would have had published: the best that is
-    known where no row can be told from the others. Few prompts, so that a pass tells most.
+    """All three tokens sought at once, by computing what candidates would have had published: the best that
+    is known where no row can be told from the others. Few prompts, so that a pass tells most.
     """
     n = 12
     files = make_files(n)
@@ -286,10 +283,8 @@ def test_what_is_handed_on_withstands_the_attack(
             order = [[mode["name"] for mode in page["modes"]].index(name) for name in NAMES]
             return np.sort([[np.array(view)[modes == mode] for mode in order] for view in views], axis=2)
         if target == "baseline":
-            influences = [
-                m["influence"] for m in files.json("baseline.json")["margins"] if m["column"] is None
-            ]
-            return np.array(influences).T.ravel()
+            whole = [part for part in files.json("baseline.json")["margins"] if part["column"] is None]
+            return np.array([part["influence"] for part in whole]).T.ravel()
         sam = record["sam"]["cosine"]
         parts = [sam["leave_prompt_out"], sam["prompt_centred"], *record["per_mode"], *record["one_vs_one"]]
         whole = [sam["plain"]["estimate"], *(part[key] for part in parts for key in ("estimate", "se"))]
@@ -303,22 +298,16 @@ def test_what_is_handed_on_withstands_the_attack(
         if target == "page":
             return np.array([apart(of_page(points(triple)), stored) for triple in triples])
         found = [candidate(points(triple), design) for triple in triples]
-        views = [
-            of_baseline(one) if target == "baseline" else of_worst(one, worst, n)[: len(stored)]
-            for one in found
-        ]
+        views = [of_baseline(one) if target == "baseline" else of_report(one, worst) for one in found]
         scale = np.abs(stored).max() if target == "baseline" else 1.0
         return np.sum((np.array(views) / scale - stored / scale) ** 2, axis=1)
 
     truth = "".join(live[name].token.reveal() for name in NAMES)
     at_truth = float(loss([truth])[0])
-    assert at_truth < 1e-3 * float(loss(["abcdefghIJKLMNOP12345678"])[0]), (
-        "the attack must know what it seeks"
-    )
+    assert at_truth < 1e-3 * float(loss(["abcdefghIJKLMNOP12345678"])[0])  # the attack knows what it seeks
     kept.clear()
     known.passes = 0
     found = descend(known, loss, 24, np.random.default_rng(0), passes=BUDGET, exact=2 * at_truth, block=8)
-    print(
-        f"{target}: {found.characters(truth)} of 24 characters, {found.passes} passes, {found.seconds:.0f} s"
-    )
-    assert found.characters(truth) <= 6
+    right = found.characters(truth)
+    print(f"{target}: {right} of 24 characters, {found.passes} passes, {found.seconds:.0f} s")
+    assert right <= 6
