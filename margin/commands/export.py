@@ -22,9 +22,10 @@ def export(run: Path, out: Path, shareable: bool) -> None:
     from margin.report.analyse import analyse
     from margin.report.share import write_shareable
     from margin.run.run import open_run
+    from margin.streams import written
 
     if not shareable:
         raise MarginError("say --shareable: all of a run is as secret as its tokens, see SECURITY.md")
     opened = open_run(run)
-    written = write_shareable(analyse(opened), opened, out)
-    click.echo(f"written: {', '.join(str(path) for path in written)}")
+    files = write_shareable(analyse(opened), opened, out)
+    written(files)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from margin.report.markdown import to_markdown
 from margin.report.pictures import Pictures
 from margin.report.report import Report
 from margin.report.write import to_json
-from margin.run.files import write_atomic
+from margin.run.files import make_folder, write_atomic
 from margin.run.run import Run
 
 DIGITS = 4
@@ -39,7 +40,8 @@ def write_shareable(report: Report, run: Run, out: Path) -> list[Path]:
 
     Raises
     ------
-    MarginError : `out` holds something already, or cannot be made or written.
+    MarginError : `out` holds something already.
+    UnwritableError : it cannot be made, or a file of it not written.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise MarginError(f"{out} is there already: choose a new folder, nothing else is to be handed on")
@@ -48,19 +50,14 @@ def write_shareable(report: Report, run: Run, out: Path) -> list[Path]:
         "report.json": json.dumps(_short(json.loads(to_json(kept))), indent=2, ensure_ascii=False) + "\n",
         "report.md": to_markdown(kept),
     }
+    make_folder(out / "figures")
+    for name, text in contents.items():
+        write_atomic(out / name, text.encode())
+    written = [out / name for name in contents]
     pictures = Pictures(run, kept)
-    try:
-        (out / "figures").mkdir(parents=True)
-        for name, text in contents.items():
-            write_atomic(out / name, text.encode())
-        written = [out / name for name in contents]
-        for name in PICTURES:
-            try:
-                written += pictures.save((name,), out / "figures", ("png", "pdf"))
-            except MarginError:  # the run holds nothing to draw there
-                continue
-    except OSError as error:
-        raise MarginError(f"cannot write {out}: {error.strerror}") from error
+    for name in PICTURES:
+        with suppress(MarginError):  # the run holds nothing to draw there
+            written += pictures.save((name,), out / "figures", ("png", "pdf"))
     return written
 
 
