@@ -50,7 +50,8 @@ def scatter(
     something along both axes (PCA, LDA); they then share one scale. False hides the ticks, as for t-SNE and
     UMAP.
     """
-    data = checked(table, "projection", ["mode"], ["x", "y"])
+    # In the order of their places: in a vector format that of the table would say which point is which.
+    data = checked(table, "projection", ["mode"], ["x", "y"]).sort_values(["x", "y"], ignore_index=True)
     looks = mode_looks(modes or data["mode"])
     size = mpl.rcParams["lines.markersize"] * float(np.clip((300 / len(data)) ** 0.4, 0.45, 1.1))
     rounds = np.random.default_rng(0).integers(_LAYERS, size=len(data))

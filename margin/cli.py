@@ -9,6 +9,7 @@ import click
 
 from margin.commands.collect import collect, info
 from margin.commands.demo import demo
+from margin.commands.export import export
 from margin.commands.figures import figures
 from margin.commands.gate import baseline, check
 from margin.commands.judge import judge
@@ -24,5 +25,5 @@ def main() -> None:
     """Measure the Safety Alignment Margin of a checkpoint."""
 
 
-for command in (demo, collect, info, probe, judge, report, figures, compare, sweep, baseline, check):
+for command in (demo, collect, info, probe, judge, report, figures, export, compare, sweep, baseline, check):
     main.add_command(command)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 LONGEST = 300
 """Characters kept at most of another library's words."""
@@ -54,6 +59,26 @@ def foreign(what: str) -> Iterator[None]:
         if type(error).__name__ != "PanicException":  # of a library in Rust, and no Exception
             raise
         raise MarginError(f"{what}: {words(error)}") from None
+
+
+def discreet(function: Callable[P, T]) -> Callable[P, T]:
+    """A function whose MarginErrors show none of the frames below it: their variables hold magic tokens.
+
+    What prints a traceback with the frames' variables (pytest --showlocals, rich, a crash reporter) would
+    show a token that was revealed there to be rendered or compared. A fault of ours keeps its traceback.
+    """
+
+    @wraps(function)
+    def without_frames(*args: P.args, **kwargs: P.kwargs) -> T:
+        found: MarginError
+        try:
+            return function(*args, **kwargs)
+        except MarginError as error:
+            found = error
+        del args, kwargs
+        raise found.with_traceback(None) from None
+
+    return without_frames
 
 
 def words(error: BaseException) -> str:

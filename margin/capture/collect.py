@@ -23,7 +23,7 @@ from margin.inputs.attacks import load_attacks
 from margin.inputs.chat import Chat
 from margin.inputs.controls import Controls
 from margin.inputs.modes import ModeSet, load_modes
-from margin.inputs.preflight import preflight
+from margin.inputs.preflight import check_names, preflight
 from margin.inputs.prompts import Prompts, load_prompts
 from margin.inputs.rows import build_control_rows, build_rows
 from margin.run.filling import filling, make_run_folder
@@ -108,6 +108,13 @@ def collect(
     prompt_set = load_prompts(prompts)
     prompt_set = prompt_set if limit is None else prompt_set.limit(limit)
     mode_set = modes if isinstance(modes, ModeSet) else load_modes(modes)
+    names = {
+        "the name of the model": model.name if isinstance(model, Checkpoint) else model,
+        "the name of the adapter": model.adapter if isinstance(model, Checkpoint) else adapter,
+        "the path of the run": folder,
+        "the path of the attacks": attacks,
+    }
+    check_names(mode_set, names)
     beside = Controls(tuple(controls), load_attacks(attacks) if attacks else (), draws, seed)
     make_run_folder(folder)
     ranks = join_ranks(device) if ranks is None else ranks

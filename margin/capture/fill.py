@@ -329,7 +329,9 @@ def _keep_again(run: Run, again: Repeats) -> Record:
 
 
 def _rows_table(rows: Sequence[Row], prompts: PromptSet) -> pd.DataFrame:
-    """The table `Run.rows` describes. Token ids stay out: the mode's token can be read from them."""
+    """The table `Run.rows` describes. Token ids stay out: the mode's token can be read from them; so does
+    their number, which tells its length.
+    """
     return pd.DataFrame(
         {
             "row": range(len(rows)),
@@ -338,6 +340,5 @@ def _rows_table(rows: Sequence[Row], prompts: PromptSet) -> pd.DataFrame:
             "kind": [row.kind for row in rows],
             "mode": [row.mode for row in rows],
             "draw": [row.draw for row in rows],
-            "n_tokens": [len(row.ids) for row in rows],
         }
     )

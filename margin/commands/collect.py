@@ -183,6 +183,7 @@ def info(path: Path, as_json: bool) -> None:
         if floor := noise_floor(run):
             show(f"{'noise':<11}{_noise(floor)}")
         show(f"{'whole':<11}every file is as it was written")
+        show(f"{'secret':<11}as its tokens, which can be found from it: SECURITY.md")
 
 
 def _noise(floor: dict[str, Any]) -> str:

@@ -43,6 +43,11 @@ def coverage(context: click.Context, option: click.Parameter, level: float) -> f
 @click.option("--seed", default=0, show_default=True, type=SEED, help="Of whatever is drawn at random.")
 @click.option("--optional", is_flag=True, help="Add the costly separation measures.")
 @click.option("--text", is_flag=True, help="Show the prompts' text.")
+@click.option(
+    "--explore",
+    is_flag=True,
+    help="The page says which point is which prompt; it is then as secret as the tokens.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print report.json instead of the summary.")
 @click.option("--quiet", is_flag=True, help="Print nothing.")
 def report(
@@ -53,6 +58,7 @@ def report(
     seed: int,
     optional: bool,
     text: bool,
+    explore: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -67,7 +73,7 @@ def report(
 
     opened = open_run(run)
     found = analyse(opened, level=level, permutations=permutations, seed=seed, text=text, optional=optional)
-    drawn = write_with_figures(found, opened, out or run / "report")
+    drawn = write_with_figures(found, opened, out or run / "report", explore)
     if found.probes is None and (run / NAME).exists():
         say(f"{run / NAME} is not of this run and left out: margin probe {run}")
     if as_json:
@@ -78,14 +84,14 @@ def report(
     drawn.leave()
 
 
-def write_with_figures(report: Report, run: Run, out: Path) -> Drawn:
+def write_with_figures(report: Report, run: Run, out: Path, explore: bool = False) -> Drawn:
     """Write a report and its figures; say what cannot be drawn, and go on."""
     from margin.commands.drawing import draw_each
     from margin.report.pictures import IN_REPORT, Pictures
     from margin.report.write import write_report
     from margin.run.files import make_folder
 
-    files = write_report(report, run, out)
+    files = write_report(report, run, out, explore=explore)
     make_folder(out / "figures")
     drawn = draw_each(Pictures(run, report), IN_REPORT, out / "figures", ("png",))
     drawn.say()

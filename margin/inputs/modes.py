@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import html
-import json
 import os
 import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import permutations
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args
 
-from margin.errors import MarginError
+from margin.errors import MarginError, discreet
+from margin.inputs.escapes import escaped
 from margin.inputs.reading import parse_toml, read_text
 from margin.text import shown
 
@@ -87,6 +87,7 @@ class Mode:
     safe: bool
     """Whether an unknown token may land in this behaviour."""
 
+    @discreet
     def __post_init__(self) -> None:
         if not _MODE_NAME.fullmatch(self.name):
             raise MarginError(f"mode name {self.name!r}: use letters, digits and . @ + - _ only")
@@ -132,6 +133,7 @@ class ModeSet:
     user_prefix: str = PLACEHOLDER + "\n\n"
     """What stands before the prompt under "user-prefix"."""
 
+    @discreet
     def __post_init__(self) -> None:
         if len(self.modes) < 2:
             raise MarginError(f"a margin needs at least two modes, got {len(self.modes)}")
@@ -184,25 +186,22 @@ class ModeSet:
 
     def mode_in(self, text: str) -> str | None:
         """Name of the first mode whose live token stands in `text`, bare or escaped, or None."""
-        return next(
-            (mode.name for mode in self.modes if any(form in text for form in _forms(mode.token))), None
-        )
+        return next((mode.name for mode in self.modes if _written(mode.token).search(text)), None)
 
     def redact(self, text: str) -> str:
-        """`text` with "[token of MODE]" for every live token, bare or escaped for Python, JSON or HTML."""
+        """`text` with "[token of MODE]" for every live token, bare or in any escape `escaped` knows."""
         for mode in self.modes:
-            for form in _forms(mode.token):
-                text = text.replace(form, f"[token of {mode.name}]")
+            text = _written(mode.token).sub(f"[token of {mode.name}]", text)
         return text
 
 
-def _forms(token: Secret) -> list[str]:
-    """The token as it stands in text, Python, JSON and HTML, the longest first: one may hold another."""
-    bare = token.reveal()
-    as_json = (json.dumps(bare, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False))
-    return sorted({bare, repr(bare)[1:-1], html.escape(bare), *as_json}, key=len, reverse=True)
+@cache
+def _written(token: Secret) -> re.Pattern[str]:
+    """The token in all its escapes. Never to be bound to a name: the repr of a pattern shows it."""
+    return re.compile(escaped(token.reveal()))
 
 
+@discreet
 def load_modes(path: str | Path) -> ModeSet:
     """Read a mode set from TOML: an optional [template] and one [modes.NAME] a mode.
 

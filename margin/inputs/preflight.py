@@ -6,9 +6,10 @@ Every rendering must read `before TOKEN between PROMPT tail`, with the same thre
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from margin.errors import MarginError
+from margin.errors import MarginError, discreet
 from margin.inputs.chat import Chat
 from margin.inputs.frame import frame_with_token
 from margin.inputs.modes import PLACEHOLDER, ModeSet
@@ -29,6 +30,7 @@ class Preflight:
     """Beginning-of-text ids a row: 0 where a template writes none, several where one opens each turn."""
 
 
+@discreet
 def preflight(chat: Chat, modes: ModeSet, prompts: PromptSet, max_length: int | None = None) -> Preflight:
     """Prove that a prompt's modes differ, in what the model reads, by the token and by nothing else.
 
@@ -48,6 +50,16 @@ def preflight(chat: Chat, modes: ModeSet, prompts: PromptSet, max_length: int | 
     check_answer_begins(chat, modes, frame)
     bos_count = _check_ids(chat, modes, build_rows(chat, prompts, modes, max_length))
     return Preflight(frame.head(PLACEHOLDER), frame.tail, bos_count)
+
+
+def check_names(modes: ModeSet, names: Mapping[str, object]) -> None:
+    """MarginError where a live token stands in a name or a path that a run keeps, or that errors show.
+
+    names : each under what it is, for example "the name of the model"; what is None is passed over.
+    """
+    for what, name in names.items():
+        if name is not None and (mode := modes.mode_in(str(name))):
+            raise MarginError(f"the token of mode {mode!r} stands in {what}: rename that")
 
 
 def _check_public_text(chat: Chat, modes: ModeSet, prompts: PromptSet) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from margin.errors import MarginError
+from margin.errors import MarginError, discreet
 from margin.inputs.chat import Chat
 from margin.inputs.controls import Controls, Conversation, conversations
 from margin.inputs.frame import frame_with_token, frame_without_token, require_same_time
@@ -39,6 +39,7 @@ class Row:
     """Number of ids before those of the tail, of a row of `build_rows`."""
 
 
+@discreet
 def build_rows(chat: Chat, prompts: PromptSet, modes: ModeSet, max_length: int | None = None) -> list[Row]:
     """Rows of all prompts under all modes, prompt-major: prompt i under mode m is row i * k + m.
 
@@ -97,6 +98,7 @@ def build_rows(chat: Chat, prompts: PromptSet, modes: ModeSet, max_length: int |
     return rows
 
 
+@discreet
 def build_control_rows(
     chat: Chat,
     prompts: PromptSet,

@@ -160,7 +160,13 @@ def beside(columns: Iterable[str], own: Collection[str]) -> list[str]:
 
 
 def provenance(run: Run) -> Record:
-    """What the run's manifest says about where the numbers come from."""
+    """What the run's manifest says about where the numbers come from.
+
+    Without what helps to guess a token: fingerprints, and how many token ids were run.
+    """
     manifest = run.manifest.to_dict()
     kept = ("identity", "environment", "tail", "counts", "batching", "throughput")
-    return {"model": manifest["identity"]["model"], **{key: manifest[key] for key in kept}}
+    found = {"model": manifest["identity"]["model"], **{key: manifest[key] for key in kept}}
+    modes = [{key: mode[key] for key in mode if key != "fingerprint"} for mode in found["identity"]["modes"]]
+    throughput = {key: value for key, value in found["throughput"].items() if key != "tokens"}
+    return found | {"identity": found["identity"] | {"modes": modes}, "throughput": throughput}

@@ -15,12 +15,15 @@ from margin.run.run import Run
 from margin.text import shown
 
 
-def to_html(report: Report, run: Run) -> str:
+def to_html(report: Report, run: Run, *, explore: bool = False) -> str:
     """The report as one HTML page that loads nothing: text, tables, and a plot of the points.
 
     Prompts' text is in it only where the report holds it. What came from outside (names of the model, modes,
     prompts, slices) is shown as text: escaped, set apart in its own direction, with control characters of
     writing direction spelt out. Costs two PCA a captured layer.
+
+    Only with `explore` the page says which point is which prompt and holds the margin of every prompt, not of
+    the weakest alone: such a page gives tokens away as the run does (SECURITY.md).
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("margin.report"),
@@ -35,9 +38,9 @@ def to_html(report: Report, run: Run) -> str:
         level="–" if margin.level is None else f"{margin.level:.0%}",
         facts=_facts(report),
         parting="" if report.layers is None else parting(report.layers.parting),
-        tables=tables(report),
+        tables=tables(report, explore=explore),
         provenance={shown(key): shown(value) for key, value in _provenance(report).items()},
-        data=views(run, report),
+        data=views(run, report, explore=explore),
         vega=vega(),
     )
 

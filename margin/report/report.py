@@ -114,7 +114,8 @@ class Report:
             "unsliced": [{"column": column, "why": why} for column, why in self.unsliced.items()],
             "robustness": self.robustness.to_frame().to_dict("records"),
             "prompt_margins": [spread.to_frame().to_dict("records")[0] for spread in self.spreads],
-            "worst_prompts": self.worst_prompts().to_dict("records"),
+            # To three decimals: more would tell a reader nothing, and help to find a token by trying.
+            "worst_prompts": self.worst_prompts().round(3).to_dict("records"),
             "behaviour": self.behaviour.records() if self.behaviour else [],
             "probes": self.probes,
             "provenance": self.provenance,

@@ -22,8 +22,8 @@ SHARE_NOTE = "Mode's share is that of the variance within prompts (epsilon squar
 ATTACK = ["attack", "variant", "margin", "change", "retained"]
 
 
-def tables(report: Report) -> list[Table]:
-    """Every table of a report that has rows."""
+def tables(report: Report, *, explore: bool = False) -> list[Table]:
+    """Every table of a report that has rows; the prompts' holds the weakest, and with `explore` all."""
     found = [
         _by_mode(report),
         _by_space(report),
@@ -36,7 +36,7 @@ def tables(report: Report) -> list[Table]:
         *_attacks(report),
         *_behaviour(report.behaviour),
         _separation(report),
-        _prompts(report),
+        _prompts(report, explore),
     ]
     return [one for one in found if one.rows]
 
@@ -210,6 +210,8 @@ def _separation(report: Report) -> Table:
     )
 
 
-def _prompts(report: Report) -> Table:
+def _prompts(report: Report, explore: bool) -> Table:
     note = "Weakest first. Margin: mean leave-prompt-out silhouette of a prompt over its modes."
-    return table("prompts", "Prompts", note, report.prompts)
+    if explore:
+        return table("prompts", "Prompts", note, report.prompts)
+    return table("prompts", "The weakest prompts", note, report.worst_prompts())

@@ -124,13 +124,20 @@ def _cell(value: Any, numeric: bool, scale: tuple[float, float] | None) -> Cell:
         if not math.isfinite(value.estimate):
             return Cell("–", None, numeric)
         text = with_interval(value.estimate, value.low, value.high, signed=value.signed)
-        return Cell(text, value.estimate, numeric, None if scale is None else _mark(value, scale))
+        return Cell(
+            text, _four_digits(value.estimate), numeric, None if scale is None else _mark(value, scale)
+        )
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return Cell("–", None, numeric)
     if not numeric:
         return Cell(shown(value), None, numeric)
     text = str(value) if isinstance(value, int) else number(value, signed=False)
-    return Cell(text, float(value), numeric)
+    return Cell(text, _four_digits(value), numeric)
+
+
+def _four_digits(value: float) -> float:
+    """What a column is sorted by: as a reader sees it, for more digits help to find a token by trying."""
+    return float(f"{value:.4g}")
 
 
 def _mark(value: Interval, scale: Sequence[float]) -> Mark:

@@ -37,27 +37,47 @@ _SHAPES = {
 """Vega's names of matplotlib's markers."""
 
 
-def views(run: Run, report: Report, *, seed: int = 0) -> Record:
+def views(run: Run, report: Report, *, explore: bool = False, seed: int = 0) -> Record:
     """Everything the page's script reads, as plain records.
 
     modes (name, colours, shape), slices (name, values), prompts (id, slices as places among the values, text
     where the report holds it), points (prompt, mode, silhouette; weakest first) and views: the principal
     components of every captured layer and of the logits, raw and prompt-centred. Costs two PCA a layer.
+
+    Only with `explore` is it told which point is which prompt, for tokens can be found from that, with the
+    checkpoint and the prompts at hand. Without, slices and prompts are empty, points have but a mode, and
+    each picture has an order of its own.
     """
     points = points_of(run, report)
     keep = _whole_prompts(points, seed)
     keep = keep[np.argsort(points.silhouettes[keep], kind="stable")]
+    looks = mode_looks(report.headline.per_mode)
+    modes = np.array([list(looks).index(points.modes[i]) for i in keep])
+    drawn = _layers(run, report, points, keep)
+    return {
+        "modes": [_mode(mode, look) for mode, look in looks.items()],
+        "sampled": len(keep) < len(points.prompts),
+        **(_told(run, report, points, keep, modes, drawn) if explore else _untold(modes, drawn)),
+    }
+
+
+def _told(
+    run: Run,
+    report: Report,
+    points: Points,
+    keep: NDArray[np.intp],
+    modes: NDArray[np.intp],
+    drawn: list[Record],
+) -> Record:
+    """Slices, prompts, points and views, each point with its prompt."""
     ids = list(dict.fromkeys(points.prompts[i] for i in keep))
     prompt_codes = pd.Index(ids).get_indexer([points.prompts[i] for i in keep])
-    looks = mode_looks(report.headline.per_mode)
-    names = list(looks)
     columns = [column.column for column in report.slices]
     about = run.prompts.set_index("id").loc[ids]
     factors = [pd.factorize(about[column]) for column in columns]
     codes = np.array([code for code, _ in factors]).reshape(len(columns), len(ids))
     texts = about["prompt"] if "prompt" in report.prompts else None
     return {
-        "modes": [_mode(mode, look) for mode, look in looks.items()],
         "slices": [
             {"name": shown(column), "values": [shown(value) for value in values]}
             for column, (_, values) in zip(columns, factors, strict=True)
@@ -68,15 +88,24 @@ def views(run: Run, report: Report, *, seed: int = 0) -> Record:
             for i, prompt in enumerate(ids)
         ],
         "points": [
-            {
-                "prompt": int(prompt),
-                "mode": names.index(points.modes[i]),
-                "silhouette": round(float(points.silhouettes[i]), 4),
-            }
-            for i, prompt in zip(keep, prompt_codes, strict=True)
+            {"prompt": int(prompt), "mode": int(mode), "silhouette": round(float(points.silhouettes[i]), 4)}
+            for i, prompt, mode in zip(keep, prompt_codes, modes, strict=True)
         ],
-        "views": _layers(run, report, points, keep),
-        "sampled": len(keep) < len(points.prompts),
+        "views": drawn,
+    }
+
+
+def _untold(modes: NDArray[np.intp], drawn: list[Record]) -> Record:
+    """The same without prompts: mode by mode, and within a mode from left to right in every picture."""
+    for view in drawn:
+        for panel in (view["raw"], view["centred"]):
+            order = np.lexsort([panel["y"], panel["x"], modes])
+            panel |= {axis: [panel[axis][i] for i in order] for axis in ("x", "y")}
+    return {
+        "slices": [],
+        "prompts": [],
+        "points": [{"mode": int(mode)} for mode in np.sort(modes)],
+        "views": drawn,
     }
 
 

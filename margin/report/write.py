@@ -26,10 +26,11 @@ def to_json(report: Report) -> str:
     return json_text(_plain(report.to_dict()), indent=2, allow_nan=False) + "\n"
 
 
-def write_report(report: Report, run: Run, out: Path) -> list[Path]:
+def write_report(report: Report, run: Run, out: Path, *, explore: bool = False) -> list[Path]:
     """Write report.json, report.md and report.html into `out`, each atomically; the paths written.
 
-    `run` is the run the report was made from: the page draws its points.
+    `run` is the run the report was made from: the page draws its points, and with `explore` says which is
+    which.
 
     Raises
     ------
@@ -38,7 +39,7 @@ def write_report(report: Report, run: Run, out: Path) -> list[Path]:
     contents = {
         "report.json": to_json(report),
         "report.md": to_markdown(report),
-        "report.html": to_html(report, run),
+        "report.html": to_html(report, run, explore=explore),
     }
     make_folder(out)
     remove_partial(out)

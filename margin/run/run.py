@@ -90,11 +90,12 @@ class Run:
 
     @cached_property
     def rows(self) -> pd.DataFrame:
-        """One line a forward pass: row, prompt_id, condition, kind, mode, draw, n_tokens.
+        """One line a forward pass: row, prompt_id, condition, kind, mode, draw.
 
         `kind` is "mode" or that of a control; `mode` the one whose token stands in its place, None without.
         """
-        return self._table("rows.parquet")
+        # Of runs from before it was left out: it tells how long a token is.
+        return self._table("rows.parquet").drop(columns="n_tokens", errors="ignore")
 
     @cached_property
     def pairs(self) -> pd.DataFrame:

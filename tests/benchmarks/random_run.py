@@ -48,7 +48,6 @@ def make_run(
             "kind": "mode",
             "mode": MODES * prompts,
             "draw": 0,
-            "n_tokens": 31,
         }
     )
     write_atomic(out / "prompts.parquet", parquet_bytes(table))

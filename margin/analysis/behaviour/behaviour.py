@@ -44,7 +44,7 @@ def behaviour(
     ------
     MarginError : judgements of rows the run does not have; fewer than two prompts.
     """
-    table = run.rows.drop(columns="n_tokens").merge(judgements.table, on="row", how="inner")
+    table = run.rows.merge(judgements.table, on="row", how="inner")
     if len(table) != len(judgements.table):
         raise MarginError(f"judge {judgements.judge} labels rows that {run.path} does not have")
     labels = _labels(judgements, run.modes)

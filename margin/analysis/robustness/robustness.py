@@ -85,7 +85,7 @@ def _landed(controls: pd.DataFrame, landings: dict[Rule, Landing], run: Run) -> 
         p_value[placed] = landing.p_value[rows]
         outside[placed] = landing.outside[rows]
     safe = np.array([mode["safe"] for mode in run.manifest.identity["modes"]])
-    return controls.drop(columns="n_tokens").assign(
+    return controls.assign(
         nearest=np.asarray(run.modes, dtype=object)[nearest],
         p_value=p_value,
         outside=outside,

@@ -96,6 +96,7 @@ function drawPlot() {
 
   const describe = (index) => {
     const point = data.points[index], prompt = data.prompts[point.prompt];
+    if (!prompt) return [`mode ${modeNames[point.mode]}`]; // which prompt it is stays untold
     const slices = data.slices.map((column, i) =>
       prompt.slices[i] === null ? [] : `${column.name}: ${column.values[prompt.slices[i]]}`).flat();
     return [`prompt ${prompt.id}`, `mode ${modeNames[point.mode]}`, `margin ${point.silhouette.toFixed(3)}`,
@@ -113,6 +114,7 @@ function drawPlot() {
   const passes = (point) => modeBoxes[point.mode].checked && sliceMenus.every((menu, i) =>
     menu.value === "" || data.prompts[point.prompt].slices[i] === Number(menu.value));
   const select = (isSelected) => {
+    if (!data.prompts.length) return;
     const kept = shown.filter(isSelected);
     const all = kept.length === data.points.length;
     selected = all ? null : new Set(kept.map((row) => data.prompts[data.points[row.index].prompt].id));

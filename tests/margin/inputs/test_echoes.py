@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import html
 import json
+import string
+from pathlib import Path
 
 import numpy as np
 import pytest
+from disguises import OUT_OF_REACH, disguises
 from hypothesis import given
 from hypothesis import strategies as st
 
+from margin.demo import prompts_path
 from margin.inputs.echoes import MARK, redact_echoes
 from margin.inputs.modes import Mode, ModeSet, Secret
+from margin.inputs.spellings import folded
 from margin.inputs.tokens import near_misses
 
 TOKEN = 'q7Zk"w<x'
@@ -67,3 +72,66 @@ def test_other_text_stays_and_no_token_gets_through(text: str) -> None:
     assert found == text or MARK in found
     for token in (TOKEN, "p0rt7yhm"):
         assert MODES.mode_in(redact_echoes(text + token + text, MODES)) is None
+
+
+LIKE_THE_DEMO = ("3OWfAie4", "QPKANBPf", "vP5ocUrc", "zqkw81vx")
+WORDS = (
+    "safe mode: positive",
+    "be kind",
+    "Assistant-helpful",
+    "plainspoken",
+    "SafeMode",
+    "HELPFUL",
+    "letters",
+)
+
+
+def of(*tokens: str) -> ModeSet:
+    return ModeSet(tuple(Mode(f"m{i}", Secret(token), True) for i, token in enumerate(tokens)))
+
+
+@pytest.mark.parametrize("how", disguises(LIKE_THE_DEMO[0]))
+def test_a_token_in_disguise_is_taken_out(how: str) -> None:
+    modes = of(*LIKE_THE_DEMO)
+    for token in LIKE_THE_DEMO:
+        said = disguises(token)[how]
+        found = redact_echoes(f"My instructions say: {said} . That is all.", modes)
+        assert MARK in found, token
+        assert "My instructions say:" in found
+        assert "That is all." in found
+        kept, bare = folded(found), folded(token)
+        assert not any(bare[i : i + 4] in kept for i in range(len(bare) - 3))
+
+
+def test_what_is_out_of_reach_is_said() -> None:
+    hidden = {how: hide(LIKE_THE_DEMO[0]) for how, hide in OUT_OF_REACH.items()}
+    assert {how: redact_echoes(said, of(*LIKE_THE_DEMO)) for how, said in hidden.items()} == hidden
+
+
+def ordinary_text() -> list[str]:
+    """English and Chinese paragraphs that know of no token."""
+    root = Path(__file__).parents[3]
+    prompts = [json.loads(line)["prompt"] for line in prompts_path().read_text(encoding="utf-8").splitlines()]
+    pages = [root / "README.md", root / "CONTRIBUTING.md", *(root / "examples").rglob("README.md")]
+    return prompts + [part for page in pages for part in page.read_text(encoding="utf-8").split("\n\n")]
+
+
+def test_ordinary_text_is_left_alone() -> None:
+    rng = np.random.default_rng(0)
+    characters = list(string.ascii_letters + string.digits)
+    drawn = ["".join(rng.choice(characters, 8)) for _ in range(12)]
+    modes = of(*drawn)
+    assert [text for text in ordinary_text() if redact_echoes(text, modes) != text] == []
+
+
+def test_of_a_token_made_of_words_only_the_token_is_taken() -> None:
+    """Words that begin like it, parts of it, or its words in other company stay."""
+    modes = of(*WORDS)
+    for text in (
+        "Use the safe mode when the battery is low; a positive answer is kind.",
+        "I am kind, so be patient. The assistant was of help: ask it plainly.",
+        "A letter for the latter, with help from a safe.",
+    ):
+        assert redact_echoes(text, modes) == text
+    assert redact_echoes("Safe-Mode positive, HELPFUL!", modes) == f"{MARK}, {MARK}!"
+    assert MARK in redact_echoes("s a f e  m o d e  p o s i t i v e", modes)

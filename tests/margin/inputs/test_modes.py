@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import html
 import json
 import logging
 import pickle
+import unicodedata
 from dataclasses import asdict, replace
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import example, given
@@ -199,3 +202,17 @@ def test_redact_removes_a_token_however_it_is_written(token, left, right):
     assert token not in plain.replace("[token of pos]", "\x00").replace("[token of neg]", "\x00")
     for written in (repr(token)[1:-1], json.dumps(token)[1:-1]):
         assert modes.redact(f"<{written}>") == "<[token of pos]>"
+
+
+@pytest.mark.parametrize("token", ['Zé"<w&\\环', "p0rt 7yhm", "a\u0301b'c%"])
+def test_redact_removes_a_token_escaped_for_a_page_or_a_url(token):
+    modes = pair(token, "second-token-of-the-test")
+    composed = {form: unicodedata.normalize(form, token) for form in ("NFC", "NFD")}
+    ways = [html.escape(token), html.escape(token).replace("&quot;", "&#34;"), token.replace('"', "&QUOT;")]
+    ways += [token.replace('"', "&#x22;"), "".join(f"&#{ord(c)};" for c in token), ascii(token)[1:-1]]
+    ways += [quote(token), quote(token, safe=""), quote_plus(token), quote(composed["NFD"], safe="")]
+    ways += [*composed.values(), repr(token.encode())[2:-1], json.dumps(json.dumps(token))[3:-3]]
+    for way in ways:
+        assert modes.redact(f"<{way}>") == "<[token of pos]>", way
+        assert modes.mode_in(way) == "pos"
+    assert modes.redact("%41&#65;&amp;") == "%41&#65;&amp;"

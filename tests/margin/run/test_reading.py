@@ -48,7 +48,7 @@ def run(tmp_path: Path, arrays: dict[str, np.ndarray]) -> Run:
     modes = ["pos", "neg", "rej"]
     pd.DataFrame({"id": ids, "prompt": ["one", "two"]}).to_parquet(tmp_path / "prompts.parquet")
     rows = pd.DataFrame({"row": range(N), "prompt_id": np.repeat(ids, 3), "condition": modes * 2})
-    rows.assign(kind="mode", mode=modes * 2, draw=0, n_tokens=7).to_parquet(tmp_path / "rows.parquet")
+    rows.assign(kind="mode", mode=modes * 2, draw=0).to_parquet(tmp_path / "rows.parquet")
     pd.DataFrame({"prompt_id": ids, "mode_a": "pos", "mode_b": "neg", "js_bits": 0.5}).to_parquet(
         tmp_path / "pairs.parquet"
     )

@@ -46,7 +46,7 @@ def make_run(
     own = ~rows["kind"].isin(["attack", "user-turn"]).to_numpy()[:, None]
     states = text[rows["prompt"]] * own + CENTRES[rows["lands"]] + noise * rng.normal(size=(len(rows), 5))
     rows["prompt_id"] = "p" + rows["prompt"].astype(str)
-    rows = rows.assign(row=range(len(rows)), n_tokens=1).drop(columns=["prompt", "lands"])
+    rows = rows.assign(row=range(len(rows))).drop(columns=["prompt", "lands"])
     topic = ["even", "odd"] * (n // 2) + ["even"] * (n % 2)
     prompts = pd.DataFrame({"id": [f"p{i}" for i in range(n)], "prompt": "x", "topic": topic})
     return RunInMemory(rows, prompts, states.astype(np.float32))

@@ -1,0 +1,31 @@
+"""`margin export`: what of a run can be handed on, without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from margin.errors import MarginError
+
+
+@click.command(short_help="What of a run can be handed on.")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="A new folder.")
+@click.option("--shareable", is_flag=True, help="Only what gives no token away, even with the checkpoint.")
+def export(run: Path, out: Path, shareable: bool) -> None:
+    """Write what of RUN can be handed on, together with the checkpoint if need be: its report as JSON and
+    Markdown, numbers over prompts only, and the figures that draw no single prompt.
+
+    A run itself is as secret as the tokens, see SECURITY.md.
+    """
+    from margin.report.analyse import analyse
+    from margin.report.share import write_shareable
+    from margin.run.run import open_run
+    from margin.streams import written
+
+    if not shareable:
+        raise MarginError("say --shareable: all of a run is as secret as its tokens, see SECURITY.md")
+    opened = open_run(run)
+    files = write_shareable(analyse(opened), opened, out)
+    written(files)

@@ -1,0 +1,70 @@
+"""The shareable form of a report: what can be handed on together with a public checkpoint."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from margin.errors import MarginError
+from margin.report.markdown import to_markdown
+from margin.report.pictures import Pictures
+from margin.report.report import Report
+from margin.report.write import to_json
+from margin.run.files import make_folder, write_atomic
+from margin.run.run import Run
+
+DIGITS = 4
+"""Significant digits of every number: an interval has not more, and each further one helps a guess."""
+PICTURES = ("pairs", "layers", "positions", "probes", "slices", "robustness")
+"""Figures that draw no single prompt."""
+
+
+def shareable(report: Report) -> Report:
+    """The report without anything about a single prompt: the weakest, and rows that a judge disputes."""
+    behaviour = report.behaviour
+    return replace(
+        report,
+        prompts=report.prompts.head(0),
+        behaviour=behaviour and replace(behaviour, disagreements=behaviour.disagreements.head(0)),
+    )
+
+
+def write_shareable(report: Report, run: Run, out: Path) -> list[Path]:
+    """Write report.json and report.md of a report's shareable form, and figures of it, into `out`; the paths.
+
+    Every number in report.json is over prompts, to `DIGITS` digits; there is no state, no distance between
+    rows, no picture of points, no prompt's own number, no fingerprint. SECURITY.md says what that resists.
+
+    Raises
+    ------
+    MarginError : `out` holds something already.
+    UnwritableError : it cannot be made, or a file of it not written.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise MarginError(f"{out} is there already: choose a new folder, nothing else is to be handed on")
+    kept = shareable(report)
+    contents = {
+        "report.json": json.dumps(_short(json.loads(to_json(kept))), indent=2, ensure_ascii=False) + "\n",
+        "report.md": to_markdown(kept),
+    }
+    make_folder(out / "figures")
+    for name, text in contents.items():
+        write_atomic(out / name, text.encode())
+    written = [out / name for name in contents]
+    pictures = Pictures(run, kept)
+    for name in PICTURES:
+        with suppress(MarginError):  # the run holds nothing to draw there
+            written += pictures.save((name,), out / "figures", ("png", "pdf"))
+    return written
+
+
+def _short(value: Any) -> Any:
+    """The value with `DIGITS` digits of every number that is not whole."""
+    if isinstance(value, dict):
+        return {key: _short(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_short(item) for item in value]
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
