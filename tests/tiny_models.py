@@ -10,6 +10,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -63,8 +64,17 @@ SIZES: dict[str, int] = {
     # Shorter than the prompts, so that what lies behind a window or a chunk is asked about.
     **dict.fromkeys(("sliding_window", "sliding_window_size", "attention_window_size", "window_size"), 16),
     **dict.fromkeys(("attention_chunk_size", "chunk_size", "mamba_chunk_size"), 16),
-    **dict.fromkeys(("image_size",), 28),
-    **dict.fromkeys(("patch_size",), 14),
+    # Fewer than there are tokens, so that a sparse indexer leaves some out.
+    **dict.fromkeys(("index_topk", "index_topk_blocks", "index_block_size"), 4),
+    "index_n_heads": 2,
+    "index_head_dim": 16,
+    **dict.fromkeys(("linear_num_heads", "linear_num_value_heads"), HEADS),
+    "linear_num_key_heads": GROUPS,
+    **dict.fromkeys(("linear_head_dim", "linear_key_head_dim", "linear_value_head_dim"), HEAD),
+    "vocab_size_per_layer_input": VOCABULARY,
+    "hidden_size_per_layer_input": 16,
+    "image_size": 28,
+    "patch_size": 14,
 }
 """What configurations call their sizes."""
 TOKENS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
@@ -81,6 +91,13 @@ UNSET = {
 
 LINEAR = [*["linear_attention"] * (DEPTH - 1), "full_attention"]
 SHARED = ["linear_attention", "linear_attention", "hybrid", "linear_attention"]
+SPARSE = {
+    "indexer_n_heads": 2,
+    "indexer_kv_heads": 1,
+    "indexer_head_dim": HEAD,
+    "indexer_budget": 8,
+    "indexer_compress_ratio": 2,
+}
 BESIDE: dict[str, dict[str, Any]] = {
     "bailing_hybrid": {"layer_types": LINEAR},
     "bamba": {"mamba_n_heads": 8, "mamba_d_head": 16, "attn_layer_indices": [2]},
@@ -88,20 +105,30 @@ BESIDE: dict[str, dict[str, Any]] = {
     "cohere_compass_text": {
         "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 10_000.0}}
     },
+    "dbrx": {"attn_config": {"rope_theta": 10_000.0, "kv_n_heads": GROUPS, "clip_qkv": 8.0}},
     "deepseek_v2": {"topk_method": "greedy", "first_k_dense_replace": 1},
     "dots1": {"n_shared_experts": 1},
+    "dots3_note_text": {
+        **dict.fromkeys(("swa_num_attention_heads", "swa_num_key_value_heads"), HEADS),
+        **dict.fromkeys(("swa_q_lora_rank", "swa_kv_lora_rank", "swa_head_dim", "swa_v_head_dim"), 16),
+        **dict.fromkeys(("swa_qk_nope_head_dim", "swa_qk_rope_head_dim"), 8),
+    },
     "falcon_h1": {"mamba_d_ssm": 64, "mamba_n_heads": 4, "mamba_d_head": 16},
-    "gemma3n_text": {"num_kv_shared_layers": 0},
+    "gemma3n_text": {"intermediate_size": 96, "num_kv_shared_layers": 0},
     "gpt_neo": {"attention_types": [[["global", "local"], 2]]},
     "gptj": {"rotary_dim": 8},
+    "granite": {"logits_scaling": 8.0},
     "granitemoehybrid": {"layer_types": LINEAR, "mamba_n_heads": 8, "mamba_d_head": 16},
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1},
     "kimi_linear": {"layer_types": LINEAR},
     "lfm2_moe": {"layer_types": ["conv", "conv", "full_attention", "conv"], "num_dense_layers": 1},
-    "longcat_flash": {"qk_head_dim": 16},
+    "longcat_flash": {"qk_head_dim": 16, "head_dim": 8, "expert_ffn_hidden_size": 32, "zero_expert_num": 2},
     "mamba2": {"num_heads": 8, "head_dim": 16},
     "reformer": {"is_decoder": True, "axial_pos_embds": False},
+    "qwen4_exp": {"text_config": SPARSE},
+    "qwen4_exp_text": SPARSE,
     "xlstm": {"hidden_size": 128},
+    "xmod": {"default_language": "en_XX"},
     "zamba": {"layers_block_type": SHARED, "tie_word_embeddings": False},
     "zamba2": {"layers_block_type": SHARED},
     "zaya": {"num_experts_per_tok": 1},
@@ -118,9 +145,7 @@ def _shrunk(kind: type[PreTrainedConfig], beside: dict[str, Any]) -> PreTrainedC
     """A configuration by its class, its parts likewise."""
     default = kind()
     # What is made out of others is no field; given too, it would stand against them.
-    stated = {
-        name: default.to_dict().get(name) for name in {field.name for field in dataclasses.fields(kind)}
-    }
+    stated = {field.name: vars(default).get(field.name) for field in dataclasses.fields(kind)}
     sizes = {
         name: size
         for name, size in (SIZES | TOKENS).items()
@@ -157,11 +182,13 @@ def tiny_model(model_type: str, seed: int = 0) -> PreTrainedModel:
 
 
 KINDS = {
-    "equal": "The run is the plain forward pass; beside the error what is left out because it would change it.",
+    "equal": "The run is the plain forward pass: the error, and what is left out because it would change it.",
     "refused": "`margin collect` refuses it, in this line.",
     "not buildable": "A tiny one cannot be made here by transformers itself, or does not run: its own words.",
     "wrong": "A fault of margin's.",
 }
+RECURRENT = ("mamba", "mamba2", "falcon_mamba", "rwkv")
+"""Types that report no embeddings: their first hidden state is block 1's output."""
 TOLERANCE = 1e-4
 """Largest relative error that is rounding, in float32."""
 
@@ -177,31 +204,19 @@ class Outcome:
 
 
 def outcome_of(model_type: str) -> Outcome:
-    """Collect a few prompts of the demonstration with a tiny model of a type, and compare with its forward."""
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint_path("cotrained"))
-    modes, prompts = load_modes(modes_path()), _prompts()
+    """Collect a few prompts with a tiny model of a type, and compare with its own forward pass."""
     try:
-        model = tiny_model(model_type)
-        rows = [row.ids for row in build_rows(Chat(tokenizer), load_prompts(prompts), modes)]
+        checkpoint = tiny_checkpoint(model_type)
+        rows = rows_of(checkpoint)
         with torch.no_grad():
-            model(input_ids=torch.tensor([rows[0]]))
+            checkpoint.model(input_ids=torch.tensor([rows[0]]))
     except Exception as error:  # noqa: BLE001 - whatever keeps transformers from making one is the outcome
         return Outcome("not buildable", words(error))
-    checkpoint = Checkpoint(model, tokenizer, "tiny")
     refusal = ""
     for layers in ("all", "last", "none"):
         with TemporaryDirectory() as folder:
             try:
-                run = collect(
-                    checkpoint,
-                    prompts=prompts,
-                    modes=modes,
-                    out=folder,
-                    layers=layers,
-                    batch_tokens=300,
-                    save_logits=True,
-                    quiet=True,
-                )
+                run = collect_few(checkpoint, folder, layers)
             except MarginError as error:
                 refusal = str(error)
                 if "collect with layers" in refusal:
@@ -209,23 +224,57 @@ def outcome_of(model_type: str) -> Outcome:
                 return Outcome("refused", refusal)
             except Exception as error:  # noqa: BLE001 - a traceback is the fault that is looked for
                 return Outcome("wrong", f"{type(error).__name__}: {words(error)}")
-            found = compare(run, model, rows)
+            found = compare(run, checkpoint.model, rows)
         worst = max(found.values())
         said = f"{worst:.0e}" if worst <= TOLERANCE else str(found)
         left = [
             way for way in ("reuse_prefix", "pad", "together", "narrow") if not run.manifest.batching[way]
         ]
-        beside = [f"layers: {layers} only"] if layers != "all" else []
+        beside = [f'with layers "{layers}": {refusal.split(": its layers")[0]}'] if layers != "all" else []
         said = "; ".join([said, *beside, *([f"without {', '.join(left)}"] if left else [])])
         return Outcome("equal" if worst <= TOLERANCE else "wrong", said)
     return Outcome("refused", refusal)
 
 
-def _prompts() -> list[str]:
+def tiny_checkpoint(model_type: str) -> Checkpoint:
+    """A tiny model with the demonstration's tokenizer."""
+    return Checkpoint(
+        tiny_model(model_type), AutoTokenizer.from_pretrained(checkpoint_path("cotrained")), "tiny"
+    )
+
+
+def collect_few(checkpoint: Checkpoint, folder: str | Path, layers: str) -> Run:
+    """A run of a few prompts under the demonstration's modes, in several batches."""
+    return collect(
+        checkpoint,
+        prompts=few_prompts(),
+        modes=modes_path(),
+        out=folder,
+        layers=layers,
+        batch_tokens=300,
+        save_logits=True,
+        quiet=True,
+    )
+
+
+def rows_of(checkpoint: Checkpoint) -> list[Sequence[int]]:
+    """Token ids of these rows, in the run's order."""
+    chat = Chat(checkpoint.tokenizer)
+    return [row.ids for row in build_rows(chat, load_prompts(few_prompts()), load_modes(modes_path()))]
+
+
+def few_prompts() -> list[str]:
     """Six of the demonstration's prompts, short and long ones, in two languages."""
     lines = prompts_path().read_text(encoding="utf-8").splitlines()
     texts = sorted((json.loads(line)["prompt"] for line in lines), key=lambda text: (len(text), text))
     return [texts[place] for place in np.linspace(0, len(texts) - 1, 6).astype(int)]
+
+
+def _makes(model: PreTrainedModel, states: torch.Tensor, logits: torch.Tensor) -> bool:
+    """Whether these are the states the head sees: some architectures transform them once more before it."""
+    with torch.no_grad():
+        made = model.get_output_embeddings()(states)[0, -1]
+    return bool(torch.corrcoef(torch.stack([made, logits[0, -1]]))[0, 1] > 0.999)
 
 
 def compare(run: Run, model: PreTrainedModel, rows: Sequence[Sequence[int]]) -> dict[str, float]:
@@ -235,26 +284,27 @@ def compare(run: Run, model: PreTrainedModel, rows: Sequence[Sequence[int]]) -> 
     """
     plain: dict[str, list[NDArray[np.float64]]] = {}
     depth = max(run.layers, default=0)
+    first = model.config.model_type in RECURRENT
     for ids in rows:
         with torch.no_grad():
             tokens = torch.tensor([list(ids)])
-            output = model(input_ids=tokens)
-            plain.setdefault("logits", []).append(output.logits[0, -1].double().numpy())
             try:
-                reports = model(input_ids=tokens, output_hidden_states=True).hidden_states
+                output = model(input_ids=tokens, output_hidden_states=True)
+                reports = output.hidden_states
             except Exception:  # noqa: BLE001 - some cannot
-                continue
+                output, reports = model(input_ids=tokens), None
+        plain.setdefault("logits", []).append(output.logits[0, -1].double().numpy())
         if (
             reports is None
             or len(reports) != model.config.get_text_config(decoder=True).num_hidden_layers + 1
         ):
             continue
         last = reports[-1]
-        if last.ndim == 3 and last.shape[:2] == tokens.shape and last.shape[-1] == run.states().shape[1]:
+        if last.shape == (*tokens.shape, run.states().shape[1]) and _makes(model, last, output.logits):
             plain.setdefault("state", []).append(last[0, -1].double().numpy())
         for layer in run.layers:
-            report = reports[layer]
-            if layer < depth and report.shape == (*tokens.shape, run.layer(layer).shape[1]):
+            report = reports[layer - first]
+            if first <= layer < depth and report.shape == (*tokens.shape, run.layer(layer).shape[1]):
                 plain.setdefault(f"layer.{layer}", []).append(report[0, -1].double().numpy())
     logits = np.stack(plain["logits"])
     ids, top = run.topk()
@@ -268,5 +318,7 @@ def compare(run: Run, model: PreTrainedModel, rows: Sequence[Sequence[int]]) -> 
             error = relative(run.layer(int(name.removeprefix("layer."))), np.stack(expected))
             errors[name] = error if error > HALF_ERROR else 0.0
         elif name == "state":
-            errors[name] = relative(run.states(), np.stack(expected))
+            found, wanted = run.states().astype(np.float64), np.stack(expected)
+            # Some scale what they report before the head sees it.
+            errors[name] = relative(found, wanted * np.vdot(found, wanted) / np.vdot(wanted, wanted))
     return errors

@@ -136,7 +136,7 @@ def load_head(
     )
     with checkpoint.evaluating(), tapped(checkpoint.model, []) as taps:
         tokens = torch.arange(3, device=input_device(checkpoint.model))[:, None]
-        taps.look_at(torch.zeros_like(tokens))
+        taps.look_at(torch.zeros_like(tokens), 1)
         logits = call(checkpoint.model, tokens).logits[:, 0]
         with taps.asleep():
             return find_head(checkpoint.model, taps.caught_states()[:, 0], logits)

@@ -72,7 +72,7 @@ class Forward:
                 for row_ids, its in zip(own, said, strict=True)
             ]
         )
-        self.taps.look_at(to_device(positions, device))
+        self.taps.look_at(to_device(positions, device), tokens.shape[1])
         return call(self.model, to_device(tokens, device), cache).logits
 
     def synchronise(self) -> None:

@@ -18,7 +18,7 @@ from margin.capture.taps import Taps
 def prefix_cache(model: PreTrainedModel, taps: Taps, prefix: Sequence[int]) -> DynamicCache | None:
     """The cache after one pass over `prefix`; None where the model keeps none that rows can share."""
     device = input_device(model)
-    taps.look_at(torch.tensor([[len(prefix) - 1]], device=device))
+    taps.look_at(torch.tensor([[len(prefix) - 1]], device=device), len(prefix))
     cache = cache_of(model, call(model, torch.tensor([prefix], device=device), keep=True))
     if not isinstance(cache, DynamicCache) or not cache.layers:
         return None

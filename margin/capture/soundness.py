@@ -25,7 +25,7 @@ from margin.capture.placement import input_device
 from margin.capture.plan import Batch, Ids, shared_prefix
 from margin.capture.prefix import prefix_cache
 from margin.capture.rounding import tolerance
-from margin.capture.taps import Taps, n_layers
+from margin.capture.taps import NONE, Taps, n_layers, tapped
 from margin.capture.unquoted import unquoted
 from margin.errors import MarginError, foreign, words
 
@@ -202,32 +202,40 @@ def _probes(ids: Sequence[Ids], groups: Sequence[str]) -> tuple[list[int], list[
 
 
 def _compare_with_plain(forward: Forward, row: int, limit: float) -> None:
-    """The tapped pass of one row against the model's own, with all hooks asleep."""
-    model, taps, name = forward.model, forward.taps, type(forward.model).__name__
-    tokens = torch.tensor([list(forward.ids[row])], device=input_device(model))
-    with taps.asleep():
-        plain, reports = _plain(model, tokens, bool(taps.asked))
-    if not torch.isfinite(plain).all():
-        raise NotFiniteError([row])
-    try:
-        logits = forward(Batch((row,), "", 0))[:, 0]
-        caught = taps.caught()
-    except Exception as error:  # no fault of the model's own: it runs untapped
-        if isinstance(error, RuntimeError) and is_out_of_memory(error):
-            raise
-        raise MarginError(f"{name} cannot be tapped: {words(error)}") from error
-    found = {"its logits": _relative(logits, plain)}
-    for layer in taps.asked:
+    """The tapped pass of one row against the model's own, with all hooks asleep.
+
+    Where any layer is asked for all are compared: that shows that the blocks are the blocks, also of the last
+    one, which no model reports as it is.
+    """
+    model, ids, name = forward.model, forward.ids[row], type(forward.model).__name__
+    tokens = torch.tensor([list(ids)], device=input_device(model))
+    layers = range(n_layers(model) + 1) if forward.taps.asked else ()
+    with forward.taps.asleep():
+        plain, reports = _plain(model, tokens, bool(layers))
+        if not torch.isfinite(plain).all():
+            raise NotFiniteError([row])
+        with tapped(model, layers) as taps:
+            try:
+                logits = Forward(model, taps, [ids], {})(Batch((0,), "", 0))[:, 0]
+                caught = taps.caught()
+            except Exception as error:  # no fault of the model's own: it runs untapped
+                if isinstance(error, RuntimeError) and is_out_of_memory(error):
+                    raise
+                raise MarginError(f"{name} cannot be tapped: {words(error)}") from error
+    if not _relative(logits, plain) <= limit:
+        raise MarginError(
+            f"{name} cannot be tapped: its logits then differ from its plain forward; this architecture is "
+            "not supported"
+        )
+    wrong = []
+    for layer in layers[1:-1]:  # reports begin differently, and end with the state after the last norm
         hidden = caught[f"layer.{layer}"]
         alike = [state[:, -1] for state in reports if state.shape == (*tokens.shape, hidden.shape[-1])]
-        # What a report begins with differs by architecture, and it ends with the state after the last norm.
-        if 0 < layer < n_layers(model) and alike:
-            found[f"the state of layer {layer}"] = min(_relative(hidden, state) for state in alike)
-    wrong = [what for what, difference in found.items() if not difference <= limit]
+        if alike and not min(_relative(hidden, state) for state in alike) <= limit:
+            wrong.append(str(layer))
     if wrong:
         raise MarginError(
-            f"{name} cannot be tapped: {', '.join(wrong)} differ from its plain forward; "
-            "this architecture is not supported"
+            f"{name} gives layer {', '.join(wrong)} as another state than is found there: {NONE}"
         )
 
 

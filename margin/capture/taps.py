@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import torch
@@ -30,6 +31,8 @@ class Taps:
 
     asked: Sequence[int] = ()
     """Layers that are to be caught."""
+    length: int = 0
+    """Tokens T of each row that the model is run on."""
     positions: Tensor = field(default_factory=lambda: torch.empty(0, 1, dtype=torch.long))
     """(B, K) positions whose states are wanted of each row, the last of its prompt first."""
     states: Tensor | None = None
@@ -41,9 +44,12 @@ class Taps:
     narrow: bool = False
     """Whether the last block runs at these positions only, where its form allows it."""
 
-    def look_at(self, positions: Tensor) -> None:
-        """Make ready for a forward pass of which these positions (B, K) are wanted; forget the last."""
-        self.positions, self.states, self.layers = positions, None, {}
+    def look_at(self, positions: Tensor, length: int) -> None:
+        """Make ready for a forward pass over tokens (B, `length`) of which these positions (B, K) are wanted.
+
+        What was caught in the last is forgotten.
+        """
+        self.positions, self.length, self.states, self.layers = positions, length, None, {}
 
     @contextmanager
     def asleep(self) -> Iterator[None]:
@@ -78,16 +84,21 @@ class Taps:
         positions = self.positions.to(hidden.device)
         return hidden[torch.arange(len(positions), device=hidden.device)[:, None], positions]
 
-    def of_rows(self, hidden: Any, what: str) -> Tensor:
-        """(B, K, d) of states (B, T, d); MarginError where they are none, as of several streams."""
-        if isinstance(hidden, Tensor) and hidden.ndim == 3 and len(hidden) == len(self.positions):
+    def of_rows(self, hidden: Any, what: str, advice: str = NONE) -> Tensor:
+        """(B, K, d) of states (B, T, d); MarginError where they are none.
+
+        Some models keep several streams, or put tokens of their own before a row's.
+        """
+        rows_and_tokens = (len(self.positions), self.length)
+        if isinstance(hidden, Tensor) and hidden.ndim == 3 and hidden.shape[:2] == rows_and_tokens:
             return self.at(hidden)
         shape = tuple(hidden.shape) if isinstance(hidden, Tensor) else type(hidden).__name__
-        raise MarginError(f"{what} is no state for each row and token (it is {shape}): {NONE}")
+        raise MarginError(f"{what} is no state for each row and token (it is {shape}): {advice}")
 
     def only_positions(self) -> None:
         """From here on in this forward pass the model holds these positions and no others."""
         n_rows, count = self.positions.shape
+        self.length = count
         self.positions = torch.arange(count, device=self.positions.device).expand(n_rows, count)
 
 
@@ -100,7 +111,8 @@ def tapped(model: PreTrainedModel, layers: Sequence[int]) -> Iterator[Taps]:
     def before_head(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
         if not taps.awake:
             return None
-        taps.states = taps.of_rows(args[0] if args else None, "the head's input")
+        states = args[0] if args else None
+        taps.states = taps.of_rows(states, "what the head sees", "this architecture is not supported")
         return (taps.states, *args[1:])
 
     def before_first(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -122,7 +134,7 @@ def tapped(model: PreTrainedModel, layers: Sequence[int]) -> Iterator[Taps]:
 def _after_block(taps: Taps, layer: int) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
     def after(module: nn.Module, args: tuple[Any, ...], output: Tensor | tuple[Tensor, ...]) -> None:
         if taps.awake:
-            hidden = output[0] if isinstance(output, tuple) else output
+            hidden = output[0] if isinstance(output, tuple | list) else output
             taps.layers[layer] = taps.of_rows(hidden, f"layer {layer}")[:, 0]
 
     return after
@@ -139,11 +151,11 @@ def head_module(model: PreTrainedModel) -> nn.Module:
 def decoder_blocks(model: PreTrainedModel) -> nn.ModuleList:
     """The text decoder's blocks, in order: the first module list below it that is as long as it is deep.
 
-    Below the decoder, since a vision tower may be as deep. That these are the blocks is proved by running
-    (`margin.capture.soundness`).
+    Below the decoder, since a vision tower may be as deep; some architectures call another part so, then
+    below the whole. That these are the blocks is proved by running (`margin.capture.soundness`).
     """
     depth = n_layers(model)
-    for module in model.get_decoder().modules():
+    for module in chain(model.get_decoder().modules(), model.modules()):
         if isinstance(module, nn.ModuleList) and len(module) == depth:
             return module
     raise MarginError(f"{type(model).__name__} keeps no list of {depth} blocks: {NONE}")

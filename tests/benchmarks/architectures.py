@@ -4,8 +4,8 @@ python -m tests.benchmarks.architectures [TYPE ...] [--write]
 
 Prompts of the demonstration under its modes are collected, all layers where the type allows it, and compared
 with the plain forward pass of each row alone. Each type is equal, refused in a line, or cannot be built here;
-anything else is an error of margin's, and the exit code is 1. `--write` makes `examples/architectures/README.md`
-of it (all types: some minutes, one thread, 3 GiB).
+anything else is an error of margin's, and the exit code is 1. `--write` makes
+`examples/architectures/README.md` of it (all types: some minutes of one thread).
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ def page(outcomes: dict[str, Outcome]) -> str:
     lines = [
         "# Architectures",
         "",
-        f"Every causal model type of transformers {transformers.__version__}, tiny and with random weights: "
-        "rows collected by `margin collect` against the plain forward pass of each row alone (largest relative",
-        "error of states and logits), in float32 on a CPU. Made by `python -m tests.benchmarks.architectures --write`.",
+        f"Every causal model type of transformers {transformers.__version__}, tiny and with random weights:",
+        "rows collected by `margin collect` against the plain forward pass of each row alone, in float32 on",
+        "a CPU (largest relative error of logits, states and layers).",
+        "Made by `python -m tests.benchmarks.architectures --write`.",
         "",
         ", ".join(f"{count} {kind}" for kind, count in counts.items()) + ".",
         "",
