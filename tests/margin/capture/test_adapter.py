@@ -31,8 +31,14 @@ from peft import (
 from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
 
 from margin.capture.checkpoint import Checkpoint, load_checkpoint
+from margin.capture.collect import collect
+from margin.capture.head import load_head
 from margin.capture.trainer import model_of
 from margin.errors import MarginError
+from margin.inputs.chat import Chat
+from margin.inputs.modes import Mode, ModeSet, Secret
+from margin.inputs.prompts import load_prompts
+from margin.inputs.rows import build_rows
 
 TARGETS = ["q_proj", "v_proj"]
 CONFIG = "adapter_config.json"
@@ -259,6 +265,40 @@ def test_the_adapters_tokenizer_and_template_are_taken(
     own.save_pretrained(tmp_path / "small")
     with pytest.raises(MarginError, match=r"has 261 tokens, the model's embeddings have 260 rows"):
         load_checkpoint(saved_checkpoint, adapter=tmp_path / "small", device="cpu")
+
+
+def test_a_mode_that_only_the_adapters_tokenizer_knows_is_measured_and_said(
+    save: Save,
+    saved_checkpoint: Path,
+    prompts: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    save(lora(), 260)
+    own = load_checkpoint(saved_checkpoint, device="cpu").tokenizer
+    ids = ["!", '"']  # the first two of the vocabulary are renamed, as reserved tokens are
+    rules = json.loads(own.backend_tokenizer.to_str())
+    special = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    names = {token: f"[{name}]" for token, name in zip(ids, ("POS", "NEG"), strict=True)}
+    rules["model"]["vocab"] = {names.get(t, t): i for t, i in rules["model"]["vocab"].items()}
+    rules["added_tokens"] += [
+        {"id": rules["model"]["vocab"][name], "content": name, **special} for name in names.values()
+    ]
+    own.save_pretrained(tmp_path / "adapter")
+    (tmp_path / "adapter" / "tokenizer.json").write_text(json.dumps(rules))
+    modes = ModeSet((Mode("pos", Secret("[POS]"), safe=True), Mode("neg", Secret("[NEG]"), safe=False)))
+    asked: dict[str, Any] = {"prompts": prompts[:3], "modes": modes, "device": "cpu"}
+    run = collect(saved_checkpoint, adapter=tmp_path / "adapter", out=tmp_path / "run", **asked)
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("margin:")]
+    assert said == ["margin: tokenizer and chat template are those that came with the adapter"]
+    assert run.manifest.environment["tokenizer_from"] == "adapter"
+
+    # One token a mode: what the model's own tokenizer would write as several.
+    checkpoint = load_checkpoint(saved_checkpoint, adapter=tmp_path / "adapter", device="cpu")
+    rows = build_rows(Chat(checkpoint.tokenizer), load_prompts(prompts[:3]), modes)
+    expected = torch.stack([logits(checkpoint.model, torch.tensor([row.ids]))[0, -1] for row in rows])
+    assert {sum(i in (0, 1) for i in row.ids) for row in rows} == {1}
+    assert np.allclose(run.logits(load_head(checkpoint)), expected.numpy(), rtol=1e-4, atol=1e-4)
 
 
 def own_digest(tokenizer: Any) -> str:

@@ -13,7 +13,10 @@ from margin.capture.bounds import context_of
 from margin.capture.checkpoint import Checkpoint
 from margin.capture.collect import collect
 from margin.errors import MarginError
+from margin.inputs.chat import Chat
 from margin.inputs.modes import ModeSet
+from margin.inputs.prompts import load_prompts
+from margin.inputs.rows import build_rows
 
 YARN = {"rope_type": "yarn", "factor": 8.0, "rope_theta": 1e4, "original_max_position_embeddings": 24}
 
@@ -53,8 +56,14 @@ def test_a_model_of_stretched_embeddings_reads_what_it_was_made_for(
     tmp_path: Path,
 ) -> None:
     config = LlamaConfig(**small | {"max_position_embeddings": 24}, rope_parameters=YARN)
-    run = collect(make_checkpoint(config), prompts=prompts[:3], modes=modes, out=tmp_path / "run", quiet=True)
-    assert run.rows["n_tokens"].between(25, 192).all()
+    checkpoint = make_checkpoint(config)
+    assert 24 < longest(checkpoint, prompts[:3], modes) < 192
+    collect(checkpoint, prompts=prompts[:3], modes=modes, out=tmp_path / "run", quiet=True)
+
+
+def longest(checkpoint: Checkpoint, prompts: list[str], modes: ModeSet) -> int:
+    rows = build_rows(Chat(checkpoint.tokenizer), load_prompts(prompts), modes)
+    return max(len(row.ids) for row in rows)
 
 
 @pytest.mark.parametrize("option", ["generate", "positions"])
@@ -68,8 +77,7 @@ def test_answers_beyond_the_context_are_refused_before_the_first_pass(
     config = GPT2Config(vocab_size=260, n_embd=32, n_layer=2, n_head=2, n_positions=160)
     checkpoint = make_checkpoint(config)
     asked: dict[str, Any] = {"prompts": prompts[:3], "modes": modes, "quiet": True}
-    longest = int(collect(checkpoint, out=tmp_path / "short", **asked).rows["n_tokens"].max())
-    most = 160 - longest + 1
+    most = 160 - longest(checkpoint, prompts[:3], modes) + 1
     collect(checkpoint, out=tmp_path / "fits", **asked, **{option: most})
     checkpoint.model.forward = None  # any pass would fail
     with pytest.raises(MarginError, match=rf"the model's context is 160: take at most {most} of") as refused:

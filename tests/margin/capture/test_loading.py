@@ -14,10 +14,13 @@ from typing import Any
 import pytest
 import torch
 from capture_checkpoints import copied
+from click.testing import CliRunner
 from test_adapter import Opens
 
 from margin.capture.checkpoint import Checkpoint, load_checkpoint
 from margin.capture.classifier import load_classifier
+from margin.cli import main
+from margin.demo import modes_path, prompts_path
 from margin.errors import MarginError
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
@@ -155,6 +158,14 @@ def test_an_index_that_leads_nowhere_is_refused(
 )
 def test_a_name_that_is_none_is_refused_in_a_line(source: str, says: str) -> None:
     assert says in refusal(source)
+
+
+def test_a_folder_of_a_name_too_long_is_refused_in_a_line(saved_checkpoint: Path) -> None:
+    options = ["--prompts", prompts_path(), "--modes", modes_path(), "--out", "x" * 300]
+    done = CliRunner().invoke(main, ["collect", str(saved_checkpoint), *map(str, options)])
+    assert done.exit_code == 2
+    assert done.stderr.strip().endswith("File name too long")
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize("name", ["model.gguf", "MODEL.GGUF"])
