@@ -39,7 +39,7 @@ def require_sound(manifest: Manifest, name: str) -> None:
 def require_agreeing(manifest: Manifest, prompts: pd.DataFrame, rows: pd.DataFrame, name: str) -> None:
     """MarginError where the tables of a run are not those its manifest counts."""
     modes = {mode["name"] for mode in manifest.identity["modes"]}
-    columns = {"row", "prompt_id", "condition", "kind", "mode", "draw", "n_tokens"}
+    columns = {"row", "prompt_id", "condition", "kind", "mode", "draw"}
     if not {"id", "prompt"} <= set(prompts) or not columns <= set(rows):
         raise _disagreeing(name, "its tables lack columns")
     n_rows, n_prompts = manifest.counts["rows"], manifest.counts.get("prompts", len(prompts))
