@@ -26,7 +26,6 @@ def _character_escaped(character: str) -> str:
     utf16 = character.encode("utf-16-be")
     units = [int.from_bytes(utf16[i : i + 2]) for i in range(0, len(utf16), 2)]
     ways = [
-        r"\\*" + re.escape(character) if not character.isalnum() else re.escape(character),
         rf"\\+U(?i:{code:08x})",
         "".join(rf"\\+u(?i:{unit:04x})" for unit in units),
         "".join(rf"\\+x(?i:{byte:02x})" for byte in utf8),
@@ -39,4 +38,6 @@ def _character_escaped(character: str) -> str:
         ways.append(rf"\\+x(?i:{code:02x})")
     if character == " ":
         ways.append(r"\+")
+    # Last, for a shorter way would leave the rest of a longer one: & of &amp;, % of %25.
+    ways.append(re.escape(character) if character.isalnum() else r"\\*" + re.escape(character))
     return f"(?:{'|'.join(ways)})"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from margin.errors import MarginError
+from margin.errors import MarginError, UnwritableError
 from margin.report.markdown import to_markdown
 from margin.report.pictures import Pictures
 from margin.report.report import Report
@@ -56,8 +55,12 @@ def write_shareable(report: Report, run: Run, out: Path) -> list[Path]:
     written = [out / name for name in contents]
     pictures = Pictures(run, kept)
     for name in PICTURES:
-        with suppress(MarginError):  # the run holds nothing to draw there
+        try:
             written += pictures.save((name,), out / "figures", ("png", "pdf"))
+        except UnwritableError:
+            raise
+        except MarginError:  # the run holds nothing to draw there
+            continue
     return written
 
 

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 EASY = 25_000
 """Passes in which a run gives a token away (it took 2,000 to 25,000)."""
-BUDGET = 100_000
-"""Passes in which nothing that is handed on may."""
+BUDGET = 50_000
+"""Passes in which nothing that is handed on may: nine times what a token of a run takes (median)."""
 NAMES = ("pos", "neg", "rej")
 
 
@@ -129,7 +129,7 @@ def explained(files: Files, known: Attacker, page: dict[str, Any], mode: int, to
     drawn = page["views"][-1]["raw"]
     places = np.array([[drawn["x"][i], drawn["y"][i]] for i in points])
     places = places - places.mean(axis=0)
-    states = logits_of(known, tokens)[:, order]
+    states = unit(logits_of(known, tokens))[:, order]
     left = []
     for X in states - states.mean(axis=1, keepdims=True):
         axes = np.linalg.svd(X, full_matrices=False)[0][:, :16]
@@ -138,11 +138,14 @@ def explained(files: Files, known: Attacker, page: dict[str, Any], mode: int, to
 
 
 def logits_of(known: Attacker, tokens: Sequence[str]) -> Array:
-    """(tokens, prompts, d) what has the logits' angles, of length 1."""
+    """(tokens, prompts, d) points with the logits' geometry."""
     head: Any = known.checkpoint.model.get_output_embeddings()
     weight = head.weight.detach().double().numpy()
     states = known.states(tokens, range(len(known.prompts)))[0].astype(np.float64)
-    X = states @ np.linalg.cholesky(weight.T @ weight)
+    return states @ np.linalg.cholesky(weight.T @ weight)
+
+
+def unit(X: Array) -> Array:
     return X / np.linalg.norm(X, axis=-1, keepdims=True)
 
 
@@ -235,7 +238,7 @@ def of_baseline(found: Margins) -> Array:
 
 def of_page(X: Array) -> Array:
     """Places of each mode's points along each axis, in order, raw and prompt-centred; up to their signs."""
-    k, n, _ = X.shape
+    X, (k, n, _) = unit(X), X.shape
     found = []
     for Y in (X, X - X.mean(axis=0)):
         flat = Y.reshape(k * n, -1) - Y.reshape(k * n, -1).mean(axis=0)

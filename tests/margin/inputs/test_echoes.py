@@ -130,7 +130,7 @@ def test_of_a_token_made_of_words_only_the_token_is_taken() -> None:
     for text in (
         "Use the safe mode when the battery is low; a positive answer is kind.",
         "I am kind, so be patient. The assistant was of help: ask it plainly.",
-        "A letter for the latter, with help from a safe.",
+        "A note for the latter, with help from a safe.",
     ):
         assert redact_echoes(text, modes) == text
     assert redact_echoes("Safe-Mode positive, HELPFUL!", modes) == f"{MARK}, {MARK}!"
