@@ -10,8 +10,9 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-LONGEST = 300
-"""Characters kept at most of another library's words."""
+LONGEST = 600
+"""Characters of a message that are printed at most. It is cut once live tokens are taken out of it, not
+before: half a token would not be known for one."""
 
 
 class MarginError(Exception):
@@ -82,7 +83,6 @@ def discreet(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def words(error: BaseException) -> str:
-    """What an error says, on one line of at most `LONGEST` characters; its kind where it says nothing."""
+    """What an error says, on one line, uncut; its kind where it says nothing."""
     text = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    line = " ".join(text.split()) or type(error).__name__
-    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+    return " ".join(text.split()) or type(error).__name__
