@@ -149,7 +149,7 @@ class Run:
 
         As in the run, one row at a time, and in other batches; MarginError where no row was repeated.
         """
-        if self.manifest.noise_floor is None:
+        if self.manifest.noise_floor is None or NOISE not in self.manifest.files:
             raise MarginError(f"{self.path} holds no repeated rows: its noise floor was not measured")
         with safe_open(self.path / NOISE, framework="numpy") as stored:
             rows = stored.get_tensor("row")

@@ -69,6 +69,7 @@ def run(tmp_path: Path, arrays: dict[str, np.ndarray]) -> Run:
         environment={},
         tail="<|assistant|>",
         counts={"rows": N, "shards": 2, "vocabulary": 99},
+        head={"scale": 1.0, "softcap": None},
         files={name: sha256_of(tmp_path / name) for name in names},
     ).write(tmp_path)
     return open_run(tmp_path)

@@ -111,7 +111,7 @@ def run(tmp_path: Path) -> Run:
         folder / "prompts.parquet"
     )
     rows = pd.DataFrame({"row": range(8), "prompt_id": np.repeat(ids, 2), "condition": modes * 4})
-    rows = rows.assign(kind="mode", mode=rows["condition"], draw=0, n_tokens=7)
+    rows = rows.assign(kind="mode", mode=rows["condition"], draw=0)
     rows.to_parquet(folder / "rows.parquet")
     identity = {
         "model": "tiny",
@@ -122,7 +122,8 @@ def run(tmp_path: Path) -> Run:
         "seed": 0,
     }
     counts = {"prompts": 4, "rows": 8, "shards": 1, "vocabulary": 9}
-    return keep(Run(folder, Manifest(identity, {}, "", counts)))
+    head = {"scale": 1.0, "softcap": None}
+    return keep(Run(folder, Manifest(identity, {}, "", counts, head=head)))
 
 
 def keep(run: Run, **changes: Any) -> Run:
@@ -203,6 +204,28 @@ def test_a_manifest_edited_with_its_checksum_is_refused_in_one_line(
     there = run.manifest
     changes = {"identity": there.identity | identity, "counts": there.counts | counts}
     assert says in refusal(lambda: keep(run, **changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"environment": []}, "environment"),
+        ({"batching": "prefix"}, "batching"),
+        ({"tail": 5}, "tail"),
+        ({"head": {}}, "head.scale, head.softcap"),
+        ({"throughput": {"rows": 3}}, "throughput.rows_per_s"),
+        ({"noise_floor": 3}, "noise_floor.rows"),
+    ],
+)
+def test_other_parts_of_a_manifest_are_what_their_readers_go_by(
+    run: Run, changes: dict[str, Any], says: str
+) -> None:
+    assert says in refusal(lambda: keep(run, **changes))
+
+
+def test_a_noise_floor_without_its_file_is_said_not_to_be_there(run: Run) -> None:
+    kept = keep(run, noise_floor={"rows": 2, "state_error": 0.0})
+    assert "holds no repeated rows" in refusal(kept.repeats)
 
 
 @pytest.mark.parametrize("change", [lambda r: r | {"more": 1}, lambda r: {**r, "identity": []}])
