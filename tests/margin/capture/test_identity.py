@@ -19,12 +19,8 @@ from transformers import LlamaConfig
 from margin.capture.checkpoint import Checkpoint, load_checkpoint
 from margin.capture.collect import collect
 from margin.capture.configuration import forward_pass
-from margin.capture.identity import require_one_head
-from margin.errors import IncomparableError, MarginError
-from margin.inputs.chat import Chat
+from margin.errors import IncomparableError
 from margin.inputs.modes import Mode, ModeSet, Secret
-from margin.inputs.preflight import preflight
-from margin.inputs.prompts import load_prompts
 from margin.run.manifest import UNRECORDED, Manifest, Record, read_manifest
 from margin.run.run import Run, open_run
 from tests.margin.conftest import SMALL
@@ -236,18 +232,6 @@ def test_a_date_that_is_fixed_goes_on(
     for hours in (0, 5):
         clock(hours)
         again(folder, chat_template=DATED, chat_kwargs={"day": "1 May"})
-
-
-def test_rows_of_one_run_have_one_head(
-    make_checkpoint: Callable[..., Checkpoint], modes: ModeSet, clock: Callable[[int], None]
-) -> None:
-    clock(0)
-    chat = Chat(make_checkpoint().tokenizer, chat_template=DATED)
-    flight = preflight(chat, modes, load_prompts(PROMPTS))
-    require_one_head(chat, modes, flight)
-    clock(5)
-    with pytest.raises(MarginError, match="changed while the prompts were rendered"):
-        require_one_head(chat, modes, flight)
 
 
 def as_of_an_earlier_version(run: Run) -> None:
