@@ -68,7 +68,7 @@ def test_inconclusive_and_incomparable_have_codes_of_their_own(
     [
         (["--max-drop", "-1"], "max-drop -1.0 makes no sense"),
         (["--slice", "topic"], "no slices by topic: the run has category, language"),
-        (["--baseline", "none.json"], "cannot read the baseline none.json"),
+        (["--baseline", "none.json"], "cannot read the baseline file none.json"),
         (["--distance", "miles"], "unknown distance 'miles'"),
         (["--space", "outer"], "unknown space 'outer'"),
     ],
