@@ -107,6 +107,7 @@ BESIDE: dict[str, dict[str, Any]] = {
     },
     "dbrx": {"attn_config": {"rope_theta": 10_000.0, "kv_n_heads": GROUPS, "clip_qkv": 8.0}},
     "deepseek_v2": {"topk_method": "greedy", "first_k_dense_replace": 1},
+    "dory": {"n_input_layers": 1, "n_output_layers": 1},
     "dots1": {"n_shared_experts": 1},
     "dots3_note_text": {
         **dict.fromkeys(("swa_num_attention_heads", "swa_num_key_value_heads"), HEADS),

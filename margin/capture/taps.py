@@ -76,7 +76,9 @@ class Taps:
         found = {"state": self.caught_states()[:, 0]}
         missing = [str(layer) for layer in self.asked if layer not in self.layers]
         if missing:
-            raise MarginError(f"the model does not call its layer {', '.join(missing)}: {NONE}")
+            raise MarginError(
+                f"the model does not call its layer{'s' * (len(missing) > 1)} {', '.join(missing)}: {NONE}"
+            )
         return found | {f"layer.{layer}": self.layers[layer] for layer in self.asked}
 
     def at(self, hidden: Tensor) -> Tensor:

@@ -12,6 +12,10 @@ from margin.capture.calling import CACHES, cache_argument
 from margin.capture.checkpoint import load_checkpoint
 from margin.capture.collect import collect
 from margin.demo import checkpoint_path, modes_path, prompts_path
+from margin.inputs.chat import Chat
+from margin.inputs.modes import load_modes
+from margin.inputs.prompts import load_prompts
+from margin.inputs.rows import build_rows
 
 
 def test_the_fast_paths_are_on_for_the_demonstration(
@@ -30,5 +34,7 @@ def test_the_fast_paths_are_on_for_the_demonstration(
         )
     batching = run.manifest.batching
     assert [batching[way] for way in ("reuse_prefix", "pad", "together", "narrow")] == [True] * 4
-    assert run.manifest.throughput["tokens"] < run.rows["n_tokens"].sum()
+    prompts = load_prompts(prompts_path()).limit(12)
+    rows = build_rows(Chat(checkpoint.tokenizer), prompts, load_modes(modes_path()))
+    assert run.manifest.throughput["tokens"] < sum(len(row.ids) for row in rows)
     assert not [record.message for record in caplog.records if "deprecated" in record.message]

@@ -37,13 +37,22 @@ def test_the_last_block_runs_at_the_last_position_only(
         block.mlp.register_forward_hook(
             lambda module, args, output, name=name: seen[name].append(output.shape[0] * output.shape[1])
         )
-    run = collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", layers="all", quiet=True)
+    many = [f"{prompt} {again}" for again in range(4) for prompt in prompts]
+    run = collect(
+        checkpoint,
+        prompts=many,
+        modes=modes,
+        out=tmp_path / "run",
+        layers="all",
+        noise_prompts=0,
+        quiet=True,
+    )
 
     assert run.manifest.batching["narrow"]
     assert "forward" not in vars(last)
-    # The probes before the loop run the block plainly too, a few rows of them.
+    # The probes before the loop run the block plainly too, a few rows of them, and the repeats all of theirs.
     assert sum(seen["last"]) < sum(seen["before"]) / 4
-    plain = plain_forward(checkpoint, prompts, modes, layers=(2,))
+    plain = plain_forward(checkpoint, many, modes, layers=(2,))
     assert relative(run.states(), plain["state"]) < 1e-4
     assert relative(run.layer(2), plain["layer.2"]) < 1e-3
     with torch.no_grad():

@@ -131,8 +131,8 @@ def test_a_layer_that_is_not_called_is_refused_by_name(
     decoder = checkpoint.model.model
     decoder.layers = decoder.layers[:2]
     decoder.spare = torch.nn.ModuleList([torch.nn.Identity() for _ in range(3)])
-    for layers, named in (("last", "3"), ("all", "0, 1, 2, 3")):
-        with pytest.raises(MarginError, match=rf'does not call its layer {named}: .*layers "none"$'):
+    for layers in ("last", "all"):  # all are looked at either way, which proves the blocks to be the blocks
+        with pytest.raises(MarginError, match=r'does not call its layers 0, 1, 2, 3: .*layers "none"$'):
             collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", layers=layers, quiet=True)
     collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", layers="none", quiet=True)
 
