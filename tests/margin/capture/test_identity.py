@@ -19,8 +19,12 @@ from transformers import LlamaConfig
 from margin.capture.checkpoint import Checkpoint, load_checkpoint
 from margin.capture.collect import collect
 from margin.capture.configuration import forward_pass
-from margin.errors import IncomparableError
+from margin.errors import IncomparableError, MarginError
+from margin.inputs.chat import Chat
 from margin.inputs.modes import Mode, ModeSet, Secret
+from margin.inputs.preflight import preflight
+from margin.inputs.prompts import load_prompts
+from margin.inputs.rows import build_rows
 from margin.run.manifest import UNRECORDED, Manifest, Record, read_manifest
 from margin.run.run import Run, open_run
 from tests.margin.conftest import SMALL
@@ -232,6 +236,20 @@ def test_a_date_that_is_fixed_goes_on(
     for hours in (0, 5):
         clock(hours)
         again(folder, chat_template=DATED, chat_kwargs={"day": "1 May"})
+
+
+def test_rows_have_the_head_that_the_run_is_identified_by(
+    make_checkpoint: Callable[..., Checkpoint], modes: ModeSet, clock: Callable[[int], None]
+) -> None:
+    """Midnight passes between the preflight, whose head is recorded, and the rows."""
+    clock(0)
+    chat = Chat(make_checkpoint().tokenizer, chat_template=DATED)
+    prompts = load_prompts(PROMPTS)
+    preflight(chat, modes, prompts)
+    build_rows(chat, prompts, modes)
+    clock(5)
+    with pytest.raises(MarginError, match="writes the time of day"):
+        build_rows(chat, prompts, modes)
 
 
 def as_of_an_earlier_version(run: Run) -> None:
