@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -253,10 +254,20 @@ def apart(page: Array, published: Array) -> float:
     return float(np.minimum(*both).sum() / np.sum(published**2))
 
 
+def in_any_order(found: str, tokens: Sequence[str]) -> int:
+    """Characters that stand in their places, whichever mode's token was taken for which."""
+    guesses = [found[i : i + 8] for i in range(0, len(found), 8)]
+    return max(
+        sum(a == b for a, b in zip("".join(order), "".join(tokens), strict=True))
+        for order in permutations(guesses)
+    )
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["page", "report", "baseline", "shareable"])
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("target", ["nothing", "page", "report", "baseline", "shareable"])
 def test_what_is_handed_on_withstands_the_attack(
-    make_files: Callable[[int], Files], checkpoint: Checkpoint, live: ModeSet, target: str
+    make_files: Callable[[int], Files], checkpoint: Checkpoint, live: ModeSet, target: str, seed: int
 ) -> None:
     """All three tokens sought at once, by computing what candidates would have had published: the best that
     is known where no row can be told from the others. Few prompts, so that a pass tells most.
@@ -301,16 +312,29 @@ def test_what_is_handed_on_withstands_the_attack(
         if target == "page":
             return np.array([apart(of_page(points(triple)), stored) for triple in triples])
         found = [candidate(points(triple), design) for triple in triples]
+        if target == "nothing":
+            both = [(one.leave_prompt_out.estimate, one.prompt_centred.estimate) for one in found]
+            return 2 - np.sum(both, axis=1)
         views = [of_baseline(one) if target == "baseline" else of_report(one, worst) for one in found]
         scale = np.abs(stored).max() if target == "baseline" else 1.0
         return np.sum((np.array(views) / scale - stored / scale) ** 2, axis=1)
 
     truth = "".join(live[name].token.reveal() for name in NAMES)
     at_truth = float(loss([truth])[0])
-    assert at_truth < 1e-3 * float(loss(["abcdefghIJKLMNOP12345678"])[0])  # the attack knows what it seeks
+    assert target == "nothing" or at_truth < 1e-3 * float(
+        loss(["abcdefghIJKLMNOP12345678"])[0]
+    )  # the attack knows what it seeks
     kept.clear()
     known.passes = 0
-    found = descend(known, loss, 24, np.random.default_rng(0), passes=BUDGET, exact=2 * at_truth, block=8)
-    right = found.characters(truth)
-    print(f"{target}: {right} of 24 characters, {found.passes} passes, {found.seconds:.0f} s")
-    assert right <= 6
+    found = descend(
+        known,
+        loss,
+        24,
+        np.random.default_rng(seed),
+        passes=BUDGET,
+        exact=0 if target == "nothing" else 2 * at_truth,
+        block=8,
+    )
+    right = in_any_order(found.token, [live[name].token.reveal() for name in NAMES])
+    print(f"{target}: {right} of 24 characters, {found.passes} passes, {found.seconds:.0f} s, {found.token}")
+    assert right <= 6  # with no file at all, from the checkpoint alone, it is 4
