@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from textwrap import shorten
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-LONGEST = 600
-"""Characters of a message that are printed at most. It is cut once live tokens are taken out of it, not
-before: half a token would not be known for one."""
+LONGEST = 300
+"""Characters kept at most of another library's words."""
 
 
 class MarginError(Exception):
@@ -83,6 +83,10 @@ def discreet(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def words(error: BaseException) -> str:
-    """What an error says, on one line, uncut; its kind where it says nothing."""
+    """What an error says, on one line of at most `LONGEST` characters; its kind where it says nothing.
+
+    It is cut between words: half of a live token would not be known for one, and so not be taken out.
+    """
     text = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    return " ".join(text.split()) or type(error).__name__
+    line = shorten(text, LONGEST, placeholder=" …")
+    return line if line.strip(" …") else type(error).__name__

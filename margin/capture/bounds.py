@@ -12,9 +12,9 @@ STRETCHED = {"linear", "dynamic", "yarn", "longrope", "llama3"}
 
 
 def vocabulary_of(model: PreTrainedModel) -> int:
-    """Number of tokens a model has an embedding for: ids are below it."""
-    embeddings: Any = model.get_input_embeddings()
-    return int(embeddings.weight.shape[0])
+    """Number of tokens a model has an embedding for: ids are below it; as stated where they are no table."""
+    weight: Any = getattr(model.get_input_embeddings(), "weight", None)
+    return int(model.config.get_text_config(decoder=True).vocab_size if weight is None else weight.shape[0])
 
 
 def context_of(config: PreTrainedConfig) -> int | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from margin.commands.process import begin, end
-from margin.errors import LONGEST, MarginError
+from margin.errors import MarginError
 from margin.streams import tell
 from margin.text import shown
 
@@ -92,7 +92,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except MarginError as error:
-            _stop(_cut(shown(session.redact(str(error)))), error.exit_code)
+            _stop(shown(session.redact(str(error))), error.exit_code)
         except OSError as error:
             if error.errno in OF_THE_DISK and (name := error.filename2 or error.filename):
                 _stop(shown(session.redact(f"{os.fsdecode(name)}: {error.strerror}")), BAD_INPUT)
@@ -108,10 +108,6 @@ class Commands(click.Group):
             raise
         except Exception:  # noqa: BLE001 - the program's edge: no traceback may show a token
             _stop(session.redact(traceback.format_exc()), FAULT)
-
-
-def _cut(line: str) -> str:
-    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
 
 
 def _stop(message: str, code: int) -> NoReturn:
