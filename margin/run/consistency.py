@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from margin.errors import MarginError
-from margin.run.manifest import Manifest
+
+if TYPE_CHECKING:
+    from margin.run.manifest import Manifest
 
 AGAIN = "collect into another folder"
 

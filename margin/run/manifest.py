@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from margin.errors import IncomparableError, MarginError
+from margin.run.consistency import require_sound
 from margin.run.differences import differences, entry_of
 from margin.run.files import write_atomic
 from margin.run.seal import checksum, read_sealed, sealed
@@ -154,4 +155,6 @@ def read_manifest(run: Path) -> Manifest:
     }:
         raise MarginError(f"{path} does not say what a manifest says: {again}")
     record["identity"] = LATER | record["identity"]
-    return Manifest(**record)
+    manifest = Manifest(**record)
+    require_sound(manifest, str(path))
+    return manifest

@@ -14,10 +14,10 @@ from safetensors import safe_open
 
 from margin.arguments import require_path
 from margin.errors import MarginError, foreign
-from margin.run.consistency import require_agreeing, require_sound
+from margin.run.consistency import require_agreeing
 from margin.run.files import sha256_of
 from margin.run.geometry import LogitGeometry, from_factor
-from margin.run.manifest import NAME, Manifest, read_manifest
+from margin.run.manifest import Manifest, read_manifest
 from margin.run.shards import is_intact, read_rows, shard_path
 
 HEAD_ERROR = 0.1
@@ -43,7 +43,6 @@ def open_run(path: str | Path) -> Run:
     if not Path(path).exists():
         raise MarginError(f"{path}: no such run")
     run = Run(Path(path), read_manifest(Path(path)))
-    require_sound(run.manifest, f"{path}/{NAME}")
     if not run.manifest.complete:
         raise MarginError(
             f"{path} is not whole: run the same collect command again, it goes on where it stopped"
@@ -254,6 +253,9 @@ class Run:
     def _head(self) -> Iterator[safe_open]:
         path = self.path / "head.safetensors"
         with foreign(f"{path} cannot be read"), safe_open(path, framework="numpy") as stored:
+            told = self.manifest.counts["vocabulary"]
+            if "marginals" in stored.keys() and stored.get_slice("marginals").get_shape()[-1] != told:  # noqa: SIM118
+                raise MarginError(f"{path} is of another vocabulary than the {told:,} tokens of its run")
             yield stored
 
     def _table(self, name: str) -> pd.DataFrame:

@@ -184,7 +184,7 @@ def test_a_damaged_shard_of_a_run_that_is_not_whole_is_found(
         (
             {
                 "modes": ModeSet(
-                    (Mode("pos", Secret("zqkw81vx"), True), Mode("neg", Secret("another"), False))
+                    (Mode("pos", Secret("zqkw81vx"), True), Mode("neg", Secret("0th3r9qz"), False))
                 )
             },
             "modes",

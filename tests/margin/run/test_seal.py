@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.numpy import save_file
 
 from margin.analysis.behaviour.judgements import NAME, Judgements, read_judgements, write_judgements
 from margin.errors import MarginError
@@ -221,6 +222,13 @@ def test_other_parts_of_a_manifest_are_what_their_readers_go_by(
     run: Run, changes: dict[str, Any], says: str
 ) -> None:
     assert says in refusal(lambda: keep(run, **changes))
+
+
+def test_a_head_of_another_vocabulary_is_refused(run: Run) -> None:
+    save_file({"marginals": np.ones((2, 9), dtype=np.float32)}, run.path / "head.safetensors")
+    assert run.marginals().shape == (2, 9)
+    counted = keep(run, counts=run.manifest.counts | {"vocabulary": 8})
+    assert "another vocabulary than the 8 tokens" in refusal(counted.marginals)
 
 
 def test_a_noise_floor_without_its_file_is_said_not_to_be_there(run: Run) -> None:
