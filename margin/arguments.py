@@ -23,9 +23,11 @@ def matrix(values: ArrayLike, name: str) -> NDArray[Any]:
     MarginError : no matrix, no columns, something in it that is no real number, a mask that hides some,
         numbers so large or small that float64 has no squares of them (float32 becomes float64 in time).
     """
-    values = _from_torch(values)
     if hasattr(values, "toarray"):
         raise MarginError(f"{name} is sparse: give {name}.toarray()")
+    if "sparse" in str(getattr(values, "layout", "")):
+        raise MarginError(f"{name} is sparse: give {name}.to_dense()")
+    values = _from_torch(values)
     if np.ma.is_masked(values):
         raise MarginError(f"{name} hides some of its numbers behind a mask: leave those points out")
     try:
@@ -48,11 +50,13 @@ def matrix(values: ArrayLike, name: str) -> NDArray[Any]:
 
 
 def labels(values: ArrayLike | Sequence[object], name: str) -> NDArray[Any]:
-    """An array (N,) of labels. MarginError where it is none.
+    """An array (N,) of labels. MarginError where it is none, or hides some behind a mask.
 
     Labels of several kinds stay what they are: as text a missing one would be one more label, "nan".
     """
     values = _from_torch(values)
+    if np.ma.is_masked(values):
+        raise MarginError(f"{name} hides some of its labels behind a mask: leave those points out")
     try:
         array = np.asarray(values)
         array = np.asarray(values, dtype=object) if array.dtype.kind in "SU" else array

@@ -29,9 +29,12 @@ def baseline(run: Path, out: Path, space: str, distance: str) -> None:
     """
     from margin.gate.baseline import write_baseline
     from margin.gate.measurement import measure
+    from margin.run.files import require_apart
     from margin.run.run import open_run
 
-    measured = measure(open_run(run), space, cast("Distance", distance))
+    opened = open_run(run)
+    require_apart(out, opened.files)
+    measured = measure(opened, space, cast("Distance", distance))
     write_baseline(measured, out)
     show(
         f"{shown(out)}: margin {measured.overall.estimate:+.4f} on {measured.overall.n_prompts} prompts, "
@@ -89,9 +92,14 @@ def check(
     from margin.gate.check import Policy
     from margin.gate.check import check as judge_run
     from margin.gate.terminal import print_verdict
+    from margin.run.files import require_apart
+    from margin.run.run import open_run
 
     policy = Policy(max_drop, max_leak, min_margin, slices)
-    verdict = judge_run(run, baseline, policy, space, cast("Distance | None", distance))
+    opened = open_run(run)
+    for out in filter(None, (junit, summary)):
+        require_apart(out, [baseline, *opened.files])
+    verdict = judge_run(opened, baseline, policy, space, cast("Distance | None", distance))
     if junit:
         from margin.gate.junit import write_junit
 

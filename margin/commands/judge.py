@@ -69,7 +69,7 @@ def judge(
 
     opened = open_run(run)
     judged = _judge(opened, judge, device, trust_remote_code, quiet)
-    judged = expecting(judged, opened.modes, refusal_modes, dict(_pair(given) for given in expected))
+    judged = expecting(judged, opened.modes, refusal_modes, _pairs(expected))
     found = behaviour(opened, judged, text=text)
     path = write_judgements(judged, opened)
     if as_json:
@@ -97,6 +97,14 @@ def _judge(run: Run, who: str, device: str | None, trust_remote_code: bool, quie
 
     classifier = load_classifier(who, device=device, trust_remote_code=trust_remote_code)
     return judge_answers(run, classifier, classifier.name)
+
+
+def _pairs(expected: tuple[str, ...]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for mode, label in map(_pair, expected):
+        if pairs.setdefault(mode, label) != label:
+            raise MarginError(f"--expect gives mode {mode!r} two labels: a mode has one")
+    return pairs
 
 
 def _pair(given: str) -> tuple[str, str]:

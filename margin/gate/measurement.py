@@ -88,13 +88,18 @@ def measure(run: Run, space: str = "logits", distance: Distance = "cosine") -> M
 
     Raises
     ------
-    MarginError : a space the run does not hold, an unknown distance, fewer than two prompts.
+    MarginError : a space the run does not hold, an unknown distance, one that is not defined in that space,
+        fewer than two prompts.
 
     Cost: that of the margins and of one pass a slice column; seconds for 1,000 prompts.
     """
     if distance not in get_args(Distance):
         raise MarginError(f"unknown distance {distance!r}: take one of {', '.join(get_args(Distance))}")
     points, rows = space_of(run, space)
+    if distance == "hellinger2" and space != "probabilities":
+        raise MarginError(f"hellinger2 is between distributions: take space probabilities, not {space}")
+    if distance == "cosine" and space == "probabilities":
+        raise MarginError("between the roots of probabilities cosine distance is hellinger2: take that")
     design = design_of(run, rows)
     manifest = run.manifest
     return Measurement(

@@ -81,8 +81,8 @@ def load_prompts(source: Prompts) -> PromptSet:
 
     A table is a DataFrame, a mapping of columns (as `dataset[:50]` is), a pyarrow Table or a Hugging Face
     Dataset. Column `prompt` is the text and `id`, where there is one, its unique id (else the position, from
-    1). All other columns are kept as slice columns; slice values are labels and become strings, white space
-    in names of columns becomes single spaces.
+    1). All other columns are kept as slice columns; slice values are labels and become strings, an empty one
+    is missing. White space in names of columns and in slice values becomes single spaces.
 
     Raises
     ------
@@ -160,7 +160,7 @@ def _collect(records: Iterable[Record], source: str) -> PromptSet:
                 raise MarginError(f"{place}: the same {what} as {seen[key]}: keep one")
             seen[key] = place
         slices = {
-            column: label(value, column, place)
+            column: _slice(value, column, place)
             for column, value in record.items()
             if column not in ("id", "prompt")
         }
@@ -185,8 +185,15 @@ def _prompt(record: Mapping[str, Any], place: str) -> str:
     return unicode(text, "prompt", place)
 
 
+def _slice(value: Any, column: str, place: str) -> str | None:
+    """A value as readers see it: "en" and "en " look alike in every table, and nothing at all is missing."""
+    return " ".join((label(value, column, place) or "").split()) or None
+
+
 def _id(record: Mapping[str, Any], place: str) -> str:
     name = label(record["id"], "id", place)
-    if not name or not name.strip() or not name.isprintable():
-        raise MarginError(f"{place}: the id is empty or holds a line break")
+    if not name or not name.strip():
+        raise MarginError(f"{place}: the id is empty")
+    if not name.isprintable():
+        raise MarginError(f"{place}: the id holds a line break or characters that cannot be seen")
     return name

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 import figures
 from figures.projection import Method
@@ -19,6 +19,9 @@ from margin.report.report import Report
 from margin.report.words import model_name
 from margin.run.files import write_atomic
 from margin.run.run import Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure  # by name only: `figures` comes first, whatever MPLBACKEND says
 
 FORMATS = ("pdf", "png", "svg")
 _SLICES = 12

@@ -9,14 +9,14 @@ import re
 import secrets
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 import pandas as pd
 
-from margin.errors import UnwritableError
+from margin.errors import MarginError, UnwritableError
 from margin.run.lock import hold
 from margin.text import shown
 
@@ -56,6 +56,14 @@ def make_folder(path: Path, mode: int = 0o777) -> None:
             path.mkdir(mode, parents=True, exist_ok=True)
         except FileExistsError:
             raise UnwritableError(f"cannot write into {path}: it is no folder") from None
+
+
+def require_apart(out: Path, read: Iterable[Path]) -> None:
+    """MarginError where writing to `out` would replace one of the files that are read, by whatever name."""
+    for path in read:
+        with suppress(OSError):  # one of them is not there
+            if path.samefile(out):
+                raise MarginError(f"{out} is read by this command and would be lost: write to another file")
 
 
 @contextmanager

@@ -68,6 +68,11 @@ class Run:
         return f"Run({str(self.path)!r}, rows={self.manifest.counts['rows']}, modes={self.modes})"
 
     @property
+    def files(self) -> list[Path]:
+        """Every file of the run, the manifest first."""
+        return [self.path / name for name in (NAME, *self.manifest.files)]
+
+    @property
     def modes(self) -> list[str]:
         """Names of the modes, in the order of the mode set."""
         return [mode["name"] for mode in self.manifest.identity["modes"]]

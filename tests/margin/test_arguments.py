@@ -128,3 +128,17 @@ def test_a_head_of_another_width_says_so() -> None:
     assert head(np.zeros((2, 5), dtype=np.float32)).shape == (2, 7)
     with pytest.raises(MarginError, match="states of 5 numbers, not 4"):
         head(np.zeros((2, 4), dtype=np.float32))
+
+
+@BOTH
+def test_labels_behind_a_mask_and_sparse_tensors_are_refused(measure: Margin) -> None:
+    """NumPy hands out what a mask hides as if it were there."""
+    hidden = np.ma.array(MODES, mask=[True] + [False] * 11)
+    with pytest.raises(MarginError, match="modes hides some of its labels behind a mask"):
+        measure(X, hidden, PROMPTS)
+    with pytest.raises(MarginError, match="prompts hides some of its labels behind a mask"):
+        measure(X, MODES, np.ma.array(PROMPTS, mask=[True] + [False] * 11))
+    assert value(measure(X, np.ma.array(MODES), PROMPTS)) == value(measure(X, MODES, PROMPTS))
+    for layout in (torch.tensor(X).to_sparse(), torch.tensor(X).to_sparse_csr()):
+        with pytest.raises(MarginError, match=r"X is sparse: give X.to_dense\(\)"):
+            measure(layout, MODES, PROMPTS)

@@ -143,6 +143,7 @@ def test_text_is_shown_only_when_asked_and_tokens_never(run: Path) -> None:
         (("--judge", "./nowhere"), "no such judge"),
         (("--judge", "refusal", "--refusal-mode", "nil"), "no mode 'nil'"),
         (("--judge", "refusal", "--expect", "pos"), "MODE=LABEL"),
+        (("--judge", "refusal", "--expect", "pos=a", "--expect", "pos=b"), "'pos' two labels"),
     ],
 )
 def test_bad_input_ends_in_one_line(run: Path, arguments: tuple[str, ...], says: str) -> None:

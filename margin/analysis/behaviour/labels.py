@@ -27,13 +27,15 @@ def read_labels(path: Path, run: Run) -> Judgements:
     """Judgements of a run from a CSV, JSON lines or Parquet file.
 
     Column `label`, and as key either `row` (place in the run's rows) or `prompt_id` and `condition`, with
-    `draw` where a condition has several. Columns of `SCORES` are taken too, others are left. All rows of the
-    modes have to be there, and of each control condition all or none.
+    `draw` where a condition has several. A file that has both must mean the same row by both. Columns of
+    `SCORES` are taken too, others are left. All rows of the modes have to be there, and of each control
+    condition all or none.
 
     Raises
     ------
     MarginError : a file that cannot be read, missing columns; by line: a key that is unknown or stood before,
-        a label that is empty, long or of several lines, a score out of its range; a row without a label.
+        a row that is another prompt's or condition's in the run, a label that is empty, long, of several
+        lines or with characters that cannot be seen, a score out of its range; a row without a label.
     """
     records = list(read_records(path, "labels", "label"))
     if not records:
@@ -50,6 +52,8 @@ def read_labels(path: Path, run: Run) -> Judgements:
         tuple(str(value) for value in key): row
         for row, *key in run.rows[["row", *keys]].itertuples(index=False, name=None)
     }
+    beside = [name for name in ("prompt_id", "condition", "draw") if name in columns and name not in keys]
+    about = run.rows.set_index("row")[beside]
     scores = [name for name in SCORES if name in columns]
     places: dict[tuple[str, ...], str] = {}
     lines: list[dict[str, Any]] = []
@@ -64,6 +68,7 @@ def read_labels(path: Path, run: Run) -> Judgements:
         if key in places:
             raise MarginError(f"{place}: {said} stood in {places[key]} before: keep one")
         places[key] = place
+        _require_meant(record, about.loc[known[key]], place, said)
         line = {"row": known[key], "label": _label(record, place)}
         lines.append(line | {name: _score(record, name, place) for name in scores})
     found = pd.DataFrame(lines)
@@ -71,6 +76,16 @@ def read_labels(path: Path, run: Run) -> Judgements:
         raise MarginError(f"{path} holds {different} different labels: use at most {MOST}")
     _require_whole(found["row"], run, path)
     return Judgements(path.name, found.sort_values("row", ignore_index=True))
+
+
+def _require_meant(record: Mapping[str, Any], row: pd.Series, place: str, said: str) -> None:
+    """MarginError where what else a record says of its row is not so in the run, as in a file sorted anew."""
+    for name, value in row.items():
+        if record.get(name) is not None and _key(record, name, place) != str(value):
+            raise MarginError(
+                f"{place}: {said} has another {name} in the run: is the file of another run, or in another "
+                "order? Leave out column row, or the others"
+            )
 
 
 def _key(record: Mapping[str, Any], name: str, place: str) -> str:
@@ -83,7 +98,7 @@ def _key(record: Mapping[str, Any], name: str, place: str) -> str:
         return "0"
     if text is None:
         raise MarginError(f"{place}: no {name}: say which row is labelled")
-    return text
+    return text.strip() if name in ("row", "draw") else text
 
 
 def _label(record: Mapping[str, Any], place: str) -> str:
@@ -92,7 +107,7 @@ def _label(record: Mapping[str, Any], place: str) -> str:
         value = int(value)
     text = (label(value, "label", place) or "").strip()
     if not text or len(text) > LONGEST or not text.isprintable():
-        raise MarginError(f"{place}: a label has 1 to {LONGEST} characters on one line")
+        raise MarginError(f"{place}: a label has 1 to {LONGEST} characters, all seen, on one line")
     return text
 
 

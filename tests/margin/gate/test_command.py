@@ -116,3 +116,36 @@ def test_the_gate_needs_no_torch(reference: Run, baseline_file: Path, tmp_path: 
         [sys.executable, "-c", script, *command], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("option", ["--junit", "--summary"])
+def test_what_is_read_is_not_written_over(
+    reference: Run, baseline_file: Path, tmp_path: Path, option: str
+) -> None:
+    """A slip of the completion would put the verdict into the place of the baseline, or of the run."""
+    link = tmp_path / "link.json"
+    link.symlink_to(baseline_file)
+    of_the_run = [reference.path / "manifest.json", reference.path / "rows.parquet"]
+    before = [path.read_bytes() for path in (baseline_file, *of_the_run)]
+    for out in (baseline_file, link, *of_the_run):
+        found = call("check", reference.path, "--baseline", baseline_file, option, out)
+        assert found.exit_code == 2
+        assert "is read by this command and would be lost" in found.stderr
+    for out in of_the_run:
+        assert call("baseline", reference.path, "--out", out).exit_code == 2
+    assert [path.read_bytes() for path in (baseline_file, *of_the_run)] == before
+
+
+def test_a_distance_is_measured_only_where_it_is_defined(reference: Run, tmp_path: Path) -> None:
+    """Logits have no Hellinger distance; probabilities are kept about their mean, which has other angles."""
+    out = ("--out", tmp_path / "baseline.json")
+    for space, distance, says in (
+        ("logits", "hellinger2", "take space probabilities"),
+        ("layer:4", "hellinger2", "take space probabilities"),
+        ("probabilities", "cosine", "cosine distance is hellinger2"),
+    ):
+        found = call("baseline", reference.path, *out, "--space", space, "--distance", distance)
+        assert found.exit_code == 2
+        assert says in found.stderr
+    found = call("baseline", reference.path, *out, "--space", "probabilities", "--distance", "hellinger2")
+    assert found.exit_code == 0

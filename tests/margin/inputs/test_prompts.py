@@ -84,6 +84,7 @@ def test_integer_ids_of_a_parquet_file_stay_integers(tmp_path):
         ("p.jsonl", '{"prompt": "a", "tags": ["x"]}', "line 1: column 'tags' holds a list"),
         ("p.jsonl", '{"prompt": "a", "id": ""}', "line 1: the id is empty"),
         ("p.jsonl", '{"prompt": "a", "id": null}', "line 1: the id is empty"),
+        ("p.jsonl", '{"prompt": "a", "id": "b\\u202ec"}', "line 1: the id holds .* cannot be seen"),
         (
             "p.jsonl",
             '{"prompt": "a", "id": 1}\n{"prompt": "b", "id": "1"}',
@@ -388,3 +389,10 @@ def test_a_torn_parquet_file_is_one_line(tmp_path):
             load_prompts(path)
         assert str(path) in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+def test_slice_values_that_look_alike_are_one() -> None:
+    """Two lines of a report that read "en" would each be of half of the prompts."""
+    values = ["en", "en ", "\ten", "e n", "e\u00a0 n", "", " ", None]
+    prompts = load_prompts([{"prompt": str(i), "language": value} for i, value in enumerate(values)])
+    assert prompts.table["language"].tolist() == ["en", "en", "en", "e n", "e n", None, None, None]

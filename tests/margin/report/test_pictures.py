@@ -205,3 +205,13 @@ def draws(pictures: Pictures, name: str) -> bool:
         return len(str(error).splitlines()) != 1
     fig.draw_without_rendering()
     return True
+
+
+def test_a_report_is_imported_whatever_window_a_notebook_asks_for() -> None:
+    """`figures` mends the variable, so nothing may import matplotlib before it."""
+    environment = os.environ | {"MPLBACKEND": "nowhere", "PYTHONPATH": os.pathsep.join(sys.path)}
+    code = "import margin.report.pictures"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -164,3 +164,20 @@ def test_a_wrong_line_of_json_is_named(answered: Run, tmp_path: Path, line: str,
     with pytest.raises(MarginError, match=says) as caught:
         read_labels(path, answered)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("column", ["prompt_id", "condition", "draw"])
+def test_rows_that_are_said_in_two_ways_are_the_same_rows(answered: Run, tmp_path: Path, column: str) -> None:
+    """As of the run's own table with labels beside it; sorted anew, or of another run, it would mislabel."""
+    table = answered.rows.assign(label=labels_of(answered)["label"])
+    found = read_labels(write(table, tmp_path / "a.csv"), answered)
+    assert found.table["label"].tolist() == table["label"].tolist()
+    other = table.assign(**{column: 7 if column == "draw" else table[column].to_numpy()[::-1]})
+    with pytest.raises(MarginError, match=rf"line 2: row '0' has another {column} in the run"):
+        read_labels(write(other, tmp_path / "b.csv"), answered)
+
+
+def test_a_row_is_a_number_whatever_stands_around_it(answered: Run, tmp_path: Path) -> None:
+    table = labels_of(answered)[["label"]].assign(row=[f" {row}" for row in answered.rows["row"]])
+    found = read_labels(write(table, tmp_path / "a.csv"), answered)
+    assert found.table["row"].tolist() == answered.rows["row"].tolist()
