@@ -17,7 +17,7 @@ from margin.errors import MarginError, foreign
 from margin.run.consistency import require_agreeing
 from margin.run.files import sha256_of
 from margin.run.geometry import LogitGeometry, from_factor
-from margin.run.manifest import Manifest, read_manifest
+from margin.run.manifest import NAME, Manifest, read_manifest
 from margin.run.shards import is_intact, read_rows, shard_path
 
 HEAD_ERROR = 0.1
