@@ -12,10 +12,10 @@ from margin.errors import MarginError
 @click.command(short_help="What of a run can be handed on.")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A new folder.")
-@click.option("--shareable", is_flag=True, help="Only what gives no token away, even with the checkpoint.")
+@click.option("--shareable", is_flag=True, help="Only numbers over prompts, nothing of a single one.")
 def export(run: Path, out: Path, shareable: bool) -> None:
-    """Write what of RUN can be handed on, together with the checkpoint if need be: its report as JSON and
-    Markdown, numbers over prompts only, and the figures that draw no single prompt.
+    """Write the least of RUN that can be handed on: its report as JSON and Markdown, numbers over prompts
+    only, and the figures that draw no single prompt.
 
     A run itself is as secret as the tokens, see SECURITY.md.
     """

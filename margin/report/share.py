@@ -1,4 +1,4 @@
-"""The shareable form of a report: what can be handed on together with a public checkpoint."""
+"""The shareable form of a report: the least that can be handed on. SECURITY.md says what it withstood."""
 
 from __future__ import annotations
 
