@@ -85,8 +85,11 @@ def discreet(function: Callable[P, T]) -> Callable[P, T]:
 def words(error: BaseException) -> str:
     """What an error says, on one line of at most `LONGEST` characters; its kind where it says nothing.
 
-    It is cut between words: half of a live token would not be known for one, and so not be taken out.
+    It is cut between words: half of a live token would not be known for one, and so not be taken out. A
+    KeyError says no more than the name that was looked for.
     """
     text = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    if isinstance(error, KeyError) and len(error.args) == 1:
+        text = f"there is no {text}"
     line = shorten(text, LONGEST, placeholder=" …")
     return line if line.strip(" …") else type(error).__name__

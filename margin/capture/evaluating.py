@@ -8,14 +8,16 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from margin.capture.rotary import forgetful
+
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """The model without dropout and gradients, and as it was afterwards."""
+    """The model without dropout, gradients and what it keeps of other rows; as it was afterwards."""
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), forgetful(model):
             yield
     finally:
         for module in training:

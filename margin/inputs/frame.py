@@ -81,8 +81,8 @@ def require_same_time(chat: Chat) -> None:
     """MarginError where the template writes something else now than it wrote at first: the time."""
     if not chat.is_steady():
         raise MarginError(
-            "the chat template writes the time of day, which went on between two rows: start again, or pass "
-            "a template that writes a fixed time with --chat-template FILE"
+            "the chat template writes the time of day, which went on between two rows, or something drawn at "
+            "random: start again, or pass one that writes the same each time with --chat-template FILE"
         )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -60,8 +60,8 @@ def check_answer_begins(chat: Chat, modes: ModeSet, frame: Frame) -> None:
     MarginError : the template opens a thought or lets the model open one, writes nothing to open an answer,
         or does not write what its answers begin with. Says what to pass.
     """
-    choices = [value for key, value in chat.kwargs.items() if _SWITCH.search(key)]
-    if chat.response_prefix or any(value is True or _is_budget(value) for value in choices):
+    choices = {key: value for key, value in chat.kwargs.items() if _SWITCH.search(key)}
+    if chat.response_prefix or any(value is True or _is_budget(value) for value in choices.values()):
         return
     tail = frame.tail
     if not tail.strip():
@@ -75,7 +75,10 @@ def check_answer_begins(chat: Chat, modes: ModeSet, frame: Frame) -> None:
     if _leaves_open(tail, opening, thought):
         off = _off(switches, lambda other: other != tail and not _leaves_open(other, opening, thought))
         raise MarginError(_may_think(off, thought.closes if thought else ""))
-    believed = bool(choices) or _closes(tail, opening, thought)
+    closed = _closes(tail, opening, thought)
+    believed = bool(choices) or closed
+    if choices and not closed and not any(map(_is_level, choices.values())):
+        _check_effect(chat, talk, choices, tail, thought)
     if not believed:
         off = _off(switches, lambda other: _closes(other, tail, thought)) or _off_where_on(switches)
         if off or _tells_to_think(modes, frame):
@@ -89,10 +92,29 @@ def check_answer_begins(chat: Chat, modes: ModeSet, frame: Frame) -> None:
         )
 
 
+def _check_effect(
+    chat: Chat, talk: list[Message], choices: dict[str, Any], tail: str, thought: _Thought | None
+) -> None:
+    """What was chosen is no misspelt switch, and no value that its switch takes for another."""
+    known = [_Switch(chat, talk, name) for name in _names(chat, choices)]
+    off = _off(known, lambda other: other != tail and _closes(other, tail, thought))
+    if off:
+        chosen = json.dumps(choices, ensure_ascii=False)
+        raise MarginError(
+            f"--chat-kwargs '{chosen}' does not switch off thinking in this chat template: "
+            f"pass --chat-kwargs '{json.dumps(off)}'"
+        )
+
+
 def _check_opening(tail: str, opening: str | None) -> None:
     """All that finished answers begin with is in the tail."""
     if opening is None:
         return
+    if TOKEN_PROBE in opening:
+        raise MarginError(
+            "the chat template writes the token before every answer too, but does not to open one: pass "
+            "another with --chat-template FILE"
+        )
     rest, missing = _apart(tail, opening)
     # A space before the answer is part of the answer's first token in most vocabularies.
     short = not rest and opening.rstrip(" ") != tail.rstrip(" ")
@@ -151,10 +173,13 @@ def _after_prompt(chat: Chat, messages: list[Message]) -> str:
         return ""
 
 
-def _names(chat: Chat) -> list[str]:
-    """Names in the template that may switch thinking and are not set. To set what is no variable is idle."""
+def _names(chat: Chat, besides: Iterable[str] = ()) -> list[str]:
+    """Names in the template that may switch thinking and are not set, or among `besides`.
+
+    To set what is no variable is idle.
+    """
     names = {name for _, kind, name in Environment().lex(chat.template) if kind == "name"}
-    return sorted(name for name in names - set(chat.kwargs) if _SWITCH.search(name))
+    return sorted(name for name in names - (set(chat.kwargs) - set(besides)) if _SWITCH.search(name))
 
 
 class _Switch:
@@ -204,6 +229,11 @@ def _off_where_on(switches: list[_Switch]) -> dict[str, Any]:
 
 def _is_budget(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+
+
+def _is_level(value: object) -> bool:
+    """Whether a value is a text that chooses how much to think, "high", and not one that switches it off."""
+    return isinstance(value, str) and value.strip().lower() not in ("", "off", "no", "none", "false", "0")
 
 
 def _leaves_open(tail: str, opening: str | None, thought: _Thought | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from margin_oracle import plain_forward, relative
 from sklearn.metrics import silhouette_score
+from transformers import LlamaConfig
 
 from margin.analysis.run_spaces import space_of
 from margin.analysis.sam import silhouette_samples
@@ -60,6 +62,45 @@ def test_plain_margin_equals_scikit_learn_on_the_plain_logits(
     logits = plain_forward(checkpoint, prompts, modes)["logits"]
     found = silhouette_samples(space.X, of_rows, distance=distance).mean()
     assert found == pytest.approx(silhouette_score(logits, of_rows, metric=distance), abs=1e-5)
+
+
+@pytest.mark.parametrize(("batch_tokens", "noise_prompts"), [(1, 0), (10**6, 2)])
+def test_rotary_frequencies_of_a_longer_row_are_not_kept_for_the_next(
+    batch_tokens: int,
+    noise_prompts: int,
+    make_checkpoint: Callable[..., Checkpoint],
+    small: dict[str, Any],
+    prompts: list[str],
+    modes: ModeSet,
+    tmp_path: Path,
+) -> None:
+    rope = {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 8.0}
+    config = LlamaConfig(**small | {"max_position_embeddings": 40, "rope_parameters": rope})
+    some = prompts[:4]
+    checkpoint = make_checkpoint(config)
+    fresh = []
+    for prompt in some:
+        for mode in modes.names:
+            ids = checkpoint.tokenizer.apply_chat_template(
+                modes.messages(prompt, mode), add_generation_prompt=True, return_tensors="pt"
+            )["input_ids"]
+            with torch.no_grad():
+                fresh.append(deepcopy(checkpoint.model)(ids).logits[:, -1].numpy())
+    checkpoint.model(torch.zeros(1, 500, dtype=torch.long))
+    grown = {name: its.clone() for name, its in checkpoint.model.named_buffers()}
+    run = collect(
+        checkpoint,
+        prompts=some,
+        modes=modes,
+        out=tmp_path,
+        batch_tokens=batch_tokens,
+        noise_prompts=noise_prompts,
+        save_logits=True,
+        quiet=True,
+    )
+    assert relative(run.logits(), np.concatenate(fresh)) < 1e-4
+    for name, its in checkpoint.model.named_buffers():
+        assert its.equal(grown[name])
 
 
 class PositionsFromTheEnd(torch.nn.Module):

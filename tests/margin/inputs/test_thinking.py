@@ -161,3 +161,35 @@ def test_a_mark_that_closes_under_a_name_of_its_own_is_known_by_how_thoughts_are
     with pytest.raises(MarginError, match=re.escape("--response-prefix '\\n<|done|>\\n\\n'")):
         passes(opened)
     assert passes(template.replace("assistant\n{% endif %}", "assistant\n<|muse|>\n<|done|>\n{% endif %}"))
+
+
+SWITCHED = (
+    "{{ bos_token }}{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>"
+    "{% if enable_thinking is defined and not enable_thinking %}<think></think>{% endif %}{% endif %}"
+)
+
+
+@pytest.mark.parametrize("kwargs", [{"enable_thinkng": False}, {"enable_thinking": "off"}, {"thinking": 0}])
+def test_a_switch_of_thinking_that_switches_nothing_is_not_believed(kwargs):
+    with pytest.raises(MarginError, match="does not switch off thinking") as caught:
+        passes(SWITCHED, kwargs=kwargs)
+    [offer] = advice(str(caught.value))
+    assert passes(SWITCHED, **offer).endswith("</think>")
+
+
+@pytest.mark.parametrize(
+    "kwargs", [{"enable_thinking": False}, {"enable_thinking": True}, {"reasoning_effort": "high"}]
+)
+def test_a_choice_that_the_template_follows_or_that_is_to_think_is_believed(kwargs):
+    assert passes(SWITCHED, kwargs=kwargs).startswith("<|assistant|>")
+
+
+def test_a_template_that_writes_the_token_before_every_turn_is_refused_without_inner_names():
+    template = (
+        "{% set s = messages[0].content %}{% for m in messages[1:] %}<|{{ m.role }}|>{{ s }} {{ m.content }}"
+        "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
+    with pytest.raises(MarginError, match="writes the token before every answer") as caught:
+        passes(template)
+    assert "zq7" not in str(caught.value)
