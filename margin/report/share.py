@@ -15,8 +15,8 @@ from margin.report.write import to_json
 from margin.run.files import make_folder, write_atomic
 from margin.run.run import Run
 
-DIGITS = 4
-"""Significant digits of every number: an interval has not more, and each further one helps a guess."""
+DIGITS = 3
+"""Significant digits of every number: an interval has no more, and each further one helps a guess."""
 PICTURES = ("pairs", "layers", "positions", "probes", "slices", "robustness")
 """Figures that draw no single prompt."""
 

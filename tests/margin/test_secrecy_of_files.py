@@ -204,9 +204,9 @@ def test_a_shareable_tells_nothing_of_a_single_prompt(files: Files, live: ModeSe
     assert record["worst_prompts"] == []
     text = json.dumps(record) + (folder / "report.md").read_text(encoding="utf-8")
     assert not [prompt_id for prompt_id in files.run.prompts["id"] if prompt_id in text]
-    assert all(value == float(f"{value:.4g}") for value in numbers(record))
+    assert all(value == float(f"{value:.3g}") for value in numbers(record))
     margin = record["sam"]["cosine"]["leave_prompt_out"]["estimate"]
-    assert margin == pytest.approx(files.report.headline.leave_prompt_out.estimate, rel=1e-3)
+    assert margin == pytest.approx(files.report.headline.leave_prompt_out.estimate, rel=1e-2)
 
 
 def test_what_only_helps_a_guess_is_not_stored(files: Files) -> None:
