@@ -112,7 +112,7 @@ def test_every_rendering_is_made(
     run, report = collected["own"], reports["own"]
     record = json.loads(to_json(report))
     jsonschema.validate(record, schema())
-    assert record["worst_prompts"][0]["margin"] == report.prompts["margin"][0]
+    assert record["worst_prompts"][0]["margin"] == round(report.prompts["margin"][0], 3)
     assert record["worst_prompts"][0]["column margin"] in {"v0", "v1", "v2", "v3"}
     write_report(report, run, tmp_path)
     print_summary(report, Console(file=io.StringIO()))
