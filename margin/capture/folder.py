@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from margin.errors import MarginError
+from safetensors import safe_open
+
+from margin.errors import MarginError, foreign
 from margin.inputs.reading import parse_json, read_text
 from margin.text import shown
 
@@ -30,11 +32,18 @@ def require_checkpoint(folder: Path) -> None:
         raise MarginError(f"{folder} is no checkpoint: it has no config.json")
     require_fetched(folder)
     config = folder / "config.json"
-    if not isinstance(parse_json(read_text(config, "configuration"), str(config)), dict):
+    settings = parse_json(read_text(config, "configuration"), str(config))
+    if not isinstance(settings, dict):
         raise MarginError(f"{config} is no JSON object")
     _require_safetensors(folder, "*.safetensors", "no checkpoint")
     for index in sorted(folder.glob("*.safetensors.index.json")):
         require_safe_index(index)
+    if (folder / INDEX).is_file() and (folder / "model.safetensors").is_file():
+        raise MarginError(
+            f"{folder} holds two sets of weights, model.safetensors and what {INDEX} names: remove one"
+        )
+    if not settings.get("quantization_config"):
+        _require_numbers(folder)
 
 
 def require_adapter(folder: Path) -> None:
@@ -64,6 +73,23 @@ def require_safe_index(index: Path) -> None:
         if not file.endswith(".safetensors"):
             raise MarginError(
                 f"{index} names {shown(file)}: only safetensors is read, other formats can run code"
+            )
+
+
+def _require_numbers(folder: Path) -> None:
+    """MarginError where weights are whole numbers, and so codes of a quantised model.
+
+    To be asked where the configuration does not say how they are to be read: transformers would take the
+    codes for the weights.
+    """
+    for path in sorted(folder.glob("model*.safetensors")):
+        with foreign(f"{folder} cannot be loaded"), safe_open(path, framework="numpy") as file:
+            kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
+        coded = [name for name, kind in kinds.items() if name.endswith("weight") and kind[0] in "IU"]
+        if coded:
+            raise MarginError(
+                f"{folder} cannot be loaded: {shown(coded[0])} holds codes of a quantised model, and "
+                "config.json has no quantization_config that says how to read them"
             )
 
 

@@ -15,6 +15,7 @@ import pytest
 import torch
 from capture_checkpoints import copied
 from click.testing import CliRunner
+from safetensors.torch import load_file, save_file
 from test_adapter import Opens
 
 from margin.capture.checkpoint import Checkpoint, load_checkpoint
@@ -70,6 +71,27 @@ def test_a_tokenizer_of_a_newer_format_is_refused_in_a_line(saved_checkpoint: Pa
     model = {"type": "BPE", "vocab": {"a": 0}, "merges": [["a", "a", "a"]]}
     folder = copied(saved_checkpoint, tmp_path / "newer", "tokenizer.json", model=model)
     assert "tokenizer of" in refusal(folder)
+
+
+def test_codes_of_a_quantised_model_are_not_taken_for_its_weights(
+    saved_checkpoint: Path, tmp_path: Path
+) -> None:
+    folder = copied(saved_checkpoint, tmp_path / "model")
+    weights = load_file(folder / "model.safetensors")
+    name = next(name for name, weight in weights.items() if weight.ndim == 2)
+    codes = (weights[name] / weights[name].abs().max() * 127).to(torch.int8)
+    save_file(weights | {name: codes}, folder / "model.safetensors", metadata={"format": "pt"})
+    assert f"{name} holds codes of a quantised model" in refusal(folder)
+
+
+def test_two_sets_of_weights_in_one_folder_are_refused(saved_checkpoint: Path, tmp_path: Path) -> None:
+    folder = copied(saved_checkpoint, tmp_path / "model")
+    names = dict.fromkeys(load_file(folder / "model.safetensors"), "model-00001-of-00001.safetensors")
+    shutil.copy(folder / "model.safetensors", folder / "model-00001-of-00001.safetensors")
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": names}))
+    assert "two sets of weights" in refusal(folder)
+    (folder / "model.safetensors").unlink()
+    load_checkpoint(folder, device="cpu")
 
 
 def test_weights_that_end_too_soon_are_refused(saved_checkpoint: Path, tmp_path: Path) -> None:
