@@ -98,6 +98,12 @@ def test_output_that_has_no_room_is_an_error(place: Path) -> None:
         assert "Traceback" not in done.stderr
 
 
+def heed_signals() -> None:
+    """As in a terminal, whatever started the tests: a shell's background jobs ignore interrupts."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def start(place: Path, *arguments: str, slow: float, fast: int = 0) -> subprocess.Popen[str]:
     """The command `arguments` with `slow` seconds a file, once `fast` files were written."""
     return subprocess.Popen(
@@ -107,6 +113,7 @@ def start(place: Path, *arguments: str, slow: float, fast: int = 0) -> subproces
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"SLOW": str(slow), "FAST": str(fast)},
+        preexec_fn=heed_signals,
     )
 
 

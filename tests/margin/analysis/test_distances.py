@@ -106,3 +106,24 @@ def test_the_callers_points_are_left_as_they_are() -> None:
     for distance in DISTANCES:
         Coordinates(X).distances(distance).matmul(np.eye(8))
     np.testing.assert_array_equal(X, before)
+
+
+@pytest.mark.parametrize("distance", ["sqeuclidean", "euclidean"])
+@pytest.mark.parametrize(("dtype", "far"), [(np.float32, 1e4), (np.float32, 1e5), (np.float64, 1e5)])
+def test_a_point_far_out_costs_the_others_no_digits(distance: str, dtype: type, far: float) -> None:
+    X = np.random.default_rng(8).standard_normal((40, 6))
+    X[7] *= far
+    X = X.astype(dtype)
+    space = Coordinates(X).distances(distance)
+    expected = pairwise(X.astype(np.float64), distance)
+    near = np.delete(np.arange(40), 7)
+    found = space.matmul(np.eye(40))
+    np.testing.assert_allclose(found[np.ix_(near, near)], expected[np.ix_(near, near)], rtol=1e-4, atol=1e-4)
+
+
+def test_a_point_out_of_reach_of_any_precision_is_refused() -> None:
+    X = np.random.default_rng(9).standard_normal((40, 6))
+    X[7] *= 1e9
+    with pytest.raises(MarginError, match="times as far out as others do"):
+        Coordinates(X).distances("sqeuclidean")
+    Coordinates(X).distances("cosine")
