@@ -71,8 +71,14 @@ def require_in_range(scores: pd.Series, name: str, who: str) -> None:
     if name == "constructive":
         wrong |= pd.to_numeric(scores, errors="coerce") % 1 != 0
     if wrong.any():
-        kind = "0, 1 or 2" if name == "constructive" else f"from {low} to {high}"
-        raise MarginError(f"{who}: {name} must be a number, {kind}, not {shown(scores[wrong].iloc[0])[:40]}")
+        found = shown(scores[wrong].iloc[0])[:40]
+        raise MarginError(f"{who}: {name} must be a number, {range_in_words(name)}, not {found}")
+
+
+def range_in_words(name: str) -> str:
+    """Which numbers a score of a kind may be."""
+    low, high = SCORES[name]
+    return "0, 1 or 2" if name == "constructive" else f"from {low} to {high}"
 
 
 def judge_answers(run: Run, judge: Judge, name: str) -> Judgements:

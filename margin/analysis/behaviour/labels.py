@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from margin.analysis.behaviour.judgements import SCORES, Judgements
+from margin.analysis.behaviour.judgements import SCORES, Judgements, range_in_words
 from margin.errors import MarginError
 from margin.inputs.tables import SUFFIXES, label, read_records
 from margin.run.run import Run
@@ -119,8 +119,7 @@ def _score(record: Mapping[str, Any], name: str, place: str) -> float:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not low <= number <= high or (name == "constructive" and number % 1):
-        kind = "0, 1 or 2" if name == "constructive" else f"from {low} to {high}"
-        raise MarginError(f"{place}: {name} must be a number, {kind}")
+        raise MarginError(f"{place}: {name} must be a number, {range_in_words(name)}")
     return number
 
 
