@@ -8,7 +8,7 @@ with style("paper"):
 
 import figures.backend  # noqa: F401 - before anything imports matplotlib
 from figures.curves import layer_curve, position_curve, trajectory
-from figures.forest import comparison_forest, forest_height, slice_forest
+from figures.forest import forest_height, slice_forest
 from figures.overview import overview
 from figures.pairs import pair_heatmap
 from figures.probes import probe_curve
@@ -26,7 +26,6 @@ __all__ = [
     "Facts",
     "Projection",
     "Quality",
-    "comparison_forest",
     "draw_projection",
     "figure",
     "forest_height",

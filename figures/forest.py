@@ -65,36 +65,6 @@ def slice_forest(
     return ax
 
 
-def comparison_forest(
-    table: pd.DataFrame,
-    ax: Axes,
-    *,
-    reference: str = "the reference",
-    tolerance: float | None = None,
-    title: str = "Change of the margin",
-) -> Axes:
-    """Draw the paired difference of each run from the reference, in the order of the table.
-
-    table : columns run, difference, low, high; one row a run. tolerance : the largest drop that passes, drawn
-    as a line at minus that value.
-    """
-    data = checked(table, "comparison", ["run"], ["difference", "low", "high"])
-    unique(data, "comparison", ["run"])
-    at = np.arange(len(data), dtype=float)
-    ax.axvline(0, color=INK, linewidth=mpl.rcParams["axes.linewidth"], zorder=0)
-    xlabel = f"silhouette minus that of {label(reference, 24)}"
-    if tolerance is not None:
-        ax.axvline(
-            -tolerance, color=MUTED, linestyle=(0, (4, 3)), linewidth=mpl.rcParams["axes.linewidth"], zorder=0
-        )
-        xlabel += f"\ndashed: largest drop that passes, {tolerance:g}"
-    draw_intervals(ax, data, at, Look(INK, "o", "-"), value="difference")
-    _names(ax, data, at, [label(run, 18) for run in data["run"]], "difference")
-    ax.set_xlabel(xlabel)
-    ax.set_title(title, loc="center")  # names and numbers stand on both sides
-    return ax
-
-
 def _names(ax: Axes, rows: pd.DataFrame, at: np.ndarray, names: list[str], value: str) -> None:
     """Names on the left, the numbers written on the right."""
     ax.set_yticks(at, names)

@@ -6,18 +6,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from margin.analysis.estimate import Estimate
     from margin.analysis.sam import sam, silhouette_samples
     from margin.capture.collect import collect
     from margin.capture.head import load_head
     from margin.report.analyse import analyse
     from margin.run.run import open_run
+    from margin.stats.estimate import Estimate
 
 __all__ = ["Estimate", "analyse", "collect", "load_head", "open_run", "sam", "silhouette_samples"]
 
 # Imported when first asked for: a reader of runs needs no torch, and `margin --help` nothing at all.
 _HOMES = {
-    "Estimate": "margin.analysis.estimate",
+    "Estimate": "margin.stats.estimate",
     "analyse": "margin.report.analyse",
     "collect": "margin.capture.collect",
     "load_head": "margin.capture.head",

@@ -8,21 +8,21 @@ found = probe_layers([(0, X0), (1, X1)], rows, fold)
 found.to_frame()
 """
 
+from margin.stats.estimate import Estimate
 from probes.deciding import Deciding, earliest_deciding
 from probes.directions import cosines, d_primes, directions
 from probes.folds import grouped_folds
 from probes.layers import LayerProbe, LayerProbes, probe_layer, probe_layers
 from probes.logistic import cross_fit, logistic_probe
 from probes.rows import Rows, make_rows
-from probes.score import Score
 from probes.transfer import domain_folds, transfer
 
 __all__ = [
     "Deciding",
+    "Estimate",
     "LayerProbe",
     "LayerProbes",
     "Rows",
-    "Score",
     "cosines",
     "cross_fit",
     "d_primes",

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from probes.intervals import positive_mean, standard_error
+from margin.stats.estimate import Estimate
+from margin.stats.intervals import positive_mean, standard_error
 from probes.logistic import OutOfFold
-from probes.score import Score
 
 BINS = 10
 """Bins of equal width from 0 to 1, by the probability of the likeliest mode."""
 ECE_METHOD = "triangle inequality, multiplier bootstrap over prompts"
 
 
-def brier(found: OutOfFold, level: float = 0.95) -> Score:
+def brier(found: OutOfFold, level: float = 0.95) -> Estimate:
     """Mean over rows of the sum over modes of (probability - truth)^2; 0 to 2, constant guessing 1 - 1/k.
 
     Brier (1950), "Verification of forecasts expressed in terms of probability".
@@ -23,7 +23,7 @@ def brier(found: OutOfFold, level: float = 0.95) -> Score:
     return positive_mean(float(loss.mean()), found.influence(loss), level)
 
 
-def log_loss(found: OutOfFold, level: float = 0.95) -> Score:
+def log_loss(found: OutOfFold, level: float = 0.95) -> Estimate:
     """Mean over rows of -ln(probability of the row's own mode), in nats; constant guessing gives ln k."""
     own = found.probabilities[np.arange(len(found.rows)), found.rows.mode]
     loss = -np.log(np.maximum(own, np.finfo(np.float64).tiny))
@@ -32,7 +32,7 @@ def log_loss(found: OutOfFold, level: float = 0.95) -> Score:
 
 def calibration_error(
     found: OutOfFold, rng: np.random.Generator, level: float = 0.95, bins: int = BINS, draws: int = 2000
-) -> Score:
+) -> Estimate:
     """Expected calibration error: sum over bins of |mean confidence - accuracy| x share of rows.
 
     Confidence is the probability of the likeliest mode; bins of equal width. In [0, 1], 0 for probabilities
@@ -53,7 +53,7 @@ def calibration_error(
     errors = rng.standard_normal((draws, n)) @ influence * np.sqrt(n / (n - 1))
     reach = float(np.quantile(np.abs(errors).sum(axis=1), level))
     signs = np.sign(excess.mean(axis=0))
-    return Score(
+    return Estimate(
         value,
         max(0.0, value - reach),
         min(1.0, value + reach),

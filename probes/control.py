@@ -24,21 +24,21 @@ from typing import Any
 
 import numpy as np
 
+from margin.stats.estimate import Estimate
+from margin.stats.intervals import difference
 from probes.folds import spread_folds
-from probes.intervals import difference
 from probes.logistic import OutOfFold, cross_fit
 from probes.performance import accuracy
 from probes.rows import FloatArray, Rows
-from probes.score import Score
 
 
 @dataclass(frozen=True)
 class Selectivity:
     """What a mode probe has over the same probe on random labels."""
 
-    control: Score
+    control: Estimate
     """Accuracy on the random labels, in [0, 1]; chance is 1/k. For these labels, not the mean over all."""
-    selectivity: Score
+    selectivity: Estimate
     """Accuracy of the mode probe less that of the control, paired by prompt, in [-1, 1]."""
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from probes.intervals import ROUNDING, difference, proportion, standard_error
-from probes.score import Score
+from margin.stats.estimate import Estimate
+from margin.stats.intervals import ROUNDING, difference, proportion, standard_error
 
 SHARE = 0.9
 """Share of the best layer's accuracy above chance that a layer must reach to decide."""
@@ -31,9 +31,9 @@ class Deciding:
     level: float
     """Probability with which the bounds of all layers hold at once."""
     layers: tuple[int, ...]
-    accuracy: tuple[Score, ...]
+    accuracy: tuple[Estimate, ...]
     """Accuracy of each layer, with an interval that holds for all layers at once."""
-    excess: tuple[Score, ...]
+    excess: tuple[Estimate, ...]
     """Accuracy above chance less the share of the best layer's, with the same."""
 
     @property
@@ -110,24 +110,24 @@ def earliest_deciding(
 
 
 def _excess(
-    accuracy: Score,
-    best: Score,
+    accuracy: Estimate,
+    best: Estimate,
     of_layer: NDArray[np.float64],
     of_best: NDArray[np.float64],
     chance: float,
     share: float,
     is_best: bool,
-) -> Score:
+) -> Estimate:
     """(accuracy - chance) - share x (best - chance), with an interval at the level of `accuracy`."""
     if is_best:
         keep = 1 - share
         ends = (accuracy.estimate, accuracy.low, accuracy.high)
         value, low, high = (keep * ((end or 0.0) - chance) for end in ends)
         se = keep * (accuracy.se or 0.0)
-        return Score(value, low, high, se, accuracy.level, accuracy.method, accuracy.n_prompts)
+        return Estimate(value, low, high, se, accuracy.level, accuracy.method, accuracy.n_prompts)
     found = difference(accuracy, best, of_layer, of_best, share)
     fixed = (1 - share) * chance
-    return Score(
+    return Estimate(
         estimate=found.estimate - fixed,
         low=(found.low or 0.0) - fixed,
         high=(found.high or 0.0) - fixed,

@@ -11,11 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import linalg
 
+from margin.stats.estimate import Estimate
+from margin.stats.intervals import t_interval
 from probes.covariance import shrunken_covariance
-from probes.intervals import student
 from probes.logistic import widening
 from probes.rows import FloatArray, Rows
-from probes.score import Score
 
 Kind = Literal["mean_difference", "lda"]
 Pair = tuple[str, str]
@@ -43,7 +43,7 @@ def directions(X: FloatArray, rows: Rows) -> dict[tuple[Kind, Pair], NDArray[np.
 
 def d_primes(
     X: FloatArray, rows: Rows, fold: NDArray[np.intp], level: float = 0.95
-) -> dict[tuple[Kind, Pair], Score]:
+) -> dict[tuple[Kind, Pair], Estimate]:
     """Cross-fitted d' of each pair of modes along each kind of direction.
 
     Every row is projected on the direction of the other folds, from the midpoint of their two means; d' is
@@ -106,7 +106,7 @@ def _fit(
 
 def _d_prime(
     y: NDArray[np.float64], rows: Rows, pair: list[int], fold: NDArray[np.intp], level: float
-) -> Score:
+) -> Estimate:
     of_pair = np.isin(rows.mode, pair)
     y, rows = y[of_pair], rows.subset(of_pair)
     a, b = (rows.mode == mode for mode in pair)
@@ -115,11 +115,11 @@ def _d_prime(
     spread = float(np.sqrt(np.sum(deviation**2) / max(1, len(y) - 2)))
     if spread <= FLAT * np.abs(y).max(initial=0):
         if abs(shift) <= FLAT:
-            return Score(0.0, n_prompts=rows.n_prompts)
-        return Score(np.nan, method="undefined: no spread along the direction", n_prompts=rows.n_prompts)
+            return Estimate(0.0, n_prompts=rows.n_prompts)
+        return Estimate(np.nan, method="undefined: no spread along the direction", n_prompts=rows.n_prompts)
     value = shift / spread
     of_shift = np.where(a, deviation / a.sum(), -deviation / b.sum())
     of_variance = deviation**2 / (len(y) - 2) - spread**2 / len(y)
     of_row = of_shift / spread - value * of_variance / (2 * spread**2)
     influence = np.bincount(rows.prompt, weights=of_row, minlength=rows.n_prompts).astype(np.float64)
-    return student(value, influence * widening(fold), level, METHOD)
+    return t_interval(value, influence * widening(fold), level, METHOD)

@@ -12,6 +12,7 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from margin.stats.estimate import Estimate
 from probes.calibration import brier, calibration_error, log_loss
 from probes.control import Selectivity, selectivity
 from probes.deciding import SHARE, Deciding, earliest_deciding
@@ -19,7 +20,6 @@ from probes.directions import Kind, Pair, cosines, d_primes, directions
 from probes.logistic import cross_fit
 from probes.performance import accuracy, auc
 from probes.rows import FloatArray, Rows
-from probes.score import Score
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,16 +27,16 @@ class LayerProbe:
     """What a mode probe finds in one layer. Intervals are over prompts, each by itself."""
 
     layer: int
-    accuracy: Score
-    auc: Score
+    accuracy: Estimate
+    auc: Estimate
     """One versus rest, mean over modes."""
-    auc_by_mode: dict[str, Score]
-    calibration_error: Score
-    brier: Score
-    log_loss: Score
+    auc_by_mode: dict[str, Estimate]
+    calibration_error: Estimate
+    brier: Estimate
+    log_loss: Estimate
     control: Selectivity | None
     """None where there are fewer prompts than modes."""
-    d_prime: dict[tuple[Kind, Pair], Score]
+    d_prime: dict[tuple[Kind, Pair], Estimate]
     """Cross-fitted d' of each pair of modes along each kind of direction."""
     cosines: pd.DataFrame
     """Cosines between the directions."""
@@ -45,7 +45,7 @@ class LayerProbe:
 
     def to_frame(self) -> pd.DataFrame:
         """One line a number: layer, quantity, of (mode, or kind and pair; None over all), and its fields."""
-        lines: list[tuple[str, str | None, Score]] = [
+        lines: list[tuple[str, str | None, Estimate]] = [
             ("accuracy", None, self.accuracy),
             ("auc", None, self.auc),
             *(("auc", mode, score) for mode, score in self.auc_by_mode.items()),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from probes.intervals import proportion
+from margin.stats.estimate import Estimate
+from margin.stats.intervals import proportion
 from probes.logistic import OutOfFold, widening
-from probes.score import Score
 
 
-def accuracy(found: OutOfFold, level: float = 0.95) -> Score:
+def accuracy(found: OutOfFold, level: float = 0.95) -> Estimate:
     """Share of rows whose likeliest mode is their own; chance is 1/k where modes are equally frequent.
 
     The interval is for the mean accuracy of these probes on new prompts; see `probes.logistic.widening`.
@@ -19,7 +19,7 @@ def accuracy(found: OutOfFold, level: float = 0.95) -> Score:
     return proportion(value, found.influence(found.correct), level)
 
 
-def auc(found: OutOfFold, level: float = 0.95) -> tuple[Score, dict[str, Score]]:
+def auc(found: OutOfFold, level: float = 0.95) -> tuple[Estimate, dict[str, Estimate]]:
     """Area under the ROC curve of each mode against the rest: the mean over modes, and each.
 
     Probability that a row of the mode is given more of it than another mode's row; ties count half, chance is

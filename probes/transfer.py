@@ -9,11 +9,11 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
+from margin.stats.estimate import Estimate
+from margin.stats.intervals import proportion
 from probes.folds import grouped_folds
-from probes.intervals import proportion
 from probes.logistic import fit_rows, widening
 from probes.rows import FloatArray, Rows, make_rows
-from probes.score import Score
 
 
 def domain_folds(rows: Rows, domains: ArrayLike, folds: int = 5, seed: int = 0) -> NDArray[np.intp]:
@@ -56,9 +56,9 @@ def transfer(
 
     Returns
     -------
-    One line a source and target: source, target and the fields of `Score`; the interval is over the target's
-    prompts, for these probes on new prompts. NaN where the source lacks a mode outside a fold, or the target
-    holds a single prompt; the method then says so. Costs one fit a source and fold.
+    One line a source and target: source, target and the fields of `Estimate`; the interval is over the
+    target's prompts, for these probes on new prompts. NaN where the source lacks a mode outside a fold, or
+    the target holds a single prompt; the method then says so. Costs one fit a source and fold.
     """
     names, domain = np.unique(np.asarray(domains), return_inverse=True)
     lines = []
@@ -86,10 +86,10 @@ def _score(
     fold: NDArray[np.intp],
     level: float,
     reason: str,
-) -> Score:
+) -> Estimate:
     target, values = rows.subset(tried), correct[tried]
     if target.n_prompts < 2:
         reason = reason or "a single prompt to try"
     if reason:
-        return Score(np.nan, method=f"skipped: {reason}", n_prompts=target.n_prompts)
+        return Estimate(np.nan, method=f"skipped: {reason}", n_prompts=target.n_prompts)
     return proportion(float(values.mean()), target.influence(values) * widening(fold), level)

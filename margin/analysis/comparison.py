@@ -15,15 +15,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from margin.analysis.design import Design
 from margin.analysis.distances import Distance
-from margin.analysis.estimate import Estimate
-from margin.analysis.influence import METHOD, jackknife_estimate
-from margin.analysis.multiplicity import holm, simultaneous_estimates
-from margin.analysis.power import detectable_difference, power, prompts_needed
 from margin.analysis.sam import Margins, margins
 from margin.analysis.space import Space
 from margin.errors import IncomparableError, MarginError
+from margin.stats.design import Design
+from margin.stats.estimate import Estimate
+from margin.stats.intervals import JACKKNIFE, t_interval
+from margin.stats.multiplicity import holm, simultaneous_estimates
+from margin.stats.power import detectable_difference, power, prompts_needed
 
 Against = Literal["first", "previous"]
 """The reference of each run: the first of all, or the one before it."""
@@ -202,7 +202,7 @@ def _differences(
     drop: float,
 ) -> list[Difference]:
     n = len(influence)
-    paired = [jackknife_estimate(v, influence[:, g], level, f"paired {METHOD}") for g, v in enumerate(values)]
+    paired = [t_interval(v, influence[:, g], level, f"paired {JACKKNIFE}") for g, v in enumerate(values)]
     together = simultaneous_estimates(values, influence, rng, level=level)
     p_values = np.array([_two_sided(e, n) for e in paired])
     found = []

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from margin.analysis.estimate import Estimate
 from margin.errors import MarginError
+from margin.stats.estimate import Estimate
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from margin.analysis.distances import Distances
-from margin.analysis.estimate import Estimate
 from margin.analysis.silhouette import ModeSums, Silhouette
-
-METHOD = "infinitesimal jackknife, t"
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,25 +80,3 @@ def _derivatives(silhouette: Silhouette) -> tuple[NDArray[np.float64], NDArray[n
     # s = 1 - a/b below a = b and b/a - 1 above: both branches have ds/da = -b / max^2 and ds/db = a / max^2.
     scale = defined / np.where(defined, np.maximum(a, b) ** 2, 1)
     return -b * scale, a * scale
-
-
-def jackknife_estimate(
-    value: float,
-    influence: NDArray[np.float64],
-    level: float = 0.95,
-    method: str = METHOD,
-    *,
-    counted_twice: float = 0.0,
-) -> Estimate:
-    """Interval from the prompts' influences (n,): se^2 = n/(n-1) sum U_p^2, Student t, n-1 degrees.
-
-    `counted_twice` is variance of second order, which this sum holds twice where it is known; it is at most
-    half of the sum.
-    """
-    n = len(influence)
-    if n < 2:
-        return Estimate(value, n_prompts=n)
-    variance = float(n / (n - 1) * np.sum(influence**2))
-    se = float(np.sqrt(max(variance - counted_twice, variance / 2)))
-    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * se
-    return Estimate(value, value - half, value + half, se, level, method, n)

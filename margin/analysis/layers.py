@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from margin.analysis.design import Design
 from margin.analysis.distances import Distance
-from margin.analysis.estimate import Estimate
-from margin.analysis.multiplicity import simultaneous_estimates
 from margin.analysis.sam import check_design, leave_prompt_out_margin
 from margin.analysis.separation.variance import variance_split
 from margin.analysis.space import Space
 from margin.errors import MarginError
+from margin.stats.design import Design
+from margin.stats.estimate import Estimate
+from margin.stats.multiplicity import simultaneous_estimates
 
 ROUNDING = 1e-6
 """Margins up to this count as 0: identical float32 states give a band of their rounding's width."""

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from margin.analysis.design import make_design
 from margin.analysis.distances import Distance
 from margin.analysis.sam import leave_prompt_out_margin
 from margin.analysis.space import Coordinates
 from margin.run.run import Run
+from margin.stats.design import make_design
 
 DISTANCE: Distance = "cosine"
 

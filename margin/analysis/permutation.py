@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from margin.analysis.design import Design
 from margin.analysis.distances import Distances
 from margin.analysis.silhouette import mean_distances, silhouette, twin_distances
+from margin.stats.design import Design
 
 CHUNK = 2**24
 """Numbers held at a time in the product over many relabellings (128 MB)."""

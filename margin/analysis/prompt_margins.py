@@ -9,13 +9,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from margin.analysis.bootstrap import prompt_weights, replicate_samples
-from margin.analysis.design import Design
 from margin.analysis.distances import Distance, Distances, FloatArray
-from margin.analysis.estimate import Estimate
 from margin.analysis.sam import check_design
-from margin.analysis.separation.proportion import proportion_estimate
 from margin.analysis.silhouette import ModeSums, mode_sums, silhouette
 from margin.analysis.space import Space
+from margin.stats.design import Design
+from margin.stats.estimate import Estimate
+from margin.stats.intervals import proportion
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -155,7 +155,7 @@ def spread(measure: str, values: FloatArray, even: float = 0.0, level: float = 0
     value = float(below.mean()) if n else np.nan
     share = Estimate(value, n_prompts=n)
     if n >= 2:
-        share = proportion_estimate(value, (below - value) / n, level, "Clopper-Pearson over prompts")
+        share = proportion(value, (below - value) / n, level, "Clopper-Pearson over prompts")
     return Spread(measure, dict(zip(QUANTILES, quantiles.tolist(), strict=True)), even, share)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from margin.analysis.design import Design, make_design
 from margin.analysis.separation import TokenTables
 from margin.analysis.space import Coordinates, Gram, Space
 from margin.errors import MarginError
 from margin.run.geometry import LogitSpace
 from margin.run.run import Run
+from margin.stats.design import Design, make_design
 
 LOGIT_SPACES: dict[str, LogitSpace] = {
     "logits": "logits",

@@ -11,14 +11,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from margin.analysis.design import Design, make_design
 from margin.analysis.distances import Distance, Distances
-from margin.analysis.estimate import Estimate
-from margin.analysis.influence import SilhouetteMean, influence, jackknife_estimate
+from margin.analysis.influence import SilhouetteMean, influence
 from margin.analysis.silhouette import mode_sums, one_vs_one, silhouette
 from margin.analysis.space import Coordinates, Space
 from margin.arguments import matrix, require_level
 from margin.errors import MarginError
+from margin.stats.design import Design, make_design
+from margin.stats.estimate import Estimate
+from margin.stats.intervals import t_interval
 
 Variant = Literal["plain", "leave_prompt_out", "prompt_centred"]
 
@@ -109,7 +110,7 @@ def margins(space: Space, design: Design, distance: Distance = "cosine", level: 
         for a, b in pairs
     ]
     U = influence(distances, sums, parts)
-    estimates = [jackknife_estimate(part.value, U[:, g], level) for g, part in enumerate(parts)]
+    estimates = [t_interval(part.value, U[:, g], level) for g, part in enumerate(parts)]
     plain = silhouette(sums.plain().mean, design.mode).samples.mean()
     pair_names = [pair_name((design.modes[a], design.modes[b])) for a, b in pairs]
     return Margins(
@@ -117,7 +118,7 @@ def margins(space: Space, design: Design, distance: Distance = "cosine", level: 
         distance=distance,
         plain=Estimate(float(plain), n_prompts=design.n_prompts),
         leave_prompt_out=estimates[0],
-        prompt_centred=jackknife_estimate(centred, centred_influence, level),
+        prompt_centred=t_interval(centred, centred_influence, level),
         per_mode=dict(zip(design.modes, estimates[1 : 1 + design.n_modes], strict=True)),
         one_vs_one={
             (design.modes[a], design.modes[b]): estimate
@@ -170,10 +171,10 @@ def sam(
             value = silhouette(sums.plain().mean, design.mode).samples.mean()
             return Estimate(float(value), n_prompts=design.n_prompts)
         case "leave_prompt_out":
-            return jackknife_estimate(*leave_prompt_out_margin(space.distances(distance), design), level)
+            return t_interval(*leave_prompt_out_margin(space.distances(distance), design), level)
         case "prompt_centred":
             distances = space.centred_by_prompt(design).distances(distance)
-            return jackknife_estimate(*leave_prompt_out_margin(distances, design), level)
+            return t_interval(*leave_prompt_out_margin(distances, design), level)
     raise MarginError(f"unknown variant {variant!r}: take one of {', '.join(get_args(Variant))}")
 
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from margin.analysis.design import Design
 from margin.analysis.distances import Distance
-from margin.analysis.estimate import Estimate
 from margin.analysis.influence import SilhouetteMean, influence
-from margin.analysis.multiplicity import simultaneous_estimates
 from margin.analysis.sam import check_design
 from margin.analysis.silhouette import mode_sums, silhouette
 from margin.analysis.space import Space
 from margin.errors import MarginError
+from margin.stats.design import Design
+from margin.stats.estimate import Estimate
+from margin.stats.multiplicity import simultaneous_estimates
 
 MIN_PROMPTS = 30
 """Prompts a slice needs for its bound to hold; smaller slices are shown without one, and never ranked."""

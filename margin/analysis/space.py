@@ -8,7 +8,6 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from margin.analysis.design import Design
 from margin.analysis.distances import (
     Distance,
     DistanceMatrix,
@@ -25,6 +24,7 @@ from margin.analysis.distances import (
     without_rounding,
 )
 from margin.errors import MarginError
+from margin.stats.design import Design
 
 
 @runtime_checkable

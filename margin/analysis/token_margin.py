@@ -14,9 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from margin.analysis.design import Design
-from margin.analysis.separation.folds import prompt_folds
 from margin.errors import MarginError
+from margin.stats.design import Design
+from margin.stats.folds import prompt_folds
 
 ROUNDING = 1e-6
 """Differences of mean probability up to this are rounding of float32 logits, and distinguish nothing."""

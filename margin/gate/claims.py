@@ -19,11 +19,11 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from margin.analysis.estimate import Estimate
-from margin.analysis.influence import METHOD
-from margin.analysis.power import detectable_difference, prompts_needed
 from margin.analysis.slices import MIN_PROMPTS
 from margin.gate.measurement import Leak, MeasuredMargin
+from margin.stats.estimate import Estimate
+from margin.stats.intervals import EXACT, JACKKNIFE, clopper_pearson
+from margin.stats.power import detectable_difference, prompts_needed
 
 ALPHA = 0.05
 POWER = 0.8
@@ -74,7 +74,7 @@ def drop_claim(
 ) -> Claim:
     """The margin fell by at most `max_drop`, paired by prompt."""
     influence = after.influence - before.influence
-    change = _bounded(after.estimate - before.estimate, influence, after.n_prompts, f"paired {METHOD}")
+    change = _bounded(after.estimate - before.estimate, influence, after.n_prompts, f"paired {JACKKNIFE}")
     p_below, p_above = _tails(change, -max_drop)
     detectable = None
     if change.se is not None:
@@ -97,7 +97,7 @@ def drop_claim(
 
 def floor_claim(margin: MeasuredMargin, min_margin: float) -> Claim:
     """The margin is at least `min_margin`."""
-    value = _bounded(margin.estimate, margin.influence, margin.n_prompts, METHOD)
+    value = _bounded(margin.estimate, margin.influence, margin.n_prompts, JACKKNIFE)
     p_below, p_above = _tails(value, min_margin)
     return Claim("min-margin", "floor", True, value, min_margin, p_held=p_above, p_broken=p_below)
 
@@ -108,12 +108,13 @@ def leak_claim(leak: Leak, max_leak: float, required: bool = True) -> Claim:
     A rate that is indicative only is shown, and leaves the claim open.
     """
     k, n = leak.n_leaks, leak.n_prompts
+    low, high = clopper_pearson(k, n, 1 - 2 * ALPHA)
     value = Estimate(
         estimate=k / n,
-        low=float(stats.beta.ppf(ALPHA, k, n - k + 1)) if k else 0.0,
-        high=float(stats.beta.isf(ALPHA, k + 1, n - k)) if k < n else 1.0,
+        low=low,
+        high=high,
         level=1 - 2 * ALPHA,
-        method="Clopper-Pearson",
+        method=EXACT,
         n_prompts=n,
     )
     p_held = p_broken = 1.0

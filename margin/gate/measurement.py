@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from margin.analysis.design import Design
 from margin.analysis.distances import Distance
 from margin.analysis.noise_floor import noise_floor
 from margin.analysis.robustness import robustness
@@ -20,6 +19,7 @@ from margin.analysis.slices import slice_margins, slicing
 from margin.analysis.space import Space
 from margin.errors import MarginError
 from margin.run.run import Run
+from margin.stats.design import Design
 
 OVERALL = "overall"
 """Name of the leave-prompt-out margin over all modes and prompts."""

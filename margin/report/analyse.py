@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from margin.analysis.behaviour.behaviour import behaviour, judgements_of
 from margin.analysis.behaviour.findings import Behaviour
-from margin.analysis.design import Design
 from margin.analysis.distances import Distance
 from margin.analysis.layers import LayerCurve, layer_curve
 from margin.analysis.noise_floor import noise_floor
@@ -30,6 +29,7 @@ from margin.arguments import require_level
 from margin.errors import MarginError
 from margin.report.report import HEADLINE, WORST, Record, Report
 from margin.run.run import Run, open_run
+from margin.stats.design import Design
 
 LOGIT_DISTANCES: tuple[Distance, ...] = ("cosine", "euclidean", "sqeuclidean")
 SPACES = ("logits", "logits_centred", "logprobs", "state")

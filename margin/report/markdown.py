@@ -10,7 +10,6 @@ import jinja2
 import pandas as pd
 
 from margin.analysis.behaviour.findings import Behaviour
-from margin.analysis.estimate import Estimate
 from margin.analysis.prompt_margins import Spread
 from margin.analysis.robustness import Finding, Robustness
 from margin.analysis.slices import MIN_PROMPTS
@@ -26,6 +25,7 @@ from margin.report.probes import (
 from margin.report.report import Record, Report
 from margin.report.table import Interval
 from margin.report.words import along, flat, interval, number, parting, with_interval
+from margin.stats.estimate import Estimate
 from margin.text import shown
 
 ESCAPED = str.maketrans(

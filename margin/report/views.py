@@ -10,11 +10,11 @@ from sklearn.decomposition import PCA
 from figures.quality import Judge
 from figures.style import Look, mode_looks
 from margin.analysis.distances import unit_rows
-from margin.analysis.estimate import Estimate
 from margin.report.points import Points, points_of
 from margin.report.report import Record, Report
 from margin.report.words import with_interval
 from margin.run.run import Run
+from margin.stats.estimate import Estimate
 from margin.text import shown
 
 MOST_POINTS = 3000

@@ -19,13 +19,12 @@ import numpy as np
 from memory import forget_peak, resident
 from sklearn.metrics import silhouette_samples as sklearn_silhouette_samples
 
-from margin.analysis.bootstrap import bca_estimate, bootstrap_margins, prompt_weights
-from margin.analysis.design import Design, make_design
 from margin.analysis.distances import Distance
 from margin.analysis.sam import margins, sam, silhouette_samples
 from margin.analysis.space import Coordinates
 from margin.report.analyse import analyse
 from margin.run.run import open_run
+from margin.stats.design import Design, make_design
 
 Array = np.ndarray[Any, Any]
 T = TypeVar("T")
@@ -38,14 +37,13 @@ class Sizes:
     prompts: int
     width: int
     vocabulary: int
-    replicates: int
     rival_prompts: int
     rival_width: int
     rival_vocabulary: int
 
 
-FULL = Sizes(30_000, 4096, 151_936, 2000, 2000, 512, 20_000)
-QUICK = Sizes(1000, 128, 5000, 200, 300, 64, 4000)
+FULL = Sizes(30_000, 4096, 151_936, 2000, 512, 20_000)
+QUICK = Sizes(1000, 128, 5000, 300, 64, 4000)
 
 
 def states(n: int, width: int, rng: np.random.Generator) -> Array:
@@ -103,20 +101,6 @@ def scale(sizes: Sizes) -> None:
     found, seconds, peak = measured(lambda: margins(space, design))
     print(f"  leave-prompt-out {found.leave_prompt_out}, prompt-centred {found.prompt_centred}")
     line("cosine, every margin with its interval", f"{seconds:.1f} s, +{peak / GB:.2f} GB", "< 60 s, < 6 GB")
-
-    def bootstrap() -> Any:
-        weights = prompt_weights(design.n_prompts, sizes.replicates, rng)
-        replicates = bootstrap_margins(space.distances("cosine"), design, weights)
-        influence = found.influence["leave_prompt_out"].to_numpy()
-        return bca_estimate(found.leave_prompt_out.estimate, replicates, influence)
-
-    estimate, seconds, peak = measured(bootstrap)
-    print(f"  BCa {estimate}")
-    line(
-        f"cosine, {sizes.replicates:,} bootstrap replicates",
-        f"{seconds:.1f} s, +{peak / GB:.2f} GB",
-        "< 120 s",
-    )
 
 
 def exact_euclidean(sizes: Sizes) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from margin.analysis.behaviour.refusal import match_refusals
-from margin.analysis.robustness.rates import share_of_prompts
+from margin.stats.intervals import share_of_prompts
 from tests.margin.analysis.behaviour.labelled import labelled_answers, precision_and_recall
 
 

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
 from figures.curves import layer_curve, position_curve, trajectory
-from figures.forest import comparison_forest, slice_forest
+from figures.forest import slice_forest
 from figures.intervals import written
 from figures.overview import overview
 from figures.pairs import pair_heatmap
@@ -81,9 +81,6 @@ LANDING = pd.DataFrame(
 )
 POSITIONS = LAYERS.rename(columns={"layer": "position"})
 STEPS = LAYERS.rename(columns={"layer": "checkpoint"})
-RUNS = pd.DataFrame(
-    {"run": ["b", "a"], "difference": [0.01, -0.02], "low": [0.0, -0.03], "high": [0.02, -0.01]}
-)
 
 Draw = Callable[[pd.DataFrame, Axes], Axes]
 PLOTS: list[tuple[Draw, pd.DataFrame]] = [
@@ -97,7 +94,6 @@ PLOTS: list[tuple[Draw, pd.DataFrame]] = [
     (slice_forest, SLICES),
     (robustness, LANDING),
     (trajectory, STEPS),
-    (comparison_forest, RUNS),
     (scatter, pd.DataFrame({"mode": ["pos", "neg"], "x": [0.0, 1.0], "y": [0.0, 1.0]})),
 ]
 each_plot = pytest.mark.parametrize(
@@ -215,13 +211,6 @@ def test_a_long_list_of_slices_says_what_it_leaves_out(ax: Axes) -> None:
 def test_intervals_are_drawn_where_the_table_has_them(ax: Axes) -> None:
     slice_forest(SLICES, ax)
     assert bars(ax) == {(0.0, 0.05, 0.1), (1.0, 0.2, 0.4), (2.5, -0.2, 0.2)}
-
-
-def test_comparison_keeps_the_order_of_the_runs_and_marks_the_tolerance(ax: Axes) -> None:
-    comparison_forest(RUNS, ax, tolerance=0.01)
-    assert tick_texts(ax) == ["b", "a"]
-    assert bars(ax) == {(0.0, 0.0, 0.02), (1.0, -0.03, -0.01)}
-    assert ([-0.01, -0.01], [0.0, 1.0]) in lines(ax)
 
 
 def test_where_prompts_land_has_an_interval_for_each_share(ax: Axes) -> None:

@@ -19,7 +19,6 @@ import pandas as pd
 import pytest
 from inversion import ALPHABET, Array, Attacker, descend
 
-from margin.analysis.design import Design, make_design
 from margin.analysis.sam import Margins, margins
 from margin.analysis.space import Coordinates
 from margin.capture.collect import collect
@@ -32,6 +31,7 @@ from margin.report.report import Report
 from margin.report.share import write_shareable
 from margin.report.write import write_report
 from margin.run.run import Run
+from margin.stats.design import Design, make_design
 
 if TYPE_CHECKING:
     from margin.capture.checkpoint import Checkpoint

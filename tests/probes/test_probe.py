@@ -8,10 +8,10 @@ from probe_data import Array, paired, rows_of
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_score
 from sklearn.model_selection import PredefinedSplit, cross_val_predict, cross_val_score
 
+from margin.stats.intervals import difference, proportion
 from probes import Rows, cross_fit, grouped_folds, logistic_probe, make_rows, probe_layer
 from probes import calibration as calibration_of
 from probes.folds import spread_folds
-from probes.intervals import difference, proportion
 from probes.logistic import OutOfFold
 from probes.performance import accuracy, auc
 

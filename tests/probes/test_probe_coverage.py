@@ -10,17 +10,17 @@ import pytest
 from probe_data import Array, paired, rows_of
 from sklearn.base import clone
 
+from margin.stats.estimate import Estimate
 from probes import cross_fit, d_primes, grouped_folds, logistic_probe
 from probes.calibration import brier, calibration_error, log_loss
 from probes.control import selectivity
 from probes.logistic import OutOfFold
 from probes.performance import accuracy, auc
-from probes.score import Score
 
 CHANCE = {"accuracy": 1 / 3, "auc": 1 / 2, "d_prime": 0.0}
 
 
-def scores(found: OutOfFold, X: Array, seed: int) -> dict[str, Score]:
+def scores(found: OutOfFold, X: Array, seed: int) -> dict[str, Estimate]:
     d_prime = d_primes(X, found.rows, found.fold)["mean_difference", ("neg", "pos")]
     return {
         "accuracy": accuracy(found),

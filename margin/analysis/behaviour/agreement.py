@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import cohen_kappa_score
 
-from margin.analysis.estimate import Estimate
-from margin.analysis.influence import jackknife_estimate
-from margin.analysis.robustness.rates import mean_share
+from margin.stats.estimate import Estimate
+from margin.stats.intervals import mean_share, t_interval
 
 METHOD = "jackknife over prompts, t"
 
@@ -56,7 +55,7 @@ def _kappa(
     if n < 2 or not np.isfinite(without).all() or np.ptp(without) == 0:
         return Estimate(value, n_prompts=n)
     influence = (n - 1) / n * (without.mean() - without)
-    found = jackknife_estimate(value, influence, level, METHOD)
+    found = t_interval(value, influence, level, METHOD)
     low, high = (None if end is None else min(max(end, -1.0), 1.0) for end in (found.low, found.high))
     return replace(found, low=low, high=high)
 

@@ -12,9 +12,9 @@ from margin.analysis.behaviour.findings import MODES, Behaviour, Observation
 from margin.analysis.behaviour.judgements import Judgements, expecting, judge_refusals, read_judgements
 from margin.analysis.behaviour.scores import constructive_safety, cosa
 from margin.analysis.robustness.placement import nearest_modes
-from margin.analysis.robustness.rates import share_of_prompts
 from margin.errors import MarginError
 from margin.run.run import ANSWERS, Run
+from margin.stats.intervals import share_of_prompts
 
 
 def judgements_of(run: Run) -> Judgements | None:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from margin.analysis.estimate import Estimate
+from margin.stats.estimate import Estimate
 
 Quantity = Literal["observed", "constructive_safety", "cosa", "agreement", "kappa"]
 MODES = "modes"

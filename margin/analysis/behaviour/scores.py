@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from margin.analysis.estimate import Estimate
-from margin.analysis.separation.proportion import proportion_estimate
+from margin.stats.estimate import Estimate
+from margin.stats.intervals import proportion
 
 Float = NDArray[np.float64]
 
@@ -43,7 +43,7 @@ def cosa(helpfulness: Float, safety: Float, prompts: NDArray[np.intp], level: fl
 def _mean(values: Float, prompts: NDArray[np.intp], lowest: float, level: float) -> Estimate:
     """Mean over prompts of values from `lowest` to 1.
 
-    The interval is that of a proportion (`proportion_estimate`) on the range: bounded scores vary at most as
+    The interval is that of a proportion (`proportion`) on the range: bounded scores vary at most as
     much as a proportion of the same mean, and where all are alike it still has a width.
     """
     _, codes = np.unique(prompts, return_inverse=True)
@@ -56,6 +56,6 @@ def _mean(values: Float, prompts: NDArray[np.intp], lowest: float, level: float)
     shares = (means - lowest) / width
     # Rounding may leave the mean of shares a hair outside [0, 1].
     share = min(max(float(shares.mean()), 0.0), 1.0)
-    found = proportion_estimate(share, (shares - share) / n, level)
+    found = proportion(share, (shares - share) / n, level)
     low, high = (None if end is None else lowest + width * end for end in (found.low, found.high))
     return replace(found, estimate=value, low=low, high=high, se=width * (found.se or 0.0))

@@ -7,8 +7,8 @@ from typing import Literal
 
 import pandas as pd
 
-from margin.analysis.estimate import Estimate
 from margin.analysis.robustness.landing import Rule
+from margin.stats.estimate import Estimate
 
 Quantity = Literal["accuracy", "landing", "fallback", "leak", "margin", "change", "retention"]
 

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from margin.analysis.design import Design
 from margin.analysis.distances import Distance
-from margin.analysis.estimate import Estimate
-from margin.analysis.influence import METHOD, jackknife_estimate
 from margin.analysis.sam import leave_prompt_out_margin
 from margin.analysis.slices import is_ranked, slice_margins
 from margin.analysis.space import Space
+from margin.stats.design import Design
+from margin.stats.estimate import Estimate
+from margin.stats.intervals import JACKKNIFE, t_interval
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,15 @@ def retention(
     """
     before, U = leave_prompt_out_margin(plain.distances(distance), design)
     after, V = leave_prompt_out_margin(attacked.distances(distance), design)
-    paired = f"paired {METHOD}"
-    reference = jackknife_estimate(before, U, level)
+    paired = f"paired {JACKKNIFE}"
+    reference = t_interval(before, U, level)
     share = None
     if reference.low is not None and reference.low > 0:
         ratio = after / before
-        share = jackknife_estimate(ratio, (V - ratio * U) / before, level, f"{paired}, ratio")
+        share = t_interval(ratio, (V - ratio * U) / before, level, f"{paired}, ratio")
     return Retention(
-        attacked=jackknife_estimate(after, V, level),
-        change=jackknife_estimate(after - before, V - U, level, paired),
+        attacked=t_interval(after, V, level),
+        change=t_interval(after - before, V - U, level, paired),
         share=share,
     )
 
@@ -72,6 +72,6 @@ def changes_by_slice(
         value = now.estimate - was.estimate
         found[name] = Estimate(value, n_prompts=was.n_prompts)
         if is_ranked(was):
-            interval = jackknife_estimate(value, influence[:, g], level, f"paired {METHOD}")
+            interval = t_interval(value, influence[:, g], level, f"paired {JACKKNIFE}")
             found[name] = replace(interval, n_prompts=was.n_prompts)
     return found

@@ -9,15 +9,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from margin.analysis.design import Design
 from margin.analysis.distances import Distance
 from margin.analysis.robustness.findings import Finding, Robustness
 from margin.analysis.robustness.landing import RULE, Landing, Rule
 from margin.analysis.robustness.placement import place
-from margin.analysis.robustness.rates import corrected_rates, lower_bound, mean_share, upper_bound
+from margin.analysis.robustness.rates import corrected_rates
 from margin.analysis.robustness.retention import changes_by_slice, retention
 from margin.analysis.space import Coordinates, Space
 from margin.run.run import Run
+from margin.stats.design import Design
+from margin.stats.intervals import lower_bound, mean_share, upper_bound
 
 OUTSIDE = "outside"
 """Outcome of points that lie outside the mode they are nearest to."""

@@ -7,12 +7,12 @@ from itertools import combinations
 
 import numpy as np
 
-from margin.analysis.design import Design
 from margin.analysis.distances import FloatArray
-from margin.analysis.estimate import Estimate
-from margin.analysis.influence import METHOD, jackknife_estimate
 from margin.analysis.separation.paired import points_by_prompt
 from margin.errors import MarginError
+from margin.stats.design import Design
+from margin.stats.estimate import Estimate
+from margin.stats.intervals import JACKKNIFE, t_interval
 
 
 def centroid_angle(X: FloatArray, design: Design, level: float = 0.95) -> Estimate:
@@ -54,7 +54,7 @@ def centroid_angle(X: FloatArray, design: Design, level: float = 0.95) -> Estima
     a, b = np.array(list(combinations(range(k), 2))).T
     influence = of_inner[:, a, b] / np.sqrt(length2[a] * length2[b])
     influence -= cosine[a, b] * (of_length2[:, a] + of_length2[:, b]) / 2
-    of_cosine = jackknife_estimate(float(cosine[a, b].mean()), influence.mean(axis=1), level)
+    of_cosine = t_interval(float(cosine[a, b].mean()), influence.mean(axis=1), level)
     if of_cosine.low is None or of_cosine.high is None:
         return replace(of_cosine, estimate=_degrees(of_cosine.estimate))
     return Estimate(
@@ -62,7 +62,7 @@ def centroid_angle(X: FloatArray, design: Design, level: float = 0.95) -> Estima
         low=_degrees(of_cosine.high),
         high=_degrees(of_cosine.low),
         level=level,
-        method=f"{METHOD}, on the cosine",
+        method=f"{JACKKNIFE}, on the cosine",
         n_prompts=n,
     )
 

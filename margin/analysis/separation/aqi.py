@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from margin.analysis.design import Design
 from margin.analysis.distances import Distances
-from margin.analysis.estimate import Estimate
 from margin.analysis.separation.centroids import mode_centroids
 from margin.errors import MarginError
+from margin.stats.design import Design
+from margin.stats.estimate import Estimate
 
 
 @dataclass(frozen=True)

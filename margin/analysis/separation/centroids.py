@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from margin.analysis.design import Design
 from margin.analysis.distances import Distances
+from margin.stats.design import Design
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,11 +7,11 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from margin.analysis.design import Design
 from margin.analysis.distances import Distances
-from margin.analysis.estimate import Estimate
 from margin.analysis.separation.paired import points_by_prompt
 from margin.errors import MarginError
+from margin.stats.design import Design
+from margin.stats.estimate import Estimate
 
 
 def debiased_cka(distances: Distances, design: Design) -> Estimate:

@@ -11,14 +11,14 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from margin.analysis.design import Design
 from margin.analysis.distances import Distances
-from margin.analysis.estimate import Estimate
-from margin.analysis.influence import METHOD, jackknife_estimate
 from margin.analysis.separation.centroids import centroids
-from margin.analysis.separation.folds import AT_CHANCE, training_weights
 from margin.analysis.separation.paired import points_by_prompt
 from margin.errors import MarginError
+from margin.stats.design import Design
+from margin.stats.estimate import Estimate
+from margin.stats.folds import AT_CHANCE, training_weights
+from margin.stats.intervals import JACKKNIFE, t_interval
 
 
 def d_prime(distances: Distances, design: Design, fold: NDArray[np.intp], level: float = 0.95) -> Estimate:
@@ -53,7 +53,7 @@ def d_prime(distances: Distances, design: Design, fold: NDArray[np.intp], level:
     n = design.n_prompts
     most = AT_CHANCE * np.sum(projected**2)
     beyond = max(0.0, float(np.sum((projected + turned) ** 2) - most)) * n / (n - 1)
-    return jackknife_estimate(value, projected + turned, level, METHOD, counted_twice=beyond)
+    return t_interval(value, projected + turned, level, JACKKNIFE, counted_twice=beyond)
 
 
 def _of_pair(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from margin.analysis.design import Design
 from margin.analysis.distances import Distances
-from margin.analysis.estimate import Estimate
 from margin.analysis.separation.centroids import centroids
 from margin.analysis.separation.relabelling import relabellings
 from margin.errors import MarginError
+from margin.stats.design import Design
+from margin.stats.estimate import Estimate
 
 
 def davies_bouldin(distances: Distances, design: Design) -> Estimate:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from margin.analysis.design import Design
 from margin.analysis.distances import Distances
-from margin.analysis.estimate import Estimate
-from margin.analysis.influence import jackknife_estimate
 from margin.analysis.separation.paired import points_by_prompt
 from margin.analysis.separation.second_order import contrast_residual
 from margin.analysis.silhouette import mode_sums
+from margin.stats.design import Design
+from margin.stats.estimate import Estimate
+from margin.stats.intervals import t_interval
 
 METHOD = "delete-one-prompt jackknife, t"
 
@@ -50,7 +50,7 @@ def energy_distance(distances: Distances, design: Design, level: float = 0.95) -
     influence = 2 * (contrast - value) * (n - 1) / (n * (n - 2))  # without p: (n theta - 2 h_p) / (n - 2)
     residual = (2 / (k - 1)) ** 2 * contrast_residual(distances, design)
     twice = 2 * residual / ((n - 1) * (n - 2))  # 4 / (n (n-2)) of the jackknife less 2 / (n (n-1))
-    return jackknife_estimate(value, influence, level, METHOD, counted_twice=twice)
+    return t_interval(value, influence, level, METHOD, counted_twice=twice)
 
 
 def distances_to_other_prompts(distances: Distances, design: Design) -> NDArray[np.float64]:

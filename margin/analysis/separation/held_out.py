@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from margin.analysis.design import Design
 from margin.analysis.distances import Distances
-from margin.analysis.estimate import Estimate
 from margin.analysis.separation.centroids import centroids
-from margin.analysis.separation.folds import training_weights
 from margin.analysis.separation.paired import points_by_prompt
-from margin.analysis.separation.proportion import proportion_estimate
+from margin.stats.design import Design
+from margin.stats.estimate import Estimate
+from margin.stats.folds import training_weights
+from margin.stats.intervals import proportion
 
 
 def nearest_centroid_accuracy(
@@ -41,4 +41,4 @@ def nearest_centroid_accuracy(
     n, k = points.shape
     to_points = centroids(distances, training_weights(design, fold)).to_points
     correct = (to_points[points, fold[:, None]].argmin(axis=2) == np.arange(k)).mean(axis=1)
-    return proportion_estimate(float(correct.mean()), (correct - correct.mean()) / n, level)
+    return proportion(float(correct.mean()), (correct - correct.mean()) / n, level)

@@ -10,16 +10,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from margin.analysis.design import Design
 from margin.analysis.distances import Distances, FloatArray
-from margin.analysis.estimate import Estimate
 from margin.analysis.separation.angle import centroid_angle
 from margin.analysis.separation.aqi import alignment_quality
 from margin.analysis.separation.cka import debiased_cka
 from margin.analysis.separation.d_prime import d_prime
 from margin.analysis.separation.davies_bouldin import davies_bouldin, davies_bouldin_p_value
 from margin.analysis.separation.energy import energy_distance
-from margin.analysis.separation.folds import prompt_folds
 from margin.analysis.separation.held_out import nearest_centroid_accuracy
 from margin.analysis.separation.mmd import kernel_distances, mmd2
 from margin.analysis.separation.probe import probe
@@ -28,6 +25,9 @@ from margin.analysis.separation.relabelling import relabelling_p_value
 from margin.analysis.separation.variance import variance_split
 from margin.analysis.space import Coordinates, Space
 from margin.errors import MarginError
+from margin.stats.design import Design
+from margin.stats.estimate import Estimate
+from margin.stats.folds import prompt_folds
 
 QUADRATIC_PROMPTS = 2000
 """Where there are more prompts, measures over all pairs of points are taken on a random sample of this

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from margin.analysis.design import Design
 from margin.analysis.distances import DistanceMatrix, Distances
-from margin.analysis.estimate import Estimate
 from margin.analysis.separation.energy import energy_distance
 from margin.errors import MarginError
+from margin.stats.design import Design
+from margin.stats.estimate import Estimate
 
 
 def kernel_distances(distances: Distances) -> DistanceMatrix:

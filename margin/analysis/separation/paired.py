@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from margin.analysis.design import Design
-from margin.analysis.estimate import Estimate
-from margin.analysis.influence import jackknife_estimate
 from margin.analysis.space import Space
 from margin.errors import MarginError
+from margin.stats.design import Design
+from margin.stats.estimate import Estimate
+from margin.stats.intervals import t_interval
 
 
 def complete(space: Space, design: Design, modes: Sequence[str]) -> tuple[Space, Design]:
@@ -49,4 +49,4 @@ def mean_estimate(values: NDArray[np.floating], level: float = 0.95) -> Estimate
     """Mean of one value a prompt (n,), with Student's t interval over prompts; none from a single prompt."""
     values = values.astype(np.float64)
     mean = values.mean()
-    return jackknife_estimate(float(mean), (values - mean) / len(values), level, "t over prompts")
+    return t_interval(float(mean), (values - mean) / len(values), level, "t over prompts")

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from margin.analysis.design import Design
 from margin.analysis.distances import FloatArray
-from margin.analysis.estimate import Estimate
-from margin.analysis.separation.folds import AT_CHANCE
 from margin.analysis.separation.paired import points_by_prompt
-from margin.analysis.separation.proportion import proportion_estimate
 from margin.errors import MarginError
+from margin.stats.design import Design
+from margin.stats.estimate import Estimate
+from margin.stats.folds import AT_CHANCE
+from margin.stats.intervals import proportion
 from probes.covariance import shrunken_covariance
 
 LINEAR_IN_SIGN = 2 / np.pi
@@ -80,8 +80,8 @@ def probe(X: FloatArray, design: Design, fold: NDArray[np.intp], level: float = 
     noise = 1 - _signal(scores, of_means)
     of_sign, of_rank = (1 + (AT_CHANCE - 1) * noise * linear for linear in (LINEAR_IN_SIGN, 1))
     return Probe(
-        accuracy=proportion_estimate(float(correct.mean()), np.sqrt(of_sign) * influence, level),
-        auc=proportion_estimate(float(ranked.mean()), np.sqrt(of_rank) * of_ranks, level),
+        accuracy=proportion(float(correct.mean()), np.sqrt(of_sign) * influence, level),
+        auc=proportion(float(ranked.mean()), np.sqrt(of_rank) * of_ranks, level),
     )
 
 

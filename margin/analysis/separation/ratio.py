@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from margin.analysis.design import Design
 from margin.analysis.distances import Distances
-from margin.analysis.estimate import Estimate
-from margin.analysis.influence import jackknife_estimate
 from margin.analysis.separation.energy import distances_to_other_prompts
 from margin.analysis.separation.paired import points_by_prompt
 from margin.analysis.silhouette import twin_distances
 from margin.errors import MarginError
+from margin.stats.design import Design
+from margin.stats.estimate import Estimate
+from margin.stats.intervals import t_interval
 
 
 def paired_distance_ratio(distances: Distances, design: Design, level: float = 0.95) -> Estimate:
@@ -41,4 +41,4 @@ def paired_distance_ratio(distances: Distances, design: Design, level: float = 0
         raise MarginError("paired-distance ratio undefined: within each mode all prompts coincide")
     value = paired.mean() / across.mean()
     influence = (paired - paired.mean() - 2 * value * (across - across.mean())) / (n * across.mean())
-    return jackknife_estimate(float(value), influence, level)
+    return t_interval(float(value), influence, level)

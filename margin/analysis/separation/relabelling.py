@@ -15,10 +15,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from margin.analysis.design import Design
 from margin.analysis.distances import Distances
 from margin.analysis.permutation import CHUNK
 from margin.analysis.separation.paired import points_by_prompt
+from margin.stats.design import Design
 
 
 def relabelling_p_value(

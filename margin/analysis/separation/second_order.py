@@ -15,9 +15,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from margin.analysis.design import Design
 from margin.analysis.distances import Distances
 from margin.analysis.separation.paired import points_by_prompt
+from margin.stats.design import Design
 
 SAMPLE = 256
 """Prompts whose pairs Var(r) is taken from: all of them in most runs. It is known to a fifth at worst (r of

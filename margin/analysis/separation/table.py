@@ -9,14 +9,14 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from margin.analysis.design import Design
-from margin.analysis.estimate import Estimate
 from margin.analysis.sam import pair_name
 from margin.analysis.separation.measures import MEASURES, OPTIONAL, Comparison, Result
 from margin.analysis.separation.paired import complete
 from margin.analysis.separation.tokens import TokenTables, token_distances
 from margin.analysis.space import Coordinates, Space
 from margin.errors import MarginError
+from margin.stats.design import Design
+from margin.stats.estimate import Estimate
 
 ALL = "all"
 """What the column `modes` says of a measure over all modes."""

@@ -10,9 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import entr
 
-from margin.analysis.estimate import Estimate
 from margin.analysis.separation.paired import mean_estimate
 from margin.errors import MarginError
+from margin.stats.estimate import Estimate
 
 
 def mutual_information(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:

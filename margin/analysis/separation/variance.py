@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from margin.analysis.design import Design
 from margin.analysis.distances import Distances
-from margin.analysis.estimate import Estimate
-from margin.analysis.influence import jackknife_estimate
 from margin.analysis.separation.paired import points_by_prompt
 from margin.analysis.separation.second_order import contrast_residual
 from margin.analysis.silhouette import twin_distances
+from margin.stats.design import Design
+from margin.stats.estimate import Estimate
+from margin.stats.intervals import t_interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,7 @@ def variance_split(distances: Distances, design: Design, level: float = 0.95) ->
     # 4 (n-2) / (n (n-1)^2) of the infinitesimal jackknife less 2 / (n (n-1)); 1/4 by h.
     twice = contrast_residual(distances, design) / 2 * (n - 3) / (n * (n - 1) ** 2)
     shares = [
-        jackknife_estimate(
+        t_interval(
             _ratio(components[j], components.sum()),
             _influence_of_ratio(components[j], components.sum(), influence[:, j], of_whole),
             level,
@@ -96,7 +96,7 @@ def variance_split(distances: Distances, design: Design, level: float = 0.95) ->
         mode=shares[1],
         interaction=shares[2],
         partial_eta2=Estimate(eta2, n_prompts=n),
-        partial_epsilon2=jackknife_estimate(
+        partial_epsilon2=t_interval(
             _ratio(mode, within), of_epsilon2, level, counted_twice=_ratio(twice, within**2)
         ),
         influence=of_epsilon2,

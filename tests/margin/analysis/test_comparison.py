@@ -12,11 +12,11 @@ from scipy import stats
 from silhouette_oracle import Array, labels, paired_points, pairwise, samples, weighted_margin
 
 from margin.analysis.comparison import Comparison, compare
-from margin.analysis.design import Design, make_design
-from margin.analysis.multiplicity import holm
-from margin.analysis.power import power
 from margin.analysis.space import Coordinates, Gram
 from margin.errors import IncomparableError, MarginError
+from margin.stats.design import Design, make_design
+from margin.stats.multiplicity import holm
+from margin.stats.power import power
 
 Runs = dict[str, tuple[Coordinates, Design]]
 MODES = ("pos", "neg", "rej")

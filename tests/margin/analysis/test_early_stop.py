@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from margin.analysis.early_stop import EarlyStop
-from margin.analysis.estimate import Estimate
 from margin.errors import MarginError
+from margin.stats.estimate import Estimate
 
 
 def margins(*values: float) -> list[Estimate]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import stats
 from silhouette_oracle import DISTANCES, Array, labels, paired_points, pairwise, weighted_margin
 
-from margin.analysis.design import make_design
-from margin.analysis.influence import SilhouetteMean, influence, jackknife_estimate
+from margin.analysis.influence import SilhouetteMean, influence
 from margin.analysis.silhouette import mode_sums, one_vs_one, silhouette
 from margin.analysis.space import Coordinates, Gram, Space
+from margin.stats.design import make_design
 
 
 def numerical(D: Array, mode: Array, prompt: Array, share: Array, step: float = 1e-4) -> Array:
@@ -97,17 +96,3 @@ def test_float32_influences_agree_with_float64() -> None:
         part = SilhouetteMean(silhouette(sums.leave_prompt_out().mean, design.mode), np.ones(len(X)))
         U.append(influence(distances, sums, [part]))
     np.testing.assert_allclose(U[0], U[1], atol=1e-3 * np.abs(U[1]).max())
-
-
-def test_interval_of_a_mean_is_students() -> None:
-    """The influences of a mean are (x - mean) / n; the interval is then the textbook one."""
-    x = np.random.default_rng(23).gamma(2, size=25)
-    estimate = jackknife_estimate(x.mean(), (x - x.mean()) / 25, level=0.9)
-    low, high = stats.t.interval(0.9, 24, loc=x.mean(), scale=stats.sem(x))
-    assert (estimate.low, estimate.high) == pytest.approx((low, high), abs=1e-12)
-    assert estimate.se == pytest.approx(stats.sem(x), abs=1e-12)
-
-
-def test_one_prompt_has_no_interval() -> None:
-    estimate = jackknife_estimate(0.3, np.zeros(1))
-    assert (estimate.low, estimate.high, estimate.se) == (None, None, None)

@@ -10,13 +10,13 @@ from numpy.testing import assert_allclose
 from population import Array, Population, population
 from silhouette_oracle import pairwise, samples
 
-from margin.analysis.design import Design
-from margin.analysis.estimate import Estimate
 from margin.analysis.layers import layer_curve, parting
 from margin.analysis.sam import sam
 from margin.analysis.separation.variance import variance_split
 from margin.analysis.space import Coordinates, Space
 from margin.errors import MarginError
+from margin.stats.design import Design
+from margin.stats.estimate import Estimate
 
 STRENGTHS = (0.0, 0.0, 0.15, 0.5, 0.9, 1.0, 1.0, 1.0)
 """Separation of the modes in layers 0 to 7."""

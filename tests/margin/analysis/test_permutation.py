@@ -8,11 +8,11 @@ from paired_population import Population
 from silhouette_oracle import DISTANCES, Array, labels, paired_points, pairwise, samples
 
 from margin.analysis import permutation as module
-from margin.analysis.design import Design, make_design
 from margin.analysis.distances import Distance
 from margin.analysis.permutation import permutation_null, permute_within_prompts
 from margin.analysis.sam import silhouette_samples
 from margin.analysis.space import Coordinates, Gram
+from margin.stats.design import Design, make_design
 
 
 @pytest.mark.parametrize("missing", [0.0, 0.5], ids=["complete", "incomplete"])

@@ -13,7 +13,6 @@ import pytest
 from population import population
 from silhouette_oracle import pairwise, samples
 
-from margin.analysis.design import make_design
 from margin.analysis.positions import position_curve
 from margin.analysis.sam import sam
 from margin.analysis.space import Coordinates
@@ -24,6 +23,7 @@ from margin.report.html import to_html
 from margin.report.markdown import to_markdown
 from margin.report.pictures import Pictures
 from margin.report.write import schema, to_json
+from margin.stats.design import make_design
 
 if TYPE_CHECKING:
     from margin.capture.checkpoint import Checkpoint

@@ -13,10 +13,10 @@ from scipy import stats
 from silhouette_oracle import DISTANCES, Array, labels, paired_points, pairwise, samples
 
 from margin.analysis.bootstrap import prompt_weights
-from margin.analysis.design import Design, make_design
 from margin.analysis.prompt_margins import prompt_margins, spread, worst_prompts
 from margin.analysis.space import Coordinates
 from margin.errors import MarginError
+from margin.stats.design import Design, make_design
 
 
 def data(n: int, missing: float = 0.0, k: int = 3, seed: int = 0) -> tuple[Array, Design]:

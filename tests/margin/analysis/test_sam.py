@@ -13,11 +13,11 @@ from paired_population import Population
 from scipy import stats
 from silhouette_oracle import DISTANCES, Array, labels, paired_points, pairwise, samples
 
-from margin.analysis.design import Design, make_design
 from margin.analysis.distances import Distance
 from margin.analysis.sam import Variant, margins, sam, silhouette_samples
 from margin.analysis.space import Coordinates, Gram
 from margin.errors import MarginError
+from margin.stats.design import Design, make_design
 
 
 def by_definition(X: Array, design: Design, distance: str, plain: bool = False) -> float:

@@ -10,10 +10,10 @@ from population import TOPICS, population
 from scipy import stats
 from silhouette_oracle import DISTANCES, labels, paired_points, pairwise, samples, weighted_margin
 
-from margin.analysis.design import Design, make_design
 from margin.analysis.slices import MIN_PROMPTS, slice_margins
 from margin.analysis.space import Coordinates
 from margin.errors import MarginError
+from margin.stats.design import Design, make_design
 
 
 def data(n: int, missing: float = 0.0, seed: int = 0) -> tuple[np.ndarray, Design]:

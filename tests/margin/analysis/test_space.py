@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from silhouette_oracle import DISTANCES, labels, paired_points, pairwise
 
-from margin.analysis.design import make_design
 from margin.analysis.space import Coordinates, Gram
 from margin.errors import MarginError
+from margin.stats.design import make_design
 
 
 @pytest.mark.parametrize("missing", [0.0, 0.3])

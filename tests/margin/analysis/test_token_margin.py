@@ -7,10 +7,10 @@ import pytest
 from numpy.testing import assert_allclose
 from silhouette_oracle import Array, labels
 
-from margin.analysis.design import Design, make_design
-from margin.analysis.separation.folds import prompt_folds
 from margin.analysis.token_margin import token_margins
 from margin.errors import MarginError
+from margin.stats.design import Design, make_design
+from margin.stats.folds import prompt_folds
 
 V = 40
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from margin.analysis.design import make_design
 from margin.analysis.sam import margins
 from margin.analysis.space import Coordinates
 from margin.capture.loop import Captured
 from margin.run.shards import read_rows, write_shard
+from margin.stats.design import make_design
 
 N, K, WIDTH = 60, 3, 64
 MODE = np.arange(N * K) % K

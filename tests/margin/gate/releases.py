@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from margin.analysis.design import Design, make_design
 from margin.analysis.space import Coordinates
 from margin.gate.measurement import Leak, Measurement, measure_margins
+from margin.stats.design import Design, make_design
 
 MODES = ("pos", "neg", "rej")
 IDENTITY = {

@@ -15,7 +15,6 @@ import pytest
 from rich.console import Console
 
 from margin.analysis.behaviour.findings import Observation
-from margin.analysis.estimate import Estimate
 from margin.analysis.probing import probe_run
 from margin.analysis.robustness import Finding
 from margin.capture.collect import collect
@@ -28,6 +27,7 @@ from margin.report.report import Report
 from margin.report.terminal import print_summary
 from margin.report.write import schema, to_json, write_report
 from margin.run.run import Run
+from margin.stats.estimate import Estimate
 
 if TYPE_CHECKING:
     from margin.capture.checkpoint import Checkpoint

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from margin.analysis.design import Design, make_design
 from margin.analysis.robustness.retention import changes_by_slice, retention
 from margin.analysis.sam import sam
 from margin.analysis.space import Coordinates
+from margin.stats.design import Design, make_design
 
 N, K, D = 50, 3, 8
 MODES, PROMPTS = np.tile(np.arange(K), N), np.repeat(np.arange(N), K)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from margin.analysis.design import Design, make_design
+from margin.stats.design import Design, make_design
 
 Array = np.ndarray[Any, Any]
 

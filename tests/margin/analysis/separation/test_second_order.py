@@ -9,7 +9,6 @@ import pytest
 from scipy.spatial.distance import cdist
 from separation_data import Array, design_of, paired
 
-from margin.analysis.design import make_design
 from margin.analysis.separation.energy import energy_distance
 from margin.analysis.separation.second_order import (
     SAMPLE,
@@ -19,6 +18,7 @@ from margin.analysis.separation.second_order import (
 )
 from margin.analysis.separation.variance import variance_split
 from margin.analysis.space import Coordinates
+from margin.stats.design import make_design
 
 
 def symmetric(values: Array) -> Array:

@@ -16,11 +16,9 @@ from scipy.special import softmax
 from separation_data import Array, by_prompt, design_of, paired
 from sklearn.metrics import roc_auc_score
 
-from margin.analysis.estimate import Estimate
 from margin.analysis.separation.angle import centroid_angle
 from margin.analysis.separation.d_prime import d_prime
 from margin.analysis.separation.energy import energy_distance
-from margin.analysis.separation.folds import prompt_folds
 from margin.analysis.separation.held_out import nearest_centroid_accuracy
 from margin.analysis.separation.mmd import kernel_distances, mmd2
 from margin.analysis.separation.paired import mean_estimate
@@ -30,6 +28,8 @@ from margin.analysis.separation.relabelling import relabelling_p_value
 from margin.analysis.separation.tokens import mutual_information
 from margin.analysis.separation.variance import variance_split
 from margin.analysis.space import Coordinates
+from margin.stats.estimate import Estimate
+from margin.stats.folds import prompt_folds
 
 N, K, D = 100, 3, 16
 LARGE = 3000

@@ -15,25 +15,25 @@ from sklearn.covariance import LedoitWolf
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score, roc_auc_score
 
-from margin.analysis.design import Design, make_design
 from margin.analysis.separation.angle import centroid_angle
 from margin.analysis.separation.aqi import alignment_quality
 from margin.analysis.separation.cka import debiased_cka
 from margin.analysis.separation.d_prime import d_prime
 from margin.analysis.separation.davies_bouldin import davies_bouldin, davies_bouldin_p_value
 from margin.analysis.separation.energy import energy_distance
-from margin.analysis.separation.folds import prompt_folds
 from margin.analysis.separation.held_out import nearest_centroid_accuracy
 from margin.analysis.separation.mmd import kernel_distances, mmd2
 from margin.analysis.separation.paired import mean_estimate
 from margin.analysis.separation.probe import probe
-from margin.analysis.separation.proportion import proportion_estimate
 from margin.analysis.separation.ratio import paired_distance_ratio
 from margin.analysis.separation.relabelling import relabelling_p_value
 from margin.analysis.separation.second_order import contrast_residual
 from margin.analysis.separation.tokens import TokenTables, mutual_information, token_distances
 from margin.analysis.separation.variance import variance_split
 from margin.analysis.space import Coordinates, Gram
+from margin.stats.design import Design, make_design
+from margin.stats.folds import prompt_folds
+from margin.stats.intervals import proportion
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}
 SHAPES = [(2, 2, 3), (7, 2, 1), (12, 3, 5), (9, 4, 30)]
@@ -342,10 +342,10 @@ def test_proportion_interval_is_clopper_pearson_where_trials_are_independent() -
     """With one point a prompt the effective number is the number of prompts, but for Student's t."""
     hits = np.arange(4000) < 3000
     share = hits.mean()
-    found = proportion_estimate(float(share), (hits - share) / len(hits))
+    found = proportion(float(share), (hits - share) / len(hits))
     expected = stats.binomtest(3000, 4000).proportion_ci()
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=2e-5)
-    perfect = proportion_estimate(1.0, np.zeros(40))
+    perfect = proportion(1.0, np.zeros(40))
     assert perfect.low == pytest.approx(stats.binomtest(40, 40).proportion_ci().low)
     assert perfect.high == 1
 

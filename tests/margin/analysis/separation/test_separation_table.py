@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from separation_data import Array, design_of, paired
 
-from margin.analysis.design import Design, make_design
 from margin.analysis.separation import TokenTables, separation
 from margin.analysis.space import Coordinates, Gram
 from margin.errors import MarginError
+from margin.stats.design import Design, make_design
 
 COLUMNS = [
     *("measure", "modes", "estimate", "low", "high", "se", "level"),

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from margin.analysis.estimate import Estimate
+from margin.stats.estimate import Estimate
+from margin.stats.intervals import jackknife_variance
 
 Side = Literal["both", "lower"]
 
@@ -21,17 +22,6 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(stepped, 1)
     return adjusted
-
-
-def benjamini_hochberg(p_values: ArrayLike) -> NDArray[np.float64]:
-    """Benjamini-Hochberg p-values (1995): false discovery rate, for exploration. (m,) in, (m,) out."""
-    return stats.false_discovery_control(np.asarray(p_values, dtype=np.float64), method="bh")
-
-
-def standard_errors(influence: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Standard errors (G,) from influences (n, G): sqrt(n/(n-1) sum U^2)."""
-    n = len(influence)
-    return np.sqrt(n / (n - 1) * np.sum(influence**2, axis=0))
 
 
 def correlations(influence: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -70,7 +60,7 @@ def simultaneous_estimates(
     """
     values = np.asarray(values, dtype=np.float64)
     sizes = np.broadcast_to(len(influence) if n_prompts is None else np.asarray(n_prompts), values.shape)
-    se = standard_errors(influence)
+    se = np.sqrt(jackknife_variance(influence))
     # Gaussian multipliers on the prompts make t normal with this correlation, so t is drawn, not they.
     t = rng.multivariate_normal(np.zeros(len(values)), correlations(influence), draws, method="eigh")
     largest = (np.abs(t) if side == "both" else t).max(axis=1)

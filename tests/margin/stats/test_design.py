@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from silhouette_oracle import labels
 
-from margin.analysis.design import make_design
 from margin.errors import MarginError
+from margin.stats.design import make_design
 
 
 def test_labels_of_any_order_are_indexed_by_first_appearance() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from silhouette_oracle import Array
 
-from margin.analysis.design import Design, make_design
+from margin.stats.design import Design, make_design
 
 
 @dataclass(frozen=True)

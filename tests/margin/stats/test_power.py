@@ -10,8 +10,8 @@ from population import population
 from scipy import stats
 
 from margin.analysis.comparison import compare
-from margin.analysis.power import detectable_difference, power, prompts_needed
 from margin.analysis.space import Coordinates
+from margin.stats.power import detectable_difference, power, prompts_needed
 
 
 @pytest.mark.parametrize(

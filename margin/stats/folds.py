@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from margin.analysis.design import Design
+from margin.stats.design import Design
 
 AT_CHANCE = 2.0
 """Variance of a cross-fitted mean of scores linear in the fit, over that of held-out prompts given the fits,

@@ -11,11 +11,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from margin.analysis.multiplicity import (
-    benjamini_hochberg,
+from margin.stats.multiplicity import (
     holm,
     simultaneous_estimates,
-    standard_errors,
 )
 
 P_VALUES = st.lists(st.floats(0, 1) | st.sampled_from([0.0, 0.01, 0.5, 1.0]), min_size=1, max_size=6)
@@ -37,14 +35,6 @@ def test_holm_is_the_closed_test_of_bonferroni(p: list[float]) -> None:
     assert_allclose(holm(p), closed, atol=1e-15)
 
 
-@given(P_VALUES)
-def test_benjamini_hochberg_is_the_smallest_rate_that_rejects(p: list[float]) -> None:
-    """The step-up rule at rate q rejects all p up to the largest p_(r) <= q r / m."""
-    m = len(p)
-    expected = [min(min(1, m * t / sum(x <= t for x in p)) for t in p if t >= own) for own in p]
-    assert_allclose(benjamini_hochberg(p), expected, atol=1e-15)
-
-
 def test_no_p_values_give_no_p_values() -> None:
     assert holm([]).shape == (0,)
 
@@ -62,11 +52,6 @@ def half_widths(x: np.ndarray, side: str = "both", **options: object) -> np.ndar
     )
     assert all((e.high is None) == (side == "lower") for e in found)
     return np.array([(e.estimate - e.low) / e.se for e in found if e.se])
-
-
-def test_standard_error_of_a_mean() -> None:
-    x = np.random.default_rng(0).gamma(2, size=(31, 4))
-    assert_allclose(standard_errors(influence_of_means(x)), stats.sem(x), rtol=1e-12)
 
 
 @pytest.mark.parametrize(("side", "tail"), [("both", 0.025), ("lower", 0.05)])

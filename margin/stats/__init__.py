@@ -1,0 +1,1 @@
+"""Statistics of anything measured on prompts: arrays in, estimates out. Rests on nothing else of margin."""

@@ -1,0 +1,163 @@
+"""Intervals over prompts, one place each.
+
+Most rest on the *influence* of each prompt on a number: (n,), its derivative by the weight of the prompt,
+which sums to 0. The standard error is that of the infinitesimal jackknife, sqrt(n/(n-1) sum U_p^2) (Efron,
+1982, "The Jackknife, the Bootstrap and Other Resampling Plans", ch. 6). The others count prompts, and are
+exact.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from margin.stats.estimate import Estimate
+
+JACKKNIFE = "infinitesimal jackknife, t"
+PROPORTION = "Clopper-Pearson, effective prompts"
+POSITIVE = "t over prompts, on the logarithm"
+MOVER = "MOVER of two Clopper-Pearson intervals, paired by prompt"
+EXACT = "Clopper-Pearson"
+ONE_SIDED = f"{EXACT}, one-sided"
+
+ROUNDING = 1e-12
+"""Standard error of a share that is nothing but rounding."""
+
+
+def jackknife_variance(influence: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Variances n/(n-1) sum U_p^2 of the numbers whose influences (n,) or (n, G) these are: () or (G,)."""
+    n = len(influence)
+    return n / (n - 1) * np.sum(influence**2, axis=0)
+
+
+def standard_error(influence: NDArray[np.float64]) -> float:
+    """Standard error of the number whose influences (n,) these are."""
+    return float(np.sqrt(jackknife_variance(influence)))
+
+
+def t_interval(
+    value: float,
+    influence: NDArray[np.float64],
+    level: float = 0.95,
+    method: str = JACKKNIFE,
+    *,
+    counted_twice: float = 0.0,
+) -> Estimate:
+    """Interval by Student's t with n-1 degrees of freedom; none from fewer than two prompts.
+
+    `counted_twice` is variance of second order, which the jackknife holds twice where it is known; it is at
+    most half of the whole.
+    """
+    n = len(influence)
+    if n < 2:
+        return Estimate(value, n_prompts=n)
+    variance = float(jackknife_variance(influence))
+    se = float(np.sqrt(max(variance - counted_twice, variance / 2)))
+    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * se
+    return Estimate(value, value - half, value + half, se, level, method, n)
+
+
+def positive_mean(value: float, influence: NDArray[np.float64], level: float = 0.95) -> Estimate:
+    """Interval of a mean of losses, all >= 0: Student's t for its logarithm, carried back.
+
+    Stays above 0, and reaches farther upwards than downwards, as losses do.
+    """
+    n, se = len(influence), standard_error(influence)
+    half = stats.t.ppf((1 + level) / 2, n - 1) * se / value if value > 0 else 0.0
+    return Estimate(value, float(value * np.exp(-half)), float(value * np.exp(half)), se, level, POSITIVE, n)
+
+
+def clopper_pearson(successes: float, trials: float, level: float) -> tuple[float, float]:
+    """Exact interval of a rate; each end errs with probability (1 - level) / 2 at most.
+
+    Numbers of trials need not be whole. Clopper and Pearson (1934), "The use of confidence or fiducial limits
+    illustrated in the case of the binomial". Approximate intervals (Wilson) cover too seldom near 0 and 1.
+
+    Example
+    -------
+    >>> low, high = clopper_pearson(0, 300, 0.90)
+    >>> low, round(high, 4)
+    (0.0, 0.0099)
+    """
+    tail, failures = (1 - level) / 2, trials - successes
+    low = float(stats.beta.ppf(tail, successes, failures + 1)) if successes > 0 else 0.0
+    high = float(stats.beta.isf(tail, successes + 1, failures)) if failures > 0 else 1.0
+    return low, high
+
+
+def share_of_prompts(count: int, n: int, level: float = 0.95) -> Estimate:
+    """Share of n prompts with its exact two-sided interval."""
+    low, high = clopper_pearson(count, n, level)
+    return Estimate(count / n, low, high, None, level, EXACT, n)
+
+
+def upper_bound(count: int, n: int, level: float = 0.95) -> Estimate:
+    """Share of n prompts with its exact one-sided upper bound; 0 of 300 gives 0.0099."""
+    return Estimate(count / n, None, clopper_pearson(count, n, 2 * level - 1)[1], None, level, ONE_SIDED, n)
+
+
+def lower_bound(count: int, n: int, level: float = 0.95) -> Estimate:
+    """Share of n prompts with its exact one-sided lower bound."""
+    return Estimate(count / n, clopper_pearson(count, n, 2 * level - 1)[0], None, None, level, ONE_SIDED, n)
+
+
+def proportion(
+    value: float, influence: NDArray[np.float64], level: float = 0.95, method: str = PROPORTION
+) -> Estimate:
+    """Interval of a proportion in [0, 1] whose successes come in clusters, as the points of a prompt.
+
+    Clopper-Pearson with the number of independent trials that would give the same standard error, n of them
+    where prompts do not differ, as where all or none succeed. Unlike Student's t it stays in [0, 1] and
+    does not shrink to a point at a perfect score. Korn and Graubard (1998), "Confidence intervals for
+    proportions with small expected number of positive counts estimated from survey data".
+    """
+    n = len(influence)
+    se = standard_error(influence)
+    spread = value * (1 - value)
+    if se > ROUNDING and spread > 0:
+        wider = stats.t.ppf((1 + level) / 2, n - 1) / stats.norm.ppf((1 + level) / 2)
+        trials = float(spread / (se * wider) ** 2)
+    else:
+        trials = float(n)
+    low, high = clopper_pearson(value * trials, trials, level)
+    return Estimate(value, low, high, se, level, method, n)
+
+
+def mean_share(shares: NDArray[np.float64], level: float = 0.95) -> Estimate:
+    """Mean of the shares (n,) of each prompt's draws, with a two-sided interval over prompts.
+
+    One prompt alone has none.
+    """
+    value = float(shares.mean())
+    if len(shares) < 2:
+        return Estimate(value, n_prompts=len(shares))
+    return proportion(value, (shares - value) / len(shares), level)
+
+
+def difference(
+    a: Estimate, b: Estimate, of_a: NDArray[np.float64], of_b: NDArray[np.float64], share: float = 1.0
+) -> Estimate:
+    """Interval of a - share * b for two proportions of the same prompts, with influences (n,) of each.
+
+    Each end is put together from the ends of the two intervals and their correlation over prompts (MOVER:
+    Zou and Donner, 2008, "Construction of confidence limits about effect measures"; for single trials it is
+    method 10 of Newcombe, 1998), so that it does not shrink to a point where both are perfect.
+
+    Raises
+    ------
+    ValueError : a proportion without an interval.
+    """
+    if a.low is None or a.high is None or b.low is None or b.high is None:
+        raise ValueError("a difference needs two proportions with intervals")
+    lengths = np.linalg.norm(of_a) * np.linalg.norm(of_b)
+    correlation = float(np.clip(of_a @ of_b / lengths, -1, 1)) if lengths > 0 else 0.0
+    value = a.estimate - share * b.estimate
+    down = _reach(a.estimate - a.low, share * (b.high - b.estimate), correlation)
+    up = _reach(a.high - a.estimate, share * (b.estimate - b.low), correlation)
+    se = standard_error(of_a - share * of_b)
+    return Estimate(value, value - down, value + up, se, a.level, MOVER, a.n_prompts)
+
+
+def _reach(of_a: float, of_b: float, correlation: float) -> float:
+    return float(np.sqrt(max(0.0, of_a**2 + of_b**2 - 2 * correlation * of_a * of_b)))
