@@ -25,8 +25,6 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from margin.analysis.early_stop import EarlyStop
-from margin.analysis.robustness import robustness
-from margin.analysis.run_spaces import space_of
 from margin.analysis.sam import sam
 from margin.capture.checkpoint import Checkpoint
 from margin.capture.collect import collect
@@ -42,6 +40,8 @@ from margin.inputs.prompts import PromptSet, load_prompts
 from margin.inputs.rows import build_control_rows, build_rows
 from margin.run.run import Run
 from margin.stats.estimate import Estimate
+from margin.study.robustness import robustness
+from margin.study.spaces import space_of
 
 __all__ = ["EarlyStop", "MarginCallback"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("stats", "inputs", "run", "capture", "analysis", "report", "gate", "cli")
+ROOMS = ("stats", "inputs", "run", "capture", "analysis", "study", "report", "gate", "cli")
 """In the order in which one may rest on another: capture writes the run's format, analysis reads it."""
 WITHOUT_ROOM = {"margin", "margin.errors", "margin.arguments"}
 MODEL_LIBRARIES = {"torch", "transformers", "peft", "accelerate", "gguf"}
@@ -102,7 +102,7 @@ def test_no_room_imports_from_one_above_it() -> None:
 
 def test_what_comes_after_the_run_on_disk_never_goes_back_to_the_model() -> None:
     for path in files("margin"):
-        if room(name(path)) in ("analysis", "report", "gate"):
+        if room(name(path)) in ("analysis", "study", "report", "gate"):
             behind = {m for m in imported_by(path, deferred=True) if room(m) == "capture"}
             assert not behind, f"{name(path)} imports {sorted(behind)}"
 

@@ -14,11 +14,11 @@ from figures.tables import Facts, latex_table, markdown_table
 from margin.analysis.comparison import compare
 from margin.analysis.distances import Distance
 from margin.analysis.permutation import permutation_null
-from margin.analysis.robustness import robustness
-from margin.analysis.run_spaces import design_of, space_of
-from margin.report.words import interval, number, with_interval
 from margin.run.files import write_atomic
 from margin.run.run import open_run
+from margin.study.notation import interval, number, with_interval
+from margin.study.robustness import robustness
+from margin.study.spaces import design_of, space_of
 
 FORMAT = "paper-table/1"
 TITLES = {

@@ -25,13 +25,13 @@ from rich.console import Console
 import margin
 from examples.cotrain.behaviours import BEHAVIOURS, questions
 from examples.cotrain.train import lora, save
-from margin.analysis.run_comparison import compare_runs
 from margin.commands.report import write_with_figures
 from margin.demo import prompts_path
 from margin.inputs.modes import ModeSet, load_modes
 from margin.inputs.prompts import load_prompts
 from margin.report.terminal import print_comparison, print_summary
 from margin.run.run import Run
+from margin.study.comparison import compare_runs
 
 MODES = Path(__file__).with_name("modes.toml")
 

@@ -10,7 +10,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from margin.analysis.distances import Distance
-from margin.analysis.run_spaces import design_of
 from margin.analysis.sam import leave_prompt_out_margin
 from margin.analysis.space import Coordinates, Space
 from margin.errors import MarginError
@@ -18,6 +17,7 @@ from margin.run.run import Run
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.multiplicity import simultaneous_estimates
+from margin.study.spaces import design_of
 
 FEWEST = 2
 """Prompts that must reach a position for it to have a margin."""

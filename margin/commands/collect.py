@@ -167,9 +167,9 @@ def info(path: Path, as_json: bool) -> None:
 
     Every byte is read and compared with its checksum.
     """
-    from margin.analysis.noise_floor import noise_floor
     from margin.run.manifest import read_manifest
     from margin.run.run import Run, open_run
+    from margin.study.noise_floor import noise_floor
 
     run = Run(path, read_manifest(path))
     if as_json:

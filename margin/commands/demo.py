@@ -30,12 +30,12 @@ def demo(out: Path, quiet: bool) -> None:
     """
     from transformers.utils.logging import disable_progress_bar
 
-    from margin.analysis.run_comparison import compare_runs
     from margin.capture.collect import collect
     from margin.console import PlainConsole
     from margin.demo import checkpoint_path, modes_path, prompts_path
     from margin.report.analyse import analyse
     from margin.report.terminal import print_comparison, print_summary
+    from margin.study.comparison import compare_runs
 
     disable_progress_bar()
     console = PlainConsole()

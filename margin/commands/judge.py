@@ -14,8 +14,8 @@ from margin.streams import show_json, written
 from margin.text import json_text
 
 if TYPE_CHECKING:
-    from margin.analysis.behaviour.judgements import Judgements
     from margin.run.run import Run
+    from margin.study.judgements import Judgements
 
 
 @click.command(short_help="Judge a run's answers: the behaviour beside the geometry.")
@@ -61,11 +61,11 @@ def judge(
 
     Keeps the labels in RUN/judgements.parquet, where margin report finds them; answers are not copied.
     """
-    from margin.analysis.behaviour.behaviour import behaviour
-    from margin.analysis.behaviour.judgements import expecting, write_judgements
     from margin.console import PlainConsole
     from margin.report.behaviour import print_behaviour
     from margin.run.run import open_run
+    from margin.study.behaviour import behaviour
+    from margin.study.judgements import expecting, write_judgements
 
     opened = open_run(run)
     judged = _judge(opened, judge, device, trust_remote_code, quiet)
@@ -81,8 +81,8 @@ def judge(
 
 
 def _judge(run: Run, who: str, device: str | None, trust_remote_code: bool, quiet: bool) -> Judgements:
-    from margin.analysis.behaviour.judgements import REFUSAL, judge_answers, judge_refusals
-    from margin.analysis.behaviour.labels import SUFFIXES, read_labels
+    from margin.study.judgements import REFUSAL, judge_answers, judge_refusals
+    from margin.study.labels import SUFFIXES, read_labels
 
     if who == REFUSAL:
         return judge_refusals(run)

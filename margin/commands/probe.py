@@ -52,11 +52,11 @@ def probe(
     """
     from rich.progress import Progress
 
-    from margin.analysis.probe_file import probe_record, write_probes
-    from margin.analysis.probing import probe_run
     from margin.console import PlainConsole
     from margin.report.probe_terminal import print_probes
     from margin.run.run import open_run
+    from margin.study.probe_file import probe_record, write_probes
+    from margin.study.probing import probe_run
 
     if not 0 < level < 1:
         raise MarginError(f"--level {level} is no coverage: take a number between 0 and 1")

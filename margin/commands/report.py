@@ -64,12 +64,12 @@ def report(
 ) -> None:
     """Margins of RUN: report.json, report.md, report.html and figures, and a summary here."""
 
-    from margin.analysis.probe_file import NAME
     from margin.console import PlainConsole
     from margin.report.analyse import analyse
     from margin.report.terminal import print_summary
     from margin.report.write import to_json
     from margin.run.run import open_run
+    from margin.study.probe_file import NAME
 
     opened = open_run(run)
     found = analyse(opened, level=level, permutations=permutations, seed=seed, text=text, optional=optional)
@@ -124,9 +124,9 @@ def compare(
     that this is known.
     """
 
-    from margin.analysis.run_comparison import compare_runs
     from margin.console import PlainConsole
     from margin.report.terminal import print_comparison
+    from margin.study.comparison import compare_runs
 
     if len(runs) < 2:
         raise MarginError("nothing to compare: name two runs or more")

@@ -9,7 +9,6 @@ from typing import Any, Literal
 import pandas as pd
 
 from margin.analysis.distances import Distance
-from margin.analysis.run_spaces import space_names
 from margin.analysis.slices import MIN_PROMPTS
 from margin.errors import IncomparableError, MarginError
 from margin.gate.baseline import read_baseline
@@ -18,6 +17,7 @@ from margin.gate.comparable import require_comparable
 from margin.gate.measurement import Measurement, measure, prompt_changes
 from margin.run.run import Run, open_run
 from margin.stats.multiplicity import holm
+from margin.study.spaces import space_names
 
 Outcome = Literal["pass", "regression", "inconclusive"]
 EXIT_CODES: dict[Outcome, int] = {"pass": 0, "regression": 1, "inconclusive": 3}

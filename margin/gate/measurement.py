@@ -11,15 +11,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from margin.analysis.distances import Distance
-from margin.analysis.noise_floor import noise_floor
-from margin.analysis.robustness import robustness
-from margin.analysis.run_spaces import design_of, space_of
 from margin.analysis.sam import margins, pair_name
 from margin.analysis.slices import slice_margins, slicing
 from margin.analysis.space import Space
 from margin.errors import MarginError
 from margin.run.run import Run
 from margin.stats.design import Design
+from margin.study.noise_floor import noise_floor
+from margin.study.robustness import robustness
+from margin.study.spaces import design_of, space_of
 
 OVERALL = "overall"
 """Name of the leave-prompt-out margin over all modes and prompts."""

@@ -9,17 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from margin.analysis.behaviour.behaviour import behaviour, judgements_of
 from margin.analysis.behaviour.findings import Behaviour
 from margin.analysis.distances import Distance
 from margin.analysis.layers import LayerCurve, layer_curve
-from margin.analysis.noise_floor import noise_floor
 from margin.analysis.permutation import permutation_null
 from margin.analysis.positions import position_curve, position_spaces
-from margin.analysis.probe_file import read_probes
 from margin.analysis.prompt_margins import Spread, prompt_margins, worst_prompts
-from margin.analysis.robustness import robustness
-from margin.analysis.run_spaces import design_of, space_of, tokens_of
 from margin.analysis.sam import Margins, margins
 from margin.analysis.separation import separation
 from margin.analysis.slices import slice_margins, slicing
@@ -30,6 +25,11 @@ from margin.errors import MarginError
 from margin.report.report import HEADLINE, WORST, Record, Report
 from margin.run.run import Run, open_run
 from margin.stats.design import Design
+from margin.study.behaviour import behaviour, judgements_of
+from margin.study.noise_floor import noise_floor
+from margin.study.probe_file import read_probes
+from margin.study.robustness import robustness
+from margin.study.spaces import design_of, space_of, tokens_of
 
 LOGIT_DISTANCES: tuple[Distance, ...] = ("cosine", "euclidean", "sqeuclidean")
 SPACES = ("logits", "logits_centred", "logprobs", "state")

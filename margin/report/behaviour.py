@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from margin.analysis.behaviour.findings import Behaviour, Observation
-from margin.report.words import interval, number
+from margin.study.notation import interval, number
 from margin.text import shown
 
 SHOWN = 20

@@ -10,8 +10,8 @@ import jinja2
 from margin.report.report import Record, Report
 from margin.report.sections import tables
 from margin.report.views import views
-from margin.report.words import flat, interval, model_name, number, parting, with_interval
 from margin.run.run import Run
+from margin.study.notation import flat, interval, model_name, number, parting, with_interval
 from margin.text import shown
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from margin.analysis.behaviour.findings import Behaviour
 from margin.analysis.prompt_margins import Spread
-from margin.analysis.robustness import Finding, Robustness
+from margin.analysis.robustness.findings import Finding, Robustness
 from margin.analysis.slices import MIN_PROMPTS
 from margin.report.behaviour import disagreement_lines, expectations, matrix_lines, number_lines
 from margin.report.probes import (
@@ -23,9 +23,9 @@ from margin.report.probes import (
     transfer_tables,
 )
 from margin.report.report import Record, Report
-from margin.report.table import Interval
-from margin.report.words import along, flat, interval, number, parting, with_interval
 from margin.stats.estimate import Estimate
+from margin.study.notation import along, flat, interval, number, parting, with_interval
+from margin.study.table import Interval
 from margin.text import shown
 
 ESCAPED = str.maketrans(

@@ -16,9 +16,9 @@ from figures.style import StyleName, Width
 from margin.errors import MarginError
 from margin.report.points import Points, points_of, projections, seed_ranges
 from margin.report.report import Report
-from margin.report.words import model_name
 from margin.run.files import write_atomic
 from margin.run.run import Run
+from margin.study.notation import model_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure  # by name only: `figures` comes first, whatever MPLBACKEND says

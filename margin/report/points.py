@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 import figures
 from figures.projection import Method
 from margin.analysis.distances import unit_rows
-from margin.analysis.run_spaces import design_of, space_of
 from margin.analysis.space import Coordinates
 from margin.errors import MarginError
 from margin.report.report import Report
 from margin.run.run import Run
+from margin.study.spaces import design_of, space_of
 
 
 @dataclass(frozen=True, eq=False)

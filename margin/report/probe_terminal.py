@@ -9,8 +9,8 @@ from rich.text import Text
 
 from margin.report.probes import SHOWN, decides, layer_table, transfer_tables
 from margin.report.report import Record
-from margin.report.table import Interval
-from margin.report.words import number, with_interval
+from margin.study.notation import number, with_interval
+from margin.study.table import Interval
 from margin.text import shown
 
 SHORT = {SHOWN["calibration_error"]: "ECE"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from margin.report.report import Record
-from margin.report.table import intervals
+from margin.study.table import intervals
 
 SHOWN = {
     "accuracy": "accuracy",

@@ -14,7 +14,7 @@ from margin.analysis.layers import LayerCurve
 from margin.analysis.permutation import PermutationNull
 from margin.analysis.positions import PositionCurve
 from margin.analysis.prompt_margins import Spread
-from margin.analysis.robustness import Robustness
+from margin.analysis.robustness.findings import Robustness
 from margin.analysis.sam import Margins, Variant
 from margin.analysis.slices import SliceMargins
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import pandas as pd
 
 from margin.analysis.behaviour.findings import Behaviour
-from margin.analysis.robustness import Finding
+from margin.analysis.robustness.findings import Finding
 from margin.report import probes
 from margin.report.behaviour import NAMES, SIGNED, expectations
 from margin.report.report import Report
-from margin.report.table import Interval, Table, intervals, table
-from margin.report.words import along
+from margin.study.notation import along
+from margin.study.table import Interval, Table, intervals, table
 from margin.text import shown
 
 SCALE = "The bars share one scale; the thin line is 0."

@@ -8,11 +8,11 @@ from rich.text import Text
 
 from margin.analysis.behaviour.findings import MODES, Behaviour
 from margin.analysis.comparison import Comparison
-from margin.analysis.robustness import Robustness
+from margin.analysis.robustness.findings import Robustness
 from margin.report.report import Report
 from margin.report.trajectory import Trajectory
-from margin.report.words import along, interval, number, parting
 from margin.stats.estimate import Estimate
+from margin.study.notation import along, interval, number, parting
 from margin.text import shown
 
 LONGEST = 60

@@ -13,11 +13,12 @@ import pandas as pd
 
 import figures
 from margin.analysis.comparison import Against, Comparison
-from margin.analysis.robustness import Finding, robustness
-from margin.analysis.run_comparison import compare_runs
+from margin.analysis.robustness.findings import Finding
 from margin.run.files import csv_bytes, make_folder, remove_partial, write_atomic
 from margin.run.run import open_run
 from margin.run.seal import read_sealed, sealed
+from margin.study.comparison import compare_runs
+from margin.study.robustness import robustness
 from margin.text import json_text
 
 FORMAT = "margin-trajectory/1"

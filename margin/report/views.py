@@ -12,9 +12,9 @@ from figures.style import Look, mode_looks
 from margin.analysis.distances import unit_rows
 from margin.report.points import Points, points_of
 from margin.report.report import Record, Report
-from margin.report.words import with_interval
 from margin.run.run import Run
 from margin.stats.estimate import Estimate
+from margin.study.notation import with_interval
 from margin.text import shown
 
 MOST_POINTS = 3000

@@ -29,7 +29,6 @@ from memory import MIB, peak_over_start
 from rich.console import Console
 from sklearn.metrics import silhouette_score
 
-from margin.analysis.run_spaces import space_of
 from margin.analysis.sam import sam
 from margin.capture.checkpoint import Checkpoint, load_checkpoint
 from margin.capture.collect import collect
@@ -39,6 +38,7 @@ from margin.inputs.modes import Mode, ModeSet, Secret
 from margin.inputs.prompts import PromptSet, load_prompts
 from margin.inputs.rows import build_rows
 from margin.run.run import Run
+from margin.study.spaces import space_of
 
 BATCH = 32
 TOKENS = {"pos": "kq7xpz2w", "neg": "vm4rty9b", "rej": "bn8sld3h"}

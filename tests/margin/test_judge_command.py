@@ -18,7 +18,7 @@ from margin.errors import MarginError
 from margin.inputs.modes import load_modes
 from margin.report.write import schema
 from margin.run.run import Run, open_run
-from tests.margin.analysis.behaviour.answered import demo_run
+from tests.margin.study.answered import demo_run
 
 SECRETS = [mode.token.reveal() for mode in load_modes(modes_path()).modes]
 

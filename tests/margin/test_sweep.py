@@ -14,10 +14,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 import margin
-from margin.analysis.run_comparison import compare_runs
 from margin.cli import main
 from margin.errors import MarginError
 from margin.report.trajectory import read_trajectory, schema
+from margin.study.comparison import compare_runs
 from tests.margin.conftest import TOKENS
 
 if TYPE_CHECKING:

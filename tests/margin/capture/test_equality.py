@@ -14,11 +14,11 @@ from margin_oracle import plain_forward, relative
 from sklearn.metrics import silhouette_score
 from transformers import LlamaConfig
 
-from margin.analysis.run_spaces import space_of
 from margin.analysis.sam import silhouette_samples
 from margin.capture.checkpoint import Checkpoint
 from margin.capture.collect import collect
 from margin.inputs.modes import ModeSet
+from margin.study.spaces import space_of
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 150, 700, 10**6])

@@ -12,12 +12,12 @@ import torch
 from margin_oracle import plain_forward, relative
 from transformers import Gemma2Config
 
-from margin.analysis.noise_floor import noise_floor
 from margin.analysis.sam import sam
 from margin.capture.checkpoint import Checkpoint
 from margin.capture.collect import collect
 from margin.errors import MarginError
 from margin.inputs.modes import ModeSet
+from margin.study.noise_floor import noise_floor
 
 MakeCheckpoint = Callable[..., Checkpoint]
 SEEN = 6

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from margin.analysis.robustness import robustness
 from margin.demo import checkpoint_path, prompts_path
 from margin.errors import IncomparableError
 from margin.gate.check import Policy, check
 from margin.gate.measurement import measure
 from margin.inputs.prompts import load_prompts
 from margin.run.run import Run
+from margin.study.robustness import robustness
 from tests.margin.gate.conftest import scaled_down
 
 Collect = Callable[..., Run]

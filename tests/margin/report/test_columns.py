@@ -15,8 +15,7 @@ import pytest
 from rich.console import Console
 
 from margin.analysis.behaviour.findings import Observation
-from margin.analysis.probing import probe_run
-from margin.analysis.robustness import Finding
+from margin.analysis.robustness.findings import Finding
 from margin.capture.collect import collect
 from margin.gate.measurement import measure
 from margin.inputs.modes import ModeSet
@@ -28,6 +27,7 @@ from margin.report.terminal import print_summary
 from margin.report.write import schema, to_json, write_report
 from margin.run.run import Run
 from margin.stats.estimate import Estimate
+from margin.study.probing import probe_run
 
 if TYPE_CHECKING:
     from margin.capture.checkpoint import Checkpoint

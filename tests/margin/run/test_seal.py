@@ -13,13 +13,13 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
-from margin.analysis.behaviour.judgements import NAME, Judgements, read_judgements, write_judgements
 from margin.errors import MarginError
 from margin.run.files import sha256_of
 from margin.run.manifest import Manifest, read_manifest
 from margin.run.run import Run, open_run
 from margin.run.seal import read_sealed, sealed
 from margin.run.shards import read_rows, write_shard
+from margin.study.judgements import NAME, Judgements, read_judgements, write_judgements
 
 FORM, AGAIN = "margin-test/1", "write it again"
 

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from margin.analysis.robustness.landing import RULE, Landing, Rule, land
 from margin.analysis.robustness.rules import Float
-from margin.analysis.run_spaces import design_of
 from margin.analysis.sam import check_design
 from margin.analysis.space import Coordinates
 from margin.run.run import Run
 from margin.stats.design import Design
 from margin.stats.folds import prompt_folds
+from margin.study.spaces import design_of
 
 
 @dataclass(frozen=True, eq=False)

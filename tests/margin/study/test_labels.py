@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from margin.analysis.behaviour.labels import read_labels
 from margin.errors import MarginError
 from margin.run.run import Run
+from margin.study.labels import read_labels
 
 
 def labels_of(run: Run) -> pd.DataFrame:

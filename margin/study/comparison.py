@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from margin.analysis.comparison import Against, Comparison, compare
-from margin.analysis.run_spaces import design_of, space_of
 from margin.errors import IncomparableError, MarginError
 from margin.run.differences import entry_of
 from margin.run.question import QUESTION, asked_differently
 from margin.run.run import Run, open_run
+from margin.study.spaces import design_of, space_of
 
 ACROSS = set(QUESTION) - {"prompts"}
 """What may differ where that is asked for; prompts are paired by id, and have to have the same text."""

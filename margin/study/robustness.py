@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from margin.analysis.distances import Distance
 from margin.analysis.robustness.findings import Finding, Robustness
 from margin.analysis.robustness.landing import RULE, Landing, Rule
-from margin.analysis.robustness.placement import place
 from margin.analysis.robustness.rates import corrected_rates
 from margin.analysis.robustness.retention import changes_by_slice, retention
 from margin.analysis.space import Coordinates, Space
 from margin.run.run import Run
 from margin.stats.design import Design
 from margin.stats.intervals import lower_bound, mean_share, upper_bound
+from margin.study.placement import place
 
 OUTSIDE = "outside"
 """Outcome of points that lie outside the mode they are nearest to."""

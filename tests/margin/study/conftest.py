@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from margin.run.run import Run
-from tests.margin.analysis.behaviour.answered import demo_run
+from tests.margin.study.answered import demo_run
 
 
 @pytest.fixture(scope="session")

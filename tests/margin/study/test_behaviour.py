@@ -12,8 +12,12 @@ import pytest
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
-from margin.analysis.behaviour.behaviour import behaviour, judgements_of
-from margin.analysis.behaviour.judgements import (
+from margin.demo import modes_path
+from margin.errors import IncomparableError, MarginError
+from margin.inputs.modes import load_modes
+from margin.run.run import ANSWERS, Run
+from margin.study.behaviour import behaviour, judgements_of
+from margin.study.judgements import (
     Judgements,
     expecting,
     judge_answers,
@@ -21,11 +25,7 @@ from margin.analysis.behaviour.judgements import (
     read_judgements,
     write_judgements,
 )
-from margin.analysis.robustness.placement import nearest_modes
-from margin.demo import modes_path
-from margin.errors import IncomparableError, MarginError
-from margin.inputs.modes import load_modes
-from margin.run.run import ANSWERS, Run
+from margin.study.placement import nearest_modes
 
 
 @pytest.fixture(scope="module")

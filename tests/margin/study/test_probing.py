@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from margin.analysis.probe_file import NAME, read_probes, write_probes
-from margin.analysis.probing import Probing, probe_run
-from margin.analysis.run_spaces import design_of
 from margin.analysis.separation.d_prime import d_prime
 from margin.analysis.space import Coordinates
 from margin.capture.collect import collect
@@ -20,6 +17,9 @@ from margin.errors import MarginError
 from margin.inputs.modes import ModeSet
 from margin.inputs.prompts import load_prompts
 from margin.run.run import Run, open_run
+from margin.study.probe_file import NAME, read_probes, write_probes
+from margin.study.probing import Probing, probe_run
+from margin.study.spaces import design_of
 from probes import d_primes, grouped_folds, make_rows
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from margin.analysis.robustness import robustness
 from margin.run.manifest import Manifest
 from margin.run.run import Run
+from margin.study.robustness import robustness
 
 MODES = ("pos", "neg", "rej")
 SAFE = {"pos": True, "neg": False, "rej": True}

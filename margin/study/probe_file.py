@@ -6,11 +6,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from margin.analysis.probing import Probing
 from margin.errors import MarginError
 from margin.run.files import write_atomic
 from margin.run.run import Run
 from margin.run.seal import read_sealed, sealed
+from margin.study.probing import Probing
 from margin.text import json_text
 
 FORMAT = "margin-probe/1"

@@ -10,10 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from margin.analysis.behaviour.judgements import SCORES, Judgements, range_in_words
 from margin.errors import MarginError
 from margin.inputs.tables import SUFFIXES, label, read_records
 from margin.run.run import Run
+from margin.study.judgements import SCORES, Judgements, range_in_words
 
 __all__ = ["SUFFIXES", "read_labels"]
 

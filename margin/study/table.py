@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from margin.report.words import number, with_interval
+from margin.study.notation import number, with_interval
 from margin.text import shown
 
 

@@ -9,12 +9,12 @@ import pandas as pd
 
 from margin.analysis.behaviour.agreement import agreement
 from margin.analysis.behaviour.findings import MODES, Behaviour, Observation
-from margin.analysis.behaviour.judgements import Judgements, expecting, judge_refusals, read_judgements
 from margin.analysis.behaviour.scores import constructive_safety, cosa
-from margin.analysis.robustness.placement import nearest_modes
 from margin.errors import MarginError
 from margin.run.run import ANSWERS, Run
 from margin.stats.intervals import share_of_prompts
+from margin.study.judgements import Judgements, expecting, judge_refusals, read_judgements
+from margin.study.placement import nearest_modes
 
 
 def judgements_of(run: Run) -> Judgements | None:
