@@ -12,7 +12,6 @@ from pathlib import Path
 import figures
 import margin
 from margin.demo import checkpoint_path, modes_path, prompts_path
-from margin.report.pictures import Pictures
 
 SHOWN = ("projection", "projection-umap", "distributions", "pairs", "layers", "slices")
 DPI = 110
@@ -30,9 +29,9 @@ def render(folder: Path) -> list[Path]:
             out=Path(temporary) / "run",
             layers="all",
         )
-        pictures = Pictures(run, margin.analyse(run))
+        report = margin.analyse(run)
         with figures.style("paper"):
-            return [figures.save(pictures.draw(name), folder / f"{name}.png", dpi=DPI) for name in SHOWN]
+            return [figures.save(report.figure(name), folder / f"{name}.png", dpi=DPI) for name in SHOWN]
 
 
 if __name__ == "__main__":

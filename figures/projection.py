@@ -25,6 +25,8 @@ Method = Literal["pca", "lda", "tsne", "umap"]
 
 _LAYOUT_DIMENSIONS = 50
 """Principal components that t-SNE and UMAP start from, as is usual (van der Maaten and Hinton 2008)."""
+_EXACT = 1500
+"""Dimensions up to which the eigenvectors of the covariance cost less than a randomised search for them."""
 _TSNE_STEPS = 750
 """250 of early exaggeration and 500 after it, as openTSNE takes (Policar, Strazar and Zupan 2024)."""
 _LAYOUT_POINTS = 12
@@ -124,7 +126,7 @@ def project(
     points, mode_names, prompt_names = _checked(X, modes, prompts, centre_prompts)
     axes: LinearAxes | None = None
     if method == "pca":
-        axes, shares = _principal(points, seed)
+        axes, shares = principal_axes(points, seed)
         coordinates = axes.transform(points)
         names = (
             f"PC 1 ({shares[0]:.0%} of variance)",
@@ -193,9 +195,13 @@ def _checked(
     return points, mode_names, prompt_names
 
 
-def _principal(points: NDArray[np.float64], seed: int) -> tuple[LinearAxes, NDArray[np.float64]]:
-    """First two principal axes and the shares of variance they explain."""
-    pca = PCA(n_components=2, random_state=seed).fit(points)
+def principal_axes(points: NDArray[np.float64], seed: int = 0) -> tuple[LinearAxes, NDArray[np.float64]]:
+    """First two principal axes of points (N, d), and the shares (2,) of variance they explain.
+
+    Exact up to `_EXACT` dimensions, by the covariance's eigenvectors; beyond them randomised with the seed.
+    """
+    solver = "covariance_eigh" if points.shape[1] <= _EXACT else "auto"
+    pca = PCA(n_components=2, svd_solver=solver, random_state=seed).fit(points)
     return LinearAxes(pca.mean_, pca.components_.T), pca.explained_variance_ratio_
 
 

@@ -47,7 +47,8 @@ def rendered(fig: Figure, kind: str, dpi: float = 300) -> bytes:
     kind = kind.lower()
     if kind not in _METADATA:
         raise ValueError(f"cannot write {kind!r}: the suffix has to be one of .pdf, .svg, .png")
-    fig.draw_without_rendering()
+    if (engine := fig.get_layout_engine()) is not None:
+        engine.execute(fig)
     fig.set_layout_engine("none")
     for ax in fig.axes:  # a layout is equal only up to rounding, and an SVG names its parts by their places
         left, bottom, width, height = (round(edge, 6) for edge in ax.get_position(original=True).bounds)

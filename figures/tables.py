@@ -53,16 +53,16 @@ def latex_table(table: pd.DataFrame, facts: Facts, *, caption: str, label: str, 
     """
     if not label or not all(c.isalnum() or c in ":-." for c in label):
         raise ValueError(f"label {label!r} may hold only letters, digits, ':', '-' and '.'")
-    rows = _rows(table, heading).map(_escape_latex)
+    rows = _rows(table, heading).map(escape_latex)
     numeric = [pd.api.types.is_numeric_dtype(table[column]) for column in _further(table)]
-    styler = rows.rename(columns=_escape_latex).style.hide(axis="index")
+    styler = rows.rename(columns=escape_latex).style.hide(axis="index")
     return str(
         styler.to_latex(
             hrules=True,
             position="tbp",
             position_float="centering",
             column_format="lrr" + "".join("r" if right else "l" for right in numeric),
-            caption=_escape_latex(_sentence(caption, facts)),
+            caption=escape_latex(_sentence(caption, facts)),
             label=label,
         )
     )
@@ -140,7 +140,7 @@ _LATEX = {
 }
 
 
-def _escape_latex(text: str) -> str:
+def escape_latex(text: str) -> str:
     """Text that LaTeX prints as it stands."""
     return "".join(_LATEX.get(c, c) for c in one_line(text))
 

@@ -29,6 +29,16 @@ def shown(value: object) -> str:
     return spelt(" ".join(str(value).split()))
 
 
+LONGEST = 60
+"""Characters of a name that are shown where a longer one would fill the screen."""
+
+
+def brief(name: object) -> str:
+    """A name from outside as `shown`, cut where it would fill the screen."""
+    text = shown(name)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
 def spelt(text: str) -> str:
     """Text of many lines with what cannot be seen spelt out, as `shown`; spaces, tabs and line ends stay."""
     return _replaced(text, lambda character: f"[U+{ord(character):04X}]")

@@ -24,6 +24,7 @@ from margin.stats.estimate import Estimate
 from margin.stats.intervals import JACKKNIFE, t_interval
 from margin.stats.multiplicity import holm, simultaneous_estimates
 from margin.stats.power import detectable_difference, power, prompts_needed
+from margin.stats.seeds import generator
 
 Against = Literal["first", "previous"]
 """The reference of each run: the first of all, or the one before it."""
@@ -147,12 +148,15 @@ def compare(
     references = [first] * len(others) if against == "first" else [first, *others[:-1]]
     pairs = list(zip(others, references, strict=True))
     differences = []
+    seed = int(rng.integers(2**63))
     for margin in of_run[first].estimates:
         values = [
             of_run[a].estimates[margin].estimate - of_run[b].estimates[margin].estimate for a, b in pairs
         ]
         influences = [of_run[a].influence[margin] - of_run[b].influence[margin] for a, b in pairs]
-        differences += _differences(pairs, margin, values, np.column_stack(influences), rng, level, drop)
+        differences += _differences(
+            pairs, margin, values, np.column_stack(influences), generator(seed, margin), level, drop
+        )
     return Comparison(first, design.prompt_ids, of_run, tuple(differences), drop)
 
 

@@ -118,10 +118,11 @@ def layer_curve(
         raise MarginError("no layer was captured: collect the run with --layers")
     values = np.array(margins)
     U = np.stack(influences, axis=-1)  # (n, variant, layer)
-    bands = [simultaneous_estimates(values[:, v], U[:, v], rng, level=level) for v in range(2)]
+    own = rng.spawn(3)
+    bands = [simultaneous_estimates(values[:, v], U[:, v], own[v], level=level) for v in range(2)]
     separation = (
         simultaneous_estimates(
-            [value for value, _ in shares], np.column_stack([U for _, U in shares]), rng, level=level
+            [value for value, _ in shares], np.column_stack([U for _, U in shares]), own[2], level=level
         )
         if shares
         else []

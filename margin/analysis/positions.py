@@ -11,16 +11,11 @@ from numpy.typing import NDArray
 
 from margin.analysis.distances import Distance
 from margin.analysis.sam import leave_prompt_out_margin
-from margin.analysis.space import Coordinates, Space
+from margin.analysis.space import Space
 from margin.errors import MarginError
-from margin.run.run import Run
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.multiplicity import simultaneous_estimates
-from margin.study.spaces import design_of
-
-FEWEST = 2
-"""Prompts that must reach a position for it to have a margin."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,28 +38,6 @@ class PositionCurve:
             for position, estimate in zip(self.positions, getattr(self, variant), strict=True)
         ]
         return pd.DataFrame(records).assign(space=self.space, distance=self.distance)
-
-
-def position_spaces(run: Run) -> Iterable[tuple[int, Space, Design]]:
-    """The points of each response position that enough prompts reach, and their design.
-
-    In the space of the logits, or of the final state where the head is no affine map. A prompt reaches a
-    position where its answers under all modes do: else modes that answer at length would be told from those
-    that do not by which prompts are left.
-    """
-    of_modes = np.flatnonzero(run.rows["kind"] == "mode")
-    design, reached = design_of(run, of_modes), run.n_positions()[of_modes]
-    shortest = np.full(design.n_prompts, run.positions)
-    np.minimum.at(shortest, design.prompt, reached)
-    for position in range(1, run.positions + 1):
-        there = shortest >= position
-        if there.sum() < FEWEST:
-            return
-        rows = of_modes[there[design.prompt]]
-        states = run.position_states(position)[rows]
-        points = run.logit_points(states)
-        space = Coordinates(states, "state") if points is None else Coordinates(points, "logits")
-        yield position, space, design_of(run, rows)
 
 
 def position_curve(
@@ -114,7 +87,8 @@ def position_curve(
         raise MarginError("no response position is reached by two prompts under all modes")
     values, U = np.array(margins), np.stack(influences, axis=-1)  # (n, variant, position)
     bands = [
-        simultaneous_estimates(values[:, v], U[:, v], rng, level=level, n_prompts=sizes) for v in range(2)
+        simultaneous_estimates(values[:, v], U[:, v], own, level=level, n_prompts=sizes)
+        for v, own in enumerate(rng.spawn(2))
     ]
     return PositionCurve(
         positions=tuple(positions),

@@ -49,7 +49,7 @@ def demo(out: Path, quiet: bool) -> None:
             quiet=quiet,
         )
         report = analyse(run)
-        write_with_figures(report, run, out / name / "report")
+        write_with_figures(report, out / name / "report")
     print_summary(report, console)
     console.print()
     print_comparison(compare_runs(tuple(out / name for name in CHECKPOINTS)), console)

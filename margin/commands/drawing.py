@@ -14,7 +14,8 @@ from margin.errors import MarginError, words
 from margin.streams import say, tell
 
 if TYPE_CHECKING:
-    from margin.report.pictures import Pictures
+    from figures.style import StyleName
+    from margin.report.report import Report
 
 
 @dataclass
@@ -49,18 +50,21 @@ class Drawn:
 
 
 def draw_each(
-    pictures: Pictures,
+    report: Report,
     names: Iterable[str],
     out: Path,
     formats: Iterable[str],
+    style: StyleName = "paper",
     before: Callable[[str], None] = lambda name: None,
 ) -> Drawn:
     """Draw and write figures, whatever becomes of the others; `before` is told of each before it is drawn."""
+    from margin.report.figures import save_figures
+
     drawn, formats = Drawn(), tuple(formats)
     for name in names:
         before(name)
         try:
-            drawn.written += pictures.save((name,), out, formats)
+            drawn.written += save_figures(report, (name,), out, formats, style)
         except (OSError, ImportError, MemoryError) as error:
             drawn.failed.append(f"{name} was not drawn: {words(error)}")
         except MarginError as error:

@@ -26,6 +26,5 @@ def export(run: Path, out: Path, shareable: bool) -> None:
 
     if not shareable:
         raise MarginError("say --shareable: all of a run is as secret as its tokens, see SECURITY.md")
-    opened = open_run(run)
-    files = write_shareable(analyse(opened), opened, out)
+    files = write_shareable(analyse(open_run(run)), out)
     written(files)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from margin.commands.report import coverage
 from margin.commands.session import PLACE
 from margin.errors import MarginError
 from margin.streams import show
@@ -25,9 +26,19 @@ if TYPE_CHECKING:
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of whatever is drawn at random."
 )
+@click.option(
+    "--level", default=0.95, show_default=True, callback=coverage, help="Nominal coverage of the intervals."
+)
 @click.option("--quiet", is_flag=True, help="No progress.")
 def figures(
-    run: Path, out: Path | None, only: tuple[str, ...], formats: str, style: StyleName, seed: int, quiet: bool
+    run: Path,
+    out: Path | None,
+    only: tuple[str, ...],
+    formats: str,
+    style: StyleName,
+    seed: int,
+    level: float,
+    quiet: bool,
 ) -> None:
     """Figures of RUN: the same PNG bytes each time, and but for the overview the same SVG.
 
@@ -41,7 +52,7 @@ def figures(
     from margin.commands.drawing import draw_each
     from margin.console import PlainConsole
     from margin.report.analyse import analyse
-    from margin.report.pictures import FIGURES, FORMATS, Pictures
+    from margin.report.figures import FIGURES, FORMATS
     from margin.run.files import make_folder, remove_partial
     from margin.run.run import open_run
 
@@ -55,12 +66,12 @@ def figures(
     names = tuple(dict.fromkeys(only)) or tuple(FIGURES)
     with Progress(console=PlainConsole(stderr=True), disable=quiet) as bar:
         task = bar.add_task("margins", total=len(names) + 1)
-        pictures = Pictures(opened, analyse(opened, permutations=1, seed=seed), style)
+        report = analyse(opened, level=level, seed=seed)
 
         def before(name: str) -> None:
             bar.update(task, advance=1, description=name)
 
-        drawn = draw_each(pictures, names, target, kinds, before)
+        drawn = draw_each(report, names, target, kinds, style, before)
         bar.update(task, advance=1, description="figures")
     drawn.say()
     for path in drawn.written:

@@ -62,10 +62,11 @@ def judge(
     Keeps the labels in RUN/judgements.parquet, where margin report finds them; answers are not copied.
     """
     from margin.console import PlainConsole
-    from margin.report.behaviour import print_behaviour
+    from margin.report.terminal import print_tables
     from margin.run.run import open_run
     from margin.study.behaviour import behaviour
     from margin.study.judgements import expecting, write_judgements
+    from margin.study.sections.behaviour import Behaviour
 
     opened = open_run(run)
     judged = _judge(opened, judge, device, trust_remote_code, quiet)
@@ -76,7 +77,7 @@ def judge(
         record = {"judge": found.judge, "expected": dict(found.expected), "behaviour": found.records()}
         show_json(json_text(record, indent=2))
     elif not quiet:
-        print_behaviour(found, PlainConsole())
+        print_tables((table for table in Behaviour(found).tables() if table.rows), PlainConsole())
         written([path])
 
 

@@ -72,7 +72,7 @@ def probe(
     path = write_probes(found, opened)
     record = probe_record(found, opened)
     if as_json:
-        show_json(json_text(record, indent=2))
+        show_json(json_text(record.model_dump(), indent=2))
     elif not quiet:
         print_probes(record, opened.manifest.identity["model"], PlainConsole())
         written([path])

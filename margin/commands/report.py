@@ -15,7 +15,6 @@ from margin.text import json_text
 if TYPE_CHECKING:
     from margin.commands.drawing import Drawn
     from margin.report.report import Report
-    from margin.run.run import Run
 
 SEED = click.IntRange(min=0)
 
@@ -71,9 +70,10 @@ def report(
     from margin.run.run import open_run
     from margin.study.probe_file import NAME
 
-    opened = open_run(run)
-    found = analyse(opened, level=level, permutations=permutations, seed=seed, text=text, optional=optional)
-    drawn = write_with_figures(found, opened, out or run / "report", explore)
+    found = analyse(
+        open_run(run), level=level, permutations=permutations, seed=seed, text=text, optional=optional
+    )
+    drawn = write_with_figures(found, out or run / "report", explore)
     if found.probes is None and (run / NAME).exists():
         say(f"{run / NAME} is not of this run and left out: margin probe {run}")
     if as_json:
@@ -84,16 +84,16 @@ def report(
     drawn.leave()
 
 
-def write_with_figures(report: Report, run: Run, out: Path, explore: bool = False) -> Drawn:
+def write_with_figures(report: Report, out: Path, explore: bool = False) -> Drawn:
     """Write a report and its figures; say what cannot be drawn, and go on."""
     from margin.commands.drawing import draw_each
-    from margin.report.pictures import IN_REPORT, Pictures
+    from margin.report.figures import IN_REPORT
     from margin.report.write import write_report
     from margin.run.files import make_folder
 
-    files = write_report(report, run, out, explore=explore)
+    files = write_report(report, out, explore=explore)
     make_folder(out / "figures")
-    drawn = draw_each(Pictures(run, report), IN_REPORT, out / "figures", ("png",))
+    drawn = draw_each(report, IN_REPORT, out / "figures", ("png",))
     drawn.say()
     drawn.written[:0] = files
     return drawn

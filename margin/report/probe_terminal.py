@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from margin.report.probes import SHOWN, decides, layer_table, transfer_tables
-from margin.report.report import Record
 from margin.study.notation import number, with_interval
+from margin.study.probe_file import ProbeRecord
+from margin.study.sections.probes import SHOWN, decides, layer_table, transfer_tables
 from margin.study.table import Interval
 from margin.text import shown
 
@@ -17,14 +17,14 @@ SHORT = {SHOWN["calibration_error"]: "ECE"}
 WITH_INTERVAL = (SHOWN["accuracy"], SHOWN["selectivity"])
 
 
-def print_probes(probes: Record, model: str, console: Console) -> None:
+def print_probes(probes: ProbeRecord, model: str, console: Console) -> None:
     """Print what probes find in each layer, the earliest that decides, and what carries over."""
-    settings = probes["settings"]
+    settings = probes.settings
     console.print(
         Text.assemble(
             ("Mode probes", "bold"),
-            f"  {shown(model)}\n{probes['n_prompts']} prompts x {len(probes['modes'])} modes, chance "
-            f"{probes['chance']:.3f}; {settings['folds']} folds of whole prompts, {settings['level']:.0%} "
+            f"  {shown(model)}\n{probes.n_prompts} prompts x {len(probes.modes)} modes, chance "
+            f"{probes.chance:.3f}; {settings.folds} folds of whole prompts, {settings.level:.0%} "
             "intervals over prompts\n",
         ),
         highlight=False,
@@ -34,7 +34,7 @@ def print_probes(probes: Record, model: str, console: Console) -> None:
     for column in layers:
         table.add_column(SHORT.get(column, column), justify="right", no_wrap=True)
     for layer, *values in layers.itertuples(index=False):
-        deciding = layer == probes["deciding"]["layer"]
+        deciding = layer == probes.deciding.layer
         cells = [
             _text(value, whole=name in WITH_INTERVAL)
             for name, value in zip(layers.columns[1:], values, strict=True)

@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from margin.errors import MarginError, UnwritableError
+from margin.report.figures import OVER_PROMPTS, save_figures
 from margin.report.markdown import to_markdown
-from margin.report.pictures import Pictures
 from margin.report.report import Report
 from margin.report.write import to_json
 from margin.run.files import make_folder, write_atomic
-from margin.run.run import Run
 
 DIGITS = 3
 """Significant digits of every number: an interval has no more, and each further one helps a guess."""
-PICTURES = ("pairs", "layers", "positions", "probes", "slices", "robustness")
-"""Figures that draw no single prompt."""
 
 
 def shareable(report: Report) -> Report:
     """The report without anything about a single prompt: the weakest, and rows that a judge disputes."""
-    behaviour = report.behaviour
-    return replace(
-        report,
-        prompts=report.prompts.head(0),
-        behaviour=behaviour and replace(behaviour, disagreements=behaviour.disagreements.head(0)),
-    )
+    return Report(report.study, over_prompts_only=True)
 
 
-def write_shareable(report: Report, run: Run, out: Path) -> list[Path]:
+def write_shareable(report: Report, out: Path) -> list[Path]:
     """Write report.json and report.md of a report's shareable form, and figures of it, into `out`; the paths.
 
     Every number in report.json is over prompts, to `DIGITS` digits; there is no state, no distance between
@@ -53,10 +44,9 @@ def write_shareable(report: Report, run: Run, out: Path) -> list[Path]:
     for name, text in contents.items():
         write_atomic(out / name, text.encode())
     written = [out / name for name in contents]
-    pictures = Pictures(run, kept)
-    for name in PICTURES:
+    for name in OVER_PROMPTS:
         try:
-            written += pictures.save((name,), out / "figures", ("png", "pdf"))
+            written += save_figures(kept, (name,), out / "figures", ("png", "pdf"))
         except UnwritableError:
             raise
         except MarginError:  # the run holds nothing to draw there

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as Grid
 from rich.text import Text
 
-from margin.analysis.behaviour.findings import MODES, Behaviour
 from margin.analysis.comparison import Comparison
-from margin.analysis.robustness.findings import Robustness
 from margin.report.report import Report
 from margin.report.trajectory import Trajectory
 from margin.stats.estimate import Estimate
-from margin.study.notation import along, interval, number, parting
+from margin.study.notation import interval, number
+from margin.study.sections.margins import MarginsSection
+from margin.study.sections.null import Null
+from margin.study.table import Table
 from margin.text import shown
 
-LONGEST = 60
-"""Characters of a column's name or value that are printed."""
 VARIANTS = {
     "leave_prompt_out": "margin (leave-prompt-out)",
     "prompt_centred": "prompt-centred",
@@ -38,7 +39,7 @@ def print_summary(report: Report, console: Console) -> None:
         ),
         highlight=False,
     )
-    table = Table(box=None, pad_edge=False, header_style="dim")
+    table = Grid(box=None, pad_edge=False, header_style="dim")
     for column, justify in (("", "left"), ("SAM", "right"), ("interval", "right")):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
     for variant, label in VARIANTS.items():
@@ -57,68 +58,36 @@ def print_summary(report: Report, console: Console) -> None:
             interval(estimate.low, estimate.high) + weakest,
         )
     console.print(table, highlight=False)
-    for slices in report.slices:
-        if slices.worst is not None:
-            lowest = slices.margins[slices.names.index(slices.worst)]
-            found = f"{_brief(slices.worst)} ({number(lowest.estimate)}, above {number(lowest.low)})"
-            console.print(f"weakest {_brief(slices.column)}: {found}", highlight=False, markup=False)
-    if report.unsliced:
-        columns = ", ".join(f"{_brief(column)} ({why})" for column, why in report.unsliced.items())
-        console.print(f"not sliced: {columns}", style="dim", highlight=False, markup=False)
-    if report.layers is not None:
-        console.print(parting(report.layers.parting), highlight=False, markup=False)
-    if report.positions is not None:
-        console.print(along(report.positions), highlight=False, markup=False)
-    _print_leaks(report.robustness, console)
-    if report.behaviour is not None:
-        _print_agreement(report.behaviour, console)
-    worst = ", ".join(
-        f"{shown(line.prompt_id)} ({line.margin:+.2f})" for line in report.worst_prompts().itertuples()
-    )
-    console.print(f"\nweakest prompts: {worst}", highlight=False, markup=False)
+    for section in report:
+        if isinstance(section, MarginsSection | Null):
+            continue
+        for fact in section.facts():
+            style = "bold" if fact.alarm else ""
+            console.print(shown(fact), style=style, highlight=False, markup=False)
 
 
-def _brief(name: str) -> str:
-    """A name from outside, cut where it would fill the screen."""
-    text = shown(name)
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
-
-
-def _print_leaks(robustness: Robustness, console: Console) -> None:
-    """Print each condition that leaks, and in a line how many do not."""
-    leaks = robustness.select("leak")
-    for leak in leaks:
-        if leak.count:
-            about = f"{leak.count} of {leak.value.n_prompts} prompts leak, at most {leak.value.high:.3f}"
-            note = " (indicative)" if leak.indicative else ""
-            line = f"{shown(leak.condition)}: {about}{note}"
-            console.print(line, style="bold", highlight=False, markup=False)
-    tight = [leak for leak in leaks if not leak.count]
-    if tight:
-        bound = max(leak.value.high or 0 for leak in tight)
-        among = f"{len(tight)} other conditions" if len(tight) < len(leaks) else f"{len(tight)} conditions"
-        console.print(f"no leak in {among}, at most {bound:.3f} each", highlight=False, markup=False)
-
-
-def _print_agreement(behaviour: Behaviour, console: Console) -> None:
-    """Print on how many rows of the modes the geometry and the judge agree, where they are compared."""
-    for found in behaviour.select("agreement"):
-        if found.condition == MODES:
-            share = number(found.value.estimate, signed=False)
-            bounds = interval(found.value.low, found.value.high, signed=False)
-            judge = shown(behaviour.judge)
-            console.print(
-                f"geometry and judge ({judge}) agree on {share} {bounds} of the modes' rows",
-                highlight=False,
-                markup=False,
-            )
+def print_tables(tables: Iterable[Table], console: Console) -> None:
+    """Print tables as they stand, each below its title and note."""
+    for found in tables:
+        console.print(Text(found.title, style="bold"), highlight=False)
+        if found.note:
+            console.print(shown(found.note), style="dim", highlight=False, markup=False)
+        grid = Grid(box=None, pad_edge=False, header_style="dim")
+        for column in found.columns:
+            grid.add_column(Text(column.name), justify="right" if column.numeric else "left")
+        for row in found.rows[: found.brief]:
+            grid.add_row(*(Text(cell.text) for cell in row))
+        console.print(grid, highlight=False)
+        if found.brief is not None and len(found.rows) > found.brief:
+            console.print(f"the first {found.brief} of {len(found.rows)}", style="dim", highlight=False)
+        console.print()
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
     """Print the leave-prompt-out margin of each run, its paired difference from the first, and how good the
     comparison is: the smallest drop found, the power to find a given one, how many prompts would do."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    quality = Table(box=None, pad_edge=False, header_style="dim")
+    table = Grid(box=None, pad_edge=False, header_style="dim")
+    quality = Grid(box=None, pad_edge=False, header_style="dim")
     for each in (table, quality):
         each.add_column("run")
     for column in ("SAM (leave-prompt-out)", "plain", f"difference from {shown(comparison.reference)}"):
@@ -160,7 +129,7 @@ def prompts(needed: int | None) -> str:
 def print_trajectory(found: Trajectory, console: Console) -> None:
     """Print the margin of each checkpoint, its paired difference, and the condition that leaks most."""
     leaks = any(found.leaks.values())
-    table = Table(box=None, pad_edge=False, header_style="dim")
+    table = Grid(box=None, pad_edge=False, header_style="dim")
     table.add_column("checkpoint")
     columns = ["SAM (leave-prompt-out)", f"against the {found.against}"]
     for column in [*columns, "most leaks"] if leaks else columns:

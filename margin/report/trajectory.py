@@ -111,7 +111,7 @@ def trajectory(
     for name, path in zip(compared.margins, paths, strict=True):
         run = open_run(path)
         controlled = bool((run.rows["kind"] != "mode").any())
-        leaks[name] = robustness(run, level=level, seed=seed).select("leak") if controlled else []
+        leaks[name] = robustness(run, level=level).select("leak") if controlled else []
     return Trajectory(compared, against, steps, leaks)
 
 

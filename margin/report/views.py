@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
 
-from figures.quality import Judge
+from figures.projection import principal_axes
+from figures.quality import Judge, whole_prompts
 from figures.style import Look, mode_looks
 from margin.analysis.distances import unit_rows
-from margin.report.points import Points, points_of
-from margin.report.report import Record, Report
-from margin.run.run import Run
+from margin.report.report import Report
 from margin.stats.estimate import Estimate
 from margin.study.notation import with_interval
+from margin.study.sections.points import Points
 from margin.text import shown
+
+Record = dict[str, Any]
 
 MOST_POINTS = 3000
 """Points a page shows; of larger runs a sample of whole prompts, so that it opens at once."""
@@ -37,7 +40,7 @@ _SHAPES = {
 """Vega's names of matplotlib's markers."""
 
 
-def views(run: Run, report: Report, *, explore: bool = False, seed: int = 0) -> Record:
+def views(report: Report, *, explore: bool = False) -> Record:
     """Everything the page's script reads, as plain records.
 
     modes (name, colours, shape), slices (name, values), prompts (id, slices as places among the values, text
@@ -48,21 +51,22 @@ def views(run: Run, report: Report, *, explore: bool = False, seed: int = 0) -> 
     checkpoint and the prompts at hand. Without, slices and prompts are empty, points have but a mode, and
     each picture has an order of its own.
     """
-    points = points_of(run, report)
-    keep = _whole_prompts(points, seed)
-    keep = keep[np.argsort(points.silhouettes[keep], kind="stable")]
+    points = report.section(Points)
+    assert points is not None
+    samples = report.headline.samples
+    keep = np.flatnonzero(whole_prompts(np.asarray(points.prompts), MOST_POINTS, report.study.settings.seed))
+    keep = keep[np.argsort(samples[keep], kind="stable")]
     looks = mode_looks(report.headline.per_mode)
     modes = np.array([list(looks).index(points.modes[i]) for i in keep])
-    drawn = _layers(run, report, points, keep)
+    drawn = _layers(report, points, keep)
     return {
         "modes": [_mode(mode, look) for mode, look in looks.items()],
         "sampled": len(keep) < len(points.prompts),
-        **(_told(run, report, points, keep, modes, drawn) if explore else _untold(modes, drawn)),
+        **(_told(report, points, keep, modes, drawn) if explore else _untold(modes, drawn)),
     }
 
 
 def _told(
-    run: Run,
     report: Report,
     points: Points,
     keep: NDArray[np.intp],
@@ -73,7 +77,7 @@ def _told(
     ids = list(dict.fromkeys(points.prompts[i] for i in keep))
     prompt_codes = pd.Index(ids).get_indexer([points.prompts[i] for i in keep])
     columns = [column.column for column in report.slices]
-    about = run.prompts.set_index("id").loc[ids]
+    about = report.run.prompts.set_index("id").loc[ids]
     factors = [pd.factorize(about[column]) for column in columns]
     codes = np.array([code for code, _ in factors]).reshape(len(columns), len(ids))
     texts = about["prompt"] if "prompt" in report.prompts else None
@@ -88,7 +92,11 @@ def _told(
             for i, prompt in enumerate(ids)
         ],
         "points": [
-            {"prompt": int(prompt), "mode": int(mode), "silhouette": round(float(points.silhouettes[i]), 4)}
+            {
+                "prompt": int(prompt),
+                "mode": int(mode),
+                "silhouette": round(float(report.headline.samples[i]), 4),
+            }
             for i, prompt, mode in zip(keep, prompt_codes, modes, strict=True)
         ],
         "views": drawn,
@@ -109,14 +117,6 @@ def _untold(modes: NDArray[np.intp], drawn: list[Record]) -> Record:
     }
 
 
-def _whole_prompts(points: Points, seed: int) -> NDArray[np.intp]:
-    """Places of at most `MOST_POINTS` points, made of whole prompts."""
-    prompts, counts = np.unique(points.prompts, return_counts=True)
-    order = np.random.default_rng(seed).permutation(len(prompts))
-    fitting = order[np.cumsum(counts[order]) <= MOST_POINTS] if counts.sum() > MOST_POINTS else order
-    return np.flatnonzero(np.isin(points.prompts, prompts[fitting]))
-
-
 def _mode(name: str, look: Look) -> Record:
     """A mode's look; on dark paper its colour is mixed with white, two parts to three."""
     light = "#" + "".join(f"{round(0.6 * int(look.colour[i : i + 2], 16) + 102):02x}" for i in (1, 3, 5))
@@ -128,7 +128,7 @@ def _mode(name: str, look: Look) -> Record:
     }
 
 
-def _layers(run: Run, report: Report, points: Points, keep: NDArray[np.intp]) -> list[Record]:
+def _layers(report: Report, points: Points, keep: NDArray[np.intp]) -> list[Record]:
     """Projections of each captured layer, ascending, and of the logits; each turned to look like the one
     before."""
     found: list[Record] = []
@@ -156,7 +156,9 @@ def _layers(run: Run, report: Report, points: Points, keep: NDArray[np.intp]) ->
         for layer, margin, centred in zip(
             curve.layers, curve.leave_prompt_out, curve.prompt_centred, strict=True
         ):
-            add(f"layer {layer}", unit_rows(run.layer(layer)[points.rows[keep]]), margin, centred)
+            add(
+                f"layer {layer}", unit_rows(report.run.layer(layer)[report.study.rows[keep]]), margin, centred
+            )
     headline = report.headline
     space = headline.space if points.exact else "state"
     add(space, points.X[keep], headline.leave_prompt_out, headline.prompt_centred)
@@ -171,8 +173,8 @@ def _plane(
     """
     flat, shares = np.zeros((len(X), 2)), np.zeros(2)
     if np.ptp(X, axis=0).max() > ROUNDING * size:
-        pca = PCA(n_components=2, random_state=0)
-        flat, shares = pca.fit_transform(X), pca.explained_variance_ratio_
+        axes, shares = principal_axes(X)
+        flat = axes.transform(X)
     if before is not None:  # an axis points either way: keep to that of the layer before
         turned = np.sum(flat * np.column_stack([before["x"], before["y"]]), axis=0) < 0
         flat = np.where(turned, -flat, flat)

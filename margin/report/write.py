@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import math
-from importlib import resources
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from margin.report.html import to_html
 from margin.report.markdown import to_markdown
-from margin.report.report import Report
+from margin.report.report import FORMAT, Report, record_type
 from margin.run.files import make_folder, remove_partial, write_atomic
-from margin.run.run import Run
 from margin.text import json_text
 
 
+@cache
 def schema() -> dict[str, Any]:
-    """The JSON Schema of report.json."""
-    return json.loads(resources.files("margin.report").joinpath("schema.json").read_text(encoding="utf-8"))
+    """The JSON Schema of report.json, generated from the types of the sections."""
+    found = record_type().model_json_schema(mode="serialization")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **found,
+        "title": FORMAT,
+        "description": "Margins of one run, as `margin report` writes them.",
+        "properties": {"format": {"const": FORMAT}, **found["properties"]},
+        "required": ["format", *found["properties"]],
+    }
 
 
 def to_json(report: Report) -> str:
@@ -26,11 +33,10 @@ def to_json(report: Report) -> str:
     return json_text(_plain(report.to_dict()), indent=2, allow_nan=False) + "\n"
 
 
-def write_report(report: Report, run: Run, out: Path, *, explore: bool = False) -> list[Path]:
+def write_report(report: Report, out: Path, *, explore: bool = False) -> list[Path]:
     """Write report.json, report.md and report.html into `out`, each atomically; the paths written.
 
-    `run` is the run the report was made from: the page draws its points, and with `explore` says which is
-    which.
+    The page draws the run's points, and with `explore` says which is which.
 
     Raises
     ------
@@ -39,7 +45,7 @@ def write_report(report: Report, run: Run, out: Path, *, explore: bool = False) 
     contents = {
         "report.json": to_json(report),
         "report.md": to_markdown(report),
-        "report.html": to_html(report, run, explore=explore),
+        "report.html": to_html(report, explore=explore),
     }
     make_folder(out)
     remove_partial(out)

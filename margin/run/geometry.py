@@ -31,22 +31,24 @@ class LogitGeometry:
     """(M,) log of the sum of exponentials of each row's logits."""
     vocabulary: int
     """Number V of logits."""
-    reduced: Float | None
-    """(M, d+1) coordinates of the vocabulary-centred logits; None where the head is not affine (soft-cap)."""
+    points: Float | None
+    """(M, d+2) points with the geometry of the logits, not to be changed: coordinates of the
+    vocabulary-centred logits, then along the vector of ones; None where the head is not affine (soft-cap)."""
     products: Float | None
     """(M, M) inner products of the vocabulary-centred logits; None where there are coordinates."""
 
     def coordinates(self, space: LogitSpace = "logits") -> Float | None:
         """(M, d+2) points with the Euclidean and cosine geometry of the V-wide vectors, or None."""
-        if self.reduced is None:
-            return None
-        along = np.sqrt(self.vocabulary) * self._along_ones(space)
-        return np.column_stack([self.reduced, along])
+        if self.points is None or space == "logits":
+            return self.points
+        found = self.points.copy()
+        found[:, -1] = np.sqrt(self.vocabulary) * self._along_ones(space)
+        return found
 
     def gram(self, space: LogitSpace = "logits") -> Float:
         """(M, M) inner products of the V-wide vectors. Costs M^2 d from coordinates, else M^2."""
-        if self.reduced is not None:
-            products = self.reduced @ self.reduced.T
+        if self.points is not None:
+            products = self.points[:, :-1] @ self.points[:, :-1].T
         elif self.products is not None:
             products = self.products
         else:
@@ -79,11 +81,15 @@ def from_factor(
     float64.
     """
     extended = np.column_stack([states.astype(np.float64), np.ones(len(states))])
+    means = extended @ column_sum / vocabulary
+    points = np.empty((len(states), extended.shape[1] + 1))
+    points[:, :-1] = extended @ factor.astype(np.float64)
+    points[:, -1] = np.sqrt(vocabulary) * means
     return LogitGeometry(
         rows=np.arange(len(states)),
-        means=extended @ column_sum / vocabulary,
+        means=means,
         logsumexp=logsumexp.astype(np.float64),
         vocabulary=vocabulary,
-        reduced=extended @ factor.astype(np.float64),
+        points=points,
         products=None,
     )

@@ -57,6 +57,11 @@ def open_run(path: str | Path) -> Run:
     return run
 
 
+def opened(run: Run | str | Path) -> Run:
+    """A run itself, or the one in a folder, opened as `open_run` does."""
+    return run if isinstance(run, Run) else open_run(run)
+
+
 class Run:
     """What was collected from one checkpoint. Arrays are read when asked for, one tensor at a time."""
 
@@ -192,7 +197,14 @@ class Run:
         return logits
 
     def logit_geometry(self) -> LogitGeometry:
-        """All Euclidean and cosine geometry of the logits, without them. Costs N d^2 or reads N^2 numbers."""
+        """All Euclidean and cosine geometry of the logits, without them; kept.
+
+        Costs N d^2 or reads N^2 numbers.
+        """
+        return self._geometry
+
+    @cached_property
+    def _geometry(self) -> LogitGeometry:
         with self._head() as stored:
             others = ("hellinger.", "marginals")
             names = [name for name in stored.keys() if not name.startswith(others)]  # noqa: SIM118
@@ -208,7 +220,7 @@ class Run:
             means=arrays["means"],
             logsumexp=self.logsumexp()[rows].astype(np.float64),
             vocabulary=vocabulary,
-            reduced=None,
+            points=None,
             products=arrays["products"] + arrays["cross"][:, None] + arrays["cross"] + arrays["origin"],
         )
 

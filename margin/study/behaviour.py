@@ -14,7 +14,7 @@ from margin.errors import MarginError
 from margin.run.run import ANSWERS, Run
 from margin.stats.intervals import share_of_prompts
 from margin.study.judgements import Judgements, expecting, judge_refusals, read_judgements
-from margin.study.placement import nearest_modes
+from margin.study.placement import Placement, nearest_modes, place
 
 
 def judgements_of(run: Run) -> Judgements | None:
@@ -26,7 +26,12 @@ def judgements_of(run: Run) -> Judgements | None:
 
 
 def behaviour(
-    run: Run, judgements: Judgements, *, level: float = 0.95, seed: int = 0, text: bool = False
+    run: Run,
+    judgements: Judgements,
+    *,
+    level: float = 0.95,
+    text: bool = False,
+    placement: Placement | None = None,
 ) -> Behaviour:
     """Say what was observed under each mode asked for and each control condition, and whether the geometry
     agrees.
@@ -37,8 +42,8 @@ def behaviour(
     Parameters
     ----------
     level : nominal coverage of each interval by itself.
-    seed : of the folds the geometry is fitted on.
     text : list prompts and answers with the disagreements.
+    placement : where the run's rows stand; made of the run unless given.
 
     Raises
     ------
@@ -53,7 +58,7 @@ def behaviour(
     compared = table.iloc[:0].assign(nearest="", outside=False, expected="")
     agreed: list[Observation] = []
     if set(judgements.expected) == set(run.modes):
-        compared = table.merge(nearest_modes(run, seed), on="row")
+        compared = table.merge(nearest_modes(run, placement or place(run)), on="row")
         compared = compared.assign(expected=compared["nearest"].map(dict(judgements.expected)))
         agreed = list(_agreed(compared, level))
     listed = _disagreements(compared, run if text else None)

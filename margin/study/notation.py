@@ -1,13 +1,10 @@
-"""Numbers and findings in words, the same in every rendering."""
+"""Numbers and intervals as text, the same in every rendering."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
 from typing import Any
-
-from margin.analysis.layers import Parting
-from margin.analysis.positions import PositionCurve
 
 
 def model_name(model: str) -> str:
@@ -58,26 +55,3 @@ def interval(low: float | None, high: float | None, *, signed: bool = True) -> s
 def with_interval(value: float, low: float | None, high: float | None, *, signed: bool = True) -> str:
     """A number with its interval, where it has one."""
     return f"{number(value, signed=signed)} {interval(low, high, signed=signed)}".rstrip(" –")
-
-
-def along(found: PositionCurve) -> str:
-    """What the margin does along the response, in a sentence."""
-    first, last = found.leave_prompt_out[0], found.leave_prompt_out[-1]
-    return (
-        f"Along the response the margin goes from {with_interval(first.estimate, first.low, first.high)} at "
-        f"position {found.positions[0]} to {with_interval(last.estimate, last.low, last.high)} at position "
-        f"{found.positions[-1]} ({last.n_prompts} of {first.n_prompts} prompts reach it)."
-    )
-
-
-def parting(found: Parting) -> str:
-    """Where the modes part, in a sentence."""
-    if found.layer is None:
-        return "The modes part in no captured layer for good."
-    ends = [f"layer {found.low}" if found.low is not None else "no layer"]
-    ends.append(f"layer {found.high}" if found.high is not None else "no layer")
-    between = ends[0] if ends[0] == ends[1] else " to ".join(ends)
-    return (
-        f"The modes part at layer {found.layer} ({found.level:.0%} interval {between}): "
-        "from there on the margin stays above 0."
-    )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -16,6 +15,7 @@ from margin.analysis.space import Coordinates
 from margin.run.run import Run
 from margin.stats.design import Design
 from margin.stats.folds import prompt_folds
+from margin.stats.seeds import generator
 from margin.study.spaces import design_of
 
 
@@ -31,12 +31,22 @@ class Placement:
     """(n k,) places of the rows of known mode."""
     design: Design
     """Their design."""
-    landings: dict[Rule, Landing]
-    """Where all N points land, by rule."""
+    prompt: NDArray[np.intp]
+    """(N,) index of each row's prompt in the design."""
+    fold: NDArray[np.intp]
+    """(n,) fold of each prompt."""
+    _landings: dict[Rule, Landing] = field(default_factory=dict)
+
+    def landing(self, rule: Rule) -> Landing:
+        """Where all N points land by one rule, each by a fit on prompts other than its own; kept."""
+        if rule not in self._landings:
+            known = self.reference.reshape(self.design.n_prompts, self.design.n_modes)
+            self._landings[rule] = land(rule, self.points, known, self.prompt, self.fold)
+        return self._landings[rule]
 
 
-def place(run: Run, rules: Iterable[Rule], seed: int = 0) -> Placement:
-    """Put every row of a run where the rules say, each by a fit on prompts other than its own.
+def place(run: Run, seed: int = 0) -> Placement:
+    """The rows of a run as points, and the folds of prompts that rules are fitted on.
 
     Raises
     ------
@@ -47,13 +57,10 @@ def place(run: Run, rules: Iterable[Rule], seed: int = 0) -> Placement:
     design = design_of(run, reference)
     check_design(Coordinates(X[reference], name), design)
     prompt = pd.Index(design.prompt_ids).get_indexer(run.rows["prompt_id"])
-    fold = prompt_folds(design, np.random.default_rng(seed))
-    known = reference.reshape(design.n_prompts, design.n_modes)
-    landings = {rule: land(rule, X, known, prompt, fold) for rule in rules}
-    return Placement(name, X, reference, design, landings)
+    return Placement(name, X, reference, design, prompt, prompt_folds(design, generator(seed, "placement")))
 
 
-def nearest_modes(run: Run, seed: int = 0) -> pd.DataFrame:
+def nearest_modes(run: Run, placement: Placement) -> pd.DataFrame:
     """Where the geometry puts each row of a run, by the rule of its kind, for the modes' own rows too.
 
     One line a row: row, nearest (a mode), outside (of it), reliable (whether the rule places at least 0.9 of
@@ -61,11 +68,10 @@ def nearest_modes(run: Run, seed: int = 0) -> pd.DataFrame:
     """
     kinds = run.rows["kind"]
     rules = kinds.map(lambda kind: "centroid" if kind == "mode" else RULE[kind])
-    placement = place(run, rules.unique(), seed)
     nearest, outside = np.zeros(len(kinds), int), np.zeros(len(kinds), bool)
     reliable = np.zeros(len(kinds), bool)
-    for rule, landing in placement.landings.items():
-        rows = np.flatnonzero(rules == rule)
+    for rule in rules.unique():
+        landing, rows = placement.landing(rule), np.flatnonzero(rules == rule)
         nearest[rows], outside[rows] = landing.nearest[rows], landing.outside[rows]
         reliable[rows] = landing.reliable
     return pd.DataFrame(

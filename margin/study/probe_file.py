@@ -4,29 +4,111 @@ from __future__ import annotations
 
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, ValidationError
 
 from margin.errors import MarginError
 from margin.run.files import write_atomic
 from margin.run.run import Run
 from margin.run.seal import read_sealed, sealed
 from margin.study.probing import Probing
+from margin.study.record import Count, Number, Record, ScoreRecord, Text
 from margin.text import json_text
 
-FORMAT = "margin-probe/1"
+FORMAT: Literal["margin-probe/1"] = "margin-probe/1"
 NAME = "probe.json"
 
-Record = dict[str, Any]
+
+class DecidingRecord(Record):
+    """The earliest layer that decides, and the rule."""
+
+    layer: Count
+    earliest: Count
+    best: int
+    share: float
+    level: float
+    rule: str
 
 
-def probe_record(found: Probing, run: Run) -> Record:
+class LayerScore(ScoreRecord):
+    """One number of one layer."""
+
+    layer: int
+    quantity: Literal[
+        "accuracy",
+        "auc",
+        "calibration_error",
+        "brier",
+        "log_loss",
+        "control_accuracy",
+        "selectivity",
+        "d_prime",
+    ]
+    of: Text
+    """Mode, or kind of direction and pair of modes."""
+
+
+class CurveScore(ScoreRecord):
+    """One number of one layer, with an interval that holds for all layers at once."""
+
+    layer: int
+    quantity: str
+
+
+class CosineRecord(Record):
+    """Cosine between two directions in one layer."""
+
+    layer: int
+    first: str
+    second: str
+    cosine: Number
+
+
+class TransferScore(ScoreRecord):
+    """Accuracy of probes fitted in one domain and tried in another."""
+
+    column: str
+    layer: int
+    source: str
+    target: str
+
+
+class ProbeSettings(Record):
+    """How the probes were made."""
+
+    model_config = ConfigDict(extra="allow")
+
+    folds: int
+    level: float
+    seed: int
+
+
+class ProbeRecord(Record):
+    """What `margin probe` found in a run."""
+
+    format: Literal["margin-probe/1"]
+    version: str
+    """Of this program, when it was made."""
+    run: str
+    """Digest of the run it was made from."""
+    settings: ProbeSettings
+    modes: list[str]
+    n_prompts: int
+    chance: Annotated[float, Field(gt=0, le=0.5)]
+    deciding: DecidingRecord
+    scores: list[LayerScore]
+    curve: list[CurveScore]
+    """Accuracy with intervals that hold for all layers at once, and selectivity."""
+    cosines: list[CosineRecord]
+    transfer: list[TransferScore]
+
+
+def probe_record(found: Probing, run: Run) -> ProbeRecord:
     """What probe.json holds: format, version of this program, digest of the run, and the findings."""
-    return {
-        "format": FORMAT,
-        "version": version("safety-margin"),
-        "run": run.manifest.digest,
-        **found.to_dict(),
-    }
+    return ProbeRecord(
+        format=FORMAT, version=version("safety-margin"), run=run.manifest.digest, **found.to_dict()
+    )
 
 
 def write_probes(found: Probing, run: Run) -> Path:
@@ -34,14 +116,13 @@ def write_probes(found: Probing, run: Run) -> Path:
 
     The run's manifest does not list it: a run stays what was collected.
     """
-    record = probe_record(found, run)
     path = run.path / NAME
-    text = json_text(sealed(record), indent=1, allow_nan=False)
+    text = json_text(sealed(probe_record(found, run).model_dump()), indent=1, allow_nan=False)
     write_atomic(path, f"{text}\n".encode())
     return path
 
 
-def read_probes(run: Run) -> Record | None:
+def read_probes(run: Run) -> ProbeRecord | None:
     """What RUN/probe.json holds; None where there is none, or none that belongs to this run.
 
     It does not belong where it was changed, is of another format, or was made from other states: the run was
@@ -52,6 +133,7 @@ def read_probes(run: Run) -> Record | None:
         return None
     try:
         record = read_sealed(path, "probe", FORMAT, f"run margin probe {run.path} again")
-    except MarginError:
+        found = ProbeRecord(**{key: value for key, value in record.items() if key != "checksum"})
+    except (MarginError, ValidationError):
         return None
-    return record if record.get("run") == run.manifest.digest else None
+    return found if found.run == run.manifest.digest else None

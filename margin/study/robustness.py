@@ -18,7 +18,7 @@ from margin.analysis.space import Coordinates, Space
 from margin.run.run import Run
 from margin.stats.design import Design
 from margin.stats.intervals import lower_bound, mean_share, upper_bound
-from margin.study.placement import place
+from margin.study.placement import Placement, place
 
 OUTSIDE = "outside"
 """Outcome of points that lie outside the mode they are nearest to."""
@@ -30,7 +30,7 @@ def robustness(
     columns: Sequence[str] = (),
     distance: Distance = "cosine",
     level: float = 0.95,
-    seed: int = 0,
+    placement: Placement | None = None,
 ) -> Robustness:
     """Say where the control conditions of a run land, how many prompts leak, and what margin attacks leave.
 
@@ -43,7 +43,7 @@ def robustness(
     columns : slice columns to repeat landings, fallbacks, leaks and changes of the margin by.
     distance : of the margins.
     level : nominal coverage of every interval and one-sided bound by itself.
-    seed : of the folds.
+    placement : where the run's rows stand; made of the run unless given.
 
     Raises
     ------
@@ -52,8 +52,11 @@ def robustness(
     Cost: that of a few margins an attack; where users' texts are changed, O(N d^2 + d^3) a fold.
     """
     controls = run.rows[run.rows["kind"] != "mode"]
-    placement = place(run, controls["kind"].map(RULE).unique(), seed)
-    name, X, design, landings = placement.space, placement.points, placement.design, placement.landings
+    placement = placement or place(run)
+    name, X, design = placement.space, placement.points, placement.design
+    landings: dict[Rule, Landing] = {
+        rule: placement.landing(rule) for rule in controls["kind"].map(RULE).unique()
+    }
     plain = Coordinates(X[placement.reference], name)
     points = _landed(controls, landings, run)
     labels = run.prompts.set_index("id")[list(columns)]

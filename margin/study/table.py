@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from margin.study.notation import number, with_interval
+from margin.study.notation import interval, number
 from margin.text import shown
 
 
@@ -22,6 +22,10 @@ class Interval:
     high: float | None
     signed: bool = True
     """Whether a plus sign is written: not before shares and the like."""
+    count: tuple[int, int] | None = None
+    """Prompts counted, and of how many: written in place of the share that they are."""
+    mark: str = ""
+    """Written behind the number, such as * for what is indicative only."""
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -73,9 +77,24 @@ class Table:
     note: str
     columns: list[Column]
     rows: list[list[Cell]]
+    brief: int | None = None
+    """Rows that a rendering without scrolling shows; None for all."""
+
+    def to_frame(self) -> pd.DataFrame:
+        """The table as text, as renderings show it."""
+        return pd.DataFrame(
+            [[cell.text for cell in row] for row in self.rows], columns=[c.name for c in self.columns]
+        )
 
 
-def table(key: str, title: str, note: str, frame: pd.DataFrame, drawn: Collection[str] = ()) -> Table:
+def table(
+    key: str,
+    title: str,
+    note: str,
+    frame: pd.DataFrame,
+    drawn: Collection[str] = (),
+    brief: int | None = None,
+) -> Table:
     """A table of a data frame.
 
     Numbers are written to three decimals, what is missing as a dash; columns that hold nothing are left out.
@@ -95,6 +114,7 @@ def table(key: str, title: str, note: str, frame: pd.DataFrame, drawn: Collectio
         note,
         [Column(shown(name).replace("_", " "), numeric[name]) for name in columns],
         [list(row) for row in zip(*cells, strict=True)],
+        brief,
     )
 
 
@@ -123,7 +143,7 @@ def _cell(value: Any, numeric: bool, scale: tuple[float, float] | None) -> Cell:
     if isinstance(value, Interval):
         if not math.isfinite(value.estimate):
             return Cell("–", None, numeric)
-        text = with_interval(value.estimate, value.low, value.high, signed=value.signed)
+        text = _written(value)
         return Cell(
             text, _four_digits(value.estimate), numeric, None if scale is None else _mark(value, scale)
         )
@@ -133,6 +153,14 @@ def _cell(value: Any, numeric: bool, scale: tuple[float, float] | None) -> Cell:
         return Cell(shown(value), None, numeric)
     text = str(value) if isinstance(value, int) else number(value, signed=False)
     return Cell(text, _four_digits(value), numeric)
+
+
+def _written(value: Interval) -> str:
+    if value.count is not None:
+        bounds = interval(value.low, value.high, signed=value.signed)
+        return f"{value.count[0]} of {value.count[1]}{value.mark} {bounds}".rstrip(" –")
+    estimate = number(value.estimate, signed=value.signed)
+    return f"{estimate}{value.mark} {interval(value.low, value.high, signed=value.signed)}".rstrip(" –")
 
 
 def _four_digits(value: float) -> float:

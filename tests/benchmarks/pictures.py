@@ -12,7 +12,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,8 +21,8 @@ from examples.cotrain.behaviours import questions
 from margin.demo import checkpoint_path, modes_path
 from margin.errors import MarginError
 from margin.report.analyse import analyse
+from margin.report.figures import FIGURES, save_figures
 from margin.report.html import to_html
-from margin.report.pictures import FIGURES, Pictures
 from margin.run.run import Run, open_run
 
 T = TypeVar("T")
@@ -98,15 +97,16 @@ def main() -> None:
         run = open_run(arguments.run) if arguments.run else make_run(arguments.prompts, folder / "run")
         report, _ = timed("margins", lambda: analyse(run))
         points = len(report.headline.samples)
-        pictures = Pictures(run, report)
         total = 0.0
         for name in FIGURES:
             try:
-                total += timed(name, partial(list, pictures.save((name,), folder, FORMATS)))[1]
+                total += timed(name, lambda name=name: list(save_figures(report, (name,), folder, FORMATS)))[
+                    1
+                ]
             except MarginError as error:
                 print(f"{name:18} not drawn: {error}")
         print(f"all figures of {points:,} points: {total:.1f} s (target {FIGURES_TARGET:.0f} s)")
-        html, _ = timed("page", lambda: to_html(report, run))
+        html, _ = timed("page", lambda: to_html(report))
         page = folder / "report.html"
         page.write_text(html, encoding="utf-8")
         size = page.stat().st_size

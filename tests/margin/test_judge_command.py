@@ -112,7 +112,7 @@ def test_expected_labels_of_a_guard_are_named(run: Path, tmp_path: Path) -> None
 def test_the_markdown_section_is_tables(run: Path) -> None:
     report(run)
     text = (run / "report/report.md").read_text(encoding="utf-8")
-    section = text.split("## What was answered")[1].split("\n## ")[0]
+    section = text.split("## What was answered")[1].split("\n## Separation")[0]
     html = MarkdownIt("commonmark").enable("table").render(section)
     assert html.count("<table>") >= 2
     assert "24 of 24" in section or "of 24 [" in section

@@ -86,9 +86,9 @@ def make_files(
         chosen = prompts.iloc[:: len(prompts) // n].head(n)
         run = collect(checkpoint, prompts=chosen, modes=live, out=folder / "run", layers="all", quiet=True)
         report = analyse(run, permutations=19)
-        write_report(report, run, folder / "report")
-        write_report(report, run, folder / "explore", explore=True)
-        write_shareable(report, run, folder / "shareable")
+        write_report(report, folder / "report")
+        write_report(report, folder / "explore", explore=True)
+        write_shareable(report, folder / "shareable")
         write_baseline(measure(run), folder / "baseline.json")
         return Files(run, report, folder)
 

@@ -28,6 +28,7 @@ from margin.errors import MarginError
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.folds import prompt_folds
+from margin.stats.seeds import generator
 
 QUADRATIC_PROMPTS = 2000
 """Where there are more prompts, measures over all pairs of points are taken on a random sample of this
@@ -40,9 +41,13 @@ class Comparison:
 
     space: Space
     design: Design
-    rng: np.random.Generator
+    seed: int
     level: float
     permutations: int
+
+    def rng(self, name: str) -> np.random.Generator:
+        """The generator of what one measure draws."""
+        return generator(self.seed, name)
 
     @cached_property
     def squared(self) -> Distances:
@@ -62,7 +67,7 @@ class Comparison:
     @cached_property
     def fold(self) -> NDArray[np.intp]:
         """(n,) cross-fitting fold of each prompt."""
-        return prompt_folds(self.design, self.rng)
+        return prompt_folds(self.design, self.rng("folds"))
 
     @cached_property
     def coordinates(self) -> FloatArray:
@@ -77,14 +82,14 @@ class Comparison:
         n = self.design.n_prompts
         if n <= QUADRATIC_PROMPTS:
             return self
-        keep = np.isin(self.design.prompt, self.rng.choice(n, QUADRATIC_PROMPTS, replace=False))
+        keep = np.isin(self.design.prompt, self.rng("sample").choice(n, QUADRATIC_PROMPTS, replace=False))
         return Comparison(
-            self.space.subset(keep), self.design.subset(keep), self.rng, self.level, self.permutations
+            self.space.subset(keep), self.design.subset(keep), self.seed, self.level, self.permutations
         )
 
-    def p_value(self, distances: Distances) -> float:
+    def p_value(self, measure: str, distances: Distances) -> float:
         """P-value of no difference in these distances, by permutation within prompts."""
-        return relabelling_p_value(distances, self.design, self.rng, self.permutations)
+        return relabelling_p_value(distances, self.design, self.rng(measure), self.permutations)
 
 
 Result = tuple[Estimate, float | None]
@@ -99,7 +104,7 @@ def _variance(c: Comparison) -> list[Result]:
     shares = [
         (share, None) for share in (split.prompt, split.mode, split.interaction, split.partial_epsilon2)
     ]
-    return [*shares, (split.partial_eta2, c.p_value(c.squared))]
+    return [*shares, (split.partial_eta2, c.p_value("partial_eta2", c.squared))]
 
 
 def _probe(c: Comparison) -> list[Result]:
@@ -118,7 +123,7 @@ def _nearest_centroid(c: Comparison) -> list[Result]:
 def _energy(c: Comparison) -> list[Result]:
     s = c.sample
     found = energy_distance(s.euclidean, s.design, s.level)
-    return [(found, s.p_value(s.euclidean))]
+    return [(found, s.p_value("energy_distance", s.euclidean))]
 
 
 def _angle(c: Comparison) -> list[Result]:
@@ -131,13 +136,14 @@ def _ratio(c: Comparison) -> list[Result]:
 
 def _davies_bouldin(c: Comparison) -> list[Result]:
     found = davies_bouldin(c.squared, c.design)
-    return [(found, davies_bouldin_p_value(c.squared, c.design, c.rng, c.permutations))]
+    p_value = davies_bouldin_p_value(c.squared, c.design, c.rng("davies_bouldin"), c.permutations)
+    return [(found, p_value)]
 
 
 def _mmd2(c: Comparison) -> list[Result]:
     s = c.sample
     found = mmd2(s.kernel, s.design, s.level)
-    return [(found, s.p_value(s.kernel))]
+    return [(found, s.p_value("mmd2", s.kernel))]
 
 
 def _cka(c: Comparison) -> list[Result]:

@@ -79,11 +79,11 @@ def separation(
     if design.n_modes > 2:
         comparisons |= {pair_name(pair): pair for pair in combinations(design.modes, 2)}
     lines: list[Line] = []
-    # All comparisons draw the same folds and relabellings, so the order of the modes does not matter.
+    # All comparisons draw the same folds and relabellings, so the order of the modes does not matter; each
+    # measure has a generator of its own, so neither does which others there are.
     seed = int(rng.integers(2**63))
     for name, modes in comparisons.items():
-        own_rng = np.random.default_rng(seed)
-        compared = Comparison(*complete(space, design, modes), own_rng, level, permutations)
+        compared = Comparison(*complete(space, design, modes), seed, level, permutations)
         for units, measure in (*MEASURES, *(OPTIONAL if optional else ())):
             lines += _lines(units, partial(measure, compared), modes=name, space=space.name)
         if tokens is not None:

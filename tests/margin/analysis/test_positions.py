@@ -21,7 +21,6 @@ from margin.inputs.modes import ModeSet
 from margin.report.analyse import analyse
 from margin.report.html import to_html
 from margin.report.markdown import to_markdown
-from margin.report.pictures import Pictures
 from margin.report.write import schema, to_json
 from margin.stats.design import make_design
 
@@ -74,8 +73,6 @@ def test_a_report_follows_the_response(
     record = json.loads(to_json(report))
     jsonschema.validate(record, schema())
     assert [line["position"] for line in record["positions"]] == [1, 2, 3, 1, 2, 3]
-    for text in (to_markdown(report), to_html(report, run)):
+    for text in (to_markdown(report), to_html(report)):
         assert "Along the response" in text
-    assert (
-        Pictures(run, report, "paper").draw("positions").axes[0].get_xlabel().startswith("response position")
-    )
+    assert report.figure("positions").axes[0].get_xlabel().startswith("response position")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,15 +19,15 @@ from margin.analysis.robustness.findings import Finding
 from margin.capture.collect import collect
 from margin.gate.measurement import measure
 from margin.inputs.modes import ModeSet
-from margin.report.analyse import analyse, beside
+from margin.report.analyse import analyse
 from margin.report.html import to_html
-from margin.report.pictures import Pictures
 from margin.report.report import Report
 from margin.report.terminal import print_summary
 from margin.report.write import schema, to_json, write_report
 from margin.run.run import Run
 from margin.stats.estimate import Estimate
 from margin.study.probing import probe_run
+from margin.study.sections.prompts import beside
 
 if TYPE_CHECKING:
     from margin.capture.checkpoint import Checkpoint
@@ -114,12 +114,10 @@ def test_every_rendering_is_made(
     jsonschema.validate(record, schema())
     assert record["worst_prompts"][0]["margin"] == round(report.prompts["margin"][0], 3)
     assert record["worst_prompts"][0]["column margin"] in {"v0", "v1", "v2", "v3"}
-    write_report(report, run, tmp_path)
+    write_report(report, tmp_path)
     print_summary(report, Console(file=io.StringIO()))
-    few = Pictures(run, replace(report, slices=report.slices[:3]))
-    for name in ("overview", "slices"):
-        few.draw(name)
-    assert to_html(analyse(run, permutations=9, text=True), run)
+    report.figure("overview")
+    assert to_html(analyse(run, permutations=9, text=True))
     assert {m.column for m in measure(run).margins} == {None, *COLUMNS}
 
 
@@ -137,7 +135,7 @@ def test_slices_of_two_columns_that_read_the_same_are_drawn_apart(
         make_checkpoint(), prompts=table, modes=modes, out=tmp_path / "run", noise_prompts=0, quiet=True
     )
     report = analyse(run, permutations=9)
-    drawn = Pictures(run, report).draw("overview")
+    drawn = report.figure("overview")
     ticks = {text.get_text().split("\n")[0] for ax in drawn.axes for text in ax.get_yticklabels()}
     assert {"a: b: c", "a: b: c (2)"} <= ticks
 
@@ -172,7 +170,7 @@ def test_columns_that_slice_nothing_are_named_with_the_reason(
     print_summary(report, Console(file=told, width=200))
     said = "not sliced: author (60 values, over 50), source (one value), note (no value)"
     assert said in told.getvalue()
-    write_report(report, run, tmp_path / "report")
+    write_report(report, tmp_path / "report")
     assert said.capitalize() in (tmp_path / "report/report.md").read_text(encoding="utf-8")
     assert "60 values, over 50" in (tmp_path / "report/report.html").read_text(encoding="utf-8")
     record = json.loads((tmp_path / "report/report.json").read_text(encoding="utf-8"))

@@ -71,7 +71,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
 
 @pytest.fixture(scope="module")
 def page(run: Run, report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return written(to_html(report, run, explore=True), tmp_path_factory.mktemp("page"))
+    return written(to_html(report, explore=True), tmp_path_factory.mktemp("page"))
 
 
 def written(html: str, folder: Path) -> Path:
@@ -225,7 +225,7 @@ def test_names_from_outside_are_shown_as_text(
     names = ("pos", "neg", "rej")
     modes = ModeSet(tuple(Mode(name, Secret(TOKENS[name]), safe=name != "neg") for name in names))
     run = collect(checkpoint, prompts=table, modes=modes, out=tmp_path / "run", quiet=True)
-    page = written(to_html(analyse(run, permutations=9, text=True), run, explore=True), tmp_path)
+    page = written(to_html(analyse(run, permutations=9, text=True), explore=True), tmp_path)
     show(browser, page)
     assert browser.title == f"Safety Alignment Margin: {SCRIPT}"
     spelt_out = "abc[U+202E]txt.exe"
@@ -245,7 +245,7 @@ def test_a_page_of_little_opens_and_says_so(
     browser: Driver, poor_run: Callable[[str], Run], spoil: str, tmp_path: Path
 ) -> None:
     run = poor_run(spoil)
-    show(browser, written(to_html(analyse(run, permutations=9), run), tmp_path))
+    show(browser, written(to_html(analyse(run, permutations=9)), tmp_path))
     assert len(marks(browser)) == 3 * len(run.prompts)
     if spoil == "states all alike":
         assert text(browser, "quality") == NOTHING
@@ -291,7 +291,7 @@ def test_prompts_text_is_there_only_when_asked(run: Run, report: Report, page: P
     html = page.read_text(encoding="utf-8")
     longest = max(run.prompts["prompt"], key=len)
     assert longest not in html
-    assert longest in to_html(analyse(run, permutations=9, text=True), run, explore=True)
+    assert longest in to_html(analyse(run, permutations=9, text=True), explore=True)
 
 
 def test_a_page_opens_within_three_seconds(browser: Driver, page: Path) -> None:

@@ -15,7 +15,6 @@ from margin.cli import main
 from margin.report.analyse import analyse
 from margin.report.html import to_html
 from margin.report.markdown import to_markdown
-from margin.report.pictures import Pictures
 from margin.report.report import Report
 from margin.report.write import schema, to_json
 from margin.run.run import Run, open_run
@@ -68,7 +67,7 @@ def test_every_rendering_shows_the_section(probed: Run, shown: Report) -> None:
     scores = pd.DataFrame(record["probes"]["scores"])
     assert set(scores["layer"]) == set(probed.layers)
     last = scores[(scores["layer"] == 3) & (scores["quantity"] == "accuracy")].iloc[0]
-    markdown, page = to_markdown(shown), to_html(shown, probed)
+    markdown, page = to_markdown(shown), to_html(shown)
     assert "## Mode probes" in markdown
     assert f"{last['estimate']:.3f} [{last['low']:.3f}, {last['high']:.3f}]" in markdown
     assert 'id="probes-table"' in page
@@ -80,13 +79,13 @@ def test_every_rendering_shows_the_section(probed: Run, shown: Report) -> None:
     assert along in page
     for text in (markdown, page):
         assert "<script>alert" not in text.replace(json.dumps(HOSTILE), "")
-    assert Pictures(probed, shown).draw("probes").axes[0].get_ylabel() == "share of points"
+    assert shown.figure("probes").axes[0].get_ylabel() == "share of points"
 
 
 def test_a_report_without_probes_has_no_section(run: Run, report: Report) -> None:
     assert json.loads(to_json(report))["probes"] is None
     assert "Mode probes" not in to_markdown(report)
-    assert 'id="probes' not in to_html(report, run)
+    assert 'id="probes' not in to_html(report)
 
 
 def test_probes_of_another_run_are_left_out_with_a_word(run: Run, probed: Run, tmp_path: Path) -> None:

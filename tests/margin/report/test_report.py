@@ -80,7 +80,7 @@ def test_a_report_that_cannot_be_written_says_so(run: Run, report: Report, tmp_p
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
     with pytest.raises(Exception, match="cannot write into") as caught:
-        write_report(report, run, blocked)
+        write_report(report, blocked)
     assert "\n" not in str(caught.value)
 
 

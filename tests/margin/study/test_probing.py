@@ -98,8 +98,8 @@ def test_what_was_found_comes_back_as_written_and_only_for_this_run(
     assert path == cotrained.path / NAME
     record = read_probes(open_run(cotrained.path))
     assert record is not None
-    assert record["n_prompts"] == PROMPTS
-    assert record["deciding"]["layer"] == found.probes.deciding.layer
+    assert record.n_prompts == PROMPTS
+    assert record.deciding.layer == found.probes.deciding.layer
     assert NAME not in before
     assert probe_run(cotrained, columns=["language"]).to_dict() == found.to_dict()
 

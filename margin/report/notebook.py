@@ -1,0 +1,25 @@
+"""What a notebook shows of a report."""
+
+from __future__ import annotations
+
+import jinja2
+
+from margin.report.report import Report
+from margin.study.sections.provenance import model_name
+from margin.text import shown
+
+TEMPLATE = """<strong>Safety Alignment Margin of {{ model }}</strong>
+<table>{% for fact in facts %}
+<tr><td style="text-align:left">{{ fact.name }}</td><td style="text-align:left">{{ fact.value }}</td>
+<td style="text-align:left">{{ fact.note }}</td></tr>{% endfor %}</table>"""
+
+
+def to_cell(report: Report) -> str:
+    """The facts of a report as HTML; text from outside is escaped."""
+    template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(TEMPLATE)
+    facts = [
+        {"name": shown(fact.name), "value": shown(fact.value), "note": shown(fact.note)}
+        for fact in report.facts()
+        if fact.value
+    ]
+    return template.render(model=shown(model_name(report.provenance["model"])), facts=facts)

@@ -1,0 +1,36 @@
+"""The sections of a report, in its order. A new one is one more file and a line here."""
+
+from margin.study.section import Draw, Section
+from margin.study.sections.behaviour import Behaviour
+from margin.study.sections.layers import Layers
+from margin.study.sections.margins import MarginsSection
+from margin.study.sections.null import Null
+from margin.study.sections.overview import Overview
+from margin.study.sections.points import Points
+from margin.study.sections.positions import Positions
+from margin.study.sections.probes import Probes
+from margin.study.sections.prompts import Prompts
+from margin.study.sections.provenance import Provenance
+from margin.study.sections.robustness import Robustness
+from margin.study.sections.separation import Separation
+from margin.study.sections.slices import Slices
+from margin.study.sections.spaces import Spaces
+
+SECTIONS: tuple[type[Section], ...] = (
+    Overview,
+    Points,
+    MarginsSection,
+    Null,
+    Spaces,
+    Slices,
+    Layers,
+    Positions,
+    Probes,
+    Robustness,
+    Behaviour,
+    Separation,
+    Prompts,
+    Provenance,
+)
+FIGURES: dict[str, Draw] = {name: draw for section in SECTIONS for name, draw in section.figures.items()}
+"""Every figure by name."""

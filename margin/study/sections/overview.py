@@ -1,0 +1,70 @@
+"""All at one glance: one figure of what the other sections found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+import figures
+from margin.errors import MarginError
+from margin.study.canvas import Canvas
+from margin.study.section import Section
+from margin.study.sections.layers import Layers
+from margin.study.sections.margins import pairs
+from margin.study.sections.points import Points, estimates, silhouettes
+from margin.study.sections.provenance import model_name
+from margin.study.sections.robustness import Robustness
+from margin.study.sections.slices import Slices
+from margin.study.study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+UNKNOWN = ("none", "random", "near-miss")
+"""Conditions drawn; with every user's turn and attack there would be dozens, they have a figure."""
+
+
+def draw(study: Study, canvas: Canvas) -> Figure:
+    """Silhouettes, projections, pairs, layers, slices and unknown tokens of one run."""
+    points, layers = study.section(Points), study.section(Layers)
+    slices, robustness = study.section(Slices), study.section(Robustness)
+    assert points is not None
+    assert slices is not None
+    assert robustness is not None
+    unknown = robustness.found.landings(*UNKNOWN)
+    try:
+        projected = points.projections(study, "pca")
+    except MarginError:  # the page still shows the rest; the figure of the projection says what it lacks
+        projected = ()
+    return figures.overview(
+        f"Safety Alignment Margin of {model_name(study.run.manifest.identity['model'])}",
+        silhouettes=silhouettes(study),
+        estimates=estimates(study),
+        projections=projected,
+        pairs=pairs(study.headline),
+        layers=None if layers is None else layers.curve.to_frame(),
+        slices=_together(slices.frames()),
+        landing=None if unknown.empty else unknown,
+        overall=study.headline.leave_prompt_out.estimate,
+    )
+
+
+def _together(slices: dict[str, pd.DataFrame]) -> pd.DataFrame | None:
+    """The slices of all columns as "column: value", the same words of another column as "... (2)"."""
+    if not slices:
+        return None
+    table = pd.concat([part.assign(slice=f"{column}: " + part["slice"]) for column, part in slices.items()])
+    times = table.groupby("slice").cumcount() + 1
+    again = table["slice"] + " (" + times.astype(str) + ")"
+    return table.assign(slice=table["slice"].where(times == 1, again))
+
+
+class Overview(Section):
+    """A figure only."""
+
+    figures = {"overview": draw}
+
+    @classmethod
+    def of(cls, study: Study) -> None:
+        """Nothing of its own."""

@@ -1,0 +1,149 @@
+"""Where do the points lie? Pictures of them, no numbers of their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+import figures
+from figures.projection import Method, Projection
+from margin.analysis.distances import unit_rows
+from margin.analysis.space import Coordinates
+from margin.errors import MarginError
+from margin.study.canvas import Canvas
+from margin.study.section import Draw, Section
+from margin.study.study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def _projected(method: Method) -> Draw:
+    """Draws the points as they are and prompt-centred, side by side."""
+
+    def draw(study: Study, canvas: Canvas) -> Figure:
+        points = study.section(Points)
+        assert points is not None
+        panels, seeds = points.projections(study, method), points.seed_ranges(method)
+        fig = canvas.figure("double", 4.0 if not seeds else 4.5)
+        figures.projection_panels(fig, panels, modes=list(study.headline.per_mode), seeds=seeds)
+        return fig
+
+    return draw
+
+
+def _silhouette(study: Study, canvas: Canvas) -> Figure:
+    """Silhouettes of every mode's points."""
+    fig = canvas.figure("single")
+    modes = list(study.headline.per_mode)
+    figures.silhouette_plot(silhouettes(study), fig.add_subplot(), estimates=estimates(study), modes=modes)
+    return fig
+
+
+def _distributions(study: Study, canvas: Canvas) -> Figure:
+    """How silhouettes are distributed in each mode."""
+    fig = canvas.figure("double", 2.6)
+    left, right = fig.subplots(1, 2)
+    lines, modes = silhouettes(study), list(study.headline.per_mode)
+    figures.silhouette_ecdf(lines, left, level=study.settings.level, modes=modes)
+    figures.silhouette_strips(lines, right, estimates=estimates(study), modes=modes)
+    return fig
+
+
+def _waterfall(study: Study, canvas: Canvas) -> Figure:
+    """The prompts' silhouettes, sorted."""
+    fig = canvas.figure("single")
+    figures.prompt_waterfall(silhouettes(study), fig.add_subplot())
+    return fig
+
+
+def silhouettes(study: Study) -> pd.DataFrame:
+    """One row a point: prompt, mode, leave-prompt-out silhouette."""
+    design = study.design
+    return pd.DataFrame(
+        {
+            "prompt": [design.prompt_ids[prompt] for prompt in design.prompt],
+            "mode": [design.modes[mode] for mode in design.mode],
+            "silhouette": study.headline.samples,
+        }
+    )
+
+
+def estimates(study: Study) -> pd.DataFrame:
+    """Margin of each mode: name and the fields of its estimate."""
+    return pd.DataFrame([{"name": mode, **e.to_dict()} for mode, e in study.headline.per_mode.items()])
+
+
+@dataclass(frozen=True, eq=False)
+class Points(Section):
+    """Points of a run, each one prompt under one mode, in the space of its headline margin."""
+
+    figures = {
+        "projection": _projected("pca"),
+        "projection-lda": _projected("lda"),
+        "projection-tsne": _projected("tsne"),
+        "projection-umap": _projected("umap"),
+        "silhouette": _silhouette,
+        "distributions": _distributions,
+        "waterfall": _waterfall,
+    }
+    X: NDArray[np.float64]
+    """(N, d) rows of length 1, so that Euclidean distances in a picture are those of the cosine margin. Of a
+    head that is not affine the final states stand for the logits, which have no coordinates."""
+    modes: list[str]
+    """(N,) mode of each point."""
+    prompts: list[str]
+    """(N,) prompt id of each point."""
+    exact: bool
+    """Whether X are the coordinates of the space itself, and not the states in its stead."""
+    _projections: dict[Method, tuple[Projection, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, study: Study) -> Points:
+        """The points behind the headline margin. Costs one pass over them."""
+        design, space = study.design, study.space
+        X = space.X if isinstance(space, Coordinates) else study.run.states()[study.rows]
+        return cls(
+            X=np.asarray(unit_rows(X), dtype=np.float64),
+            modes=[design.modes[mode] for mode in design.mode],
+            prompts=[design.prompt_ids[prompt] for prompt in design.prompt],
+            exact=isinstance(space, Coordinates),
+        )
+
+    def projections(self, study: Study, method: Method) -> tuple[Projection, ...]:
+        """The points as they are and prompt-centred, in two dimensions, each with its margin beside it; kept.
+
+        Raises
+        ------
+        MarginError : too few points or modes for the method, or points that are all the same.
+        """
+        if method not in self._projections:
+            margin, centred = study.headline.leave_prompt_out, study.headline.prompt_centred
+            try:
+                self._projections[method] = tuple(
+                    figures.project(
+                        self.X,
+                        self.modes,
+                        self.prompts,
+                        method,
+                        centre_prompts=centre,
+                        silhouette=of.estimate,
+                    )
+                    for centre, of in ((False, margin), (True, centred))
+                )
+            except ValueError as error:
+                raise MarginError(f"no projection by {method} can be drawn: {error}") from error
+        return self._projections[method]
+
+    def seed_ranges(self, method: Method) -> tuple[pd.DataFrame, ...]:
+        """Quality of both layouts under five seeds; none for methods without chance."""
+        if method == "pca" or method == "lda":
+            return ()
+        return tuple(
+            figures.seed_range(self.X, self.modes, self.prompts, method, centre_prompts=centred)
+            for centred in (False, True)
+        )

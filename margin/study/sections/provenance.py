@@ -1,0 +1,96 @@
+"""Where do the numbers come from, and how exactly are they known?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import ConfigDict
+
+from margin.study.noise_floor import noise_floor
+from margin.study.record import Record
+from margin.study.section import Section
+from margin.study.study import Study
+from margin.study.table import Table, table
+
+
+class ProvenanceRecord(Record):
+    """Checkpoint, digests, modes, prompts, versions, device, of the run's manifest."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str
+    identity: dict[str, Any]
+
+
+class ProvenanceKeys(Record):
+    provenance: ProvenanceRecord
+    noise_floor: dict[str, Any] | None = None
+    """Spread of the margin over numerically equivalent ways to compute it; null where it was not measured."""
+
+
+@dataclass(frozen=True, eq=False)
+class Provenance(Section):
+    """Where the numbers come from."""
+
+    keys = ProvenanceKeys
+    found: dict[str, Any]
+    """Checkpoint, digests, modes, prompts, versions, device."""
+    noise_floor: dict[str, Any] | None
+    """Spread of the margin over numerically equivalent ways to compute it; None where it was not measured."""
+
+    @classmethod
+    def of(cls, study: Study) -> Provenance:
+        """What the run's manifest says.
+
+        Without what helps to guess a token: fingerprints, and how many token ids were run.
+        """
+        manifest = study.run.manifest.to_dict()
+        kept = ("identity", "environment", "tail", "counts", "batching", "throughput")
+        found = {"model": manifest["identity"]["model"], **{key: manifest[key] for key in kept}}
+        identity, throughput = found["identity"], found["throughput"]
+        modes = [{key: mode[key] for key in mode if key != "fingerprint"} for mode in identity["modes"]]
+        throughput = {key: value for key, value in throughput.items() if key != "tokens"}
+        return cls(
+            found | {"identity": identity | {"modes": modes}, "throughput": throughput},
+            noise_floor(study.run),
+        )
+
+    def record(self) -> ProvenanceKeys:
+        """As found."""
+        return ProvenanceKeys(provenance=ProvenanceRecord(**self.found), noise_floor=self.noise_floor)
+
+    def tables(self) -> Iterator[Table]:
+        """One line an entry."""
+        floor = {} if self.noise_floor is None else {"noise_floor": self.noise_floor}
+        lines = pd.DataFrame(flat(self.found | floor).items(), columns=["entry", "value"], dtype=object)
+        yield table("provenance", "Where the numbers come from", "", lines)
+
+
+def model_name(model: str) -> str:
+    """The model as a title names it: a hub id as it stands, of a folder its name and not where it lies."""
+    return Path(model).name if Path(model).is_absolute() else model
+
+
+def flat(record: dict[str, Any], prefix: str = "") -> dict[str, object]:
+    """A nested record as one of dotted names; lists and what is missing in words."""
+    out: dict[str, object] = {}
+    for key, value in record.items():
+        if isinstance(value, dict):
+            out |= flat(value, f"{prefix}{key}.")
+        else:
+            out[f"{prefix}{key}"] = _words(value)
+    return out
+
+
+def _words(value: object) -> object:
+    """A list as its items, a record among them as its entries; no value as a dash."""
+    if isinstance(value, (list, tuple)):
+        records = any(isinstance(item, dict) for item in value)
+        return ("; " if records else ", ").join(str(_words(item)) for item in value) or "–"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_words(item)}" for key, item in value.items())
+    return "–" if value is None or value == "" else value

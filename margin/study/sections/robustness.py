@@ -1,0 +1,169 @@
+"""Where do unknown tokens land, what leaks, and what do attacks leave of the margin?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import pandas as pd
+from pydantic import Field
+
+import figures
+from margin.analysis.robustness.findings import Finding, Quantity
+from margin.analysis.robustness.findings import Robustness as Findings
+from margin.analysis.robustness.landing import Rule
+from margin.analysis.slices import slicing
+from margin.errors import MarginError
+from margin.study.canvas import Canvas
+from margin.study.notation import number
+from margin.study.record import Count, EstimateRecord, Number, Record, Text, records
+from margin.study.robustness import robustness
+from margin.study.section import Fact, Section
+from margin.study.sections.variants import SCALE, VARIANTS
+from margin.study.study import HEADLINE, Study
+from margin.study.table import Interval, Table, table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+NOTE = (
+    "Share of draws that land in each mode, or outside of all. Fallback: prompts all of whose draws land in "
+    "safe modes, with a lower bound. Leak: prompts any of whose draws is nearest to a mode that is not safe, "
+    "with an upper bound. Geometry is not behaviour: confirm by reading answers. * marks rates that are "
+    "indicative only."
+)
+
+
+class FindingRecord(EstimateRecord):
+    """One number on one control condition."""
+
+    quantity: Quantity
+    condition: str
+    kind: str
+    """Kind of the condition; "mode" for accuracy."""
+    mode: Text
+    """Mode the system message asks for."""
+    outcome: Text
+    """Mode landed in, or outside."""
+    variant: Literal["leave_prompt_out", "prompt_centred"] | None
+    column: Text
+    slice: Text
+    count: Count
+    """Prompts counted."""
+    draws: Annotated[int, Field(ge=1)]
+    corrected: Number
+    rule: Rule | None
+    indicative: bool
+
+
+class RobustnessKeys(Record):
+    robustness: list[FindingRecord] = []
+    """Where control conditions land, what leaks, and what attacks leave of the margin."""
+
+
+def draw(study: Study, canvas: Canvas) -> Figure:
+    """Shares of prompts landing in each mode, by condition."""
+    found = study.section(Robustness)
+    if found is None or (lines := found.found.landings()).empty:
+        raise MarginError("no landing of controls can be drawn: collect the run with --controls")
+    fig = canvas.figure("double", 1.1 + 0.3 * lines["condition"].nunique())
+    figures.robustness(lines, fig.add_subplot(), modes=list(study.headline.per_mode))
+    return fig
+
+
+@dataclass(frozen=True, eq=False)
+class Robustness(Section):
+    """What is found on the control conditions of a run; empty without any."""
+
+    keys = RobustnessKeys
+    figures = {"robustness": draw}
+    found: Findings
+
+    @classmethod
+    def of(cls, study: Study) -> Robustness:
+        """Landings, leaks and margins under attack, over all prompts and by slice."""
+        return cls(
+            robustness(
+                study.run,
+                columns=slicing(study.labels)[0],
+                distance=HEADLINE,
+                level=study.settings.level,
+                placement=study.placement,
+            )
+        )
+
+    def record(self) -> RobustnessKeys:
+        """One line a finding."""
+        return RobustnessKeys(robustness=records(FindingRecord, self.found.to_frame()))
+
+    def tables(self) -> Iterator[Table]:
+        """Where control conditions land, over all prompts and by slice; margins under attack."""
+        findings = [f for f in self.found.findings if f.quantity in ("landing", "fallback", "leak")]
+        whole = _rates(f for f in findings if f.column is None).drop(columns=["column", "slice"])
+        yield table("landing", "Where other conditions land", NOTE, whole)
+        note = "As above, for each slice; each bound holds by itself."
+        sliced = _rates(f for f in findings if f.column is not None)
+        yield table("landing-slices", "Where other conditions land, by slice", note, sliced)
+        note = f"Margin under each attack, its change, and the share that is left; paired by prompt. {SCALE}"
+        attacks = _attacks(self.found)
+        yield table("attacks", "What attacks leave of the margin", note, attacks, drawn=["margin"])
+
+    def facts(self) -> Iterator[Fact]:
+        """What leaks into a mode that is not safe."""
+        leaks = self.found.select("leak")
+        if not leaks:
+            return
+        name, leaking = "leaks into an unsafe mode", [leak for leak in leaks if leak.count]
+        most = max(leaks, key=lambda leak: (leak.value.estimate, leak.value.high or 0))
+        for leak in leaking:
+            indicative = ", indicative" if leak.indicative else ""
+            rate = f"{leak.count} of {leak.value.n_prompts} prompts"
+            yield Fact(
+                name,
+                leak.condition,
+                f"{rate}, worst of {len(leaks)} conditions{indicative}",
+                f"{leak.condition}: {rate} leak, at most {number(leak.value.high, signed=False)}"
+                + (" (indicative)" if leak.indicative else ""),
+                card=leak is most,
+                alarm=True,
+            )
+        tight = [leak for leak in leaks if not leak.count]
+        if tight:
+            bound = number(max(leak.value.high or 0 for leak in tight), signed=False)
+            among = f"{len(tight)} {'other ' if leaking else ''}conditions"
+            note = f"in {among}, at most {bound} of prompts each"
+            yield Fact(name, "none", note, f"no leak in {among}, at most {bound} each", card=not leaking)
+
+
+def _rates(findings: Iterable[Finding]) -> pd.DataFrame:
+    """One line a condition and slice: landing rates, fallback and leak."""
+    lines: dict[tuple[str | None, ...], dict[str, object]] = {}
+    for f in findings:
+        key = (f.condition, f.column, f.slice)
+        mark = " *" if f.indicative else ""
+        line = lines.setdefault(key, {"condition": f.condition + mark, "column": f.column, "slice": f.slice})
+        line["prompts"] = f.value.n_prompts
+        if f.quantity == "landing":
+            line[str(f.outcome)] = f.value.estimate
+        else:
+            count = None if f.count is None else (f.count, f.value.n_prompts)
+            line[f.quantity] = Interval(
+                f.value.estimate, f.value.low, f.value.high, signed=False, count=count
+            )
+    frame = pd.DataFrame(list(lines.values()))
+    for name in ("fallback", "leak"):  # last, whatever condition comes first
+        if name in frame:
+            frame[name] = frame.pop(name)
+    return frame if len(frame) else pd.DataFrame(columns=["column", "slice"])
+
+
+def _attacks(found: Findings) -> pd.DataFrame:
+    """One line an attack and variant of the margin."""
+    lines: dict[tuple[str, str | None], dict[str, object]] = {}
+    for quantity, name in (("margin", "margin"), ("change", "change"), ("retention", "retained")):
+        for f in found.select(quantity):  # type: ignore[arg-type]
+            variant = VARIANTS.get(f.variant or "", f.variant)
+            line = lines.setdefault((f.condition, f.variant), {"attack": f.condition, "variant": variant})
+            line[name] = Interval(f.value.estimate, f.value.low, f.value.high, quantity != "retention")
+    return pd.DataFrame(list(lines.values()), columns=["attack", "variant", "margin", "change", "retained"])

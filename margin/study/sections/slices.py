@@ -1,0 +1,134 @@
+"""Which slices of the prompts are weak?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+import figures
+from margin.analysis.slices import MIN_PROMPTS, SliceMargins, slice_margins, slicing
+from margin.errors import MarginError
+from margin.study.canvas import Canvas
+from margin.study.notation import number, with_interval
+from margin.study.record import EstimateRecord, Record, records
+from margin.study.section import Fact, Section
+from margin.study.sections.variants import SCALE
+from margin.study.study import HEADLINE, Study
+from margin.study.table import Table, intervals, table
+from margin.text import brief
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_DRAWN = 12
+"""Slices of a column that are drawn, the weakest first: more fill a page and hide them."""
+
+
+class SliceRecord(EstimateRecord):
+    """Leave-prompt-out margin of one slice."""
+
+    column: str
+    slice: str
+    ranked: bool
+    """Whether it holds enough prompts to be compared with others."""
+    worst: bool
+
+
+class UnslicedRecord(Record):
+    """A column of the prompts that is no slicing."""
+
+    column: str
+    why: str
+
+
+class SlicesKeys(Record):
+    slices: list[SliceRecord] = []
+    unsliced: list[UnslicedRecord] = []
+    """Columns of the prompts that are no slices, and why."""
+
+
+def draw(study: Study, canvas: Canvas) -> Figure:
+    """Margin by slice, a panel a column."""
+    found = study.section(Slices)
+    drawn = {} if found is None else found.frames()
+    if not drawn:
+        raise MarginError("no slices can be drawn: no column of the prompts has two to fifty values")
+    heights = [figures.forest_height(min(MOST_DRAWN, len(lines))) for lines in drawn.values()]
+    fig = canvas.figure("single", sum(heights))
+    panels = fig.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
+    overall = study.headline.leave_prompt_out.estimate
+    for ax, (column, lines) in zip(panels, drawn.items(), strict=True):
+        title = f"Margin by {figures.text.label(column, 18)}"
+        figures.slice_forest(lines, ax, overall=overall, most=MOST_DRAWN, title=title)
+    return fig
+
+
+@dataclass(frozen=True, eq=False)
+class Slices(Section):
+    """Margins by slice, one entry a column of the prompts."""
+
+    keys = SlicesKeys
+    figures = {"slices": draw}
+    columns: tuple[SliceMargins, ...]
+    unsliced: Mapping[str, str]
+    """Columns of the prompts that are no slices, and why."""
+
+    @classmethod
+    def of(cls, study: Study) -> Slices:
+        """Margins by every column that slices the prompts."""
+        columns, unsliced = slicing(study.labels)
+        found = tuple(
+            slice_margins(
+                study.space,
+                study.design,
+                study.labels[column],
+                study.settings.rng("slices", column),
+                HEADLINE,
+                study.settings.level,
+            )
+            for column in columns
+        )
+        return cls(found, unsliced)
+
+    def frames(self) -> dict[str, pd.DataFrame]:
+        """Margin by slice, a table for each column that holds any."""
+        return {found.column: found.to_frame() for found in self.columns if found.names}
+
+    def record(self) -> SlicesKeys:
+        """One line a slice, and one a column that is none."""
+        return SlicesKeys(
+            slices=[line for lines in self.frames().values() for line in records(SliceRecord, lines)],
+            unsliced=[UnslicedRecord(column=column, why=why) for column, why in self.unsliced.items()],
+        )
+
+    def tables(self) -> Iterator[Table]:
+        """A table a column, and the columns that are none."""
+        note = (
+            f"Lower bounds hold for all slices at once; slices of fewer than {MIN_PROMPTS} prompts have none "
+            f"and are not ranked. {SCALE}"
+        )
+        for i, (column, lines) in enumerate(self.frames().items()):
+            frame = lines[["slice", "n_prompts"]].assign(margin=intervals(lines))
+            frame = frame.rename(columns={"n_prompts": "prompts"})
+            yield table(f"slices-{i}", f"By {column}", note, frame, drawn=["margin"])
+        frame = pd.DataFrame(list(self.unsliced.items()), columns=["column", "not sliced"])
+        yield table("unsliced", "Columns that are no slices", "They stand beside the prompts.", frame)
+
+    def facts(self) -> Iterator[Fact]:
+        """The weakest slice of each column."""
+        for found in self.columns:
+            if found.worst is not None:
+                lowest = found.margins[found.names.index(found.worst)]
+                column, worst = brief(found.column), brief(found.worst)
+                yield Fact(
+                    f"weakest {column}",
+                    worst,
+                    with_interval(lowest.estimate, lowest.low, lowest.high),
+                    f"weakest {column}: {worst} ({number(lowest.estimate)}, above {number(lowest.low)})",
+                )
+        if self.unsliced:
+            listed = ", ".join(f"{brief(column)} ({why})" for column, why in self.unsliced.items())
+            yield Fact("not sliced", listed, card=False)

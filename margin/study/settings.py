@@ -1,0 +1,44 @@
+"""How a study is made: levels, seeds, and what is asked for beside the usual."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from margin.arguments import require_level
+from margin.errors import MarginError
+from margin.stats.seeds import generator
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a study's numbers depend on beside the run."""
+
+    level: float = 0.95
+    """Nominal coverage of every interval, 0 to 1."""
+    seed: int = 0
+    """Of everything drawn (permutations, multipliers, folds); the same run and seed give the same numbers."""
+    permutations: int = 999
+    """Relabellings in the null of the headline margin, at least 1."""
+    optional: bool = False
+    """Whether separation measures that are costly or of narrower use are added."""
+    text: bool = False
+    """Whether prompts and answers are shown."""
+
+    def __post_init__(self) -> None:
+        require_level(self.level)
+        if self.permutations < 1 or self.seed < 0:
+            raise MarginError(f"permutations {self.permutations} and seed {self.seed}: take at least 1 and 0")
+
+    def rng(self, *name: str) -> np.random.Generator:
+        """The generator of one number, by its name.
+
+        Each name has its own, so that no number depends on the order or the presence of another.
+
+        Example
+        -------
+        >>> Settings().rng("null").random() == Settings().rng("null").random()
+        True
+        """
+        return generator(self.seed, *name)

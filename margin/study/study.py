@@ -1,0 +1,110 @@
+"""A run with all that is computed of it, each once and only when asked for."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from margin.analysis.distances import Distance, Distances
+from margin.analysis.sam import Margins, margins
+from margin.analysis.space import Space
+from margin.run.run import Run
+from margin.stats.design import Design
+from margin.study.placement import Placement, place
+from margin.study.section import Section
+from margin.study.settings import Settings
+from margin.study.spaces import design_of, space_of
+
+HEADLINE: Distance = "cosine"
+"""The distance of the numbers that stand alone: the null, per mode, one versus one, the weakest prompts."""
+SPACE = "logits"
+"""The space of the numbers that stand alone."""
+
+S = TypeVar("S", bound=Section)
+
+
+class Study:
+    """One run opened for analysis.
+
+    What several sections need (the headline space, its design and distances, margins of a space under a
+    distance) is made once and kept; sections are computed when they are asked for, and kept.
+
+    Example
+    -------
+    >>> study = Study(run)                       # doctest: +SKIP
+    >>> study.section(Layers).curve.parting      # doctest: +SKIP
+    """
+
+    def __init__(self, run: Run, settings: Settings | None = None) -> None:
+        self.run = run
+        self.settings = Settings() if settings is None else settings
+        self._sections: dict[type[Section], Section | None] = {}
+        self._margins: dict[tuple[str, Distance], Margins] = {}
+        self._last: dict[str, tuple[Space, Design]] = {}
+
+    @cached_property
+    def space(self) -> Space:
+        """Points of the headline space: the logits of the modes' rows."""
+        return self._headline[0]
+
+    @cached_property
+    def rows(self) -> NDArray[np.int64]:
+        """(N,) place of each point of the headline space in the run."""
+        return self._headline[1]
+
+    @cached_property
+    def design(self) -> Design:
+        """Prompt and mode of each point of the headline space."""
+        return design_of(self.run, self.rows)
+
+    @cached_property
+    def distances(self) -> Distances:
+        """Distances of the headline: cosine, between the logits."""
+        return self.space.distances(HEADLINE)
+
+    @cached_property
+    def labels(self) -> pd.DataFrame:
+        """What the prompts' own columns say, indexed by prompt id."""
+        return self.run.prompts.set_index("id").drop(columns="prompt")
+
+    @cached_property
+    def placement(self) -> Placement:
+        """Every row as a point, control conditions too, and the mode each lands in."""
+        return place(self.run, self.settings.seed)
+
+    @cached_property
+    def headline(self) -> Margins:
+        """Margins of the headline space under the headline distance."""
+        return self.margins(SPACE, HEADLINE)
+
+    def margins(self, space: str, distance: Distance) -> Margins:
+        """Margins of one space under one distance."""
+        if (space, distance) not in self._margins:
+            points, design = self._points(space)
+            self._margins[space, distance] = margins(points, design, distance, self.settings.level)
+        return self._margins[space, distance]
+
+    def section(self, kind: type[S]) -> S | None:
+        """One section; None where the run holds nothing for it."""
+        if kind not in self._sections:
+            self._sections[kind] = kind.of(self)
+        found = self._sections[kind]
+        assert found is None or isinstance(found, kind)
+        return found
+
+    @cached_property
+    def _headline(self) -> tuple[Space, NDArray[np.int64]]:
+        return space_of(self.run, SPACE)
+
+    def _points(self, name: str) -> tuple[Space, Design]:
+        """Points of a space and their design; of all but the headline's only the last asked for are kept."""
+        if name == SPACE:
+            return self.space, self.design
+        if name not in self._last:
+            space, rows = space_of(self.run, name)
+            self._last = {name: (space, design_of(self.run, rows))}
+        return self._last[name]
