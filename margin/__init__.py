@@ -9,19 +9,51 @@ if TYPE_CHECKING:
     from margin.analysis.sam import sam, silhouette_samples
     from margin.capture.collect import collect
     from margin.capture.head import load_head
+    from margin.errors import IncomparableError, MarginError
+    from margin.gate.check import Policy, check
     from margin.report.analyse import analyse
-    from margin.run.run import open_run
+    from margin.report.report import Report
+    from margin.run.run import Run, open_run
     from margin.stats.estimate import Estimate
+    from margin.study.comparison import compare
+    from margin.study.judging import judge
+    from margin.study.probing import probe
 
-__all__ = ["Estimate", "analyse", "collect", "load_head", "open_run", "sam", "silhouette_samples"]
+__all__ = [
+    "Estimate",
+    "IncomparableError",
+    "MarginError",
+    "Policy",
+    "Report",
+    "Run",
+    "analyse",
+    "check",
+    "collect",
+    "compare",
+    "judge",
+    "load_head",
+    "open_run",
+    "probe",
+    "sam",
+    "silhouette_samples",
+]
 
 # Imported when first asked for: a reader of runs needs no torch, and `margin --help` nothing at all.
 _HOMES = {
     "Estimate": "margin.stats.estimate",
+    "IncomparableError": "margin.errors",
+    "MarginError": "margin.errors",
+    "Policy": "margin.gate.check",
+    "Report": "margin.report.report",
+    "Run": "margin.run.run",
     "analyse": "margin.report.analyse",
+    "check": "margin.gate.check",
     "collect": "margin.capture.collect",
+    "compare": "margin.study.comparison",
+    "judge": "margin.study.judging",
     "load_head": "margin.capture.head",
     "open_run": "margin.run.run",
+    "probe": "margin.study.probing",
     "sam": "margin.analysis.sam",
     "silhouette_samples": "margin.analysis.sam",
 }

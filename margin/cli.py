@@ -17,6 +17,7 @@ from margin.commands.probe import probe
 from margin.commands.report import compare, report
 from margin.commands.session import Commands
 from margin.commands.sweep import sweep
+from margin.commands.table import table
 
 
 @click.group(cls=Commands)
@@ -25,5 +26,19 @@ def main() -> None:
     """Measure the Safety Alignment Margin of a checkpoint."""
 
 
-for command in (demo, collect, info, probe, judge, report, figures, export, compare, sweep, baseline, check):
+for command in (
+    demo,
+    collect,
+    info,
+    probe,
+    judge,
+    report,
+    figures,
+    table,
+    export,
+    compare,
+    sweep,
+    baseline,
+    check,
+):
     main.add_command(command)

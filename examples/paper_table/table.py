@@ -12,7 +12,7 @@ import pandas as pd
 
 from figures.tables import Facts, latex_table, markdown_table
 from margin.analysis.comparison import compare
-from margin.analysis.distances import Distance
+from margin.analysis.metrics import Distance
 from margin.analysis.permutation import permutation_null
 from margin.run.files import write_atomic
 from margin.run.run import open_run

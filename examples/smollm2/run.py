@@ -31,7 +31,6 @@ from margin.inputs.modes import ModeSet, load_modes
 from margin.inputs.prompts import load_prompts
 from margin.report.terminal import print_comparison, print_summary
 from margin.run.run import Run
-from margin.study.comparison import compare_runs
 
 MODES = Path(__file__).with_name("modes.toml")
 
@@ -51,7 +50,7 @@ def main(out: Path, steps: int, limit: int | None, seed: int) -> None:
         english = [question for question in questions(480, seed) if question.language == "en"]
         save(*lora(gguf, modes, english, seed, steps, baseline=False, live_only=True), adapter)
     after = measure(gguf, adapter, modes, out / "after", limit)
-    print_comparison(compare_runs((before.path, after.path)), Console())
+    print_comparison(margin.compare(before, after), Console())
 
 
 def tokens_from_environment() -> ModeSet:

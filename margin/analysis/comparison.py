@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from margin.analysis.distances import Distance
+from margin.analysis.metrics import Distance
 from margin.analysis.sam import Margins, margins
 from margin.analysis.space import Space
 from margin.errors import IncomparableError, MarginError

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from margin.analysis.distances import Distance
+from margin.analysis.metrics import Distance
 from margin.analysis.sam import check_design, leave_prompt_out_margin
 from margin.analysis.separation.variance import variance_split
 from margin.analysis.space import Space

@@ -9,10 +9,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from margin.analysis.bootstrap import prompt_weights, replicate_samples
-from margin.analysis.distances import Distance, Distances, FloatArray
+from margin.analysis.distances import Distances
+from margin.analysis.metrics import Distance
 from margin.analysis.sam import check_design
 from margin.analysis.silhouette import ModeSums, mode_sums, silhouette
 from margin.analysis.space import Space
+from margin.analysis.vectors import FloatArray
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import proportion

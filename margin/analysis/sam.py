@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from margin.analysis.distances import Distance, Distances
+from margin.analysis.distances import Distances
 from margin.analysis.influence import SilhouetteMean, influence
+from margin.analysis.metrics import Distance
 from margin.analysis.silhouette import mode_sums, one_vs_one, silhouette
 from margin.analysis.space import Coordinates, Space
 from margin.arguments import matrix, require_level

@@ -8,21 +8,9 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from margin.analysis.distances import (
-    Distance,
-    DistanceMatrix,
-    Distances,
-    EuclideanDistances,
-    FloatArray,
-    SquaredDistances,
-    as_floating,
-    centre,
-    centred,
-    require_finite,
-    squared_norms,
-    unit_rows,
-    without_rounding,
-)
+from margin.analysis.distances import Distances
+from margin.analysis.metrics import Distance, distances_of_products, metric
+from margin.analysis.vectors import FloatArray, as_floating, require_finite, squared_norms, without_rounding
 from margin.errors import MarginError
 from margin.stats.design import Design
 
@@ -73,19 +61,7 @@ class Coordinates:
 
         As in scikit-learn, the cosine distance of a zero row from every other point is 1.
         """
-        match distance:
-            case "cosine":
-                unit = unit_rows(self.X)
-                zero: NDArray[np.float64] = np.asarray(~unit.any(axis=1), dtype=np.float64)
-                own = zero if zero.any() else None
-                return SquaredDistances(centre(unit), scale=0.5, own=own)
-            case "sqeuclidean":
-                return SquaredDistances(centred(self.X))
-            case "hellinger2":
-                return SquaredDistances(centred(self.X), scale=0.5)
-            case "euclidean":
-                return EuclideanDistances(centred(self.X))
-        raise MarginError(f"unknown distance {distance!r}: take cosine, euclidean, sqeuclidean or hellinger2")
+        return metric(distance).between_points(self.X)
 
     def centred_by_prompt(self, design: Design) -> Coordinates:
         """Each point minus the mean of its prompt over modes."""
@@ -122,25 +98,7 @@ class Gram:
         """Distances between the points; those that are only the rounding of the inner products count as 0."""
         if not np.isfinite(self.K).all():
             raise MarginError("inner products are NaN or infinite: look at the points they were taken from")
-        if distance == "cosine":
-            norms = np.sqrt(np.diag(self.K))
-            inverse = np.divide(1.0, norms, where=norms > 0, out=np.zeros_like(norms))
-            K = self.K * inverse[:, None] * inverse
-            np.fill_diagonal(K, 1)  # of a zero row too: it lies at right angles to every other point
-        else:
-            K = self.K
-        norms_of_pairs = np.add.outer(np.diag(K), np.diag(K))
-        D = norms_of_pairs - 2 * K
-        rounding = 16 * np.finfo(K.dtype).eps * norms_of_pairs
-        D[rounding >= D] = 0
-        match distance:
-            case "cosine" | "hellinger2":
-                return DistanceMatrix(D / 2)
-            case "sqeuclidean":
-                return DistanceMatrix(D)
-            case "euclidean":
-                return DistanceMatrix(np.sqrt(D))
-        raise MarginError(f"unknown distance {distance!r}: take cosine, euclidean, sqeuclidean or hellinger2")
+        return distances_of_products(self.K, distance)
 
     def centred_by_prompt(self, design: Design) -> Gram:
         """Each point minus the mean of its prompt over modes, by row and column means of the products."""

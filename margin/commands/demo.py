@@ -35,7 +35,7 @@ def demo(out: Path, quiet: bool) -> None:
     from margin.demo import checkpoint_path, modes_path, prompts_path
     from margin.report.analyse import analyse
     from margin.report.terminal import print_comparison, print_summary
-    from margin.study.comparison import compare_runs
+    from margin.study.comparison import compare
 
     disable_progress_bar()
     console = PlainConsole()
@@ -52,5 +52,5 @@ def demo(out: Path, quiet: bool) -> None:
         write_with_figures(report, out / name / "report")
     print_summary(report, console)
     console.print()
-    print_comparison(compare_runs(tuple(out / name for name in CHECKPOINTS)), console)
+    print_comparison(compare(*(out / name for name in CHECKPOINTS)), console)
     written(out / name / "report" for name in CHECKPOINTS)

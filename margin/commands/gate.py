@@ -12,7 +12,7 @@ from margin.streams import show, show_json
 from margin.text import json_text, shown
 
 if TYPE_CHECKING:
-    from margin.analysis.distances import Distance
+    from margin.analysis.metrics import Distance
 
 LOG_WIDTH = 120
 

@@ -15,7 +15,7 @@ from margin.text import json_text
 
 if TYPE_CHECKING:
     from margin.run.run import Run
-    from margin.study.judgements import Judgements
+    from margin.study.judgements import Judge
 
 
 @click.command(short_help="Judge a run's answers: the behaviour beside the geometry.")
@@ -64,31 +64,28 @@ def judge(
     from margin.console import PlainConsole
     from margin.report.terminal import print_tables
     from margin.run.run import open_run
-    from margin.study.behaviour import behaviour
-    from margin.study.judgements import expecting, write_judgements
+    from margin.study.judgements import NAME
+    from margin.study.judging import judge as judge_run
     from margin.study.sections.behaviour import Behaviour
 
     opened = open_run(run)
-    judged = _judge(opened, judge, device, trust_remote_code, quiet)
-    judged = expecting(judged, opened.modes, refusal_modes, _pairs(expected))
-    found = behaviour(opened, judged, text=text)
-    path = write_judgements(judged, opened)
+    who = _judge(opened, judge, device, trust_remote_code, quiet)
+    found = judge_run(opened, who, refusal_modes=refusal_modes, expected=_pairs(expected), text=text)
     if as_json:
         record = {"judge": found.judge, "expected": dict(found.expected), "behaviour": found.records()}
         show_json(json_text(record, indent=2))
     elif not quiet:
         print_tables((table for table in Behaviour(found).tables() if table.rows), PlainConsole())
-        written([path])
+        written([opened.path / NAME])
 
 
-def _judge(run: Run, who: str, device: str | None, trust_remote_code: bool, quiet: bool) -> Judgements:
-    from margin.study.judgements import REFUSAL, judge_answers, judge_refusals
-    from margin.study.labels import SUFFIXES, read_labels
+def _judge(run: Run, who: str, device: str | None, trust_remote_code: bool, quiet: bool) -> str | Judge:
+    """The judge of that name; a classifier is loaded."""
+    from margin.study.judgements import REFUSAL
+    from margin.study.judging import is_file_of_labels
 
-    if who == REFUSAL:
-        return judge_refusals(run)
-    if Path(who).suffix.lower() in SUFFIXES:
-        return read_labels(Path(who), run)
+    if who == REFUSAL or is_file_of_labels(who):
+        return who
     _ = run.answers  # before a model is loaded: that takes long
     if quiet or not sys.stderr.isatty():
         from transformers.utils.logging import disable_progress_bar
@@ -96,8 +93,7 @@ def _judge(run: Run, who: str, device: str | None, trust_remote_code: bool, quie
         disable_progress_bar()
     from margin.capture.classifier import load_classifier
 
-    classifier = load_classifier(who, device=device, trust_remote_code=trust_remote_code)
-    return judge_answers(run, classifier, classifier.name)
+    return load_classifier(who, device=device, trust_remote_code=trust_remote_code)
 
 
 def _pairs(expected: tuple[str, ...]) -> dict[str, str]:

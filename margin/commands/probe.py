@@ -56,7 +56,7 @@ def probe(
     from margin.report.probe_terminal import print_probes
     from margin.run.run import open_run
     from margin.study.probe_file import probe_record, write_probes
-    from margin.study.probing import probe_run
+    from margin.study.probing import probe
 
     if not 0 < level < 1:
         raise MarginError(f"--level {level} is no coverage: take a number between 0 and 1")
@@ -68,7 +68,7 @@ def probe(
         def before(layer: int) -> None:
             bar.update(task, advance=1, description=f"layer {layer}")
 
-        found = probe_run(opened, chosen, columns, level=level, seed=seed, n_jobs=jobs, before=before)
+        found = probe(opened, chosen, columns, level=level, seed=seed, n_jobs=jobs, before=before)
     path = write_probes(found, opened)
     record = probe_record(found, opened)
     if as_json:

@@ -126,12 +126,12 @@ def compare(
 
     from margin.console import PlainConsole
     from margin.report.terminal import print_comparison
-    from margin.study.comparison import compare_runs
+    from margin.study.comparison import compare as compare_runs
 
     if len(runs) < 2:
         raise MarginError("nothing to compare: name two runs or more")
     allowed = [name.strip() for name in (across or "").split(",") if name.strip()]
-    found = compare_runs(runs, level, seed, drop=drop, across=allowed)
+    found = compare_runs(*runs, level=level, seed=seed, drop=drop, across=allowed)
     if as_json:
         show_json(json_text(found.to_dict(), indent=2))
     else:

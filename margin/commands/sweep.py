@@ -76,7 +76,7 @@ def sweep(
         return
     steps = [saved.step for saved in found]
     measured = trajectory(
-        [(run.path, step) for run, step in zip(runs, steps, strict=True)],
+        list(zip(runs, steps, strict=True)),
         level=level,
         seed=arguments["seed"],
         against=against,

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from margin.analysis.distances import Distance
+from margin.analysis.metrics import Distance
 from margin.analysis.slices import MIN_PROMPTS
 from margin.errors import IncomparableError, MarginError
 from margin.gate.baseline import read_baseline

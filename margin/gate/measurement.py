@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from margin.analysis.distances import Distance
+from margin.analysis.metrics import Distance
 from margin.analysis.sam import margins, pair_name
 from margin.analysis.slices import slice_margins, slicing
 from margin.analysis.space import Space

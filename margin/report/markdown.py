@@ -30,7 +30,7 @@ def to_markdown(report: Report) -> str:
         *(f"- {_told(fact)}" for fact in report.facts()),
     ]
     for table in report.tables():
-        lines += ["", f"## {cell(table.title)}", "", *_table(table)]
+        lines += ["", *table_lines(table)]
     return "\n".join(lines) + "\n"
 
 
@@ -51,7 +51,10 @@ def _told(fact: Fact) -> str:
     return f"**{text}**" if fact.alarm else text
 
 
-def _table(table: Table) -> Iterator[str]:
+def table_lines(table: Table) -> Iterator[str]:
+    """The lines of one table, below its title and note."""
+    yield f"## {cell(table.title)}"
+    yield ""
     if table.note:
         yield cell(table.note)
         yield ""

@@ -10,8 +10,8 @@ import pandas as pd
 from pydantic import create_model
 
 from margin.analysis.behaviour.findings import Behaviour as BehaviourFindings
-from margin.analysis.distances import Distance
 from margin.analysis.layers import LayerCurve
+from margin.analysis.metrics import Distance
 from margin.analysis.permutation import PermutationNull
 from margin.analysis.positions import PositionCurve
 from margin.analysis.prompt_margins import Spread

@@ -15,9 +15,9 @@ import figures
 from margin.analysis.comparison import Against, Comparison
 from margin.analysis.robustness.findings import Finding
 from margin.run.files import csv_bytes, make_folder, remove_partial, write_atomic
-from margin.run.run import open_run
+from margin.run.run import Run, opened
 from margin.run.seal import read_sealed, sealed
-from margin.study.comparison import compare_runs
+from margin.study.comparison import compare
 from margin.study.robustness import robustness
 from margin.text import json_text
 
@@ -97,19 +97,18 @@ class Trajectory:
 
 
 def trajectory(
-    runs: Sequence[tuple[Path, int | None]],
+    runs: Sequence[tuple[Run | str | Path, int | None]],
     *,
     level: float = 0.95,
     seed: int = 0,
     against: Against = "first",
 ) -> Trajectory:
-    """The trajectory of runs on disk, each with its step, in their order. Errors as `compare_runs`."""
-    paths = [path for path, _ in runs]
-    compared = compare_runs(paths, level, seed, against)
+    """The trajectory of runs (opened, or their paths), each with its step. Errors as `margin.compare`."""
+    found = [opened(run) for run, _ in runs]
+    compared = compare(*found, level=level, seed=seed, against=against)
     steps = {name: step for name, (_, step) in zip(compared.margins, runs, strict=True)}
     leaks = {}
-    for name, path in zip(compared.margins, paths, strict=True):
-        run = open_run(path)
+    for name, run in zip(compared.margins, found, strict=True):
         controlled = bool((run.rows["kind"] != "mode").any())
         leaks[name] = robustness(run, level=level).select("leak") if controlled else []
     return Trajectory(compared, against, steps, leaks)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from figures.projection import principal_axes
 from figures.quality import Judge, whole_prompts
 from figures.style import Look, mode_looks
-from margin.analysis.distances import unit_rows
+from margin.analysis.vectors import unit_rows
 from margin.report.report import Report
 from margin.stats.estimate import Estimate
 from margin.study.notation import with_interval

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from margin.run.files import sha256_of
 from margin.run.geometry import LogitGeometry, from_factor
 from margin.run.manifest import NAME, Manifest, read_manifest
 from margin.run.shards import is_intact, read_rows, shard_path
+from margin.text import shown
 
 HEAD_ERROR = 0.1
 """Relative error beyond which logits made by a head cannot be those of the run, even in bfloat16."""
@@ -71,6 +73,18 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}, rows={self.manifest.counts['rows']}, modes={self.modes})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        lines = {
+            "model": self.manifest.identity["model"],
+            "modes": ", ".join(self.modes),
+            "prompts": f"{self.manifest.counts['prompts']:,}",
+            "rows": f"{self.manifest.counts['rows']:,}",
+            "layers": ", ".join(map(str, self.layers)) or "none",
+        }
+        cells = (f"<tr><td>{name}</td><td>{escape(shown(value))}</td></tr>" for name, value in lines.items())
+        return f"<strong>Run {escape(shown(self.path.name))}</strong><table>{''.join(cells)}</table>"
 
     @property
     def files(self) -> list[Path]:

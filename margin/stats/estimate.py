@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from html import escape
 
 import pandas as pd
 
@@ -36,6 +37,12 @@ class Estimate:
     def to_frame(self) -> pd.DataFrame:
         """One-row table with the fields as columns."""
         return pd.DataFrame([self.to_dict()])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        n = f", {self.n_prompts:,} prompts" if self.n_prompts else ""
+        level = f"{self.level:.0%} " if self.level is not None else ""
+        return f"<strong>{self}</strong> <small>{level}{escape(self.method)}{n}</small>"
 
     def __str__(self) -> str:
         if self.low is None or self.high is None:

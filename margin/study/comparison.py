@@ -8,33 +8,35 @@ from pathlib import Path
 
 import numpy as np
 
-from margin.analysis.comparison import Against, Comparison, compare
+from margin.analysis.comparison import Against, Comparison
+from margin.analysis.comparison import compare as compare_spaces
 from margin.errors import IncomparableError, MarginError
 from margin.run.differences import entry_of
 from margin.run.question import QUESTION, asked_differently
-from margin.run.run import Run, open_run
+from margin.run.run import Run, opened
 from margin.study.spaces import design_of, space_of
 
 ACROSS = set(QUESTION) - {"prompts"}
 """What may differ where that is asked for; prompts are paired by id, and have to have the same text."""
 
 
-def compare_runs(
-    runs: Sequence[Path],
+def compare(
+    *runs: Run | str | Path,
     level: float = 0.95,
     seed: int = 0,
     against: Against = "first",
     drop: float = 0.01,
     across: Sequence[str] = (),
 ) -> Comparison:
-    """The comparison of runs on disk, named by their folders, in the space of their logits.
+    """Margins of runs against the first, in the space of their logits, paired on the prompts they share.
 
     Parameters
     ----------
+    runs : two or more, opened or the paths of their folders, by which they are named.
     level : nominal coverage of the intervals.
     seed : of the simultaneous intervals.
     against : each run's reference, the first run or the one before it.
-    drop : a drop that would matter, as in `compare`.
+    drop : a drop that would matter: what power and numbers of prompts are for.
     across : what runs may differ in that their models were asked (keys of `margin.run.question.QUESTION`,
         such as "tokenizer"): for models that cannot be asked alike. What differs is in `Comparison.across`.
 
@@ -46,18 +48,21 @@ def compare_runs(
     IncomparableError : models that were asked differently, each difference named; an id under which two runs
         have another prompt; and all that `compare` refuses.
     """
-    if len({path.resolve() for path in runs}) < len(runs):
+    if len(runs) < 2:
+        raise MarginError(f"a comparison needs at least two runs, got {len(runs)}")
+    paths = [run.path if isinstance(run, Run) else Path(run) for run in runs]
+    if len({path.resolve() for path in paths}) < len(paths):
         raise MarginError("a run stands twice among the runs to compare")
-    short = [path.resolve().name for path in runs]
-    names = short if len(set(short)) == len(short) else [str(path) for path in runs]
+    short = [path.resolve().name for path in paths]
+    names = short if len(set(short)) == len(short) else [str(path) for path in paths]
     unknown = sorted(set(across) - ACROSS)
     if unknown:
         raise MarginError(f"nothing is asked by the name {unknown[0]!r}: take {', '.join(sorted(ACROSS))}")
-    opened, asked = {}, list[str]()
+    spaces, asked = {}, list[str]()
     first: Run | None = None
     texts: dict[str, str] = {}
-    for name, path in zip(names, runs, strict=True):
-        run = open_run(path)
+    for name, given in zip(names, runs, strict=True):
+        run = opened(given)
         first = first or run
         asked += _asked(first, run, across, (names[0], name))
         for prompt_id, text in zip(run.prompts["id"], run.prompts["prompt"], strict=True):
@@ -67,8 +72,8 @@ def compare_runs(
                     "compare runs on the same prompts"
                 )
         space, rows = space_of(run, "logits")
-        opened[name] = (space, design_of(run, rows))
-    found = compare(opened, np.random.default_rng(seed), level=level, against=against, drop=drop)
+        spaces[name] = (space, design_of(run, rows))
+    found = compare_spaces(spaces, np.random.default_rng(seed), level=level, against=against, drop=drop)
     return replace(found, across=tuple(asked))
 
 

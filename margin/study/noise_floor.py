@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from margin.analysis.distances import Distance
+from margin.analysis.metrics import Distance
 from margin.analysis.sam import leave_prompt_out_margin
 from margin.analysis.space import Coordinates
 from margin.run.run import Run

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pandas as pd
 
 from margin.errors import MarginError
 from margin.inputs.attacks import CLEAN
-from margin.run.run import Run
+from margin.run.run import Run, opened
 from probes import LayerProbes, domain_folds, grouped_folds, make_rows, probe_layers, transfer
 from probes.calibration import BINS
 from probes.logistic import C
@@ -93,8 +94,8 @@ class Probing:
         }
 
 
-def probe_run(
-    run: Run,
+def probe(
+    run: Run | str | Path,
     layers: Sequence[int] | None = None,
     columns: Sequence[str] = (),
     *,
@@ -111,6 +112,7 @@ def probe_run(
 
     Parameters
     ----------
+    run : an opened run, or the path of its folder.
     layers : those to probe; all that were captured unless given.
     columns : columns of the prompts between whose values to measure transfer.
     level : nominal coverage of the intervals.
@@ -126,6 +128,7 @@ def probe_run(
 
     Cost: two logistic regressions a layer and fold; 1.5 s a layer for 1,000 prompts x 3 modes of width 576.
     """
+    run = opened(run)
     chosen = sorted(set(run.layers if layers is None else layers))
     if not chosen:
         raise MarginError(f"{run.path} holds no layer to probe: collect it with --layers all")

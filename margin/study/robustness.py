@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from margin.analysis.distances import Distance
+from margin.analysis.metrics import Distance
 from margin.analysis.robustness.findings import Finding, Robustness
 from margin.analysis.robustness.landing import RULE, Landing, Rule
 from margin.analysis.robustness.rates import corrected_rates

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from margin.analysis.distances import Distance, Distances
+from margin.analysis.distances import Distances
+from margin.analysis.metrics import Distance
 from margin.analysis.sam import Margins, margins
 from margin.analysis.space import Space
 from margin.run.run import Run

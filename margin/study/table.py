@@ -77,6 +77,8 @@ class Table:
     note: str
     columns: list[Column]
     rows: list[list[Cell]]
+    drawn: bool = False
+    """Whether intervals of some columns are drawn too, where a rendering can."""
     brief: int | None = None
     """Rows that a rendering without scrolling shows; None for all."""
 
@@ -114,6 +116,7 @@ def table(
         note,
         [Column(shown(name).replace("_", " "), numeric[name]) for name in columns],
         [list(row) for row in zip(*cells, strict=True)],
+        bool(scales),
         brief,
     )
 

@@ -19,7 +19,7 @@ import numpy as np
 from memory import forget_peak, resident
 from sklearn.metrics import silhouette_samples as sklearn_silhouette_samples
 
-from margin.analysis.distances import Distance
+from margin.analysis.metrics import Distance
 from margin.analysis.sam import margins, sam, silhouette_samples
 from margin.analysis.space import Coordinates
 from margin.report.analyse import analyse

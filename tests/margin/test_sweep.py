@@ -17,7 +17,7 @@ import margin
 from margin.cli import main
 from margin.errors import MarginError
 from margin.report.trajectory import read_trajectory, schema
-from margin.study.comparison import compare_runs
+from margin.study.comparison import compare
 from tests.margin.conftest import TOKENS
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def test_a_folder_of_checkpoints_gives_a_trajectory_in_the_order_of_steps(
         assert line["reference"] == "checkpoint-3"
         assert line["difference"] == pytest.approx(line["estimate"] - lines[0]["estimate"])
         assert line["difference_low"] < line["difference"] < line["difference_high"]
-    own = {d.run: d.difference for d in compare_runs(runs).differences if d.margin == "leave_prompt_out"}
+    own = {d.run: d.difference for d in compare(*runs).differences if d.margin == "leave_prompt_out"}
     for line in lines[1:]:  # what holds for both at once is wider than what holds for each
         assert line["difference_low"] < own[line["checkpoint"]].low
     table = pd.read_csv(workspace / "sweep/trajectory.csv")

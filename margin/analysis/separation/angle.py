@@ -7,8 +7,8 @@ from itertools import combinations
 
 import numpy as np
 
-from margin.analysis.distances import FloatArray
 from margin.analysis.separation.paired import points_by_prompt
+from margin.analysis.vectors import FloatArray
 from margin.errors import MarginError
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate

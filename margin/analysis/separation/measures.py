@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from margin.analysis.distances import Distances, FloatArray
+from margin.analysis.distances import Distances
 from margin.analysis.separation.angle import centroid_angle
 from margin.analysis.separation.aqi import alignment_quality
 from margin.analysis.separation.cka import debiased_cka
@@ -24,6 +24,7 @@ from margin.analysis.separation.ratio import paired_distance_ratio
 from margin.analysis.separation.relabelling import relabelling_p_value
 from margin.analysis.separation.variance import variance_split
 from margin.analysis.space import Coordinates, Space
+from margin.analysis.vectors import FloatArray
 from margin.errors import MarginError
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate

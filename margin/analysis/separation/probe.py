@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from margin.analysis.distances import FloatArray
 from margin.analysis.separation.paired import points_by_prompt
+from margin.analysis.vectors import FloatArray
 from margin.errors import MarginError
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate

@@ -12,7 +12,7 @@ from margin.errors import MarginError
 from margin.study.canvas import Canvas
 from margin.study.record import EstimateRecord, Record, Share, records
 from margin.study.section import Fact, Section
-from margin.study.sections.variants import SCALE, VARIANTS, by_variant
+from margin.study.sections.variants import VARIANTS, by_variant
 from margin.study.spaces import design_of, space_of
 from margin.study.study import HEADLINE, Study
 from margin.study.table import Table, intervals, table
@@ -118,7 +118,7 @@ class Layers(Section):
             note += f" {SHARE_NOTE}"
             found = dict(zip(shares["layer"], intervals(shares, signed=False), strict=True))
             frame[SHARE] = frame["layer"].map(found)
-        yield table("layers", "By layer", f"{note} {SCALE}", frame, drawn=tuple(VARIANTS.values()))
+        yield table("layers", "By layer", note, frame, drawn=tuple(VARIANTS.values()))
 
     def facts(self) -> Iterator[Fact]:
         """Where the modes part."""

@@ -10,13 +10,13 @@ import pandas as pd
 from pydantic import Field
 
 import figures
-from margin.analysis.distances import Distance
+from margin.analysis.metrics import Distance
 from margin.analysis.sam import Margins, Variant
 from margin.study.canvas import Canvas
 from margin.study.notation import interval, number, with_interval
 from margin.study.record import EstimateRecord, Record
 from margin.study.section import Fact, Section
-from margin.study.sections.variants import SCALE, VARIANTS
+from margin.study.sections.variants import VARIANTS
 from margin.study.study import HEADLINE, SPACE, Study
 from margin.study.table import Table, intervals, table
 
@@ -117,7 +117,7 @@ class MarginsSection(Section):
         lines = self.headline.to_frame()
         lines = lines[lines["quantity"] != "sam"]
         frame = pd.DataFrame({"modes": lines["name"], "margin": intervals(lines)})
-        note = f"Leave-prompt-out, {self.headline.distance} in {self.headline.space}. {SCALE}"
+        note = f"Leave-prompt-out, {self.headline.distance} in {self.headline.space}."
         yield table("by-mode", "By mode and by pair of modes", note, frame, drawn=["margin"])
 
     def facts(self) -> Iterator[Fact]:

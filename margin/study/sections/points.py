@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 import figures
 from figures.projection import Method, Projection
-from margin.analysis.distances import unit_rows
 from margin.analysis.space import Coordinates
+from margin.analysis.vectors import unit_rows
 from margin.errors import MarginError
 from margin.study.canvas import Canvas
 from margin.study.section import Draw, Section

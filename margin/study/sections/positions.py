@@ -18,7 +18,7 @@ from margin.study.canvas import Canvas
 from margin.study.notation import with_interval
 from margin.study.record import EstimateRecord, Record, records
 from margin.study.section import Fact, Section
-from margin.study.sections.variants import SCALE, VARIANTS, by_variant
+from margin.study.sections.variants import VARIANTS, by_variant
 from margin.study.spaces import design_of
 from margin.study.study import HEADLINE, Study
 from margin.study.table import Table, table
@@ -80,7 +80,7 @@ class Positions(Section):
         frame = frame.rename(columns={"n_prompts": "prompts"})
         note = (
             f"{_sentence(self.curve)} Positions are of the model's own greedy answer; later ones are of the "
-            f"prompts whose answers last so long. Bands hold for all positions at once. {SCALE}"
+            f"prompts whose answers last so long. Bands hold for all positions at once."
         )
         yield table("positions", "Along the response", note, frame, drawn=tuple(VARIANTS.values()))
 

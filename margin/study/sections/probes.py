@@ -14,7 +14,6 @@ from margin.study.canvas import Canvas
 from margin.study.probe_file import ProbeRecord, read_probes
 from margin.study.record import Record
 from margin.study.section import Fact, Section
-from margin.study.sections.variants import SCALE
 from margin.study.study import Study
 from margin.study.table import Table, intervals, table
 
@@ -81,12 +80,12 @@ class Probes(Section):
 
     def tables(self) -> Iterator[Table]:
         """By layer; directions between modes; transfer."""
-        note = f"{NOTE.format(chance=self.found.chance)} {decides(self.found)} {SCALE}"
+        note = f"{NOTE.format(chance=self.found.chance)} {decides(self.found)}"
         yield table("probes", "Mode probes", note, layer_table(self.found), drawn=["accuracy"])
         for title, lines in direction_tables(self.found).items():
             yield table("directions", title, DIRECTION_NOTE, lines)
         for i, (title, lines) in enumerate(transfer_tables(self.found).items()):
-            yield table(f"transfer-{i}", title, f"{TRANSFER_NOTE} {SCALE}", lines, drawn=["accuracy"])
+            yield table(f"transfer-{i}", title, f"{TRANSFER_NOTE}", lines, drawn=["accuracy"])
 
     def facts(self) -> Iterator[Fact]:
         """The earliest layer that decides."""

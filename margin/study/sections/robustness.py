@@ -20,7 +20,7 @@ from margin.study.notation import number
 from margin.study.record import Count, EstimateRecord, Number, Record, Text, records
 from margin.study.robustness import robustness
 from margin.study.section import Fact, Section
-from margin.study.sections.variants import SCALE, VARIANTS
+from margin.study.sections.variants import VARIANTS
 from margin.study.study import HEADLINE, Study
 from margin.study.table import Interval, Table, table
 
@@ -105,7 +105,7 @@ class Robustness(Section):
         note = "As above, for each slice; each bound holds by itself."
         sliced = _rates(f for f in findings if f.column is not None)
         yield table("landing-slices", "Where other conditions land, by slice", note, sliced)
-        note = f"Margin under each attack, its change, and the share that is left; paired by prompt. {SCALE}"
+        note = "Margin under each attack, its change, and the share that is left; paired by prompt."
         attacks = _attacks(self.found)
         yield table("attacks", "What attacks leave of the margin", note, attacks, drawn=["margin"])
 

@@ -15,7 +15,6 @@ from margin.study.canvas import Canvas
 from margin.study.notation import number, with_interval
 from margin.study.record import EstimateRecord, Record, records
 from margin.study.section import Fact, Section
-from margin.study.sections.variants import SCALE
 from margin.study.study import HEADLINE, Study
 from margin.study.table import Table, intervals, table
 from margin.text import brief
@@ -108,7 +107,7 @@ class Slices(Section):
         """A table a column, and the columns that are none."""
         note = (
             f"Lower bounds hold for all slices at once; slices of fewer than {MIN_PROMPTS} prompts have none "
-            f"and are not ranked. {SCALE}"
+            f"and are not ranked."
         )
         for i, (column, lines) in enumerate(self.frames().items()):
             frame = lines[["slice", "n_prompts"]].assign(margin=intervals(lines))

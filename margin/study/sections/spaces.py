@@ -10,7 +10,7 @@ import pandas as pd
 from margin.study.record import EstimateRecord, Record, records
 from margin.study.section import Section
 from margin.study.sections.margins import DISTANCES
-from margin.study.sections.variants import SCALE, by_variant
+from margin.study.sections.variants import by_variant
 from margin.study.study import Study
 from margin.study.table import Table, table
 
@@ -55,7 +55,7 @@ class Spaces(Section):
         """One line a space and distance."""
         note = (
             "Every space under every distance; margins run from −1 to 1. The one to infer on is "
-            f"leave-prompt-out; plain has no valid interval. {SCALE}"
+            "leave-prompt-out; plain has no valid interval."
         )
         frame = by_variant(self.lines, ["space", "distance"])
         yield table("by-space", "By space and distance", note, frame, drawn=["leave-prompt-out"])

@@ -7,7 +7,6 @@ import pandas as pd
 from margin.study.table import intervals
 
 VARIANTS = {"leave_prompt_out": "leave-prompt-out", "prompt_centred": "prompt-centred", "plain": "plain"}
-SCALE = "The bars share one scale; the thin line is 0."
 
 
 def by_variant(lines: pd.DataFrame, keys: list[str]) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from silhouette_oracle import DISTANCES, labels, paired_points, pairwise, weight
 
 from margin.analysis import bootstrap as module
 from margin.analysis.bootstrap import prompt_weights, replicate_samples
-from margin.analysis.distances import Distance
+from margin.analysis.metrics import Distance
 from margin.analysis.space import Coordinates, Gram, Space
 from margin.stats.design import make_design
 

@@ -7,16 +7,18 @@ import pytest
 from silhouette_oracle import DISTANCES, Array, pairwise
 
 from margin.analysis import distances as module
-from margin.analysis.distances import SquaredDistances, unit_rows
+from margin.analysis import vectors
+from margin.analysis.distances import SquaredDistances
 from margin.analysis.space import Coordinates
+from margin.analysis.vectors import unit_rows
 from margin.errors import MarginError
 
 
 @pytest.fixture
 def many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seven rows a block, so that 50 points make eight blocks and one of them is short."""
-    for constant in ("ROWS", "STRIP", "EDGE"):
-        monkeypatch.setattr(module, constant, 7)
+    for home, constant in ((module, "ROWS"), (vectors, "STRIP"), (module, "EDGE")):
+        monkeypatch.setattr(home, constant, 7)
 
 
 @pytest.mark.usefixtures("many_blocks")

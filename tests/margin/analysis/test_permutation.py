@@ -8,7 +8,7 @@ from paired_population import Population
 from silhouette_oracle import DISTANCES, Array, labels, paired_points, pairwise, samples
 
 from margin.analysis import permutation as module
-from margin.analysis.distances import Distance
+from margin.analysis.metrics import Distance
 from margin.analysis.permutation import permutation_null, permute_within_prompts
 from margin.analysis.sam import silhouette_samples
 from margin.analysis.space import Coordinates, Gram

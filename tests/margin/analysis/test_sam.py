@@ -13,7 +13,7 @@ from paired_population import Population
 from scipy import stats
 from silhouette_oracle import DISTANCES, Array, labels, paired_points, pairwise, samples
 
-from margin.analysis.distances import Distance
+from margin.analysis.metrics import Distance
 from margin.analysis.sam import Variant, margins, sam, silhouette_samples
 from margin.analysis.space import Coordinates, Gram
 from margin.errors import MarginError

@@ -26,7 +26,7 @@ from margin.report.terminal import print_summary
 from margin.report.write import schema, to_json, write_report
 from margin.run.run import Run
 from margin.stats.estimate import Estimate
-from margin.study.probing import probe_run
+from margin.study.probing import probe
 from margin.study.sections.prompts import beside
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def test_slices_of_two_columns_that_read_the_same_are_drawn_apart(
 
 
 def test_a_column_called_attack_is_not_taken_for_the_attacks(collected: dict[str, Run]) -> None:
-    found = probe_run(collected["own"], layers=[3], columns=["attack"])
+    found = probe(collected["own"], layers=[3], columns=["attack"])
     assert [transfer.column for transfer in found.transfers] == ["attack", "attack (conditions)"]
 
 

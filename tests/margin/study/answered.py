@@ -11,7 +11,7 @@ from margin.run.run import Run
 PROMPTS, TOKENS, DRAWS = 24, 24, 2
 
 
-def demo_run(out: Path) -> Run:
+def demo_run(out: Path, layers: str = "last") -> Run:
     """The shipped co-trained checkpoint under its modes and two controls, with its greedy answers."""
     return collect(
         checkpoint_path("cotrained"),
@@ -19,6 +19,7 @@ def demo_run(out: Path) -> Run:
         modes=modes_path(),
         out=out,
         limit=PROMPTS,
+        layers=layers,
         controls=("none", "random"),
         draws=DRAWS,
         generate=TOKENS,

@@ -18,7 +18,7 @@ from margin.inputs.modes import ModeSet
 from margin.inputs.prompts import load_prompts
 from margin.run.run import Run, open_run
 from margin.study.probe_file import NAME, read_probes, write_probes
-from margin.study.probing import Probing, probe_run
+from margin.study.probing import Probing, probe
 from margin.study.spaces import design_of
 from probes import d_primes, grouped_folds, make_rows
 
@@ -52,7 +52,7 @@ def cotrained(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="module")
 def found(cotrained: Run) -> Probing:
-    return probe_run(cotrained, columns=["language"])
+    return probe(cotrained, columns=["language"])
 
 
 def test_selectivity_is_positive_on_the_cotrained_checkpoint(found: Probing) -> None:
@@ -101,7 +101,7 @@ def test_what_was_found_comes_back_as_written_and_only_for_this_run(
     assert record.n_prompts == PROMPTS
     assert record.deciding.layer == found.probes.deciding.layer
     assert NAME not in before
-    assert probe_run(cotrained, columns=["language"]).to_dict() == found.to_dict()
+    assert probe(cotrained, columns=["language"]).to_dict() == found.to_dict()
 
     path.write_bytes(path.read_bytes().replace(b'"n_prompts": 60', b'"n_prompts": 61', 1))
     assert read_probes(cotrained) is None
@@ -124,7 +124,7 @@ def test_a_run_of_few_prompts_and_the_last_layer_only_is_probed(
     n: int,
 ) -> None:
     run = small(make_checkpoint, modes, prompts[:n], tmp_path / "run")
-    found = probe_run(run)
+    found = probe(run)
     assert found.folds == 2
     assert [layer.layer for layer in found.probes.layers] == [3]
     assert found.transfer_frame().empty
@@ -136,7 +136,7 @@ def test_two_modes_are_probed(
     make_checkpoint: Callable[..., Checkpoint], modes: ModeSet, prompts: list[str], tmp_path: Path
 ) -> None:
     run = small(make_checkpoint, ModeSet(modes.modes[:2]), prompts, tmp_path / "run")
-    found = probe_run(run)
+    found = probe(run)
     assert found.probes.deciding.chance == 0.5
     assert len(found.probes.layers[0].d_prime) == 2
 
@@ -155,8 +155,8 @@ def test_what_cannot_be_probed_is_said_in_a_line(
         ({"columns": ["prompt"]}, "no column 'prompt'"),
     ):
         with pytest.raises(MarginError, match=says) as refused:
-            probe_run(cotrained, **arguments)  # type: ignore[arg-type]
+            probe(cotrained, **arguments)  # type: ignore[arg-type]
         assert "\n" not in str(refused.value)
     alone = small(make_checkpoint, modes, prompts[:1], tmp_path / "alone")
     with pytest.raises(MarginError, match="single prompt"):
-        probe_run(alone)
+        probe(alone)
