@@ -14,7 +14,7 @@ from probes.directions import cosines, d_primes, directions
 from probes.folds import grouped_folds
 from probes.layers import LayerProbe, LayerProbes, probe_layer, probe_layers
 from probes.logistic import cross_fit, logistic_probe
-from probes.rows import Rows, make_rows
+from probes.rows import make_rows
 from probes.transfer import domain_folds, transfer
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "Estimate",
     "LayerProbe",
     "LayerProbes",
-    "Rows",
     "cosines",
     "cross_fit",
     "d_primes",

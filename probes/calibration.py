@@ -25,7 +25,7 @@ def brier(found: OutOfFold, level: float = 0.95) -> Estimate:
 
 def log_loss(found: OutOfFold, level: float = 0.95) -> Estimate:
     """Mean over rows of -ln(probability of the row's own mode), in nats; constant guessing gives ln k."""
-    own = found.probabilities[np.arange(len(found.rows)), found.rows.mode]
+    own = found.probabilities[np.arange(found.rows.n_points), found.rows.mode]
     loss = -np.log(np.maximum(own, np.finfo(np.float64).tiny))
     return positive_mean(float(loss.mean()), found.influence(loss), level)
 

@@ -24,12 +24,13 @@ from typing import Any
 
 import numpy as np
 
+from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import difference
 from probes.folds import spread_folds
 from probes.logistic import OutOfFold, cross_fit
 from probes.performance import accuracy
-from probes.rows import FloatArray, Rows
+from probes.rows import FloatArray
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,10 @@ class Selectivity:
     """Accuracy of the mode probe less that of the control, paired by prompt, in [-1, 1]."""
 
 
-def control_labels(rows: Rows, rng: np.random.Generator) -> Rows:
+def control_labels(rows: Design, rng: np.random.Generator) -> Design:
     """The rows with one of k random labels a prompt, equally frequent among prompts, in place of modes."""
     label = rng.permutation(np.arange(rows.n_prompts) % rows.n_modes)
-    return Rows(label[rows.prompt], rows.prompt, rows.modes, rows.n_prompts)
+    return Design(label[rows.prompt], rows.prompt, rows.modes, rows.prompt_ids)
 
 
 def selectivity(

@@ -11,11 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import linalg
 
+from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import t_interval
 from probes.covariance import shrunken_covariance
 from probes.logistic import widening
-from probes.rows import FloatArray, Rows
+from probes.rows import FloatArray
 
 Kind = Literal["mean_difference", "lda"]
 Pair = tuple[str, str]
@@ -24,7 +25,7 @@ FLAT = 1e-6
 """Spread along a direction, relative to the largest projection, that float32 rows may have by rounding."""
 
 
-def directions(X: FloatArray, rows: Rows) -> dict[tuple[Kind, Pair], NDArray[np.float64]]:
+def directions(X: FloatArray, rows: Design) -> dict[tuple[Kind, Pair], NDArray[np.float64]]:
     """Directions (d,) from the second mode of each pair to the first, by kind and pair.
 
     "mean_difference": between the modes' means, of length 1. "lda": that of linear discriminant analysis with
@@ -42,7 +43,7 @@ def directions(X: FloatArray, rows: Rows) -> dict[tuple[Kind, Pair], NDArray[np.
 
 
 def d_primes(
-    X: FloatArray, rows: Rows, fold: NDArray[np.intp], level: float = 0.95
+    X: FloatArray, rows: Design, fold: NDArray[np.intp], level: float = 0.95
 ) -> dict[tuple[Kind, Pair], Estimate]:
     """Cross-fitted d' of each pair of modes along each kind of direction.
 
@@ -56,11 +57,11 @@ def d_primes(
     projected: dict[tuple[Kind, Pair], NDArray[np.float64]] = {}
     for f in range(int(fold.max()) + 1):
         held_out = fold == f
-        training = rows.subset(~held_out)
+        training = rows.part(~held_out)
         means = _means(X[~held_out], training)
         for key, direction in directions(X[~held_out], training).items():
             a, b = (rows.modes.index(mode) for mode in key[1])
-            values = projected.setdefault(key, np.empty(len(rows)))
+            values = projected.setdefault(key, np.empty(rows.n_points))
             values[held_out] = (X[held_out] - (means[a] + means[b]) / 2) @ direction
     return {
         (kind, pair): _d_prime(values, rows, [rows.modes.index(mode) for mode in pair], fold, level)
@@ -91,12 +92,12 @@ def _scaled(direction: NDArray[np.float64], length: float) -> NDArray[np.float64
     return direction / length if length > 0 else np.zeros_like(direction)
 
 
-def _means(X: FloatArray, rows: Rows) -> NDArray[np.float64]:
+def _means(X: FloatArray, rows: Design) -> NDArray[np.float64]:
     return np.array([X[rows.mode == mode].mean(axis=0, dtype=np.float64) for mode in range(rows.n_modes)])
 
 
 def _fit(
-    X: FloatArray, rows: Rows
+    X: FloatArray, rows: Design
 ) -> tuple[NDArray[np.float64], Callable[[NDArray[np.float64]], NDArray[np.float64]]]:
     """Means (k, d) of the modes, and the product with the inverse covariance within them."""
     means = _means(X, rows)
@@ -105,10 +106,10 @@ def _fit(
 
 
 def _d_prime(
-    y: NDArray[np.float64], rows: Rows, pair: list[int], fold: NDArray[np.intp], level: float
+    y: NDArray[np.float64], rows: Design, pair: list[int], fold: NDArray[np.intp], level: float
 ) -> Estimate:
     of_pair = np.isin(rows.mode, pair)
-    y, rows = y[of_pair], rows.subset(of_pair)
+    y, rows = y[of_pair], rows.part(of_pair)
     a, b = (rows.mode == mode for mode in pair)
     shift = float(y[a].mean() - y[b].mean())
     deviation = y - np.where(a, y[a].mean(), y[b].mean())

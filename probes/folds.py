@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
-from probes.rows import Rows
+from margin.stats.design import Design
 
 
-def grouped_folds(rows: Rows, folds: int = 5, seed: int = 0) -> NDArray[np.intp]:
+def grouped_folds(rows: Design, folds: int = 5, seed: int = 0) -> NDArray[np.intp]:
     """(N,) fold of each row: all rows of a prompt in one, the modes as even as that allows.
 
     With a prompt's rows on both sides a probe knows the prompt it is tried on: accuracies then fall far below
@@ -22,22 +22,22 @@ def grouped_folds(rows: Rows, folds: int = 5, seed: int = 0) -> NDArray[np.intp]
     """
     number = max(2, min(folds, rows.n_prompts // 2))
     splitter = StratifiedGroupKFold(number, shuffle=True, random_state=seed)
-    fold = np.empty(len(rows), dtype=np.intp)
+    fold = np.empty(rows.n_points, dtype=np.intp)
     with warnings.catch_warnings():
         # A mode rarer than there are folds is for whoever fits to deal with.
         warnings.filterwarnings("ignore", message="The least populated class")
-        for f, (_, held_out) in enumerate(splitter.split(np.zeros(len(rows)), rows.mode, rows.prompt)):
+        for f, (_, held_out) in enumerate(splitter.split(np.zeros(rows.n_points), rows.mode, rows.prompt)):
             fold[held_out] = f
     return fold
 
 
-def spread_folds(rows: Rows, folds: int, rng: np.random.Generator) -> NDArray[np.intp]:
+def spread_folds(rows: Design, folds: int, rng: np.random.Generator) -> NDArray[np.intp]:
     """(N,) fold of each row: the rows of a prompt in different ones, starting from one drawn by prompt.
 
     So every row is read by a probe that has seen its prompt in other rows (under other modes).
     """
     order = np.lexsort((rows.mode, rows.prompt))
     first = np.searchsorted(rows.prompt[order], np.arange(rows.n_prompts))
-    place = np.empty(len(rows), dtype=np.intp)
-    place[order] = np.arange(len(rows)) - first[rows.prompt[order]]
+    place = np.empty(rows.n_points, dtype=np.intp)
+    place[order] = np.arange(rows.n_points) - first[rows.prompt[order]]
     return (rng.integers(folds, size=rows.n_prompts)[rows.prompt] + place) % folds

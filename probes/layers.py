@@ -12,6 +12,7 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from probes.calibration import brier, calibration_error, log_loss
 from probes.control import Selectivity, selectivity
@@ -19,7 +20,7 @@ from probes.deciding import SHARE, Deciding, earliest_deciding
 from probes.directions import Kind, Pair, cosines, d_primes, directions
 from probes.logistic import cross_fit
 from probes.performance import accuracy, auc
-from probes.rows import FloatArray, Rows
+from probes.rows import FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +94,7 @@ class LayerProbes:
 def probe_layer(
     layer: int,
     X: FloatArray,
-    rows: Rows,
+    rows: Design,
     fold: NDArray[np.intp],
     *,
     seed: int = 0,
@@ -119,7 +120,7 @@ def probe_layer(
 
 
 def _probe_layer(
-    layer: int, X: FloatArray, rows: Rows, fold: NDArray[np.intp], seed: int, level: float, probe: Any
+    layer: int, X: FloatArray, rows: Design, fold: NDArray[np.intp], seed: int, level: float, probe: Any
 ) -> LayerProbe:
     control_seed, multiplier_seed = np.random.SeedSequence(seed).spawn(2)
     found = cross_fit(X, rows, fold, probe)
@@ -143,7 +144,7 @@ def _probe_layer(
 
 def probe_layers(
     layers: Iterable[tuple[int, FloatArray]],
-    rows: Rows,
+    rows: Design,
     fold: NDArray[np.intp],
     *,
     seed: int = 0,

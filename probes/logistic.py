@@ -12,7 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from probes.rows import FloatArray, Rows
+from margin.stats.design import Design
+from probes.rows import FloatArray
 
 C = 0.1
 """Inverse strength of the L2 penalty, for standardised features. Fixed, so that nothing is tuned on the rows
@@ -33,7 +34,7 @@ def logistic_probe(C: float = C) -> Pipeline:
 class OutOfFold:
     """What cross-fitted probes say of rows they were not fitted on."""
 
-    rows: Rows
+    rows: Design
     fold: NDArray[np.intp]
     """(N,) fold of each row."""
     probabilities: NDArray[np.float64]
@@ -64,7 +65,7 @@ def widening(fold: NDArray[np.intp]) -> float:
     return float(np.sqrt(1 + folds / (folds - 1))) if folds > 1 else 1.0
 
 
-def cross_fit(X: FloatArray, rows: Rows, fold: NDArray[np.intp], probe: Any = None) -> OutOfFold:
+def cross_fit(X: FloatArray, rows: Design, fold: NDArray[np.intp], probe: Any = None) -> OutOfFold:
     """Fit on all folds but one and read that one, for each fold: scikit-learn's `cross_val_predict`.
 
     Parameters
@@ -79,7 +80,7 @@ def cross_fit(X: FloatArray, rows: Rows, fold: NDArray[np.intp], probe: Any = No
     ------
     ValueError : a fold without which a mode has no row.
     """
-    probabilities = np.empty((len(rows), rows.n_modes))
+    probabilities = np.empty((rows.n_points, rows.n_modes))
     for f in range(int(fold.max()) + 1):
         held_out = fold == f
         fit = fit_rows(X[~held_out], rows.mode[~held_out], rows.n_modes, probe)

@@ -34,7 +34,7 @@ def auc(found: OutOfFold, level: float = 0.95) -> tuple[Estimate, dict[str, Esti
     for mode in range(rows.n_modes):
         own = rows.mode == mode
         folds = [f for f in range(int(found.fold.max()) + 1) if 0 < own[found.fold == f].mean() < 1]
-        of_row = np.zeros(len(rows))
+        of_row = np.zeros(rows.n_points)
         areas = []
         for f in folds:
             here = found.fold == f

@@ -9,14 +9,15 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
+from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import proportion
 from probes.folds import grouped_folds
 from probes.logistic import fit_rows, widening
-from probes.rows import FloatArray, Rows, make_rows
+from probes.rows import FloatArray, make_rows
 
 
-def domain_folds(rows: Rows, domains: ArrayLike, folds: int = 5, seed: int = 0) -> NDArray[np.intp]:
+def domain_folds(rows: Design, domains: ArrayLike, folds: int = 5, seed: int = 0) -> NDArray[np.intp]:
     """(N,) folds that keep prompts whole over all domains, with modes and domains spread evenly.
 
     Raises
@@ -35,7 +36,7 @@ def domain_folds(rows: Rows, domains: ArrayLike, folds: int = 5, seed: int = 0) 
 
 def transfer(
     X: FloatArray,
-    rows: Rows,
+    rows: Design,
     domains: ArrayLike,
     fold: NDArray[np.intp],
     level: float = 0.95,
@@ -63,7 +64,7 @@ def transfer(
     names, domain = np.unique(np.asarray(domains), return_inverse=True)
     lines = []
     for s, source in enumerate(names):
-        correct, reason = np.zeros(len(rows)), ""
+        correct, reason = np.zeros(rows.n_points), ""
         for f in range(int(fold.max()) + 1):
             training, held_out = (domain == s) & (fold != f), fold == f
             try:
@@ -81,13 +82,13 @@ def transfer(
 
 def _score(
     correct: NDArray[np.float64],
-    rows: Rows,
+    rows: Design,
     tried: NDArray[np.bool_],
     fold: NDArray[np.intp],
     level: float,
     reason: str,
 ) -> Estimate:
-    target, values = rows.subset(tried), correct[tried]
+    target, values = rows.part(tried), correct[tried]
     if target.n_prompts < 2:
         reason = reason or "a single prompt to try"
     if reason:

@@ -18,7 +18,8 @@ from margin.errors import MarginError
 class Design:
     """N points, each one prompt under one mode.
 
-    The points of one prompt are dependent, so the prompt is the unit of every inference.
+    The points of one prompt are dependent, so the prompt is the unit of every inference. What is computed
+    from `twin` needs a prompt at most once under a mode, which `make_design` makes sure of.
     """
 
     mode: NDArray[np.intp]
@@ -74,6 +75,21 @@ class Design:
         """Means of `values` (N, ...) over each prompt's points: (n, ...), of the same dtype."""
         points = np.bincount(self.prompt, minlength=self.n_prompts).astype(values.dtype)
         return self.sum_by_prompt(values) / points.reshape(-1, *[1] * (values.ndim - 1))
+
+    def influence(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
+        """(n,) influence of each prompt on the mean over points of `values` (N,): what intervals rest on.
+
+        The points of a prompt count together, so it does not matter how they depend on each other.
+        """
+        deviation = (values - values.mean()) / len(values)
+        sums = np.bincount(self.prompt, weights=deviation, minlength=self.n_prompts)
+        return sums.astype(np.float64, copy=False)
+
+    def part(self, keep: NDArray[np.bool_]) -> Design:
+        """The points that the mask (N,) keeps: the same modes, prompts numbered anew in the same order."""
+        there, prompt = np.unique(self.prompt[keep], return_inverse=True)
+        ids = tuple(self.prompt_ids[code] for code in there)
+        return Design(self.mode[keep], prompt.astype(np.intp), self.modes, ids)
 
     def subset(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> Design:
         """The design of the points that `keep` picks: a mask (N,), or indices in the order wanted.

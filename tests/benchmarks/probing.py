@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from probes import Rows, cross_fit, d_primes, grouped_folds, make_rows, probe_layers, transfer
+from margin.stats.design import Design
+from probes import cross_fit, d_primes, grouped_folds, make_rows, probe_layers, transfer
 from probes.calibration import calibration_error
 from probes.control import selectivity
 from probes.performance import auc
@@ -55,7 +56,7 @@ def line(what: str, figure: str, target: str = "") -> None:
     print(f"{what:58}{figure:>16}   {target}", flush=True)
 
 
-def parts(X: Array, rows: Rows, fold: Array) -> None:
+def parts(X: Array, rows: Design, fold: Array) -> None:
     """Where the time of one layer goes."""
     rng = np.random.default_rng(0)
     found, seconds = measured(lambda: cross_fit(X, rows, fold))

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from probes import Rows, make_rows
+from margin.stats.design import Design
+from probes import make_rows
 
 Array = np.ndarray[Any, Any]
 MODES = ("neg", "pos", "rej")
@@ -17,7 +18,7 @@ def labels(n: int, k: int = 3) -> tuple[list[str], Array]:
     return [*MODES[:k]] * n, np.repeat([f"p{i:04d}" for i in range(n)], k)
 
 
-def rows_of(n: int, k: int = 3) -> Rows:
+def rows_of(n: int, k: int = 3) -> Design:
     return make_rows(*labels(n, k))
 
 

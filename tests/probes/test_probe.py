@@ -8,9 +8,10 @@ from probe_data import Array, paired, rows_of
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_score
 from sklearn.model_selection import PredefinedSplit, cross_val_predict, cross_val_score
 
+from margin.stats.design import Design
 from margin.stats.intervals import difference, proportion
-from probes import Rows, cross_fit, grouped_folds, logistic_probe, make_rows, probe_layer
 from probes import calibration as calibration_of
+from probes import cross_fit, grouped_folds, logistic_probe, make_rows, probe_layer
 from probes.folds import spread_folds
 from probes.logistic import OutOfFold
 from probes.performance import accuracy, auc
@@ -19,12 +20,12 @@ N, D = 40, 12
 
 
 @pytest.fixture(scope="module")
-def fitted() -> tuple[Array, Rows, OutOfFold]:
+def fitted() -> tuple[Array, Design, OutOfFold]:
     X, rows = paired(np.random.default_rng(0), N, d=D), rows_of(N)
     return X, rows, cross_fit(X, rows, grouped_folds(rows))
 
 
-def test_probabilities_are_scikit_learns_on_the_same_folds(fitted: tuple[Array, Rows, OutOfFold]) -> None:
+def test_probabilities_are_scikit_learns_on_the_same_folds(fitted: tuple[Array, Design, OutOfFold]) -> None:
     X, rows, found = fitted
     by_hand = cross_val_predict(
         logistic_probe(), X, rows.mode, cv=PredefinedSplit(found.fold), method="predict_proba"
@@ -32,7 +33,7 @@ def test_probabilities_are_scikit_learns_on_the_same_folds(fitted: tuple[Array, 
     np.testing.assert_array_equal(found.probabilities, by_hand)
 
 
-def test_scores_are_scikit_learns(fitted: tuple[Array, Rows, OutOfFold]) -> None:
+def test_scores_are_scikit_learns(fitted: tuple[Array, Design, OutOfFold]) -> None:
     X, rows, found = fitted
     P, y, split = found.probabilities, rows.mode, PredefinedSplit(found.fold)
     P = P / P.sum(axis=1, keepdims=True)  # float32 probabilities sum to 1 within rounding
@@ -49,7 +50,7 @@ def test_scores_are_scikit_learns(fitted: tuple[Array, Rows, OutOfFold]) -> None
     assert calibration_of.log_loss(found).estimate == pytest.approx(log_loss(y, P), rel=1e-6)
 
 
-def test_calibration_error_is_its_definition(fitted: tuple[Array, Rows, OutOfFold]) -> None:
+def test_calibration_error_is_its_definition(fitted: tuple[Array, Design, OutOfFold]) -> None:
     _, rows, found = fitted
     confidence, hit = found.probabilities.max(1), found.probabilities.argmax(1) == rows.mode
     expected = 0.0
@@ -62,10 +63,10 @@ def test_calibration_error_is_its_definition(fitted: tuple[Array, Rows, OutOfFol
     assert score.low <= score.estimate <= score.high
 
 
-def test_auc_interval_follows_the_jackknife_over_prompts(fitted: tuple[Array, Rows, OutOfFold]) -> None:
+def test_auc_interval_follows_the_jackknife_over_prompts(fitted: tuple[Array, Design, OutOfFold]) -> None:
     """Of fixed scores in a single fold: leave out one prompt at a time."""
     _, rows, found = fitted
-    one = OutOfFold(rows, np.zeros(len(rows), dtype=np.intp), found.probabilities)
+    one = OutOfFold(rows, np.zeros(rows.n_points, dtype=np.intp), found.probabilities)
     values = np.array(
         [
             roc_auc_score(rows.mode[rows.prompt != p] == 1, found.probabilities[rows.prompt != p, 1])
@@ -81,8 +82,8 @@ def test_no_prompt_is_parted_and_row_order_does_not_matter() -> None:
     fold = grouped_folds(rows, 5, seed=3)
     assert len({(p, f) for p, f in zip(rows.prompt, fold, strict=True)}) == 23
     assert np.ptp(np.bincount(fold)) <= 3
-    order = np.random.default_rng(1).permutation(len(rows))
-    shuffled = Rows(rows.mode[order], rows.prompt[order], rows.modes, rows.n_prompts)
+    order = np.random.default_rng(1).permutation(rows.n_points)
+    shuffled = Design(rows.mode[order], rows.prompt[order], rows.modes, rows.prompt_ids)
     np.testing.assert_array_equal(grouped_folds(shuffled, 5, seed=3), fold[order])
     assert (grouped_folds(rows, 5, seed=4) != fold).any()
 

@@ -10,6 +10,7 @@ import pytest
 from probe_data import Array, paired, rows_of
 from sklearn.base import clone
 
+from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from probes import cross_fit, d_primes, grouped_folds, logistic_probe
 from probes.calibration import brier, calibration_error, log_loss
@@ -35,7 +36,7 @@ def scores(found: OutOfFold, X: Array, seed: int) -> dict[str, Estimate]:
 def performance_of_the_fits(X: Array, found: OutOfFold, new: Array, n_new: int) -> dict[str, float]:
     """Mean over folds of the fits' scores on new prompts."""
     rows, values = rows_of(n_new), []
-    whole = np.zeros(len(rows), dtype=np.intp)
+    whole = np.zeros(rows.n_points, dtype=np.intp)
     for f in range(int(found.fold.max()) + 1):
         training = found.fold != f
         fit = clone(logistic_probe()).fit(X[training], found.rows.mode[training])
@@ -105,13 +106,13 @@ def test_intervals_cover_what_the_fits_do_on_new_prompts(
 def calibrated(rng: np.random.Generator, n: int, over: float = 0.0) -> tuple[OutOfFold, float]:
     """Probabilities that are what they say but for `over`, and their true expected calibration error."""
     rows = rows_of(n)
-    P = rng.dirichlet([1.5, 1.5, 1.5], size=len(rows))
+    P = rng.dirichlet([1.5, 1.5, 1.5], size=rows.n_points)
     top = P.max(axis=1)
-    hit = rng.random(len(rows)) < top - over
-    others = (P.argmax(axis=1) + rng.integers(1, 3, size=len(rows))) % 3
+    hit = rng.random(rows.n_points) < top - over
+    others = (P.argmax(axis=1) + rng.integers(1, 3, size=rows.n_points)) % 3
     mode = np.where(hit, P.argmax(axis=1), others)
-    rows = type(rows)(mode, rows.prompt, rows.modes, rows.n_prompts)
-    return OutOfFold(rows, np.zeros(len(rows), dtype=np.intp), P), over
+    rows = Design(mode, rows.prompt, rows.modes, rows.prompt_ids)
+    return OutOfFold(rows, np.zeros(rows.n_points, dtype=np.intp), P), over
 
 
 @pytest.mark.parametrize("over", [0.0, 0.1])

@@ -8,8 +8,8 @@ import pytest
 from probe_data import Array, labels, paired, rows_of
 from sklearn.covariance import ledoit_wolf
 
+from margin.stats.design import Design
 from probes import (
-    Rows,
     cosines,
     cross_fit,
     d_primes,
@@ -116,7 +116,7 @@ def test_d_prime_is_that_of_rows_held_out_and_none_without_a_difference() -> Non
         assert score.low < 0 < score.high
 
 
-def two_domains(n: int = 30) -> tuple[Array, Rows, Array]:
+def two_domains(n: int = 30) -> tuple[Array, Design, Array]:
     """Every prompt plain, and in a second domain where the first two modes have changed places."""
     X = paired(np.random.default_rng(0), n, strength=3.0)
     swapped = X.reshape(n, 3, -1)[:, [1, 0, 2]].reshape(X.shape)
@@ -141,7 +141,7 @@ def test_transfer_holds_prompts_out_and_is_cross_validation_on_the_diagonal() ->
                 right += list(fit.predict(X[tried]) == rows.mode[tried])
             assert table.loc[(source, target), "estimate"] == pytest.approx(np.mean(right))
     plain = domains == "plain"
-    own = cross_fit(X[plain], rows.subset(plain), fold[plain]).correct.mean()
+    own = cross_fit(X[plain], rows.part(plain), fold[plain]).correct.mean()
     assert table.loc[("plain", "plain"), "estimate"] == own
     assert table.loc[("plain", "swapped"), "high"] < 0.6 < table.loc[("plain", "plain"), "low"]
 

@@ -86,7 +86,7 @@ def test_d_prime_is_the_one_of_the_margins_own_separation(cotrained: Run) -> Non
     by_prompt = np.zeros(design.n_prompts, dtype=np.intp)
     by_prompt[design.prompt] = fold
     expected = d_prime(Coordinates(X).distances("sqeuclidean"), design, by_prompt)
-    score = d_primes(X, probed, fold)["mean_difference", ("neg", "pos")]
+    score = d_primes(X, probed, fold)["mean_difference", ("pos", "neg")]
     assert score.estimate == pytest.approx(expected.estimate, rel=1e-3)
 
 
