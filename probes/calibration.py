@@ -20,14 +20,14 @@ def brier(found: OutOfFold, level: float = 0.95) -> Estimate:
     """
     truth = np.eye(found.rows.n_modes)[found.rows.mode]
     loss = np.sum((found.probabilities - truth) ** 2, axis=1)
-    return positive_mean(float(loss.mean()), found.influence(loss), level)
+    return positive_mean(float(loss.mean()), found.influence(loss), level, found.rows.clusters)
 
 
 def log_loss(found: OutOfFold, level: float = 0.95) -> Estimate:
     """Mean over rows of -ln(probability of the row's own mode), in nats; constant guessing gives ln k."""
     own = found.probabilities[np.arange(found.rows.n_points), found.rows.mode]
     loss = -np.log(np.maximum(own, np.finfo(np.float64).tiny))
-    return positive_mean(float(loss.mean()), found.influence(loss), level)
+    return positive_mean(float(loss.mean()), found.influence(loss), level, found.rows.clusters)
 
 
 def calibration_error(
@@ -49,7 +49,10 @@ def calibration_error(
     excess = np.where(member, (confidence - found.correct)[:, None], 0.0)
     influence = np.column_stack([found.influence(gap) for gap in excess.T])
     value = float(np.abs(excess.mean(axis=0)).sum())
-    n = rows.n_prompts
+    clusters = rows.clusters
+    if clusters is not None:
+        influence = clusters.sums(influence)
+    n = rows.n_units
     errors = rng.standard_normal((draws, n)) @ influence * np.sqrt(n / (n - 1))
     reach = float(np.quantile(np.abs(errors).sum(axis=1), level))
     signs = np.sign(excess.mean(axis=0))
@@ -60,5 +63,6 @@ def calibration_error(
         standard_error(influence @ signs),
         level,
         ECE_METHOD,
-        n,
+        rows.n_prompts,
+        None if clusters is None else n,
     )

@@ -19,7 +19,7 @@ is scored on prompts it never met, so its own accuracy is no work of memory, wha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,7 @@ class Selectivity:
 def control_labels(rows: Design, rng: np.random.Generator) -> Design:
     """The rows with one of k random labels a prompt, equally frequent among prompts, in place of modes."""
     label = rng.permutation(np.arange(rows.n_prompts) % rows.n_modes)
-    return Design(label[rows.prompt], rows.prompt, rows.modes, rows.prompt_ids)
+    return replace(rows, mode=label[rows.prompt])
 
 
 def selectivity(
@@ -83,5 +83,6 @@ def selectivity(
             of_control,
             found.influence(found.correct),
             control.influence(control.correct),
+            over=rows.clusters,
         ),
     )

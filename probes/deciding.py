@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from margin.stats.clusters import Clusters
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import ROUNDING, difference, proportion, standard_error
 
@@ -56,6 +57,7 @@ def earliest_deciding(
     share: float = SHARE,
     level: float = 0.95,
     replicates: int = 2000,
+    over: Clusters | None = None,
 ) -> Deciding:
     """Find it from out-of-fold predictions.
 
@@ -73,9 +75,12 @@ def earliest_deciding(
     influence : (n, L) influences of prompts on them.
     chance : accuracy of guessing, 1/k.
     share : in (0, 1].
+    over : the clusters of the prompts, which are then resampled.
 
     Cost: replicates x n x L.
     """
+    of_prompt = influence
+    influence = of_prompt if over is None else over.sums(of_prompt)
     n = len(influence)
     best = int(np.argmax(correct))
     of_excess = influence - share * influence[:, [best]]
@@ -87,10 +92,13 @@ def earliest_deciding(
     # One interval by itself has the nominal level: several together never less.
     single = float(np.clip(2 * stats.norm.cdf(np.quantile(largest, level)) - 1, level, 1 - 1e-9))
     accuracies = [
-        proportion(float(value), column, single) for value, column in zip(correct, influence.T, strict=True)
+        proportion(float(value), column, single, over=over)
+        for value, column in zip(correct, of_prompt.T, strict=True)
     ]
     excesses = [
-        _excess(accuracy, accuracies[best], influence[:, i], influence[:, best], chance, share, i == best)
+        _excess(
+            accuracy, accuracies[best], of_prompt[:, i], of_prompt[:, best], chance, share, i == best, over
+        )
         for i, accuracy in enumerate(accuracies)
     ]
     above = (accuracies[best].low or 0.0) > chance
@@ -117,6 +125,7 @@ def _excess(
     chance: float,
     share: float,
     is_best: bool,
+    over: Clusters | None,
 ) -> Estimate:
     """(accuracy - chance) - share x (best - chance), with an interval at the level of `accuracy`."""
     if is_best:
@@ -124,15 +133,12 @@ def _excess(
         ends = (accuracy.estimate, accuracy.low, accuracy.high)
         value, low, high = (keep * ((end or 0.0) - chance) for end in ends)
         se = keep * (accuracy.se or 0.0)
-        return Estimate(value, low, high, se, accuracy.level, accuracy.method, accuracy.n_prompts)
-    found = difference(accuracy, best, of_layer, of_best, share)
+        return replace(accuracy, estimate=value, low=low, high=high, se=se)
+    found = difference(accuracy, best, of_layer, of_best, share, over)
     fixed = (1 - share) * chance
-    return Estimate(
+    return replace(
+        found,
         estimate=found.estimate - fixed,
         low=(found.low or 0.0) - fixed,
         high=(found.high or 0.0) - fixed,
-        se=found.se,
-        level=found.level,
-        method=found.method,
-        n_prompts=found.n_prompts,
     )

@@ -123,4 +123,4 @@ def _d_prime(
     of_variance = deviation**2 / (len(y) - 2) - spread**2 / len(y)
     of_row = of_shift / spread - value * of_variance / (2 * spread**2)
     influence = np.bincount(rows.prompt, weights=of_row, minlength=rows.n_prompts).astype(np.float64)
-    return t_interval(value, influence * widening(fold), level, METHOD)
+    return t_interval(value, influence * widening(fold), level, METHOD, over=rows.clusters)

@@ -16,17 +16,18 @@ def grouped_folds(rows: Design, folds: int = 5, seed: int = 0) -> NDArray[np.int
 
     With a prompt's rows on both sides a probe knows the prompt it is tried on: accuracies then fall far below
     chance without a difference between modes, and are of no use with one. Fewer folds where they would hold a
-    single prompt, never fewer than two. The prompts of a fold depend on the seed and not on the rows' order.
+    single prompt, never fewer than two. Clusters of prompts are not parted either. The prompts of a fold
+    depend on the seed and not on the rows' order.
 
     Costs some 0.2 s a thousand prompts (scikit-learn's `StratifiedGroupKFold`).
     """
-    number = max(2, min(folds, rows.n_prompts // 2))
+    number = max(2, min(folds, rows.n_units // 2))
     splitter = StratifiedGroupKFold(number, shuffle=True, random_state=seed)
-    fold = np.empty(rows.n_points, dtype=np.intp)
+    fold, unit = np.empty(rows.n_points, dtype=np.intp), rows.unit[rows.prompt]
     with warnings.catch_warnings():
         # A mode rarer than there are folds is for whoever fits to deal with.
         warnings.filterwarnings("ignore", message="The least populated class")
-        for f, (_, held_out) in enumerate(splitter.split(np.zeros(rows.n_points), rows.mode, rows.prompt)):
+        for f, (_, held_out) in enumerate(splitter.split(np.zeros(rows.n_points), rows.mode, unit)):
             fold[held_out] = f
     return fold
 

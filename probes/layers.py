@@ -179,5 +179,6 @@ def probe_layers(
         np.random.default_rng(seed),
         share=share,
         level=level,
+        over=rows.clusters,
     )
     return LayerProbes(tuple(found), deciding)

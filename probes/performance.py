@@ -16,7 +16,7 @@ def accuracy(found: OutOfFold, level: float = 0.95) -> Estimate:
     The interval is for the mean accuracy of these probes on new prompts; see `probes.logistic.widening`.
     """
     value = float(found.correct.mean())
-    return proportion(value, found.influence(found.correct), level)
+    return proportion(value, found.influence(found.correct), level, over=found.rows.clusters)
 
 
 def auc(found: OutOfFold, level: float = 0.95) -> tuple[Estimate, dict[str, Estimate]]:
@@ -45,10 +45,11 @@ def auc(found: OutOfFold, level: float = 0.95) -> tuple[Estimate, dict[str, Esti
         influences[mode] = np.bincount(rows.prompt, weights=of_row, minlength=rows.n_prompts)
     influences *= widening(found.fold)
     by_mode = {
-        name: proportion(float(value), influence, level)
+        name: proportion(float(value), influence, level, over=rows.clusters)
         for name, value, influence in zip(rows.modes, values, influences, strict=True)
     }
-    return proportion(float(values.mean()), influences.mean(axis=0), level), by_mode
+    overall = proportion(float(values.mean()), influences.mean(axis=0), level, over=rows.clusters)
+    return overall, by_mode
 
 
 def _area(scores: NDArray[np.float64], own: NDArray[np.bool_]) -> tuple[float, NDArray[np.float64]]:

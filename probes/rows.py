@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from margin.stats.clusters import make_clusters
 from margin.stats.design import Design
 
 FloatArray = NDArray[np.float32] | NDArray[np.float64]
 
 
-def make_rows(modes: ArrayLike, prompts: ArrayLike) -> Design:
+def make_rows(modes: ArrayLike, prompts: ArrayLike, clusters: ArrayLike | None = None) -> Design:
     """Index the modes (N,) and prompts (N,) of N rows; a prompt may have several rows of a mode, or none.
 
     Modes keep the order of first appearance. Prompts are numbered in the order of their ids, so that what is
     drawn by prompt does not depend on the order of rows.
+
+    Parameters
+    ----------
+    clusters : (N,) what the prompt of each row hangs together with; None where prompts are independent.
 
     Raises
     ------
@@ -28,9 +35,13 @@ def make_rows(modes: ArrayLike, prompts: ArrayLike) -> Design:
     for what, found in (("modes", names), ("prompts", ids)):
         if len(found) < 2:
             raise ValueError(f"a probe needs at least two {what}, got {len(found)}")
-    return Design(
+    found = Design(
         mode.astype(np.intp),
         prompt.astype(np.intp),
         tuple(str(name) for name in names),
         tuple(str(name) for name in ids),
     )
+    if clusters is None:
+        return found
+    of_prompt = pd.Series(np.asarray(clusters, dtype=object)).groupby(prompt).first()
+    return replace(found, clusters=make_clusters(of_prompt.to_numpy()))

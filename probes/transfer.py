@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from margin.stats.estimate import Estimate
 from margin.stats.intervals import proportion
 from probes.folds import grouped_folds
 from probes.logistic import fit_rows, widening
-from probes.rows import FloatArray, make_rows
+from probes.rows import FloatArray
 
 
 def domain_folds(rows: Design, domains: ArrayLike, folds: int = 5, seed: int = 0) -> NDArray[np.intp]:
@@ -27,10 +28,12 @@ def domain_folds(rows: Design, domains: ArrayLike, folds: int = 5, seed: int = 0
     _, domain = np.unique(np.asarray(domains), return_inverse=True)
     if not np.ptp(domain):
         raise ValueError("a transfer needs at least two domains")
-    largest = int(np.bincount(np.unique(np.column_stack([domain, rows.prompt]), axis=0)[:, 0]).max())
+    largest = int(
+        np.bincount(np.unique(np.column_stack([domain, rows.unit[rows.prompt]]), axis=0)[:, 0]).max()
+    )
     if largest < 2:
         raise ValueError("a transfer needs a domain of at least two prompts")
-    cells = make_rows(domain * rows.n_modes + rows.mode, rows.prompt)
+    cells = replace(rows, mode=np.unique(domain * rows.n_modes + rows.mode, return_inverse=True)[1])
     return grouped_folds(cells, min(folds, largest), seed)
 
 
@@ -89,8 +92,9 @@ def _score(
     reason: str,
 ) -> Estimate:
     target, values = rows.part(tried), correct[tried]
-    if target.n_prompts < 2:
+    if target.n_units < 2:
         reason = reason or "a single prompt to try"
     if reason:
         return Estimate(np.nan, method=f"skipped: {reason}", n_prompts=target.n_prompts)
-    return proportion(float(values.mean()), target.influence(values) * widening(fold), level)
+    influence = target.influence(values) * widening(fold)
+    return proportion(float(values.mean()), influence, level, over=target.clusters)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from margin.analysis.distances import Distances
-from margin.analysis.silhouette import mean_distances, silhouette, twin_distances
+from margin.analysis.silhouette import mean_distances, own_distances, silhouette
 from margin.stats.design import Design
 
 CHUNK = 2**25
@@ -24,10 +24,14 @@ IN_CACHE = 2**16
 """Numbers worked on at a time where silhouettes are made of that product (half a megabyte)."""
 
 
-def prompt_weights(n_prompts: int, replicates: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """(n, replicates) multinomial weights: how often each replicate draws each prompt. Columns sum to n."""
-    draws = rng.multinomial(n_prompts, np.full(n_prompts, 1 / n_prompts), size=replicates)
-    return np.ascontiguousarray(draws.T.astype(np.float32))
+def prompt_weights(design: Design, replicates: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """(n, replicates) multinomial weights: how often each replicate draws each prompt.
+
+    Columns sum to n. Where prompts come in clusters, clusters are drawn, with all their prompts.
+    """
+    n = design.n_units
+    draws = rng.multinomial(n, np.full(n, 1 / n), size=replicates)
+    return np.ascontiguousarray(draws.T[design.unit].astype(np.float32))
 
 
 def replicate_samples(
@@ -38,14 +42,13 @@ def replicate_samples(
 
     Parameters
     ----------
-    weights : (n, B) weights >= 0, as `prompt_weights` draws them.
+    weights : (n, B) weights >= 0, as `prompt_weights` draws them; alike within a cluster.
 
     A point's weight counts where it is a neighbour; points of weight 0 have silhouettes too. Cost: D @ M with
     M (N, k B); O(N d k B) where the distance is linear.
     """
     N, k = design.n_points, design.n_modes
-    twin = twin_distances(distances, design)[:, None, :]
-    present = (design.twin >= 0)[:, None, :]
+    own, own_count = (each[:, None, :] for each in own_distances(distances, design))
     step = max(1, CHUNK // (N * k))
     for start in range(0, weights.shape[1], step):
         of_point = weights[design.prompt, start : start + step]
@@ -56,8 +59,9 @@ def replicate_samples(
         few = max(1, IN_CACHE // by_mode[0].size)
         for first in range(0, N, few):
             rows = slice(first, first + few)
-            excluded = present[rows] * of_point[rows, :, None]
-            mean = mean_distances(totals[rows], sizes, twin[rows], excluded, distances.resolution)
+            weight = of_point[rows, :, None]
+            left_out = own_count[rows] * weight
+            mean = mean_distances(totals[rows], sizes, own[rows] * weight, left_out, distances.resolution)
             mode = np.broadcast_to(design.mode[rows, None], mean.shape[:-1])
             samples[rows] = silhouette(mean, mode).samples
         yield samples, of_point

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 from typing import Literal
 
 import numpy as np
@@ -19,6 +20,7 @@ from margin.analysis.metrics import Distance
 from margin.analysis.sam import Margins, margins
 from margin.analysis.space import Space
 from margin.errors import IncomparableError, MarginError
+from margin.stats.clusters import Clusters
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import JACKKNIFE, t_interval
@@ -154,9 +156,8 @@ def compare(
             of_run[a].estimates[margin].estimate - of_run[b].estimates[margin].estimate for a, b in pairs
         ]
         influences = [of_run[a].influence[margin] - of_run[b].influence[margin] for a, b in pairs]
-        differences += _differences(
-            pairs, margin, values, np.column_stack(influences), generator(seed, margin), level, drop
-        )
+        U, own = np.column_stack(influences), generator(seed, margin)
+        differences += _differences(pairs, margin, values, U, own, level, drop, design.clusters)
     return Comparison(first, design.prompt_ids, of_run, tuple(differences), drop)
 
 
@@ -204,10 +205,14 @@ def _differences(
     rng: np.random.Generator,
     level: float,
     drop: float,
+    over: Clusters | None,
 ) -> list[Difference]:
-    n = len(influence)
-    paired = [t_interval(v, influence[:, g], level, f"paired {JACKKNIFE}") for g, v in enumerate(values)]
-    together = simultaneous_estimates(values, influence, rng, level=level)
+    n = len(influence) if over is None else len(over)
+    each = len(influence) / n  # prompts a unit
+    paired = [
+        t_interval(v, influence[:, g], level, f"paired {JACKKNIFE}", over=over) for g, v in enumerate(values)
+    ]
+    together = simultaneous_estimates(values, influence, rng, level=level, over=over)
     p_values = np.array([_two_sided(e, n) for e in paired])
     found = []
     for (run, against), own, joint, p, adjusted in zip(
@@ -227,11 +232,16 @@ def _differences(
                 p_holm=float(adjusted),
                 detectable=detectable_difference(sd, n),
                 power=float(power(drop, sd, n)),
-                prompts_for_drop=prompts_needed(drop, sd),
-                prompts_to_settle=prompts_needed(abs(own.estimate), sd),
+                prompts_for_drop=_in_prompts(prompts_needed(drop, sd), each),
+                prompts_to_settle=_in_prompts(prompts_needed(abs(own.estimate), sd), each),
             )
         )
     return found
+
+
+def _in_prompts(units: int | None, each: float) -> int | None:
+    """A number of units (prompts or clusters) in prompts."""
+    return None if units is None else ceil(units * each)
 
 
 def _two_sided(difference: Estimate, n: int) -> float:

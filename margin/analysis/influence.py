@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from margin.analysis.distances import Distances
 from margin.analysis.silhouette import ModeSums, Silhouette
+from margin.analysis.within import matmul_within
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +44,8 @@ def influence(distances: Distances, sums: ModeSums, means: Sequence[SilhouetteMe
 
     Returns
     -------
-    (n, G) float64. Each column sums to 0 up to rounding: scaling all weights changes nothing.
+    (n, G) float64. Each column sums to 0 up to rounding: scaling all weights changes nothing. Where prompts
+    come in clusters, those of a cluster are no neighbours of each other; their sum is that of the cluster.
 
     Cost: one product D @ M with M (N, k G); O(N d k G) where the distance is linear, O(N^2 d) for Euclidean.
     """
@@ -67,9 +69,16 @@ def influence(distances: Distances, sums: ModeSums, means: Sequence[SilhouetteMe
     present = np.zeros((design.n_prompts, 1, design.n_modes))
     as_neighbour[design.prompt, :, design.mode] = reached[points, :, design.mode]
     present[design.prompt, 0, design.mode] = 1
-    as_neighbour -= design.sum_by_prompt(sensitivity * sums.twin[:, None, :])
     constants = sensitivity * mean[:, None, :]
-    as_neighbour -= constants.sum(axis=0) - design.sum_by_prompt(constants)
+    of_prompt = design.sum_by_prompt(constants)
+    if design.clusters is None:
+        as_neighbour -= design.sum_by_prompt(sensitivity * sums.own[:, None, :])
+        of_unit = of_prompt
+    else:
+        within = matmul_within(distances, design, flat).reshape(sensitivity.shape)
+        as_neighbour[design.prompt, :, design.mode] -= within[points, :, design.mode]
+        of_unit = design.clusters.sums(of_prompt)[design.unit]
+    as_neighbour -= constants.sum(axis=0) - of_unit
     return own + (present * as_neighbour).sum(axis=-1)
 
 

@@ -119,10 +119,17 @@ def layer_curve(
     values = np.array(margins)
     U = np.stack(influences, axis=-1)  # (n, variant, layer)
     own = rng.spawn(3)
-    bands = [simultaneous_estimates(values[:, v], U[:, v], own[v], level=level) for v in range(2)]
+    bands = [
+        simultaneous_estimates(values[:, v], U[:, v], own[v], level=level, over=design.clusters)
+        for v in range(2)
+    ]
     separation = (
         simultaneous_estimates(
-            [value for value, _ in shares], np.column_stack([U for _, U in shares]), own[2], level=level
+            [value for value, _ in shares],
+            np.column_stack([U for _, U in shares]),
+            own[2],
+            level=level,
+            over=design.clusters,
         )
         if shares
         else []

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from margin.analysis.distances import Distances
-from margin.analysis.silhouette import mean_distances, silhouette, twin_distances
+from margin.analysis.silhouette import mean_distances, own_distances, silhouette
 from margin.stats.design import Design
 
 CHUNK = 2**24
@@ -40,23 +40,32 @@ def permutation_null(
 
     Cost: O(N d k) a permutation for linear distances; O(N^2) for Euclidean, plus O(N^2 d) a chunk.
     """
-    twin = twin_distances(distances, design)
-    observed = _margins(distances, design, twin, design.mode[:, None])[0]
+    own = own_distances(distances, design)
+    observed = _margins(distances, design, own, design.mode[:, None])[0]
     step = max(1, CHUNK // (design.n_points * design.n_modes))
     null = np.empty(permutations)
     for start in range(0, permutations, step):
         count = min(step, permutations - start)
         relabelled = permute_within_prompts(design, rng, count)
-        null[start : start + count] = _margins(distances, design, twin, relabelled)
+        null[start : start + count] = _margins(distances, design, own, relabelled)
     # Relabellings that leave the modes as they are give the same margin up to rounding, and reach it.
     reached = np.sum(null >= observed - max(1e-12, distances.resolution))
     return PermutationNull(float(null.mean()), float((1 + reached) / (permutations + 1)), permutations, null)
 
 
 def permute_within_prompts(design: Design, rng: np.random.Generator, count: int) -> NDArray[np.intp]:
-    """(N, count) mode indices, each column with the modes of every prompt's points in a random order."""
-    by_prompt = np.argsort(design.prompt, kind="stable")
+    """(N, count) mode indices, each column with the modes of every prompt's points in a random order.
+
+    Where prompts come in clusters, the modes of all prompts of a cluster are exchanged alike.
+    """
     relabelled = np.empty((design.n_points, count), dtype=np.intp)
+    if design.clusters is not None:
+        unit = design.unit[design.prompt]
+        for column in range(count):
+            orders = rng.permuted(np.tile(np.arange(design.n_modes), (design.n_units, 1)), axis=1)
+            relabelled[:, column] = orders[unit, design.mode]
+        return relabelled
+    by_prompt = np.argsort(design.prompt, kind="stable")
     for column in range(count):
         shuffled = np.lexsort((rng.random(design.n_points), design.prompt))
         relabelled[shuffled, column] = design.mode[by_prompt]
@@ -64,21 +73,32 @@ def permute_within_prompts(design: Design, rng: np.random.Generator, count: int)
 
 
 def _margins(
-    distances: Distances, design: Design, twin: NDArray[np.float64], labels: NDArray[np.intp]
+    distances: Distances,
+    design: Design,
+    own: tuple[NDArray[np.float64], NDArray[np.float64]],
+    labels: NDArray[np.intp],
 ) -> NDArray[np.float64]:
-    """Leave-prompt-out margins (B,) under the labels (N, B)."""
+    """Leave-prompt-out margins (B,) under the labels (N, B).
+
+    own : sums of distances to the points of the own unit by the modes they really have, and their number.
+    """
     count = labels.shape[1]
     onehot = labels[:, :, None] == np.arange(design.n_modes)
     totals = distances.matmul(onehot.reshape(design.n_points, -1).astype(np.float32)).reshape(onehot.shape)
     margins = np.empty(count)
     for column in range(count):
-        relabelled = Design(labels[:, column], design.prompt, design.modes, design.prompt_ids)
-        present = relabelled.twin >= 0
-        # The twin's distance is stored under the mode the twin really has.
-        where = design.mode[np.where(present, relabelled.twin, 0)]
-        relabelled_twin = np.take_along_axis(twin, where, axis=1)
+        where = _real_modes(design, labels[:, column])
+        # A prompt's own points keep their distances: under new labels they are read in another order.
+        of_own, number = (np.where(where < 0, 0, np.take_along_axis(each, where, axis=1)) for each in own)
         sizes = onehot[:, column].sum(axis=0, dtype=np.float64)
-        excluded = present.astype(np.float64)
-        mean = mean_distances(totals[:, column], sizes, relabelled_twin, excluded, distances.resolution)
-        margins[column] = silhouette(mean, relabelled.mode).samples.mean()
+        mean = mean_distances(totals[:, column], sizes, of_own, number, distances.resolution)
+        margins[column] = silhouette(mean, labels[:, column]).samples.mean()
     return margins
+
+
+def _real_modes(design: Design, labels: NDArray[np.intp]) -> NDArray[np.intp]:
+    """(N, k) the mode that the points of each point's unit labelled c really have; -1 where it has none."""
+    real = np.full((design.n_units, design.n_modes), -1, dtype=np.intp)
+    unit = design.unit[design.prompt]
+    real[unit, labels] = design.mode
+    return real[unit]

@@ -66,14 +66,15 @@ def position_curve(
     positions: list[int] = []
     margins: list[tuple[float, float]] = []
     sizes: list[int] = []
+    units: list[int] = []
     influences: list[NDArray[np.float64]] = []
-    prompts, name = pd.Index([]), ""
+    prompts, name, over = pd.Index([]), "", None
     for position, space, design in spaces:
         prompts = prompts if positions else pd.Index(design.prompt_ids)
         name = space.name
-        n, here = len(prompts), design.n_prompts
+        n, here = units[0] if units else design.n_units, design.n_units
         few = np.sqrt(here * (n - 1) / ((here - 1) * n))  # the standard error counts all prompts, not these
-        spread = np.zeros((n, 2))
+        over, spread = design.clusters if not positions else over, np.zeros((len(prompts), 2))
         found = []
         for variant, points in enumerate((space, space.centred_by_prompt(design))):
             margin, influence = leave_prompt_out_margin(points.distances(distance), design)
@@ -82,12 +83,15 @@ def position_curve(
         positions.append(position)
         margins.append((found[0], found[1]))
         sizes.append(design.n_prompts)
+        units.append(design.n_units)
         influences.append(spread)
     if not positions:
         raise MarginError("no response position is reached by two prompts under all modes")
     values, U = np.array(margins), np.stack(influences, axis=-1)  # (n, variant, position)
     bands = [
-        simultaneous_estimates(values[:, v], U[:, v], own, level=level, n_prompts=sizes)
+        simultaneous_estimates(
+            values[:, v], U[:, v], own, level=level, n_prompts=sizes, n_clusters=units, over=over
+        )
         for v, own in enumerate(rng.spawn(2))
     ]
     return PositionCurve(

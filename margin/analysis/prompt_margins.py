@@ -12,9 +12,10 @@ from margin.analysis.bootstrap import prompt_weights, replicate_samples
 from margin.analysis.distances import Distances
 from margin.analysis.metrics import Distance
 from margin.analysis.sam import check_design
-from margin.analysis.silhouette import ModeSums, mode_sums, silhouette
+from margin.analysis.silhouette import ModeSums, mode_sums, silhouette, twin_distances
 from margin.analysis.space import Space
 from margin.analysis.vectors import FloatArray
+from margin.stats.clusters import Clusters
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import proportion
@@ -81,11 +82,11 @@ class PromptMargins:
             }
         )
 
-    def spreads(self, level: float = 0.95) -> tuple[Spread, ...]:
-        """Quantiles and share of weak prompts of every measure."""
+    def spreads(self, level: float = 0.95, over: Clusters | None = None) -> tuple[Spread, ...]:
+        """Quantiles and share of weak prompts of every measure; `over` are the prompts' clusters."""
         frame = self.to_frame().drop(columns=["prompt_id", "weakest_mode"])
         return tuple(
-            spread(str(name), values.to_numpy(), even=float(name == "distance_ratio"), level=level)
+            spread(str(name), values.to_numpy(), even=float(name == "distance_ratio"), level=level, over=over)
             for name, values in frame.items()
         )
 
@@ -129,7 +130,8 @@ def prompt_margins(
     Cost: O(N d k) where the distance is linear, O(N^2 d) for Euclidean.
     """
     check_design(space, design)
-    sums = mode_sums(space.distances(distance), design)
+    distances = space.distances(distance)
+    sums = mode_sums(distances, design)
     samples = silhouette(sums.leave_prompt_out().mean, design.mode).samples
     weakest, weakest_mode = _least(samples, design)
     return PromptMargins(
@@ -137,27 +139,35 @@ def prompt_margins(
         margin=design.mean_by_prompt(samples),
         weakest=weakest,
         weakest_mode=tuple(design.modes[mode] for mode in weakest_mode),
-        distance_ratio=_distance_ratios(sums),
+        distance_ratio=_distance_ratios(sums, distances),
         token_margin=None if token_margins is None else design.mean_by_prompt(token_margins),
         token_weakest=None if token_margins is None else _least(token_margins, design)[0],
         distance=distance,
     )
 
 
-def spread(measure: str, values: FloatArray, even: float = 0.0, level: float = 0.95) -> Spread:
+def spread(
+    measure: str,
+    values: FloatArray,
+    even: float = 0.0,
+    level: float = 0.95,
+    over: Clusters | None = None,
+) -> Spread:
     """Quantiles of per-prompt values (n,) and the share of them below `even`; NaN values are left out.
 
     The share's interval is Clopper and Pearson's (1934), "The use of confidence or fiducial limits
     illustrated in the case of the binomial"; without it where fewer than two values are defined.
     """
-    defined = values[~np.isnan(values)]
+    known = ~np.isnan(values)
+    defined = values[known]
     n = len(defined)
     quantiles = np.quantile(defined, QUANTILES) if n else np.full(len(QUANTILES), np.nan)
     below = (defined < even - ROUNDING).astype(np.float64)
     value = float(below.mean()) if n else np.nan
     share = Estimate(value, n_prompts=n)
-    if n >= 2:
-        share = proportion(value, (below - value) / n, level, "Clopper-Pearson over prompts")
+    if n >= 2 and (over is None or len(over.part(known)) >= 2):
+        clusters = None if over is None else over.part(known)
+        share = proportion(value, (below - value) / n, level, "Clopper-Pearson over prompts", over=clusters)
     return Spread(measure, dict(zip(QUANTILES, quantiles.tolist(), strict=True)), even, share)
 
 
@@ -171,7 +181,7 @@ def worst_prompts(
 
     Cost: O(N d k replicates) where the distance is linear.
     """
-    weights = prompt_weights(design.n_prompts, replicates, rng)
+    weights = prompt_weights(design, replicates, rng)
     among = np.zeros(design.n_prompts)
     replicated = (samples for some, _ in replicate_samples(distances, design, weights) for samples in some.T)
     for samples, drawn in zip(replicated, weights.T, strict=True):
@@ -199,13 +209,13 @@ def _least(values: FloatArray, design: Design) -> tuple[FloatArray, NDArray[np.i
     return by_mode.min(axis=1), by_mode.argmin(axis=1)
 
 
-def _distance_ratios(sums: ModeSums) -> FloatArray:
+def _distance_ratios(sums: ModeSums, distances: Distances) -> FloatArray:
     design = sums.design
     within = np.take_along_axis(sums.leave_prompt_out().mean, design.mode[:, None], axis=1)[:, 0]
     known = ~np.isnan(within)
     others = design.sum_by_prompt(np.where(known, within, 0))
     others /= np.maximum(design.sum_by_prompt(known.astype(np.float64)), 1)
     pairs = design.sum_by_prompt((design.twin >= 0).sum(axis=1) - 1.0)
-    own = design.sum_by_prompt(sums.twin.sum(axis=1))
+    own = design.sum_by_prompt(twin_distances(distances, design).sum(axis=1))
     defined = (pairs > 0) & (others > 0)
     return np.divide(own, pairs * others, where=defined, out=np.full(design.n_prompts, np.nan))

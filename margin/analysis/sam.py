@@ -111,7 +111,7 @@ def margins(space: Space, design: Design, distance: Distance = "cosine", level: 
         for a, b in pairs
     ]
     U = influence(distances, sums, parts)
-    estimates = [t_interval(part.value, U[:, g], level) for g, part in enumerate(parts)]
+    estimates = [t_interval(part.value, U[:, g], level, over=design.clusters) for g, part in enumerate(parts)]
     plain = silhouette(sums.plain().mean, design.mode).samples.mean()
     pair_names = [pair_name((design.modes[a], design.modes[b])) for a, b in pairs]
     return Margins(
@@ -119,7 +119,7 @@ def margins(space: Space, design: Design, distance: Distance = "cosine", level: 
         distance=distance,
         plain=Estimate(float(plain), n_prompts=design.n_prompts),
         leave_prompt_out=estimates[0],
-        prompt_centred=t_interval(centred, centred_influence, level),
+        prompt_centred=t_interval(centred, centred_influence, level, over=design.clusters),
         per_mode=dict(zip(design.modes, estimates[1 : 1 + design.n_modes], strict=True)),
         one_vs_one={
             (design.modes[a], design.modes[b]): estimate
@@ -141,6 +141,7 @@ def sam(
     distance: Distance = "cosine",
     variant: Variant = "leave_prompt_out",
     level: float = 0.95,
+    clusters: ArrayLike | Sequence[object] | None = None,
 ) -> Estimate:
     """Safety Alignment Margin of one space.
 
@@ -152,6 +153,8 @@ def sam(
     distance : "cosine", "euclidean", "sqeuclidean" or "hellinger2".
     variant : "leave_prompt_out" and "prompt_centred" carry a jackknife t interval; "plain" has none.
     level : nominal coverage of the interval.
+    clusters : (N,) what the prompt of each point hangs together with, such as its template; clusters are then
+        left out of their own mean distances, and the interval is over clusters.
 
     Returns
     -------
@@ -164,7 +167,7 @@ def sam(
     """
     require_level(level)
     space = _as_space(X)
-    design = make_design(modes, prompts)
+    design = make_design(modes, prompts, clusters)
     check_design(space, design)
     match variant:
         case "plain":
@@ -172,10 +175,11 @@ def sam(
             value = silhouette(sums.plain().mean, design.mode).samples.mean()
             return Estimate(float(value), n_prompts=design.n_prompts)
         case "leave_prompt_out":
-            return t_interval(*leave_prompt_out_margin(space.distances(distance), design), level)
+            found = leave_prompt_out_margin(space.distances(distance), design)
+            return t_interval(*found, level, over=design.clusters)
         case "prompt_centred":
             distances = space.centred_by_prompt(design).distances(distance)
-            return t_interval(*leave_prompt_out_margin(distances, design), level)
+            return t_interval(*leave_prompt_out_margin(distances, design), level, over=design.clusters)
     raise MarginError(f"unknown variant {variant!r}: take one of {', '.join(get_args(Variant))}")
 
 
@@ -226,3 +230,5 @@ def check_design(space: Space, design: Design) -> None:
     _check_lengths(space, design)
     if design.n_prompts < 2:
         raise MarginError("a leave-prompt-out margin needs at least two prompts, got one")
+    if design.n_units < 2:
+        raise MarginError("all prompts are of one cluster: a margin over clusters needs at least two")

@@ -4,7 +4,8 @@ For point i with own mode c(i): a_i is its mean distance to the rest of its mode
 mode c, b_i the least of those over the other modes, s_i = (b_i - a_i) / max(a_i, b_i) (Rousseeuw, 1987,
 "Silhouettes: a graphical aid to the interpretation and validation of cluster analysis"). The plain form
 leaves out the point itself; the leave-prompt-out form leaves out every point of its prompt, since a prompt's
-own answer under the rival mode is not a fresh draw from that mode and biases b downwards.
+own answer under the rival mode is not a fresh draw from that mode and biases b downwards. Where prompts come
+in clusters that form leaves out every point of the cluster, for the same reason.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from margin.analysis.distances import Distances
+from margin.analysis.within import matmul_within
 from margin.stats.design import Design
 
 
@@ -35,33 +37,47 @@ class ModeSums:
     design: Design
     total: NDArray[np.float64]
     """(N, k) sum of the distances to all points of each mode."""
-    twin: NDArray[np.float64]
-    """(N, k) distance to the same prompt's point in each mode; 0 where that is the point itself or absent."""
+    own: NDArray[np.float64]
+    """(N, k) sum of the distances to the points of the same unit, prompt or cluster, in each mode."""
+    own_count: NDArray[np.float64]
+    """(N, k) those points, the point itself among them."""
     resolution: float
     """Share of a point's mean distance to all others below which one to a mode is rounding, taken as 0."""
 
     def plain(self) -> ModeDistances:
         """Mean distances without the point itself."""
-        return self._without(self.design.onehot)
+        return self._without(np.zeros_like(self.total), self.design.onehot)
 
     def leave_prompt_out(self) -> ModeDistances:
-        """Mean distances without any point of the same prompt."""
-        return self._without((self.design.twin >= 0).astype(np.float64))
+        """Mean distances without any point of the same prompt, or of the same cluster of prompts."""
+        return self._without(self.own, self.own_count)
 
-    def _without(self, excluded: NDArray[np.float64]) -> ModeDistances:
+    def _without(self, own: NDArray[np.float64], count: NDArray[np.float64]) -> ModeDistances:
         size = self.design.onehot.sum(axis=0)
-        mean = mean_distances(self.total, size, self.twin, excluded, self.resolution)
-        return ModeDistances(mean, size - excluded)
+        mean = mean_distances(self.total, size, own, count, self.resolution)
+        return ModeDistances(mean, size - count)
 
 
 def mode_sums(distances: Distances, design: Design) -> ModeSums:
     """Sum the distances from each point to each mode. One product D @ onehot, and N k single distances."""
+    own, own_count = own_distances(distances, design)
     return ModeSums(
         design=design,
         total=distances.matmul(design.onehot),
-        twin=twin_distances(distances, design),
+        own=own,
+        own_count=own_count,
         resolution=distances.resolution,
     )
+
+
+def own_distances(distances: Distances, design: Design) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sums (N, k) of each point's distances to the points of its unit in each mode, and their number."""
+    if design.clusters is None:
+        return twin_distances(distances, design), (design.twin >= 0).astype(np.float64)
+    of_prompt = np.zeros((design.n_prompts, design.n_modes))
+    of_prompt[design.prompt, design.mode] = 1
+    count = design.clusters.sums(of_prompt)[design.unit][design.prompt]
+    return matmul_within(distances, design, design.onehot), count
 
 
 def twin_distances(distances: Distances, design: Design) -> NDArray[np.float64]:
@@ -76,18 +92,18 @@ def twin_distances(distances: Distances, design: Design) -> NDArray[np.float64]:
 def mean_distances(
     total: NDArray[np.float64],
     size: NDArray[np.float64],
-    twin: NDArray[np.float64],
-    excluded: NDArray[np.float64],
+    own: NDArray[np.float64],
+    own_weight: NDArray[np.float64],
     resolution: float,
 ) -> NDArray[np.float64]:
-    """Mean distance (N, k) of each point to each mode, its prompt's point there left out by weight.
+    """Mean distance (N, k) of each point to each mode, its own prompt's or cluster's points left out.
 
     Parameters
     ----------
     total : (N, k) weighted sums of distances to all points of each mode; or (N, B, k) under B weightings.
     size : (k,) weights those sums are over; or (B, k).
-    twin : (N, k) distance to the same prompt's point in each mode; or (N, 1, k).
-    excluded : shaped as `total`, weight of that point to take away again.
+    own : shaped as `total`, weighted sum of distances to take away again.
+    own_weight : shaped as `total`, weight that sum is over.
     resolution : as `Distances.resolution`.
 
     Returns
@@ -96,8 +112,8 @@ def mean_distances(
     distance to all points: one outlier among the prompts must not pass for the scale of all the others.
     """
     rounding = (total @ np.ones(total.shape[-1])) * (resolution / size.sum(axis=-1))
-    left = size - excluded
-    mean = np.divide(total - excluded * twin, left, out=np.full(left.shape, np.nan), where=left > 0)
+    left = size - own_weight
+    mean = np.divide(total - own, left, out=np.full(left.shape, np.nan), where=left > 0)
     mean[mean <= rounding[..., None]] = 0
     return mean
 

@@ -67,8 +67,8 @@ class SliceMargins:
 
 
 def is_ranked(margin: Estimate) -> bool:
-    """Whether a slice holds enough prompts to be compared with others."""
-    return margin.n_prompts >= MIN_PROMPTS
+    """Whether a slice holds enough prompts (or clusters of them) to be compared with others."""
+    return (margin.n_prompts if margin.n_clusters is None else margin.n_clusters) >= MIN_PROMPTS
 
 
 def slice_margins(
@@ -112,8 +112,12 @@ def slice_margins(
     in_slice = (codes[:, None] == np.arange(len(values)))[design.prompt].astype(np.float64)
     parts = [SilhouetteMean(overall, weights) for weights in in_slice.T]
     margins = [
-        Estimate(part.value, n_prompts=int(size))
-        for part, size in zip(parts, np.bincount(codes[codes >= 0]), strict=True)
+        Estimate(
+            part.value,
+            n_prompts=int(np.sum(codes == g)),
+            n_clusters=None if design.clusters is None else len(design.clusters.part(codes == g)),
+        )
+        for g, part in enumerate(parts)
     ]
     U = influence(distances, sums, parts)
     bounded = [g for g, margin in enumerate(margins) if is_ranked(margin)]
@@ -125,6 +129,8 @@ def slice_margins(
             level=level,
             side="lower",
             n_prompts=[margins[g].n_prompts for g in bounded],
+            n_clusters=[margins[g].n_clusters or 0 for g in bounded],
+            over=design.clusters,
         )
         for g, bound in zip(bounded, bounds, strict=True):
             margins[g] = bound

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from margin.commands.report import coverage
+from margin.commands.report import CLUSTER, coverage
 from margin.commands.session import PLACE
 from margin.errors import MarginError
 from margin.streams import show
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @click.option(
     "--level", default=0.95, show_default=True, callback=coverage, help="Nominal coverage of the intervals."
 )
+@CLUSTER
 @click.option("--quiet", is_flag=True, help="No progress.")
 def figures(
     run: Path,
@@ -38,6 +39,7 @@ def figures(
     style: StyleName,
     seed: int,
     level: float,
+    cluster: str | None,
     quiet: bool,
 ) -> None:
     """Figures of RUN: the same PNG bytes each time, and but for the overview the same SVG.
@@ -66,7 +68,7 @@ def figures(
     names = tuple(dict.fromkeys(only)) or tuple(FIGURES)
     with Progress(console=PlainConsole(stderr=True), disable=quiet) as bar:
         task = bar.add_task("margins", total=len(names) + 1)
-        report = analyse(opened, level=level, seed=seed)
+        report = analyse(opened, level=level, seed=seed, cluster=cluster)
 
         def before(name: str) -> None:
             bar.update(task, advance=1, description=name)

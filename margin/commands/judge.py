@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from margin.commands.report import CLUSTER
 from margin.commands.session import PLACE
 from margin.errors import MarginError
 from margin.streams import show_json, written
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 )
 @click.option("--device", help="For a classifier, as torch names it.  [default: CUDA if there]")
 @click.option("--trust-remote-code", is_flag=True, help="Run code that comes with the classifier.")
+@CLUSTER
 @click.option("--text", is_flag=True, help="Show prompts and answers of disagreements.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @click.option("--quiet", is_flag=True, help="Print nothing.")
@@ -53,6 +55,7 @@ def judge(
     expected: tuple[str, ...],
     device: str | None,
     trust_remote_code: bool,
+    cluster: str | None,
     text: bool,
     as_json: bool,
     quiet: bool,
@@ -70,7 +73,9 @@ def judge(
 
     opened = open_run(run)
     who = _judge(opened, judge, device, trust_remote_code, quiet)
-    found = judge_run(opened, who, refusal_modes=refusal_modes, expected=_pairs(expected), text=text)
+    found = judge_run(
+        opened, who, refusal_modes=refusal_modes, expected=_pairs(expected), text=text, cluster=cluster
+    )
     if as_json:
         record = {"judge": found.judge, "expected": dict(found.expected), "behaviour": found.records()}
         show_json(json_text(record, indent=2))

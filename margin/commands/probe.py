@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from margin.commands.report import CLUSTER
 from margin.commands.session import PLACE
 from margin.errors import MarginError
 from margin.streams import show_json, written
@@ -33,6 +34,7 @@ from margin.text import json_text
     type=click.IntRange(min=1),
     help="Processes that share the layers.",
 )
+@CLUSTER
 @click.option("--json", "as_json", is_flag=True, help="Print probe.json instead of the summary.")
 @click.option("--quiet", is_flag=True, help="Print nothing.")
 def probe(
@@ -42,6 +44,7 @@ def probe(
     level: float,
     seed: int,
     jobs: int,
+    cluster: str | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -68,7 +71,9 @@ def probe(
         def before(layer: int) -> None:
             bar.update(task, advance=1, description=f"layer {layer}")
 
-        found = probe(opened, chosen, columns, level=level, seed=seed, n_jobs=jobs, before=before)
+        found = probe(
+            opened, chosen, columns, level=level, seed=seed, n_jobs=jobs, cluster=cluster, before=before
+        )
     path = write_probes(found, opened)
     record = probe_record(found, opened)
     if as_json:

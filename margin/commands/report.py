@@ -26,6 +26,14 @@ def coverage(context: click.Context, option: click.Parameter, level: float) -> f
     return level
 
 
+CLUSTER = click.option(
+    "--cluster",
+    metavar="COLUMN",
+    help="Column of the prompts that names what hangs together (templates, paraphrases, translations): "
+    "intervals are then over clusters.",
+)
+
+
 @click.command(short_help="Margins of a run: JSON, Markdown, a page, figures.")
 @click.argument("run", type=PLACE)
 @click.option("--out", type=PLACE, help="Folder of the report.  [default: RUN/report]")
@@ -40,6 +48,7 @@ def coverage(context: click.Context, option: click.Parameter, level: float) -> f
     help="Relabellings behind the null.",
 )
 @click.option("--seed", default=0, show_default=True, type=SEED, help="Of whatever is drawn at random.")
+@CLUSTER
 @click.option("--optional", is_flag=True, help="Add the costly separation measures.")
 @click.option("--text", is_flag=True, help="Show the prompts' text.")
 @click.option(
@@ -55,6 +64,7 @@ def report(
     level: float,
     permutations: int,
     seed: int,
+    cluster: str | None,
     optional: bool,
     text: bool,
     explore: bool,
@@ -71,7 +81,13 @@ def report(
     from margin.study.probe_file import NAME
 
     found = analyse(
-        open_run(run), level=level, permutations=permutations, seed=seed, text=text, optional=optional
+        open_run(run),
+        level=level,
+        permutations=permutations,
+        seed=seed,
+        cluster=cluster,
+        text=text,
+        optional=optional,
     )
     drawn = write_with_figures(found, out or run / "report", explore)
     if found.probes is None and (run / NAME).exists():
@@ -108,6 +124,7 @@ def write_with_figures(report: Report, out: Path, explore: bool = False) -> Draw
     "--drop", default=0.01, show_default=True, help="Drop that would matter: what power and prompts are for."
 )
 @click.option("--seed", default=0, show_default=True, type=SEED, help="Of the simultaneous intervals.")
+@CLUSTER
 @click.option(
     "--across",
     metavar="NAME,...",
@@ -115,7 +132,13 @@ def write_with_figures(report: Report, out: Path, explore: bool = False) -> Draw
 )
 @click.option("--json", "as_json", is_flag=True, help="Every margin and difference, as JSON.")
 def compare(
-    runs: tuple[Path, ...], level: float, drop: float, seed: int, across: str | None, as_json: bool
+    runs: tuple[Path, ...],
+    level: float,
+    drop: float,
+    seed: int,
+    cluster: str | None,
+    across: str | None,
+    as_json: bool,
 ) -> None:
     """Margins of RUNS against the first, paired on the prompts they share.
 
@@ -131,7 +154,7 @@ def compare(
     if len(runs) < 2:
         raise MarginError("nothing to compare: name two runs or more")
     allowed = [name.strip() for name in (across or "").split(",") if name.strip()]
-    found = compare_runs(*runs, level=level, seed=seed, drop=drop, across=allowed)
+    found = compare_runs(*runs, level=level, seed=seed, drop=drop, across=allowed, cluster=cluster)
     if as_json:
         show_json(json_text(found.to_dict(), indent=2))
     else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from margin.commands.collect import collect_arguments, collect_options
-from margin.commands.report import coverage
+from margin.commands.report import CLUSTER, coverage
 from margin.commands.session import PLACE, Session
 from margin.streams import say, show_json, tell, written
 from margin.text import shown
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @click.option(
     "--level", default=0.95, show_default=True, callback=coverage, help="Nominal coverage of the intervals."
 )
+@CLUSTER
 @click.option("--json", "as_json", is_flag=True, help="Print trajectory.json instead of the table.")
 @collect_options
 @click.pass_obj
@@ -41,6 +42,7 @@ def sweep(
     base: str | None,
     against: Against,
     level: float,
+    cluster: str | None,
     as_json: bool,
     quiet: bool,
     **options: Any,
@@ -80,6 +82,7 @@ def sweep(
         level=level,
         seed=arguments["seed"],
         against=against,
+        cluster=cluster,
     )
     files = write_trajectory(measured, out)
     if as_json:

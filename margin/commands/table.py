@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from margin.commands.report import SEED, coverage
+from margin.commands.report import CLUSTER, SEED, coverage
 from margin.commands.session import PLACE
 from margin.errors import MarginError
 from margin.streams import show, written
@@ -22,6 +22,7 @@ from margin.streams import show, written
     "--level", default=0.95, show_default=True, callback=coverage, help="Nominal coverage of the intervals."
 )
 @click.option("--seed", default=0, show_default=True, type=SEED, help="Of whatever is drawn at random.")
+@CLUSTER
 @click.option("--optional", is_flag=True, help="Add the costly separation measures.")
 def table(
     run: Path,
@@ -31,6 +32,7 @@ def table(
     out: Path | None,
     level: float,
     seed: int,
+    cluster: str | None,
     optional: bool,
 ) -> None:
     """Tables of RUN, the same that its report shows: by-mode, by-space, layers, separation, ..."""
@@ -47,9 +49,8 @@ def table(
     opened = open_run(run)
     if out is not None:
         require_apart(out, opened.files)
-    tables = {
-        found.key: found for found in analyse(opened, level=level, seed=seed, optional=optional).tables()
-    }
+    report = analyse(opened, level=level, seed=seed, cluster=cluster, optional=optional)
+    tables = {found.key: found for found in report.tables()}
     for key in only:
         if key not in tables:
             raise MarginError(f"--only {key!r} is unknown: this run has {', '.join(tables)}")

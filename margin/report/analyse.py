@@ -16,6 +16,7 @@ def analyse(
     level: float = 0.95,
     permutations: int = 999,
     seed: int = 0,
+    cluster: str | None = None,
     text: bool = False,
     optional: bool = False,
 ) -> Report:
@@ -27,6 +28,9 @@ def analyse(
     level : nominal coverage of every interval.
     permutations : relabellings in the null of the headline margin.
     seed : of everything drawn (permutations, multipliers, folds); the same run and seed give the same report.
+    cluster : column of the prompts that names what hangs together (templates, paraphrases, translations of
+        one question); prompts of a cluster are left out of each other's comparisons, and every interval,
+        bound and p-value is over clusters. None where prompts are independent.
     text : put the prompts' text into the report.
     optional : add the separation measures that are costly or of narrower use.
 
@@ -41,7 +45,7 @@ def analyse(
     >>> report = margin.analyse("runs/a")          # doctest: +SKIP
     >>> report.headline.leave_prompt_out           # doctest: +SKIP
     """
-    settings = Settings(level, seed, permutations, optional, text)
+    settings = Settings(level, seed, permutations, optional, text, cluster)
     report = Report(Study(opened(run), settings))
     _ = report.headline  # what a run is refused for shows here, and not when a number is read
     return report

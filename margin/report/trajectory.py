@@ -102,15 +102,16 @@ def trajectory(
     level: float = 0.95,
     seed: int = 0,
     against: Against = "first",
+    cluster: str | None = None,
 ) -> Trajectory:
     """The trajectory of runs (opened, or their paths), each with its step. Errors as `margin.compare`."""
     found = [opened(run) for run, _ in runs]
-    compared = compare(*found, level=level, seed=seed, against=against)
+    compared = compare(*found, level=level, seed=seed, against=against, cluster=cluster)
     steps = {name: step for name, (_, step) in zip(compared.margins, runs, strict=True)}
     leaks = {}
     for name, run in zip(compared.margins, found, strict=True):
         controlled = bool((run.rows["kind"] != "mode").any())
-        leaks[name] = robustness(run, level=level).select("leak") if controlled else []
+        leaks[name] = robustness(run, level=level, cluster=cluster).select("leak") if controlled else []
     return Trajectory(compared, against, steps, leaks)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from margin.arguments import labels
 from margin.errors import MarginError
+from margin.stats.clusters import Clusters, make_clusters
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +31,8 @@ class Design:
     """k mode names."""
     prompt_ids: tuple[str, ...]
     """n prompt ids."""
+    clusters: Clusters | None = None
+    """Which prompts hang together; None where they are independent of each other."""
 
     @property
     def n_points(self) -> int:
@@ -45,6 +48,27 @@ class Design:
     def n_prompts(self) -> int:
         """Number of prompts n."""
         return len(self.prompt_ids)
+
+    @property
+    def n_units(self) -> int:
+        """Number of independent units: clusters, or prompts n where each stands by itself."""
+        return self.n_prompts if self.clusters is None else len(self.clusters)
+
+    @cached_property
+    def unit(self) -> NDArray[np.intp]:
+        """(n,) index of the independent unit each prompt belongs to: its cluster, or the prompt itself."""
+        return np.arange(self.n_prompts) if self.clusters is None else self.clusters.code
+
+    @cached_property
+    def prompts_in_unit(self) -> NDArray[np.intp]:
+        """(n,) prompts of the unit that each prompt belongs to, itself among them."""
+        return np.bincount(self.unit)[self.unit]
+
+    def clustered(self, labels: pd.Series | None) -> Design:
+        """The design with the cluster of each prompt, by prompt id (index); itself without labels."""
+        if labels is None:
+            return self
+        return replace(self, clusters=make_clusters(labels.reindex(list(self.prompt_ids))))
 
     @cached_property
     def twin(self) -> NDArray[np.intp]:
@@ -89,7 +113,8 @@ class Design:
         """The points that the mask (N,) keeps: the same modes, prompts numbered anew in the same order."""
         there, prompt = np.unique(self.prompt[keep], return_inverse=True)
         ids = tuple(self.prompt_ids[code] for code in there)
-        return Design(self.mode[keep], prompt.astype(np.intp), self.modes, ids)
+        clusters = None if self.clusters is None else self.clusters.part(there)
+        return Design(self.mode[keep], prompt.astype(np.intp), self.modes, ids, clusters)
 
     def subset(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> Design:
         """The design of the points that `keep` picks: a mask (N,), or indices in the order wanted.
@@ -97,12 +122,19 @@ class Design:
         Modes and prompts are numbered anew, by first appearance; those left without points drop out.
         """
         mode_names = np.asarray(self.modes, dtype=object)[self.mode[keep]]
-        prompt_ids = np.asarray(self.prompt_ids, dtype=object)[self.prompt[keep]]
-        return make_design(mode_names, prompt_ids)
+        prompts = self.prompt[keep]
+        found = make_design(mode_names, np.asarray(self.prompt_ids, dtype=object)[prompts])
+        return (
+            found
+            if self.clusters is None
+            else replace(found, clusters=self.clusters.part(pd.unique(prompts)))
+        )
 
 
 def make_design(
-    modes: ArrayLike | Sequence[object], prompts: ArrayLike | Sequence[object] | None = None
+    modes: ArrayLike | Sequence[object],
+    prompts: ArrayLike | Sequence[object] | None = None,
+    clusters: ArrayLike | Sequence[object] | None = None,
 ) -> Design:
     """Index the labels of N points.
 
@@ -110,6 +142,8 @@ def make_design(
     ----------
     modes : (N,) mode of each point, strings or numbers; at least two different ones.
     prompts : (N,) prompt of each point; None makes every point a prompt of its own.
+    clusters : (N,) what the prompt of each point hangs together with; a missing label (None, NaN) leaves a
+        prompt by itself. None where prompts are independent.
 
     Raises
     ------
@@ -138,4 +172,19 @@ def make_design(
         prompt=prompt.astype(np.intp),
         modes=tuple(str(name) for name in mode_names),
         prompt_ids=tuple(str(name) for name in prompt_ids),
+        clusters=None if clusters is None else _clusters_of(clusters, prompt, prompt_ids),
     )
+
+
+def _clusters_of(
+    given: ArrayLike | Sequence[object], prompt: NDArray[np.intp], prompt_ids: Sequence[object]
+) -> Clusters:
+    """The cluster of each prompt, from that of each point."""
+    of_point = pd.Series(np.asarray(given, dtype=object))
+    if len(of_point) != len(prompt):
+        raise MarginError(f"{len(of_point)} clusters but {len(prompt)} points: give one of each a point")
+    several = of_point.groupby(prompt).nunique(dropna=False)
+    if (several > 1).any():
+        name = prompt_ids[int(several.index[several > 1][0])]
+        raise MarginError(f"prompt '{name}' stands in two clusters: give each prompt one")
+    return make_clusters(of_point.groupby(prompt).first().to_numpy())

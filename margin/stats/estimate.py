@@ -29,10 +29,15 @@ class Estimate:
     """How the interval was made, for example "infinitesimal jackknife, t"; "none" without one."""
     n_prompts: int = 0
     """Prompts the number rests on."""
+    n_clusters: int | None = None
+    """Clusters these prompts come in, which the interval is over; None where prompts are independent."""
 
     def to_dict(self) -> dict[str, float | int | str | None]:
-        """Plain record, as report.json stores it."""
-        return asdict(self)
+        """Plain record; `n_clusters` only where prompts come in clusters."""
+        record = asdict(self)
+        if self.n_clusters is None:
+            del record["n_clusters"]
+        return record
 
     def to_frame(self) -> pd.DataFrame:
         """One-row table with the fields as columns."""
@@ -41,6 +46,7 @@ class Estimate:
     def _repr_html_(self) -> str:
         """What a notebook shows."""
         n = f", {self.n_prompts:,} prompts" if self.n_prompts else ""
+        n += f" in {self.n_clusters:,} clusters" if self.n_clusters is not None else ""
         level = f"{self.level:.0%} " if self.level is not None else ""
         return f"<strong>{self}</strong> <small>{level}{escape(self.method)}{n}</small>"
 

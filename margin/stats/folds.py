@@ -17,14 +17,23 @@ then one and the same product, counted in two folds. It falls to 1 with the shar
 def prompt_folds(design: Design, rng: np.random.Generator, folds: int = 5) -> NDArray[np.intp]:
     """(n,) fold of each prompt, of equal size up to one; fewer folds where they would hold a single prompt.
 
+    Where prompts come in clusters, clusters are dealt and never parted.
+
     With a prompt's points on both sides, a fit knows the prompt it is tried on: accuracies fall far below
     chance without a difference, and are of no use with one. Drawn by prompt id, so that the order of rows
     does not matter.
     """
-    n = design.n_prompts
+    n = design.n_units
+    dealt = rng.permutation(np.arange(n) % max(2, min(folds, n // 2)))
     fold = np.empty(n, dtype=np.intp)
-    fold[np.argsort(design.prompt_ids)] = rng.permutation(np.arange(n) % max(2, min(folds, n // 2)))
-    return fold
+    if design.clusters is None:
+        fold[np.argsort(design.prompt_ids)] = dealt
+        return fold
+    first = np.full(n, "", dtype=object)  # the least id names a cluster, whatever its label
+    for cluster, prompt_id in zip(design.unit[::-1], design.prompt_ids[::-1], strict=True):
+        first[cluster] = min(first[cluster] or prompt_id, prompt_id)
+    fold[np.argsort(first)] = dealt
+    return fold[design.unit]
 
 
 def training_weights(design: Design, fold: NDArray[np.intp]) -> NDArray[np.float64]:

@@ -4,14 +4,21 @@ Most rest on the *influence* of each prompt on a number: (n,), its derivative by
 which sums to 0. The standard error is that of the infinitesimal jackknife, sqrt(n/(n-1) sum U_p^2) (Efron,
 1982, "The Jackknife, the Bootstrap and Other Resampling Plans", ch. 6). The others count prompts, and are
 exact.
+
+Where prompts come in clusters (`over`), the clusters are the independent units: influences are summed by
+cluster, degrees of freedom are G - 1 (Cameron and Miller, 2015, "A practitioner's guide to cluster-robust
+inference"), and counts are of effective clusters.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from margin.stats.clusters import Clusters
 from margin.stats.estimate import Estimate
 
 JACKKNIFE = "infinitesimal jackknife, t"
@@ -43,29 +50,34 @@ def t_interval(
     method: str = JACKKNIFE,
     *,
     counted_twice: float = 0.0,
+    over: Clusters | None = None,
 ) -> Estimate:
-    """Interval by Student's t with n-1 degrees of freedom; none from fewer than two prompts.
+    """Interval by Student's t with n-1 degrees of freedom; none from fewer than two prompts (or clusters).
 
     `counted_twice` is variance of second order, which the jackknife holds twice where it is known; it is at
     most half of the whole.
     """
-    n = len(influence)
-    if n < 2:
-        return Estimate(value, n_prompts=n)
-    variance = float(jackknife_variance(influence))
+    U, sizes = _units(influence, over)
+    if len(U) < 2:
+        return Estimate(value, **sizes)
+    variance = float(jackknife_variance(U))
     se = float(np.sqrt(max(variance - counted_twice, variance / 2)))
-    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * se
-    return Estimate(value, value - half, value + half, se, level, method, n)
+    half = float(stats.t.ppf((1 + level) / 2, len(U) - 1)) * se
+    return Estimate(value, value - half, value + half, se, level, method, **sizes)
 
 
-def positive_mean(value: float, influence: NDArray[np.float64], level: float = 0.95) -> Estimate:
+def positive_mean(
+    value: float, influence: NDArray[np.float64], level: float = 0.95, over: Clusters | None = None
+) -> Estimate:
     """Interval of a mean of losses, all >= 0: Student's t for its logarithm, carried back.
 
     Stays above 0, and reaches farther upwards than downwards, as losses do.
     """
-    n, se = len(influence), standard_error(influence)
-    half = stats.t.ppf((1 + level) / 2, n - 1) * se / value if value > 0 else 0.0
-    return Estimate(value, float(value * np.exp(-half)), float(value * np.exp(half)), se, level, POSITIVE, n)
+    U, sizes = _units(influence, over)
+    se = standard_error(U)
+    half = stats.t.ppf((1 + level) / 2, len(U) - 1) * se / value if value > 0 else 0.0
+    low, high = float(value * np.exp(-half)), float(value * np.exp(half))
+    return Estimate(value, low, high, se, level, POSITIVE, **sizes)
 
 
 def clopper_pearson(successes: float, trials: float, level: float) -> tuple[float, float]:
@@ -86,57 +98,93 @@ def clopper_pearson(successes: float, trials: float, level: float) -> tuple[floa
     return low, high
 
 
-def share_of_prompts(count: int, n: int, level: float = 0.95) -> Estimate:
-    """Share of n prompts with its exact two-sided interval."""
-    low, high = clopper_pearson(count, n, level)
-    return Estimate(count / n, low, high, None, level, EXACT, n)
+def share_of_prompts(hits: NDArray[np.bool_], level: float = 0.95, over: Clusters | None = None) -> Estimate:
+    """Share of prompts (n,) that are hits, with its exact two-sided interval."""
+    low, high, sizes = _exact(hits, level, over)
+    return Estimate(float(hits.mean()), low, high, None, level, EXACT, **sizes)
 
 
-def upper_bound(count: int, n: int, level: float = 0.95) -> Estimate:
-    """Share of n prompts with its exact one-sided upper bound; 0 of 300 gives 0.0099."""
-    return Estimate(count / n, None, clopper_pearson(count, n, 2 * level - 1)[1], None, level, ONE_SIDED, n)
+def upper_bound(hits: NDArray[np.bool_], level: float = 0.95, over: Clusters | None = None) -> Estimate:
+    """Share of prompts (n,) that are hits, with its exact one-sided upper bound; 0 of 300 gives 0.0099."""
+    _, high, sizes = _exact(hits, 2 * level - 1, over)
+    return Estimate(float(hits.mean()), None, high, None, level, ONE_SIDED, **sizes)
 
 
-def lower_bound(count: int, n: int, level: float = 0.95) -> Estimate:
-    """Share of n prompts with its exact one-sided lower bound."""
-    return Estimate(count / n, clopper_pearson(count, n, 2 * level - 1)[0], None, None, level, ONE_SIDED, n)
+def lower_bound(hits: NDArray[np.bool_], level: float = 0.95, over: Clusters | None = None) -> Estimate:
+    """Share of prompts (n,) that are hits, with its exact one-sided lower bound."""
+    low, _, sizes = _exact(hits, 2 * level - 1, over)
+    return Estimate(float(hits.mean()), low, None, None, level, ONE_SIDED, **sizes)
+
+
+FEW_CLUSTERS = 5
+"""Clusters with a hit (or with a miss) below which nothing is known of how much they vary."""
+
+
+def _exact(
+    hits: NDArray[np.bool_], level: float, over: Clusters | None
+) -> tuple[float, float, dict[str, Any]]:
+    """Clopper-Pearson interval of a share of prompts, and what it rests on.
+
+    Under clusters the trials are the effective clusters while fewer than `FEW_CLUSTERS` hold a hit or a miss,
+    and beyond that what gives the standard error over clusters (Korn and Graubard, 1998), never more than
+    prompts, with t for the normal.
+    """
+    n, value = len(hits), float(hits.mean())
+    if over is None:
+        return *clopper_pearson(int(hits.sum()), n, level), {"n_prompts": n}
+    of_cluster, sizes, G, trials = over.sums(hits.astype(np.float64)), over.sizes, len(over), over.effective
+    if min(np.sum(of_cluster > 0), np.sum(of_cluster < sizes)) >= FEW_CLUSTERS:
+        se = standard_error((of_cluster - value * sizes) / n)
+        wider = stats.t.ppf((1 + level) / 2, G - 1) / stats.norm.ppf((1 + level) / 2)
+        trials = min(float(n), value * (1 - value) / se**2) / wider**2 if se > ROUNDING else trials
+    return *clopper_pearson(value * trials, trials, level), {"n_prompts": n, "n_clusters": G}
 
 
 def proportion(
-    value: float, influence: NDArray[np.float64], level: float = 0.95, method: str = PROPORTION
+    value: float,
+    influence: NDArray[np.float64],
+    level: float = 0.95,
+    method: str = PROPORTION,
+    *,
+    over: Clusters | None = None,
 ) -> Estimate:
-    """Interval of a proportion in [0, 1] whose successes come in clusters, as the points of a prompt.
+    """Interval of a proportion in [0, 1] whose successes come together, as the points of a prompt.
 
     Clopper-Pearson with the number of independent trials that would give the same standard error, n of them
     where prompts do not differ, as where all or none succeed. Unlike Student's t it stays in [0, 1] and
     does not shrink to a point at a perfect score. Korn and Graubard (1998), "Confidence intervals for
     proportions with small expected number of positive counts estimated from survey data".
     """
-    n = len(influence)
-    se = standard_error(influence)
+    U, sizes = _units(influence, over)
+    se = standard_error(U)
     spread = value * (1 - value)
     if se > ROUNDING and spread > 0:
-        wider = stats.t.ppf((1 + level) / 2, n - 1) / stats.norm.ppf((1 + level) / 2)
+        wider = stats.t.ppf((1 + level) / 2, len(U) - 1) / stats.norm.ppf((1 + level) / 2)
         trials = float(spread / (se * wider) ** 2)
     else:
-        trials = float(n)
+        trials = float(len(U)) if over is None else over.effective
     low, high = clopper_pearson(value * trials, trials, level)
-    return Estimate(value, low, high, se, level, method, n)
+    return Estimate(value, low, high, se, level, method, **sizes)
 
 
-def mean_share(shares: NDArray[np.float64], level: float = 0.95) -> Estimate:
+def mean_share(shares: NDArray[np.float64], level: float = 0.95, over: Clusters | None = None) -> Estimate:
     """Mean of the shares (n,) of each prompt's draws, with a two-sided interval over prompts.
 
-    One prompt alone has none.
+    One prompt (or cluster) alone has none.
     """
     value = float(shares.mean())
-    if len(shares) < 2:
-        return Estimate(value, n_prompts=len(shares))
-    return proportion(value, (shares - value) / len(shares), level)
+    if len(shares if over is None else over) < 2:
+        return Estimate(value, **_units(shares, over)[1])
+    return proportion(value, (shares - value) / len(shares), level, over=over)
 
 
 def difference(
-    a: Estimate, b: Estimate, of_a: NDArray[np.float64], of_b: NDArray[np.float64], share: float = 1.0
+    a: Estimate,
+    b: Estimate,
+    of_a: NDArray[np.float64],
+    of_b: NDArray[np.float64],
+    share: float = 1.0,
+    over: Clusters | None = None,
 ) -> Estimate:
     """Interval of a - share * b for two proportions of the same prompts, with influences (n,) of each.
 
@@ -150,14 +198,24 @@ def difference(
     """
     if a.low is None or a.high is None or b.low is None or b.high is None:
         raise ValueError("a difference needs two proportions with intervals")
+    (of_a, sizes), (of_b, _) = _units(of_a, over), _units(of_b, over)
     lengths = np.linalg.norm(of_a) * np.linalg.norm(of_b)
     correlation = float(np.clip(of_a @ of_b / lengths, -1, 1)) if lengths > 0 else 0.0
     value = a.estimate - share * b.estimate
     down = _reach(a.estimate - a.low, share * (b.high - b.estimate), correlation)
     up = _reach(a.high - a.estimate, share * (b.estimate - b.low), correlation)
     se = standard_error(of_a - share * of_b)
-    return Estimate(value, value - down, value + up, se, a.level, MOVER, a.n_prompts)
+    return Estimate(value, value - down, value + up, se, a.level, MOVER, **sizes)
 
 
 def _reach(of_a: float, of_b: float, correlation: float) -> float:
     return float(np.sqrt(max(0.0, of_a**2 + of_b**2 - 2 * correlation * of_a * of_b)))
+
+
+def _units(
+    influence: NDArray[np.float64], over: Clusters | None
+) -> tuple[NDArray[np.float64], dict[str, Any]]:
+    """Influences of the independent units, and how many prompts (and clusters) there are."""
+    if over is None:
+        return influence, {"n_prompts": len(influence)}
+    return over.sums(influence), {"n_prompts": len(influence), "n_clusters": len(over)}

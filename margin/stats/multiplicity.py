@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from margin.stats.clusters import Clusters
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import jackknife_variance
 
@@ -39,7 +40,9 @@ def simultaneous_estimates(
     level: float = 0.95,
     side: Side = "both",
     n_prompts: ArrayLike | None = None,
+    n_clusters: ArrayLike | None = None,
     draws: int = 10_000,
+    over: Clusters | None = None,
 ) -> list[Estimate]:
     """Intervals that hold together: all G cover with probability `level` (max-t, multiplier bootstrap).
 
@@ -52,6 +55,8 @@ def simultaneous_estimates(
     n_prompts : (G,) prompts each statistic rests on; the Gaussian critical value is carried over to Student's
         t with that number less one, since a standard error from few prompts is itself uncertain. All n unless
         given.
+    over : which prompts come in clusters; influences are then summed by cluster.
+    n_clusters : (G,) clusters each statistic rests on, as n_prompts; all of `over` unless given.
 
     Cost: (n + draws) G^2.
 
@@ -59,7 +64,13 @@ def simultaneous_estimates(
     maxima of sums of high-dimensional random vectors".
     """
     values = np.asarray(values, dtype=np.float64)
-    sizes = np.broadcast_to(len(influence) if n_prompts is None else np.asarray(n_prompts), values.shape)
+    prompts = np.broadcast_to(len(influence) if n_prompts is None else np.asarray(n_prompts), values.shape)
+    sizes = prompts
+    if over is not None:
+        influence = over.sums(influence)
+        sizes = np.broadcast_to(
+            len(influence) if n_clusters is None else np.asarray(n_clusters), values.shape
+        )
     se = np.sqrt(jackknife_variance(influence))
     # Gaussian multipliers on the prompts make t normal with this correlation, so t is drawn, not they.
     t = rng.multivariate_normal(np.zeros(len(values)), correlations(influence), draws, method="eigh")
@@ -75,6 +86,7 @@ def simultaneous_estimates(
             level=level,
             method="infinitesimal jackknife, max-t",
             n_prompts=int(n),
+            n_clusters=None if over is None else int(g),
         )
-        for v, h, s, n in zip(values, half, se, sizes, strict=True)
+        for v, h, s, n, g in zip(values, half, se, prompts, sizes, strict=True)
     ]

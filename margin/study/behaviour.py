@@ -12,9 +12,11 @@ from margin.analysis.behaviour.findings import MODES, Behaviour, Observation
 from margin.analysis.behaviour.scores import constructive_safety, cosa
 from margin.errors import MarginError
 from margin.run.run import ANSWERS, Run
+from margin.stats.clusters import Clusters, make_clusters
 from margin.stats.intervals import share_of_prompts
 from margin.study.judgements import Judgements, expecting, judge_refusals, read_judgements
 from margin.study.placement import Placement, nearest_modes, place
+from margin.study.spaces import clusters_of
 
 
 def judgements_of(run: Run) -> Judgements | None:
@@ -32,6 +34,7 @@ def behaviour(
     level: float = 0.95,
     text: bool = False,
     placement: Placement | None = None,
+    cluster: str | None = None,
 ) -> Behaviour:
     """Say what was observed under each mode asked for and each control condition, and whether the geometry
     agrees.
@@ -44,6 +47,7 @@ def behaviour(
     level : nominal coverage of each interval by itself.
     text : list prompts and answers with the disagreements.
     placement : where the run's rows stand; made of the run unless given.
+    cluster : column of the prompts that names what hangs together; intervals are then over clusters.
 
     Raises
     ------
@@ -52,15 +56,16 @@ def behaviour(
     table = run.rows.merge(judgements.table, on="row", how="inner")
     if len(table) != len(judgements.table):
         raise MarginError(f"judge {judgements.judge} labels rows that {run.path} does not have")
+    clusters = clusters_of(run, cluster)
     labels = _labels(judgements, run.modes)
-    observed = list(_observed(table, labels, level))
-    scored = list(_scored(table, level))
+    observed = list(_observed(table, labels, level, clusters))
+    scored = list(_scored(table, level, clusters))
     compared = table.iloc[:0].assign(nearest="", outside=False, expected="")
     agreed: list[Observation] = []
     if set(judgements.expected) == set(run.modes):
-        compared = table.merge(nearest_modes(run, placement or place(run)), on="row")
+        compared = table.merge(nearest_modes(run, placement or place(run, cluster=cluster)), on="row")
         compared = compared.assign(expected=compared["nearest"].map(dict(judgements.expected)))
-        agreed = list(_agreed(compared, level))
+        agreed = list(_agreed(compared, level, clusters))
     listed = _disagreements(compared, run if text else None)
     return Behaviour(judgements.judge, dict(judgements.expected), (*observed, *scored, *agreed), listed)
 
@@ -72,43 +77,55 @@ def _labels(judgements: Judgements, modes: list[str]) -> list[str]:
     return list(dict.fromkeys([*first, *found]))
 
 
-def _observed(table: pd.DataFrame, labels: list[str], level: float) -> Iterator[Observation]:
+def _observed(
+    table: pd.DataFrame, labels: list[str], level: float, clusters: pd.Series | None
+) -> Iterator[Observation]:
     for _, part in table.groupby("condition", sort=False):
-        n = part["prompt_id"].nunique()
+        over = _over(part, clusters)
         for label in labels:
-            here = part[part["label"] == label]
-            count = here["prompt_id"].nunique()
-            value = share_of_prompts(count, n, level)
-            about = {"label": label, "count": count, "answers": len(here), **_about(part)}
+            here = part["label"] == label
+            hits = here.groupby(part["prompt_id"], sort=False).any().to_numpy()
+            value = share_of_prompts(hits, level, over)
+            count, answers = int(hits.sum()), int(here.sum())
+            about = {"label": label, "count": count, "answers": answers, **_about(part)}
             yield Observation(quantity="observed", value=value, **about)
 
 
-def _scored(table: pd.DataFrame, level: float) -> Iterator[Observation]:
+def _scored(table: pd.DataFrame, level: float, clusters: pd.Series | None) -> Iterator[Observation]:
     for part, about in _parts(table):
-        prompts = pd.factorize(part["prompt_id"])[0]
+        prompts, over = pd.factorize(part["prompt_id"])[0], _over(part, clusters)
         columns = {
             name: part[name].to_numpy(float)
             for name in ("constructive", "helpfulness", "safety")
             if name in part
         }
         if "constructive" in columns:
-            value = constructive_safety(columns["constructive"], prompts, level)
+            value = constructive_safety(columns["constructive"], prompts, level, over)
             yield Observation(quantity="constructive_safety", value=value, **about)
         if {"helpfulness", "safety"} <= set(columns):
-            value = cosa(columns["helpfulness"], columns["safety"], prompts, level)
+            value = cosa(columns["helpfulness"], columns["safety"], prompts, level, over)
             yield Observation(quantity="cosa", value=value, **about)
 
 
-def _agreed(table: pd.DataFrame, level: float) -> Iterator[Observation]:
+def _agreed(table: pd.DataFrame, level: float, clusters: pd.Series | None) -> Iterator[Observation]:
     for part, about in _parts(table):
         about["indicative"] = not part["reliable"].all()
         share, kappa = agreement(
-            part["expected"].tolist(), part["label"].tolist(), part["prompt_id"].tolist(), level
+            part["expected"].tolist(),
+            part["label"].tolist(),
+            part["prompt_id"].tolist(),
+            level,
+            _over(part, clusters),
         )
         yield Observation(quantity="agreement", value=share, **about)
         # Under one condition nearly all rows are of one label, and kappa is 0 or below however many agree.
         if kappa is not None and about["condition"] == MODES:
             yield Observation(quantity="kappa", value=kappa, **about)
+
+
+def _over(part: pd.DataFrame, clusters: pd.Series | None) -> Clusters | None:
+    """Clusters of the prompts of some rows, in their order; None where prompts are independent."""
+    return None if clusters is None else make_clusters(clusters.reindex(part["prompt_id"].unique()))
 
 
 def _parts(table: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, dict[str, Any]]]:

@@ -27,6 +27,7 @@ def compare(
     against: Against = "first",
     drop: float = 0.01,
     across: Sequence[str] = (),
+    cluster: str | None = None,
 ) -> Comparison:
     """Margins of runs against the first, in the space of their logits, paired on the prompts they share.
 
@@ -39,6 +40,8 @@ def compare(
     drop : a drop that would matter: what power and numbers of prompts are for.
     across : what runs may differ in that their models were asked (keys of `margin.run.question.QUESTION`,
         such as "tokenizer"): for models that cannot be asked alike. What differs is in `Comparison.across`.
+
+    cluster : column of the prompts that names what hangs together; differences are then over clusters.
 
     Runs may hold other prompts: they are paired on those they share.
 
@@ -72,7 +75,7 @@ def compare(
                     "compare runs on the same prompts"
                 )
         space, rows = space_of(run, "logits")
-        spaces[name] = (space, design_of(run, rows))
+        spaces[name] = (space, design_of(run, rows, cluster))
     found = compare_spaces(spaces, np.random.default_rng(seed), level=level, against=against, drop=drop)
     return replace(found, across=tuple(asked))
 

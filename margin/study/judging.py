@@ -30,6 +30,7 @@ def judge(
     refusal_modes: Sequence[str] = (),
     expected: Mapping[str, str] | None = None,
     level: float = 0.95,
+    cluster: str | None = None,
     text: bool = False,
     keep: bool = True,
 ) -> Behaviour:
@@ -43,6 +44,7 @@ def judge(
     refusal_modes : modes whose answers should be refusals; "rej" unless given.
     expected : label that answers under a mode should bear.
     level : nominal coverage of each interval by itself.
+    cluster : column of the prompts that names what hangs together; intervals are then over clusters.
     text : list prompts and answers with the disagreements.
     keep : write the labels into the run's folder, where `margin.analyse` finds them; no answer is copied.
 
@@ -53,7 +55,7 @@ def judge(
     """
     run = opened(run)
     judged = expecting(judgements(run, judge), run.modes, refusal_modes, expected)
-    found = behaviour(run, judged, level=level, text=text)
+    found = behaviour(run, judged, level=level, text=text, cluster=cluster)
     if keep:
         write_judgements(judged, run)
     return found

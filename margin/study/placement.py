@@ -45,8 +45,10 @@ class Placement:
         return self._landings[rule]
 
 
-def place(run: Run, seed: int = 0) -> Placement:
+def place(run: Run, seed: int = 0, cluster: str | None = None) -> Placement:
     """The rows of a run as points, and the folds of prompts that rules are fitted on.
+
+    Folds keep clusters of prompts together where a column of them is named.
 
     Raises
     ------
@@ -54,7 +56,7 @@ def place(run: Run, seed: int = 0) -> Placement:
     """
     name, X = _points(run)
     reference = np.flatnonzero((run.rows["kind"] == "mode").to_numpy())
-    design = design_of(run, reference)
+    design = design_of(run, reference, cluster)
     check_design(Coordinates(X[reference], name), design)
     prompt = pd.Index(design.prompt_ids).get_indexer(run.rows["prompt_id"])
     return Placement(name, X, reference, design, prompt, prompt_folds(design, generator(seed, "placement")))

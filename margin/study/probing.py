@@ -14,6 +14,7 @@ import pandas as pd
 from margin.errors import MarginError
 from margin.inputs.attacks import CLEAN
 from margin.run.run import Run, opened
+from margin.study.spaces import clusters_of
 from probes import LayerProbes, domain_folds, grouped_folds, make_rows, probe_layers, transfer
 from probes.calibration import BINS
 from probes.logistic import C
@@ -49,6 +50,8 @@ class Probing:
     folds: int
     level: float
     seed: int
+    cluster: str | None = None
+    """Column of the prompts that names what hangs together."""
 
     def to_frame(self) -> pd.DataFrame:
         """One line a layer and number: layer, quantity, of (mode, or direction and pair) and its fields."""
@@ -75,6 +78,7 @@ class Probing:
                 "calibration_bins": BINS,
                 "level": self.level,
                 "seed": self.seed,
+                **({} if self.cluster is None else {"cluster": self.cluster}),
             },
             "modes": list(self.modes),
             "n_prompts": self.n_prompts,
@@ -103,6 +107,7 @@ def probe(
     seed: int = 0,
     folds: int = FOLDS,
     n_jobs: int = 1,
+    cluster: str | None = None,
     before: Callable[[int], None] = lambda layer: None,
 ) -> Probing:
     """Probe the modes in the captured layers of a run.
@@ -119,6 +124,8 @@ def probe(
     seed : of folds, control tasks and resampling.
     folds : of prompts, at most; fewer where they would hold a single prompt.
     n_jobs : processes that share the layers.
+    cluster : column of the prompts that names what hangs together: folds keep clusters, intervals are over
+        clusters.
     before : called with each layer when its turn comes.
 
     Raises
@@ -141,7 +148,8 @@ def probe(
     modes = run.rows[of_modes]
     if modes["prompt_id"].nunique() < 2:
         raise MarginError(f"{run.path} holds a single prompt: a probe needs at least two")
-    rows = make_rows(modes["mode"], modes["prompt_id"])
+    clusters = clusters_of(run, cluster)
+    rows = make_rows(modes["mode"], modes["prompt_id"], _of_rows(clusters, modes["prompt_id"]))
     fold = grouped_folds(rows, folds, seed)
 
     def states() -> Any:
@@ -152,17 +160,24 @@ def probe(
     found = probe_layers(states(), rows, fold, seed=seed, level=level, n_jobs=n_jobs)
     return Probing(
         probes=found,
-        transfers=tuple(_transfers(run, chosen[-1], columns, level, seed, folds)),
+        transfers=tuple(_transfers(run, chosen[-1], columns, level, seed, folds, clusters)),
         modes=rows.modes,
         n_prompts=rows.n_prompts,
         folds=int(fold.max()) + 1,
         level=level,
         seed=seed,
+        cluster=cluster,
     )
 
 
 def _transfers(
-    run: Run, layer: int, columns: Sequence[str], level: float, seed: int, folds: int
+    run: Run,
+    layer: int,
+    columns: Sequence[str],
+    level: float,
+    seed: int,
+    folds: int,
+    clusters: pd.Series | None,
 ) -> list[Transfer]:
     X = _states(run, layer)
     table, about = run.rows, run.prompts.set_index("id")
@@ -178,7 +193,8 @@ def _transfers(
     found = []
     for column, values in asked:
         use = values.notna().to_numpy()
-        rows = make_rows(table["mode"][use], table["prompt_id"][use])
+        ids = table["prompt_id"][use]
+        rows = make_rows(table["mode"][use], ids, _of_rows(clusters, ids))
         domains = values[use].astype(str).to_numpy()
         try:
             fold = domain_folds(rows, domains, folds, seed)
@@ -186,6 +202,11 @@ def _transfers(
             raise MarginError(f"no transfer over {column!r}: {error}") from None
         found.append(Transfer(column, layer, transfer(X[use], rows, domains, fold, level)))
     return found
+
+
+def _of_rows(clusters: pd.Series | None, prompt_ids: pd.Series) -> pd.Series | None:
+    """The cluster of the prompt of each row."""
+    return None if clusters is None else prompt_ids.map(clusters)
 
 
 def _check_column(run: Run, column: str) -> None:

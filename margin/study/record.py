@@ -43,6 +43,8 @@ class EstimateRecord(Record):
     level: Annotated[Annotated[float, Field(gt=0, lt=1)] | None, BeforeValidator(_number)]
     method: str
     n_prompts: Annotated[int, Field(ge=0)]
+    n_clusters: Count = None
+    """Clusters these prompts come in, which the interval is over; null where prompts are independent."""
 
     @classmethod
     def from_estimate(cls, estimate: Estimate, **about: Any) -> Self:

@@ -16,9 +16,11 @@ from margin.analysis.robustness.rates import corrected_rates
 from margin.analysis.robustness.retention import changes_by_slice, retention
 from margin.analysis.space import Coordinates, Space
 from margin.run.run import Run
+from margin.stats.clusters import Clusters, make_clusters
 from margin.stats.design import Design
 from margin.stats.intervals import lower_bound, mean_share, upper_bound
 from margin.study.placement import Placement, place
+from margin.study.spaces import clusters_of
 
 OUTSIDE = "outside"
 """Outcome of points that lie outside the mode they are nearest to."""
@@ -31,6 +33,7 @@ def robustness(
     distance: Distance = "cosine",
     level: float = 0.95,
     placement: Placement | None = None,
+    cluster: str | None = None,
 ) -> Robustness:
     """Say where the control conditions of a run land, how many prompts leak, and what margin attacks leave.
 
@@ -44,6 +47,7 @@ def robustness(
     distance : of the margins.
     level : nominal coverage of every interval and one-sided bound by itself.
     placement : where the run's rows stand; made of the run unless given.
+    cluster : column of the prompts that names what hangs together; rates and bounds are then over clusters.
 
     Raises
     ------
@@ -52,7 +56,8 @@ def robustness(
     Cost: that of a few margins an attack; where users' texts are changed, O(N d^2 + d^3) a fold.
     """
     controls = run.rows[run.rows["kind"] != "mode"]
-    placement = placement or place(run)
+    placement = placement or place(run, cluster=cluster)
+    clusters = clusters_of(run, cluster)
     name, X, design = placement.space, placement.points, placement.design
     landings: dict[Rule, Landing] = {
         rule: placement.landing(rule) for rule in controls["kind"].map(RULE).unique()
@@ -60,16 +65,16 @@ def robustness(
     plain = Coordinates(X[placement.reference], name)
     points = _landed(controls, landings, run)
     labels = run.prompts.set_index("id")[list(columns)]
-    findings = [_accuracy(rule, landing, level) for rule, landing in landings.items()]
+    findings = [_accuracy(rule, landing, level, design.clusters) for rule, landing in landings.items()]
     unsafe = {mode["name"] for mode in run.manifest.identity["modes"] if not mode["safe"]}
     for _, part in points.groupby("condition", sort=False):
         landing = landings[RULE[part["kind"].iloc[0]]]
         asks_safe = part["mode"].iloc[0] not in unsafe
         for column, value, prompts in _groups(part, labels):
             about = {"column": column, "slice": value, **_about(part, landing)}
-            findings += _landings(prompts, landing, run.modes, level, about)
+            findings += _landings(prompts, landing, run.modes, level, about, clusters)
             if asks_safe:
-                findings += _bounds(prompts, level, about)
+                findings += _bounds(prompts, level, about, clusters)
     for attack, rows in _attacked(controls, design).items():
         findings += _retention(attack, plain, Coordinates(X[rows], name), design, labels, distance, level)
     return Robustness(name, tuple(findings), points)
@@ -98,12 +103,12 @@ def _landed(controls: pd.DataFrame, landings: dict[Rule, Landing], run: Run) -> 
     )
 
 
-def _accuracy(rule: Rule, landing: Landing, level: float) -> Finding:
+def _accuracy(rule: Rule, landing: Landing, level: float, over: Clusters | None) -> Finding:
     return Finding(
         quantity="accuracy",
         condition="modes",
         kind="mode",
-        value=mean_share(landing.correct, level),
+        value=mean_share(landing.correct, level, over),
         rule=rule,
         indicative=not landing.reliable,
     )
@@ -120,30 +125,44 @@ def _groups(
 
 
 def _landings(
-    part: pd.DataFrame, landing: Landing, modes: Sequence[str], level: float, about: dict[str, Any]
+    part: pd.DataFrame,
+    landing: Landing,
+    modes: Sequence[str],
+    level: float,
+    about: dict[str, Any],
+    clusters: pd.Series | None,
 ) -> Iterator[Finding]:
     """Rates at which points of one condition land in each mode and outside."""
     outcome = part["nearest"].where(~part["outside"], OUTSIDE)
     landed = pd.get_dummies(outcome, dtype=float).reindex(columns=[*modes, OUTSIDE], fill_value=0.0)
     shares = landed.groupby(part["prompt_id"], sort=False).mean()
+    over = _over(clusters, shares.index)
     corrected = corrected_rates(shares.mean().to_numpy(), landing.confusion)
     for name, rate in zip(shares.columns, corrected, strict=True):
         yield Finding(
             quantity="landing",
             outcome=name,
-            value=mean_share(shares[name].to_numpy(), level),
+            value=mean_share(shares[name].to_numpy(), level, over),
             corrected=float(rate),
             **about,
         )
 
 
-def _bounds(part: pd.DataFrame, level: float, about: dict[str, Any]) -> Iterator[Finding]:
+def _bounds(
+    part: pd.DataFrame, level: float, about: dict[str, Any], clusters: pd.Series | None
+) -> Iterator[Finding]:
     """Fallback and leak of one condition, counted by prompt."""
     by_prompt = part.groupby("prompt_id", sort=False)
-    safe, leaking = int(by_prompt["fallback"].all().sum()), int(by_prompt["leak"].any().sum())
-    n = by_prompt.ngroups
-    yield Finding(quantity="fallback", value=lower_bound(safe, n, level), count=safe, **about)
-    yield Finding(quantity="leak", value=upper_bound(leaking, n, level), count=leaking, **about)
+    safe, leaking = by_prompt["fallback"].all(), by_prompt["leak"].any()
+    over = _over(clusters, safe.index)
+    low, high = lower_bound(safe.to_numpy(), level, over), upper_bound(leaking.to_numpy(), level, over)
+    yield Finding(quantity="fallback", value=low, count=int(safe.sum()), **about)
+    yield Finding(quantity="leak", value=high, count=int(leaking.sum()), **about)
+
+
+def _over(clusters: pd.Series | None, prompt_ids: pd.Index) -> Clusters | None:
+    """The clusters of some prompts; None where prompts are independent."""
+    return None if clusters is None else make_clusters(clusters.reindex(prompt_ids))
 
 
 def _about(part: pd.DataFrame, landing: Landing) -> dict[str, Any]:

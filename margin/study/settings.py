@@ -25,6 +25,9 @@ class Settings:
     """Whether separation measures that are costly or of narrower use are added."""
     text: bool = False
     """Whether prompts and answers are shown."""
+    cluster: str | None = None
+    """Column of the prompts that names what hangs together (templates, paraphrases, translations); intervals
+    are then over clusters. None where prompts are independent."""
 
     def __post_init__(self) -> None:
         require_level(self.level)

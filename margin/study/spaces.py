@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from margin.analysis.separation import TokenTables
@@ -10,7 +11,9 @@ from margin.analysis.space import Coordinates, Gram, Space
 from margin.errors import MarginError
 from margin.run.geometry import LogitSpace
 from margin.run.run import Run
+from margin.stats.clusters import make_clusters
 from margin.stats.design import Design, make_design
+from margin.text import shown
 
 LOGIT_SPACES: dict[str, LogitSpace] = {
     "logits": "logits",
@@ -45,15 +48,36 @@ def space_of(run: Run, name: str) -> tuple[Space, NDArray[np.int64]]:
     return (space, rows) if of_modes.all() else (space.subset(of_modes), rows[of_modes])
 
 
-def design_of(run: Run, rows: NDArray[np.int64]) -> Design:
-    """The design of the given rows of a run."""
+def design_of(run: Run, rows: NDArray[np.int64], cluster: str | None = None) -> Design:
+    """The design of the given rows of a run, clustered by a column of the prompts where one is named."""
     lines = run.rows.iloc[rows]
-    return make_design(lines["condition"].to_numpy(), lines["prompt_id"].to_numpy())
+    found = make_design(lines["condition"].to_numpy(), lines["prompt_id"].to_numpy())
+    return found.clustered(clusters_of(run, cluster))
 
 
-def tokens_of(run: Run) -> TokenTables:
+def clusters_of(run: Run, column: str | None) -> pd.Series | None:
+    """What a column of the prompts says, by prompt id; None without a column.
+
+    Raises
+    ------
+    MarginError : no such column, or one that puts all prompts into one cluster.
+    """
+    if column is None:
+        return None
+    known = [name for name in run.prompts if name not in ("id", "prompt")]
+    if column not in known:
+        has = ", ".join(map(shown, known)) or "none"
+        raise MarginError(f"no column {shown(column)!r} to cluster by: the prompts have {has}")
+    labels = run.prompts.set_index("id")[column]
+    if len(make_clusters(labels)) < 2:
+        raise MarginError(f"column {shown(column)!r} puts all prompts into one cluster: two are needed")
+    return labels
+
+
+def tokens_of(run: Run, cluster: str | None = None) -> TokenTables:
     """What a run keeps of whole next-token distributions."""
-    return TokenTables(run.pairs, run.information, run.marginals(), tuple(run.modes))
+    clusters = clusters_of(run, cluster)
+    return TokenTables(run.pairs, run.information, run.marginals(), tuple(run.modes), clusters)
 
 
 def _all_rows(run: Run, name: str) -> tuple[Space, NDArray[np.int64]]:

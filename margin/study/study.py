@@ -60,7 +60,11 @@ class Study:
     @cached_property
     def design(self) -> Design:
         """Prompt and mode of each point of the headline space."""
-        return design_of(self.run, self.rows)
+        return self.design_of(self.rows)
+
+    def design_of(self, rows: NDArray[np.int64]) -> Design:
+        """The design of some rows of the run, clustered as the settings say."""
+        return design_of(self.run, rows, self.settings.cluster)
 
     @cached_property
     def distances(self) -> Distances:
@@ -75,7 +79,7 @@ class Study:
     @cached_property
     def placement(self) -> Placement:
         """Every row as a point, control conditions too, and the mode each lands in."""
-        return place(self.run, self.settings.seed)
+        return place(self.run, self.settings.seed, self.settings.cluster)
 
     @cached_property
     def headline(self) -> Margins:
@@ -107,5 +111,5 @@ class Study:
             return self.space, self.design
         if name not in self._last:
             space, rows = space_of(self.run, name)
-            self._last = {name: (space, design_of(self.run, rows))}
+            self._last = {name: (space, self.design_of(rows))}
         return self._last[name]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import cohen_kappa_score
 
+from margin.stats.clusters import Clusters
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import mean_share, t_interval
 
@@ -19,7 +20,11 @@ METHOD = "jackknife over prompts, t"
 
 
 def agreement(
-    a: Sequence[str], b: Sequence[str], prompts: Sequence[str], level: float = 0.95
+    a: Sequence[str],
+    b: Sequence[str],
+    prompts: Sequence[str],
+    level: float = 0.95,
+    over: Clusters | None = None,
 ) -> tuple[Estimate, Estimate | None]:
     """Share of rows on which two raters agree, and Cohen's kappa.
 
@@ -32,15 +37,26 @@ def agreement(
     ----------
     a, b : (N,) labels of the two raters.
     prompts : (N,) prompt of each row, the unit of the intervals.
+    over : the clusters of the prompts, in the order of first appearance; the unit then.
     """
     same = np.asarray(a, dtype=object) == np.asarray(b, dtype=object)
     codes, ids = pd.factorize(np.asarray(prompts, dtype=object))
     shares = np.bincount(codes, same) / np.bincount(codes)
-    return mean_share(shares, level), _kappa(a, b, codes, len(ids), level)
+    if over is not None:
+        codes, n = over.code[codes], len(over)
+    else:
+        n = len(ids)
+    return mean_share(shares, level, over), _kappa(a, b, codes, n, level, len(ids), over)
 
 
 def _kappa(
-    a: Sequence[str], b: Sequence[str], prompt: NDArray[np.intp], n: int, level: float
+    a: Sequence[str],
+    b: Sequence[str],
+    unit: NDArray[np.intp],
+    n: int,
+    level: float,
+    n_prompts: int,
+    over: Clusters | None,
 ) -> Estimate | None:
     labels, codes = np.unique(np.concatenate([np.asarray(a, str), np.asarray(b, str)]), return_inverse=True)
     first, second = codes[: len(a)], codes[len(a) :]
@@ -50,12 +66,13 @@ def _kappa(
         warnings.simplefilter("ignore", UndefinedMetricWarning)
         value = float(cohen_kappa_score(first, second))
     tables = np.zeros((n, len(labels), len(labels)))
-    np.add.at(tables, (prompt, first, second), 1)
+    np.add.at(tables, (unit, first, second), 1)
     without = _kappas(tables.sum(axis=0) - tables)
     if n < 2 or not np.isfinite(without).all() or np.ptp(without) == 0:
-        return Estimate(value, n_prompts=n)
+        return Estimate(value, n_prompts=n_prompts, n_clusters=None if over is None else n)
     influence = (n - 1) / n * (without.mean() - without)
     found = t_interval(value, influence, level, METHOD)
+    found = replace(found, n_prompts=n_prompts, n_clusters=None if over is None else n)
     low, high = (None if end is None else min(max(end, -1.0), 1.0) for end in (found.low, found.high))
     return replace(found, low=low, high=high)
 

@@ -40,14 +40,15 @@ def retention(
     before, U = leave_prompt_out_margin(plain.distances(distance), design)
     after, V = leave_prompt_out_margin(attacked.distances(distance), design)
     paired = f"paired {JACKKNIFE}"
-    reference = t_interval(before, U, level)
+    over = design.clusters
+    reference = t_interval(before, U, level, over=over)
     share = None
     if reference.low is not None and reference.low > 0:
         ratio = after / before
-        share = t_interval(ratio, (V - ratio * U) / before, level, f"{paired}, ratio")
+        share = t_interval(ratio, (V - ratio * U) / before, level, f"{paired}, ratio", over=over)
     return Retention(
-        attacked=t_interval(after, V, level),
-        change=t_interval(after - before, V - U, level, paired),
+        attacked=t_interval(after, V, level, over=over),
+        change=t_interval(after - before, V - U, level, paired, over=over),
         share=share,
     )
 
@@ -72,6 +73,6 @@ def changes_by_slice(
         value = now.estimate - was.estimate
         found[name] = Estimate(value, n_prompts=was.n_prompts)
         if is_ranked(was):
-            interval = t_interval(value, influence[:, g], level, f"paired {JACKKNIFE}")
-            found[name] = replace(interval, n_prompts=was.n_prompts)
+            interval = t_interval(value, influence[:, g], level, f"paired {JACKKNIFE}", over=design.clusters)
+            found[name] = replace(interval, n_prompts=was.n_prompts, n_clusters=was.n_clusters)
     return found

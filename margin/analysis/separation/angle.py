@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from margin.analysis.separation.paired import points_by_prompt
 from margin.analysis.vectors import FloatArray
@@ -44,27 +45,51 @@ def centroid_angle(X: FloatArray, design: Design, level: float = 0.95) -> Estima
     means = Z.mean(axis=0)
     Z -= means
     along = np.einsum("pcd,ed->pce", Z, means)
-    inner = means @ means.T - np.einsum("pcd,ped->ce", Z, Z) / (n * (n - 1))
+    if design.clusters is None:
+        inner = means @ means.T - np.einsum("pcd,ped->ce", Z, Z) / (n * (n - 1))
+        of_inner = (along + along.transpose(0, 2, 1)) / n
+    else:
+        inner, of_inner = _between_clusters(Z, means, along, design)
     length2 = np.diag(inner)
     if (length2 <= 0).any():
         raise MarginError("centroid angle undefined: the mean of a mode is 0 within its sampling noise")
     cosine = inner / np.sqrt(np.outer(length2, length2))
-    of_inner = (along + along.transpose(0, 2, 1)) / n
     of_length2 = np.diagonal(of_inner, axis1=1, axis2=2) / length2
     a, b = np.array(list(combinations(range(k), 2))).T
     influence = of_inner[:, a, b] / np.sqrt(length2[a] * length2[b])
     influence -= cosine[a, b] * (of_length2[:, a] + of_length2[:, b]) / 2
-    of_cosine = t_interval(float(cosine[a, b].mean()), influence.mean(axis=1), level)
+    of_cosine = t_interval(float(cosine[a, b].mean()), influence.mean(axis=1), level, over=design.clusters)
     if of_cosine.low is None or of_cosine.high is None:
         return replace(of_cosine, estimate=_degrees(of_cosine.estimate))
-    return Estimate(
+    return replace(
+        of_cosine,
         estimate=_degrees(of_cosine.estimate),
         low=_degrees(of_cosine.high),
         high=_degrees(of_cosine.low),
-        level=level,
+        se=None,
         method=f"{JACKKNIFE}, on the cosine",
-        n_prompts=n,
     )
+
+
+def _between_clusters(
+    Z: NDArray[np.float64], means: NDArray[np.float64], along: NDArray[np.float64], design: Design
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Inner products (k, k) of the means between prompts of different clusters, and influences (n, k, k).
+
+    Z (n, k, d) are the points less the means (k, d) of the modes, along (n, k, k) their products with them.
+    """
+    assert design.clusters is not None
+    n, unit = design.n_prompts, design.unit
+    others = n - design.prompts_in_unit
+    of_cluster = design.clusters.sums(Z)
+    own = np.einsum("pcd,ped->pce", Z, of_cluster[unit])
+    shared = np.einsum("gcd,ed->gce", of_cluster, means)
+    # x_pc . (sum of x_qe over the prompts q of other clusters), x = z + mean, and all z sum to 0.
+    sums = others[:, None, None] * (along + means @ means.T) - own - shared[unit].transpose(0, 2, 1)
+    inner = sums.sum(axis=0) / others.sum()
+    inner = (inner + inner.T) / 2
+    influence = (sums + sums.transpose(0, 2, 1) - 2 * inner * others[:, None, None]) / others.sum()
+    return inner, influence
 
 
 def _degrees(cosine: float) -> float:

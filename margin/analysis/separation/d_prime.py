@@ -50,10 +50,12 @@ def d_prime(distances: Distances, design: Design, fold: NDArray[np.intp], level:
     value = float(np.mean([value for value, _, _ in found]))
     projected = np.mean([projected for _, projected, _ in found], axis=0)
     turned = np.mean([turned for _, _, turned in found], axis=0)
-    n = design.n_prompts
-    most = AT_CHANCE * np.sum(projected**2)
-    beyond = max(0.0, float(np.sum((projected + turned) ** 2) - most)) * n / (n - 1)
-    return t_interval(value, projected + turned, level, JACKKNIFE, counted_twice=beyond)
+    of_projected, of_both = projected, projected + turned
+    if design.clusters is not None:
+        of_projected, of_both = (design.clusters.sums(each) for each in (of_projected, of_both))
+    n, most = design.n_units, AT_CHANCE * np.sum(of_projected**2)
+    beyond = max(0.0, float(np.sum(of_both**2) - most)) * n / (n - 1)
+    return t_interval(value, projected + turned, level, JACKKNIFE, counted_twice=beyond, over=design.clusters)
 
 
 def _of_pair(

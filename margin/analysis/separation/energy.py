@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from margin.analysis.distances import Distances
 from margin.analysis.separation.paired import points_by_prompt
+from margin.analysis.separation.pairs import pair_mean
 from margin.analysis.separation.second_order import contrast_residual
 from margin.analysis.silhouette import mode_sums
 from margin.stats.design import Design
@@ -30,8 +31,8 @@ def energy_distance(distances: Distances, design: Design, level: float = 0.95) -
 
     Returns
     -------
-    In the unit of the distance, with the delete-one-prompt jackknife less what it counts twice (see
-    `second_order`), and Student's t; no interval from two prompts.
+    In the unit of the distance, with the delete-one-prompt (or cluster) jackknife less what it counts twice
+    (see `second_order`), and Student's t; no interval from two prompts.
 
     Cost: O(N^2 d) for Euclidean distances. Szekely and Rizzo (2013), "Energy statistics: a class of
     statistics based on distances".
@@ -41,20 +42,20 @@ def energy_distance(distances: Distances, design: Design, level: float = 0.95) -
     MarginError : a prompt was not seen under every mode.
     """
     others = distances_to_other_prompts(distances, design)
-    n, k = design.n_prompts, design.n_modes
+    n, k = design.n_units, design.n_modes
     own = np.trace(others, axis1=1, axis2=2)
-    contrast = 2 * (others.sum(axis=(1, 2)) - k * own) / (k * (k - 1))
-    value = float(contrast.mean())
+    found = pair_mean(2 * (others.sum(axis=(1, 2)) - k * own) / (k * (k - 1)), design)
     if n < 3:
-        return Estimate(value, n_prompts=n)
-    influence = 2 * (contrast - value) * (n - 1) / (n * (n - 2))  # without p: (n theta - 2 h_p) / (n - 2)
+        return Estimate(found.value, n_prompts=design.n_prompts)
+    influence = found.influence * (n - 1) / (n - 2)  # without p: (n theta - 2 h_p) / (n - 2)
     residual = (2 / (k - 1)) ** 2 * contrast_residual(distances, design)
     twice = 2 * residual / ((n - 1) * (n - 2))  # 4 / (n (n-2)) of the jackknife less 2 / (n (n-1))
-    return t_interval(value, influence, level, METHOD, counted_twice=twice)
+    return t_interval(found.value, influence, level, METHOD, counted_twice=twice, over=design.clusters)
 
 
 def distances_to_other_prompts(distances: Distances, design: Design) -> NDArray[np.float64]:
-    """(n, k, k) mean distance from each prompt's point under mode c to the other prompts' points under c'."""
+    """(n, k, k) sums of the distances from each prompt's point under mode c to the points of other prompts
+    under c'; of other clusters, where prompts come in such."""
     points = points_by_prompt(design)
     sums = mode_sums(distances, design)
-    return (sums.total - sums.twin)[points] / (design.n_prompts - 1)
+    return (sums.total - sums.own)[points]

@@ -41,4 +41,4 @@ def nearest_centroid_accuracy(
     n, k = points.shape
     to_points = centroids(distances, training_weights(design, fold)).to_points
     correct = (to_points[points, fold[:, None]].argmin(axis=2) == np.arange(k)).mean(axis=1)
-    return proportion(float(correct.mean()), (correct - correct.mean()) / n, level)
+    return proportion(float(correct.mean()), (correct - correct.mean()) / n, level, over=design.clusters)

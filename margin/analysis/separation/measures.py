@@ -80,10 +80,11 @@ class Comparison:
     @cached_property
     def sample(self) -> Comparison:
         """The same on at most `QUADRATIC_PROMPTS` prompts, for what costs the square of their number."""
-        n = self.design.n_prompts
+        n, units = self.design.n_prompts, self.design.n_units
         if n <= QUADRATIC_PROMPTS:
             return self
-        keep = np.isin(self.design.prompt, self.rng("sample").choice(n, QUADRATIC_PROMPTS, replace=False))
+        some = self.rng("sample").permutation(units)[: max(2, QUADRATIC_PROMPTS * units // n)]
+        keep = np.isin(self.design.unit[self.design.prompt], some)
         return Comparison(
             self.space.subset(keep), self.design.subset(keep), self.seed, self.level, self.permutations
         )

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from margin.analysis.space import Space
 from margin.errors import MarginError
+from margin.stats.clusters import Clusters
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import t_interval
@@ -28,7 +29,12 @@ def complete(space: Space, design: Design, modes: Sequence[str]) -> tuple[Space,
         raise MarginError(
             f"{n_prompts} prompts were seen under all of the modes {', '.join(modes)}: give at least two"
         )
-    return (space, design) if keep.all() else (space.subset(keep), design.subset(keep))
+    space, design = (space, design) if keep.all() else (space.subset(keep), design.subset(keep))
+    if design.n_units < 2:
+        raise MarginError(
+            f"all prompts seen under the modes {', '.join(modes)} are of one cluster: two are needed"
+        )
+    return space, design
 
 
 def points_by_prompt(design: Design) -> NDArray[np.intp]:
@@ -45,8 +51,10 @@ def points_by_prompt(design: Design) -> NDArray[np.intp]:
     return points
 
 
-def mean_estimate(values: NDArray[np.floating], level: float = 0.95) -> Estimate:
+def mean_estimate(
+    values: NDArray[np.floating], level: float = 0.95, over: Clusters | None = None
+) -> Estimate:
     """Mean of one value a prompt (n,), with Student's t interval over prompts; none from a single prompt."""
     values = values.astype(np.float64)
     mean = values.mean()
-    return t_interval(float(mean), (values - mean) / len(values), level, "t over prompts")
+    return t_interval(float(mean), (values - mean) / len(values), level, "t over prompts", over=over)

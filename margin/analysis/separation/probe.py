@@ -61,7 +61,7 @@ def probe(X: FloatArray, design: Design, fold: NDArray[np.intp], level: float = 
     """
     points = points_by_prompt(design)
     sizes = np.bincount(fold)
-    if sizes.min() < 2:
+    if min(len(np.unique(design.unit[fold == f])) for f in range(len(sizes))) < 2:
         raise MarginError(f"a cross-fitted probe needs two prompts a fold, got {len(fold)} prompts in all")
     n, k = points.shape
     X = X - X.mean(axis=0, dtype=np.float64).astype(X.dtype)
@@ -73,15 +73,15 @@ def probe(X: FloatArray, design: Design, fold: NDArray[np.intp], level: float = 
         found = discriminant_scores(training, tried)
         scores[held_out], of_means[f] = found[:-1], found[-1]
     correct = (scores.argmax(axis=2) == np.arange(k)).mean(axis=1)
-    ranked = np.mean([_ranked(scores, fold, a, b) for a, b in combinations(range(k), 2)], axis=0)
+    ranked = np.mean([_ranked(scores, fold, design.unit, a, b) for a, b in combinations(range(k), 2)], axis=0)
     influence = (correct - correct.mean()) / n
     # A prompt enters a comparison of two on either side, so its influence is twice its deviation.
     of_ranks = 2 * (ranked - ranked.mean()) / n
     noise = 1 - _signal(scores, of_means)
     of_sign, of_rank = (1 + (AT_CHANCE - 1) * noise * linear for linear in (LINEAR_IN_SIGN, 1))
     return Probe(
-        accuracy=proportion(float(correct.mean()), np.sqrt(of_sign) * influence, level),
-        auc=proportion(float(ranked.mean()), np.sqrt(of_rank) * of_ranks, level),
+        accuracy=proportion(float(correct.mean()), np.sqrt(of_sign) * influence, level, over=design.clusters),
+        auc=proportion(float(ranked.mean()), np.sqrt(of_rank) * of_ranks, level, over=design.clusters),
     )
 
 
@@ -111,16 +111,19 @@ def discriminant_scores(training: FloatArray, points: FloatArray) -> NDArray[np.
     return points @ weights - np.einsum("kd,dk->k", means, weights) / 2
 
 
-def _ranked(scores: NDArray[np.float64], fold: NDArray[np.intp], a: int, b: int) -> NDArray[np.float64]:
-    """(n,) how often each prompt's points of modes a and b rank rightly against the rest of its fold.
+def _ranked(
+    scores: NDArray[np.float64], fold: NDArray[np.intp], unit: NDArray[np.intp], a: int, b: int
+) -> NDArray[np.float64]:
+    """(n,) how often each prompt's points of modes a and b rank rightly against other units of its fold.
 
     Scores of different folds come from different probes and are not compared. Ties count half.
     """
     odds = scores[:, [a, b], a] - scores[:, [a, b], b]
     ranked = np.empty(len(odds))
     for f in range(fold.max() + 1):
-        of_a, of_b = odds[fold == f].T
-        wins = (np.sign(of_a[:, None] - of_b) + 1) / 2
-        np.fill_diagonal(wins, 0)
-        ranked[fold == f] = (wins.sum(axis=0) + wins.sum(axis=1)) / (2 * (len(wins) - 1))
+        here = fold == f
+        of_a, of_b = odds[here].T
+        others = unit[here][:, None] != unit[here]
+        wins = np.where(others, (np.sign(of_a[:, None] - of_b) + 1) / 2, 0)
+        ranked[here] = (wins.sum(axis=0) + wins.sum(axis=1)) / (2 * others.sum(axis=1))
     return ranked

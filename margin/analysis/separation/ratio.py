@@ -7,6 +7,7 @@ import numpy as np
 from margin.analysis.distances import Distances
 from margin.analysis.separation.energy import distances_to_other_prompts
 from margin.analysis.separation.paired import points_by_prompt
+from margin.analysis.separation.pairs import pair_mean
 from margin.analysis.silhouette import twin_distances
 from margin.errors import MarginError
 from margin.stats.design import Design
@@ -36,9 +37,10 @@ def paired_distance_ratio(distances: Distances, design: Design, level: float = 0
     """
     n, k = design.n_prompts, design.n_modes
     paired = twin_distances(distances, design)[points_by_prompt(design)].sum(axis=(1, 2)) / (k * (k - 1))
-    across = np.trace(distances_to_other_prompts(distances, design), axis1=1, axis2=2) / k
-    if across.mean() <= distances.resolution * paired.mean() or across.mean() == 0:
+    sums = np.trace(distances_to_other_prompts(distances, design), axis1=1, axis2=2) / k
+    across = pair_mean(sums, design)
+    if across.value <= distances.resolution * paired.mean() or across.value == 0:
         raise MarginError("paired-distance ratio undefined: within each mode all prompts coincide")
-    value = paired.mean() / across.mean()
-    influence = (paired - paired.mean() - 2 * value * (across - across.mean())) / (n * across.mean())
-    return t_interval(float(value), influence, level)
+    value = paired.mean() / across.value
+    influence = ((paired - paired.mean()) / n - value * across.influence) / across.value
+    return t_interval(float(value), influence, level, over=design.clusters)

@@ -50,6 +50,8 @@ def relabelling_p_value(
 def relabellings(design: Design, rng: np.random.Generator, permutations: int) -> Iterator[NDArray[np.intp]]:
     """Mode indices (N, b), modes permuted within every prompt, b of the permutations at a time.
 
+    The prompts of a cluster are permuted alike.
+
     Raises
     ------
     MarginError : a prompt was not seen under every mode.
@@ -60,7 +62,8 @@ def relabellings(design: Design, rng: np.random.Generator, permutations: int) ->
     for start in range(0, permutations, step):
         many = min(step, permutations - start)
         labels = np.empty((n * k, many), dtype=np.intp)
-        labels[points] = rng.permuted(np.broadcast_to(np.arange(k)[:, None], (n, k, many)), axis=1)
+        orders = rng.permuted(np.broadcast_to(np.arange(k)[:, None], (design.n_units, k, many)), axis=1)
+        labels[points] = orders[design.unit]
         yield labels
 
 

@@ -25,13 +25,17 @@ one dimension), the standard error to a tenth."""
 
 
 def sampled_prompts(design: Design) -> NDArray[np.intp]:
-    """Indices of at most `SAMPLE` prompts, ascending.
+    """Indices of some `SAMPLE` prompts at most, ascending; whole clusters, where prompts come in such.
 
     They are drawn from the ids with fixed randomness: an interval is then the same every time, and in
     whatever order the rows come.
     """
-    drawn = np.random.default_rng(0).permutation(design.n_prompts)[:SAMPLE]
-    return np.sort(np.argsort(design.prompt_ids)[drawn])
+    drawn = np.random.default_rng(0).permutation(design.n_units)
+    if design.clusters is None:
+        return np.sort(np.argsort(design.prompt_ids)[drawn[:SAMPLE]])
+    within = np.cumsum(design.clusters.sizes[drawn]) <= SAMPLE
+    within[:4] = True  # of clusters so large that few fit
+    return np.flatnonzero(np.isin(design.unit, drawn[within]))
 
 
 def contrast_residual(distances: Distances, design: Design) -> float:
@@ -55,9 +59,15 @@ def contrast_residual(distances: Distances, design: Design) -> float:
     MarginError : a prompt was not seen under every mode.
     """
     k = design.n_modes
-    points = points_by_prompt(design)[sampled_prompts(design)]
+    some = sampled_prompts(design)
+    points = points_by_prompt(design)[some]
     D = distances.subset(points.ravel()).matmul(np.eye(points.size)).reshape(points.shape * 2)
-    return float(residual_variance(np.einsum("pcqd,cd->pq", D, np.eye(k) - 1 / k)))
+    kernel = np.einsum("pcqd,cd->pq", D, np.eye(k) - 1 / k)
+    if design.clusters is not None:
+        of_some = design.clusters.part(some)
+        # Means over pairs of clusters, each by its share of the prompts.
+        kernel = of_some.sums(of_some.sums(kernel).T) * (len(of_some) / len(some)) ** 2
+    return float(residual_variance(kernel))
 
 
 def residual_variance(kernel: NDArray[np.float64]) -> NDArray[np.float64]:

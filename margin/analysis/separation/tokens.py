@@ -12,6 +12,7 @@ from scipy.special import entr
 
 from margin.analysis.separation.paired import mean_estimate
 from margin.errors import MarginError
+from margin.stats.clusters import make_clusters
 from margin.stats.estimate import Estimate
 
 
@@ -47,6 +48,8 @@ class TokenTables:
     """(k, V) mean distribution over prompts of each of `modes`."""
     modes: tuple[str, ...] = ()
     """The run's modes, in the order of `marginals`."""
+    clusters: pd.Series | None = None
+    """Cluster of each prompt by its id; None where prompts are independent."""
 
 
 @dataclass(frozen=True)
@@ -86,13 +89,14 @@ def token_distances(tables: TokenTables, modes: Sequence[str], level: float = 0.
         raise MarginError(
             f"{len(means)} prompts have token distances between {', '.join(modes)}: two are needed"
         )
-    of = {column: mean_estimate(means[column].to_numpy(), level) for column in means}
+    over = None if tables.clusters is None else make_clusters(tables.clusters.reindex(means.index))
+    of = {column: mean_estimate(means[column].to_numpy(), level, over) for column in means}
     information = None
     if len(modes) == 2:
         information = of["js_bits"]
     elif tables.information is not None and set(modes) == set(tables.modes):
         bits = tables.information.set_index("prompt_id")["bits"].reindex(means.index)
-        information = mean_estimate(bits.to_numpy(), level)
+        information = mean_estimate(bits.to_numpy(), level, over)
     mixture = None
     if tables.marginals is not None:
         of_these = tables.marginals[[tables.modes.index(mode) for mode in modes]]

@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from margin.analysis.distances import Distances
 from margin.analysis.separation.paired import points_by_prompt
+from margin.analysis.separation.pairs import pair_mean
 from margin.analysis.separation.second_order import contrast_residual
 from margin.analysis.silhouette import twin_distances
+from margin.analysis.within import matmul_within
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import t_interval
@@ -73,20 +75,29 @@ def variance_split(distances: Distances, design: Design, level: float = 0.95) ->
         of_mode = np.zeros(n)
     within = squares.mean()
     eta2 = float(of_mode.mean() / within) if within > 0 else 0.0
-    of_mode = (n * of_mode - squares) / (n - 1)  # against the shifts of the other prompts only
-    mode = of_mode.mean()
-    components = np.array([of_prompt.sum() / (n - 1), mode, within - mode])
-    influence = np.column_stack([of_prompt - of_prompt.mean(), 2 * (of_mode - mode), squares - within]) / n
+    # Against the shifts, and the means, of the prompts of other units only.
+    own = _Own.of(distances, design, points, squares)
+    mode_pairs = pair_mean(n * of_mode - own.shifts, design)
+    mode = mode_pairs.value
+    if design.clusters is None:
+        of_prompts, prompt = (of_prompt - of_prompt.mean()) / n, of_prompt.sum() / (n - 1)
+    else:
+        pairs = pair_mean((n * of_prompt + of_prompt.sum() - own.means) / 2, design)
+        of_prompts, prompt = pairs.influence, pairs.value
+    components = np.array([prompt, mode, within - mode])
+    influence = np.column_stack([of_prompts, mode_pairs.influence, (squares - within) / n])
     influence[:, 2] -= influence[:, 1]
     of_whole = influence.sum(axis=1)
     # 4 (n-2) / (n (n-1)^2) of the infinitesimal jackknife less 2 / (n (n-1)); 1/4 by h.
-    twice = contrast_residual(distances, design) / 2 * (n - 3) / (n * (n - 1) ** 2)
+    units = design.n_units
+    twice = contrast_residual(distances, design) / 2 * (units - 3) / (units * (units - 1) ** 2)
     shares = [
         t_interval(
             _ratio(components[j], components.sum()),
             _influence_of_ratio(components[j], components.sum(), influence[:, j], of_whole),
             level,
             counted_twice=_ratio(degenerate, components.sum() ** 2),
+            over=design.clusters,
         )
         for j, degenerate in enumerate((0, twice, 0))
     ]
@@ -97,10 +108,43 @@ def variance_split(distances: Distances, design: Design, level: float = 0.95) ->
         interaction=shares[2],
         partial_eta2=Estimate(eta2, n_prompts=n),
         partial_epsilon2=t_interval(
-            _ratio(mode, within), of_epsilon2, level, counted_twice=_ratio(twice, within**2)
+            _ratio(mode, within),
+            of_epsilon2,
+            level,
+            counted_twice=_ratio(twice, within**2),
+            over=design.clusters,
         ),
         influence=of_epsilon2,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Own:
+    """What the prompts of a prompt's own unit, itself among them, have in sums over all prompts."""
+
+    shifts: NDArray[np.float64]
+    """(n,) inner products of its shifts under the modes with those of the unit's prompts."""
+    means: NDArray[np.float64]
+    """(n,) k times the squared distances of its mean from those of the unit's prompts."""
+
+    @classmethod
+    def of(
+        cls,
+        distances: Distances,
+        design: Design,
+        points: NDArray[np.intp],
+        squares: NDArray[np.float64],
+    ) -> _Own:
+        """From distances alone, as the whole sums are; `squares` (n,) of each prompt about its own mean."""
+        if design.clusters is None:
+            return cls(squares, np.zeros_like(squares))
+        k = design.n_modes
+        sums = matmul_within(distances, design, design.onehot)
+        by_mode = (sums - sums.mean(axis=1, keepdims=True))[points]
+        shifts = -0.5 * np.trace(by_mode - by_mode.mean(axis=1, keepdims=True), axis1=1, axis2=2)
+        others = sums[points].sum(axis=(1, 2)) / k - 2 * squares
+        of_unit = design.clusters.sums(squares)[design.unit]
+        return cls(shifts, others - (design.prompts_in_unit - 2) * squares - of_unit)
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -86,7 +86,14 @@ class Behaviour(Section):
             return None
         settings = study.settings
         return cls(
-            behaviour(study.run, judged, level=settings.level, text=settings.text, placement=study.placement)
+            behaviour(
+                study.run,
+                judged,
+                level=settings.level,
+                text=settings.text,
+                placement=study.placement,
+                cluster=settings.cluster,
+            )
         )
 
     def record(self) -> BehaviourKeys:

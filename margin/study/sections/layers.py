@@ -13,7 +13,7 @@ from margin.study.canvas import Canvas
 from margin.study.record import EstimateRecord, Record, Share, records
 from margin.study.section import Fact, Section
 from margin.study.sections.variants import VARIANTS, by_variant
-from margin.study.spaces import design_of, space_of
+from margin.study.spaces import space_of
 from margin.study.study import HEADLINE, Study
 from margin.study.table import Table, intervals, table
 
@@ -97,7 +97,7 @@ class Layers(Section):
         _, rows = space_of(run, f"layer:{run.layers[0]}")
         spaces = ((layer, space_of(run, f"layer:{layer}")[0]) for layer in sorted(run.layers))
         rng, level = study.settings.rng("layers"), study.settings.level
-        return cls(layer_curve(spaces, design_of(run, rows), rng, HEADLINE, level))
+        return cls(layer_curve(spaces, study.design_of(rows), rng, HEADLINE, level))
 
     def record(self) -> LayersKeys:
         """Curve, separation and parting."""

@@ -68,7 +68,7 @@ class Positions(Section):
         if study.run.positions == 1:
             return None
         rng, level = study.settings.rng("positions"), study.settings.level
-        return cls(position_curve(position_spaces(study.run), rng, HEADLINE, level))
+        return cls(position_curve(position_spaces(study.run, study.settings.cluster), rng, HEADLINE, level))
 
     def record(self) -> PositionsKeys:
         """One line a position and variant."""
@@ -98,7 +98,7 @@ def _sentence(found: PositionCurve) -> str:
     )
 
 
-def position_spaces(run: Run) -> Iterable[tuple[int, Space, Design]]:
+def position_spaces(run: Run, cluster: str | None = None) -> Iterable[tuple[int, Space, Design]]:
     """The points of each response position that enough prompts reach, and their design.
 
     In the space of the logits, or of the final state where the head is no affine map. A prompt reaches a
@@ -117,4 +117,4 @@ def position_spaces(run: Run) -> Iterable[tuple[int, Space, Design]]:
         states = run.position_states(position)[rows]
         points = run.logit_points(states)
         space = Coordinates(states, "state") if points is None else Coordinates(points, "logits")
-        yield position, space, design_of(run, rows)
+        yield position, space, design_of(run, rows, cluster)

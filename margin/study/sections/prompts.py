@@ -90,7 +90,7 @@ class Prompts(Section):
         own.columns = pd.Index(beside(own.columns, [*lines, "prompt"]))
         lines = pd.concat([lines, *texts, own], axis=1)
         lines = lines.sort_values("margin", kind="stable", ignore_index=True)
-        return cls(lines, found.spreads(settings.level))
+        return cls(lines, found.spreads(settings.level, design.clusters))
 
     def worst(self, count: int = WORST) -> pd.DataFrame:
         """The `count` prompts with the lowest margin."""

@@ -90,6 +90,7 @@ class Robustness(Section):
                 distance=HEADLINE,
                 level=study.settings.level,
                 placement=study.placement,
+                cluster=study.settings.cluster,
             )
         )
 

@@ -46,7 +46,7 @@ class Separation(Section):
             separation(
                 study.space,
                 study.design,
-                tokens_of(study.run),
+                tokens_of(study.run, settings.cluster),
                 rng=settings.rng("separation"),
                 optional=settings.optional,
                 level=settings.level,
