@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from safetensors import safe_open
 
@@ -31,10 +32,7 @@ def require_checkpoint(folder: Path) -> None:
     if not (folder / "config.json").is_file():
         raise MarginError(f"{folder} is no checkpoint: it has no config.json")
     require_fetched(folder)
-    config = folder / "config.json"
-    settings = parse_json(read_text(config, "configuration"), str(config))
-    if not isinstance(settings, dict):
-        raise MarginError(f"{config} is no JSON object")
+    _settings(folder)
     _require_safetensors(folder, "*.safetensors", "no checkpoint")
     for index in sorted(folder.glob("*.safetensors.index.json")):
         require_safe_index(index)
@@ -42,8 +40,7 @@ def require_checkpoint(folder: Path) -> None:
         raise MarginError(
             f"{folder} holds two sets of weights, model.safetensors and what {INDEX} names: remove one"
         )
-    if not settings.get("quantization_config"):
-        _require_numbers(folder)
+    require_numbers(folder)
 
 
 def require_adapter(folder: Path) -> None:
@@ -76,12 +73,13 @@ def require_safe_index(index: Path) -> None:
             )
 
 
-def _require_numbers(folder: Path) -> None:
-    """MarginError where weights are whole numbers, and so codes of a quantised model.
+def require_numbers(folder: Path) -> None:
+    """MarginError where weights are codes of a quantised model, and the configuration does not say so.
 
-    To be asked where the configuration does not say how they are to be read: transformers would take the
-    codes for the weights.
+    Codes are whole numbers; transformers would take them for the weights.
     """
+    if not (folder / "config.json").is_file() or _settings(folder).get("quantization_config"):
+        return
     for path in sorted(folder.glob("model*.safetensors")):
         with foreign(f"{folder} cannot be loaded"), safe_open(path, framework="numpy") as file:
             kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
@@ -91,6 +89,14 @@ def _require_numbers(folder: Path) -> None:
                 f"{folder} cannot be loaded: {shown(coded[0])} holds codes of a quantised model, and "
                 "config.json has no quantization_config that says how to read them"
             )
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    config = folder / "config.json"
+    settings = parse_json(read_text(config, "configuration"), str(config))
+    if not isinstance(settings, dict):
+        raise MarginError(f"{config} is no JSON object")
+    return settings
 
 
 def has_tokenizer(folder: Path) -> bool:

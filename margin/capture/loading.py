@@ -14,11 +14,13 @@ from margin.capture.folder import (
     require_adapter,
     require_checkpoint,
     require_fetched,
+    require_numbers,
     require_safe_index,
 )
 from margin.capture.gguf_tensors import require_all_read
 from margin.capture.hub import ADAPTER_FILES, cached, downloaded, fetched, snapshot
 from margin.capture.quiet import quietly
+from margin.capture.twice import require_once
 from margin.capture.whole import UNLIKE, require_whole
 from margin.errors import MarginError, foreign
 from margin.text import shown
@@ -84,6 +86,12 @@ class Source:
         """The folder it lies in, of one that is not left to transformers to download."""
         return Path(self.place)
 
+    def loaded(self) -> Path:
+        """The folder it was loaded from, if need be that of the cache that it was just downloaded into."""
+        if self.folder.is_dir():
+            return self.folder
+        return snapshot(self.place, "config.json", self.revision) or self.folder
+
     @property
     def commit(self) -> str | None:
         """Commit on the hub of what was loaded, if any."""
@@ -123,8 +131,13 @@ def load_model(
         model, info = kind.from_pretrained(
             source.place, output_loading_info=True, ignore_mismatched_sizes=True, **options
         )
+    if source.gguf is None:
+        require_numbers(source.loaded())  # of a first download nobody has looked at the files
     require_whole(source.given, model, info, fault)
-    if source.gguf is not None:
+    if source.gguf is None:
+        weights = getattr(config, "transformers_weights", None)
+        require_once(source.given, source.loaded(), model.base_model_prefix, weights)
+    else:
         require_all_read(Path(source.place) / source.gguf, model)
     return model
 
