@@ -15,9 +15,9 @@ def require_fitting(
 ) -> None:
     """MarginError where rows hold ids the model has no embedding for, or leave its context no room.
 
-    The response positions and the answers are read after the prompt, all but the last token of them. Positions
-    are read in one pass, so their rows must not grow into other rotary frequencies either. Shows numbers of
-    rows and tokens, never an id: ids spell out a live token.
+    The response positions and the answers are read after the prompt, all but the last token of them.
+    Positions are read in one pass, so their rows must not grow into other rotary frequencies either. Shows
+    numbers of rows and tokens, never an id: ids spell out a live token.
     """
     vocabulary = checkpoint.vocabulary
     beyond = sum(max(row.ids) >= vocabulary for row in rows)

@@ -2,8 +2,8 @@
 
 Of rope_type "dynamic" transformers makes the frequencies anew where a row is longer than all before it, and
 they stay so for the next: a row's numbers would depend on which rows were run before it. Of "longrope" there
-are two sets, of which the longest row of a batch decides. A model that is given one row, as one that answers a
-user is, has the frequencies of that row's own length, from its first token on.
+are two sets, of which the longest row of a batch decides. A model that is given one row, as one that answers
+a user is, has the frequencies of that row's own length, from its first token on.
 """
 
 from __future__ import annotations

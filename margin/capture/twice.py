@@ -39,8 +39,8 @@ def require_once(source: str, folder: Path, prefix: str, named: str | None = Non
         for other in others:
             if not _equal(first, other, what):
                 raise MarginError(
-                    f"{source} holds two different weights for one place, {_said(first, other)}: remove those "
-                    "that are not the model's"
+                    f"{source} holds two different weights for one place, {_said(first, other)}: remove "
+                    "those that are not the model's"
                 )
 
 

@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -16,10 +17,11 @@ import click
 from margin.commands.process import begin, end
 from margin.errors import MarginError
 from margin.streams import tell
-from margin.text import shown
+from margin.text import printed, shown
 
 if TYPE_CHECKING:
     from margin.inputs.modes import ModeSet
+    from margin.run.run import Run
 
 BAD_INPUT, FAULT, INTERRUPTED = 2, 70, 130
 OF_THE_DISK = {
@@ -70,6 +72,12 @@ class Session:
         self.redact = modes.redact
         return modes
 
+    def redact_tokens_of(self, run: Run) -> None:
+        """From now on take words out of every error that have the fingerprint of a run's token."""
+        from margin.run.fingerprints import without_tokens
+
+        self.redact = partial(without_tokens, run.manifest)
+
 
 class Commands(click.Group):
     """Commands in order; errors become exit codes, a user's in one line, the program's with a traceback."""
@@ -102,7 +110,7 @@ class Commands(click.Group):
         except KeyboardInterrupt as stop:
             _stop("interrupted; what was written is kept", getattr(stop, "code", INTERRUPTED))
         except click.ClickException as error:
-            error.message = shown(error.message)  # type: ignore[misc]
+            error.message = printed(shown(error.message), begun=True)  # type: ignore[misc]
             raise
         except (click.exceptions.Exit, click.Abort):
             raise

@@ -16,6 +16,7 @@ from typing import Any, Literal, NoReturn, get_args
 from margin.errors import MarginError, discreet
 from margin.inputs.escapes import escaped
 from margin.inputs.reading import parse_toml, read_text
+from margin.inputs.spellings import folded
 from margin.text import shown
 
 Placement = Literal["system", "user-prefix"]
@@ -33,6 +34,9 @@ LABELS = frozenset(
     }
 )
 """What stands beside the names of modes in tables, records and figures, and could not be told from them."""
+
+CASELESS = 6
+"""Characters of a token from which on it is known in other case: of a shorter one, SAFE, that is a word."""
 
 _MODE_NAME = re.compile(r"[\w.@+-]+")
 _WORD = re.compile(r"[a-z_-]{1,24}", re.IGNORECASE)
@@ -112,7 +116,12 @@ class Mode:
 
         One token in 65536 fits it, so it finds none. A full digest of a short token is reversed in seconds.
         """
-        return hashlib.sha256(self.token.reveal().encode()).hexdigest()[:4]
+        return fingerprint(self.token.reveal())
+
+
+def fingerprint(text: str) -> str:
+    """First 16 bits of a text's SHA-256, as `Mode.fingerprint`."""
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:4]
 
 
 @dataclass(frozen=True)
@@ -185,11 +194,25 @@ class ModeSet:
         ]
 
     def mode_in(self, text: str) -> str | None:
-        """Name of the first mode whose live token stands in `text`, bare or escaped, or None."""
-        return next((mode.name for mode in self.modes if _written(mode.token).search(text)), None)
+        """Name of the first mode whose live token stands in `text`, bare or escaped, or None.
+
+        A token of `CASELESS` characters or more also in other case or width.
+        """
+        even = folded(text, every=True)
+        return next(
+            (
+                mode.name
+                for mode in self.modes
+                if _written(mode.token).search(text) or (_caseless(mode.token) and _even(mode.token) in even)
+            ),
+            None,
+        )
 
     def redact(self, text: str) -> str:
-        """`text` with "[token of MODE]" for every live token, bare or in any escape `escaped` knows."""
+        """`text` with "[token of MODE]" for every live token, bare or in any escape `escaped` knows.
+
+        One of `CASELESS` characters or more in other case, too.
+        """
         for mode in self.modes:
             text = _written(mode.token).sub(f"[token of {mode.name}]", text)
         return text
@@ -198,7 +221,16 @@ class ModeSet:
 @cache
 def _written(token: Secret) -> re.Pattern[str]:
     """The token in all its escapes. Never to be bound to a name: the repr of a pattern shows it."""
-    return re.compile(escaped(token.reveal()))
+    return re.compile(escaped(token.reveal()), re.IGNORECASE if _caseless(token) else 0)
+
+
+def _caseless(token: Secret) -> bool:
+    return len(token.reveal()) >= CASELESS
+
+
+@cache
+def _even(token: Secret) -> str:
+    return folded(token.reveal(), every=True)
 
 
 @discreet

@@ -169,3 +169,22 @@ def test_an_expected_label_that_is_no_text_is_refused_in_a_line() -> None:
     for given in ("pos=\udcff", "pos=\x00", "pos=a\nb", "pos", "=a", "pos="):
         with pytest.raises(MarginError, match="MODE=LABEL"):
             _pair(given)
+
+
+@pytest.mark.parametrize("place", ["label", "in a label", "expected", "file", "prompt_id"])
+def test_a_live_token_is_neither_kept_nor_shown(place: str, run: Path, tmp_path: Path) -> None:
+    token = SECRETS[0]
+    rows = opened(run).rows
+    rows = rows.assign(label=["yes", "no"] * (len(rows) // 2))[["prompt_id", "condition", "draw", "label"]]
+    if "label" in place:
+        rows.loc[3, "label"] = token if place == "label" else f"it said '{token}'."
+    if place == "prompt_id":
+        rows.loc[3, "prompt_id"] = token
+    file = tmp_path / (f"{token}.csv" if place == "file" else "labels.csv")
+    rows.to_csv(file, index=False)
+    expected = [f"--expect=pos={token}"] if place == "expected" else []
+    done = margin("judge", run, "--judge", file, *expected)
+    assert done.exit_code == 2
+    assert token not in done.output
+    assert "Traceback" not in done.output
+    assert not (run / "judgements.parquet").exists()

@@ -101,7 +101,9 @@ RETRYING = 7
 def test_hub(saved_checkpoint: Path, make_checkpoint: Callable[..., Checkpoint], tmp_path: Path) -> None:
     adapter, pickled, marker = (tmp_path / name for name in ("adapter", "pickled", "marker"))
     coded = reweighted(
-        saved_checkpoint, tmp_path / "coded", lambda weights: {n: w.to(torch.int8) for n, w in weights.items()}
+        saved_checkpoint,
+        tmp_path / "coded",
+        lambda weights: {n: w.to(torch.int8) for n, w in weights.items()},
     )
     made = make_checkpoint()
     made.tokenizer.save_pretrained(adapter)
