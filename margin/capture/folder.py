@@ -46,6 +46,11 @@ def require_checkpoint(folder: Path) -> None:
 def require_adapter(folder: Path) -> None:
     """MarginError where a folder holds no adapter, only a pickled one, or what Git has yet to fetch."""
     if not (folder / ADAPTER_CONFIG).is_file():
+        inside = sorted(shown(path.parent.name) for path in folder.glob(f"*/{ADAPTER_CONFIG}"))
+        if inside:
+            raise MarginError(
+                f"{folder} holds {len(inside)} adapters, {', '.join(inside)[:80]}: pass one of them"
+            )
         raise MarginError(f"{folder} is no adapter: it has no {ADAPTER_CONFIG}")
     require_fetched(folder)
     _require_safetensors(folder, ADAPTER_WEIGHTS, "no adapter")

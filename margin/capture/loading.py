@@ -20,7 +20,7 @@ from margin.capture.folder import (
 from margin.capture.gguf_tensors import require_all_read
 from margin.capture.hub import ADAPTER_FILES, cached, downloaded, fetched, snapshot
 from margin.capture.quiet import quietly
-from margin.capture.twice import require_once
+from margin.capture.twice import loaded_files, require_once
 from margin.capture.whole import UNLIKE, require_whole
 from margin.errors import MarginError, foreign
 from margin.text import shown
@@ -108,6 +108,7 @@ def load_config(source: Source, trust_remote_code: bool) -> Any:
         config: Any = AutoConfig.from_pretrained(
             source.place, trust_remote_code=trust_remote_code, revision=source.revision
         )
+    config.return_dict = True  # only what a pass gives back, not what it computes
     weights = str(getattr(config, "transformers_weights", None) or "model.safetensors")
     if not weights.endswith((".safetensors", ".safetensors.index.json")):
         raise MarginError(f"{what}: config.json names {shown(weights)}, only safetensors is read")
@@ -136,7 +137,8 @@ def load_model(
     require_whole(source.given, model, info, fault)
     if source.gguf is None:
         weights = getattr(config, "transformers_weights", None)
-        require_once(source.given, source.loaded(), model.base_model_prefix, weights)
+        files = loaded_files(source.loaded(), weights)
+        require_once(source.given, files, model.base_model_prefix)
     else:
         require_all_read(Path(source.place) / source.gguf, model)
     return model

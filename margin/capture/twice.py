@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from safetensors import safe_open
@@ -21,20 +22,20 @@ _LEGACY = (
 """Names of the past, and what transformers takes them for."""
 
 
-def require_once(source: str, folder: Path, prefix: str, named: str | None = None) -> None:
+def require_once(source: str, files: Iterable[Path], part: str) -> None:
     """MarginError, naming them, where two weights of different values are meant for one place of the model.
 
-    That is one name in two shards, or a name with and without `prefix`, under which a model with a head holds
-    its body (`base_model_prefix`): a file that was saved on top of another. `named` is the file of weights
-    that the configuration names, if any. Costs the names; where some stand twice, reading these.
+    That is one name in two shards, or a name with and without `part`: of a checkpoint that under which a
+    model with a head holds its body (`base_model_prefix`), of an adapter what it was called in training. A
+    file was then saved on top of another. Costs the names; where some stand twice, reading these.
     """
     places: dict[str, list[Place]] = {}
     what = f"{source} cannot be loaded"
-    for path in loaded_files(folder, named):
+    for path in files:
         with foreign(what), safe_open(path, framework="pt") as file:
             names = list(file.keys())
         for name in names:
-            places.setdefault(_meant(name, prefix), []).append((path, name))
+            places.setdefault(_meant(name, part), []).append((path, name))
     for first, *others in places.values():
         for other in others:
             if not _equal(first, other, what):
@@ -55,10 +56,10 @@ def loaded_files(folder: Path, named: str | None = None) -> list[Path]:
     return [path] if path.is_file() else []
 
 
-def _meant(name: str, prefix: str) -> str:
+def _meant(name: str, part: str) -> str:
     for old, new in _LEGACY:
         name = old.sub(new, name)
-    return name.removeprefix(f"{prefix}.") if prefix else name
+    return name.removeprefix(f"{part}.").replace(f".{part}.", ".") if part else name
 
 
 def _equal(one: Place, other: Place, what: str) -> bool:

@@ -1,4 +1,4 @@
-"""Live tokens known by their 16 bits, where there is a run and no mode set: in what others say of its rows."""
+"""Live tokens known by their 16 bits, where there is a run and no mode set: in what others say of it."""
 
 from __future__ import annotations
 
