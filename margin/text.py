@@ -86,6 +86,11 @@ def ascii_json(text: str) -> str:
     return json.dumps(text)[1:-1]
 
 
+def is_blank(text: str) -> bool:
+    """Whether a text is nothing but white space and formats, such as zero-width spaces."""
+    return all(c.isspace() or unicodedata.category(c) == "Cf" for c in text)
+
+
 def _replaced(text: str, instead: Callable[[str], str]) -> str:
     """The text with `instead` of each character that cannot be seen, but for tabs and ends of lines."""
     return "\n".join(

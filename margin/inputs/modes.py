@@ -193,20 +193,18 @@ class ModeSet:
             {"role": "user", "content": prompt},
         ]
 
-    def mode_in(self, text: str) -> str | None:
+    def mode_in(self, text: str, *, as_it_is: bool = False) -> str | None:
         """Name of the first mode whose live token stands in `text`, bare or escaped, or None.
 
-        A token of `CASELESS` characters or more also in other case or width.
+        A token of `CASELESS` characters or more also in other case or width, unless only one `as_it_is`
+        counts: a phrase may stand in a prompt with a capital.
         """
-        even = folded(text, every=True)
-        return next(
-            (
-                mode.name
-                for mode in self.modes
-                if _written(mode.token).search(text) or (_caseless(mode.token) and _even(mode.token) in even)
-            ),
-            None,
-        )
+        even = "" if as_it_is else text.casefold() if text.isascii() else folded(text, every=True)
+        for mode in self.modes:
+            caseless = not as_it_is and _caseless(mode.token)
+            if _written(mode.token, caseless).search(text) or (caseless and _even(mode.token) in even):
+                return mode.name
+        return None
 
     def redact(self, text: str) -> str:
         """`text` with "[token of MODE]" for every live token, bare or in any escape `escaped` knows.
@@ -214,14 +212,14 @@ class ModeSet:
         One of `CASELESS` characters or more in other case, too.
         """
         for mode in self.modes:
-            text = _written(mode.token).sub(f"[token of {mode.name}]", text)
+            text = _written(mode.token, _caseless(mode.token)).sub(f"[token of {mode.name}]", text)
         return text
 
 
 @cache
-def _written(token: Secret) -> re.Pattern[str]:
+def _written(token: Secret, caseless: bool) -> re.Pattern[str]:
     """The token in all its escapes. Never to be bound to a name: the repr of a pattern shows it."""
-    return re.compile(escaped(token.reveal()), re.IGNORECASE if _caseless(token) else 0)
+    return re.compile(escaped(token.reveal()), re.IGNORECASE if caseless else 0)
 
 
 def _caseless(token: Secret) -> bool:
