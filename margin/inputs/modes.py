@@ -163,8 +163,9 @@ class ModeSet:
         template = (self.system.replace(PLACEHOLDER, ""), self.user_prefix.replace(PLACEHOLDER, ""))
         for text in (*self.names, *template):
             if name := self.mode_in(text):
+                place = self.names.index(name) + 1  # its name may be what holds the token
                 raise MarginError(
-                    f"the token of mode {name!r} is in a mode's name or in [template]: both are public"
+                    f"the token of mode {place} is in a mode's name or in [template]: both are public"
                 )
 
     @property
@@ -254,7 +255,21 @@ def load_modes(path: str | Path) -> ModeSet:
         modes = _table(document, "modes")
         return ModeSet(tuple(_mode(name, _table(modes, name, "modes.")) for name in modes), **template)
     except MarginError as error:
-        raise MarginError(f"{path}: {error}") from None
+        raise MarginError(f"{path}: {_without(_tokens(document), str(error))}") from None
+
+
+def _tokens(document: Mapping[str, Any]) -> list[str]:
+    """What may be a token in a modes file that is refused; a name that is quoted may hold one, too."""
+    modes = document.get("modes")
+    tables = [table for table in modes.values() if isinstance(table, dict)] if isinstance(modes, dict) else []
+    values = [(table.get("token"), os.environ.get(str(table.get("token_env")))) for table in tables]
+    return [value for pair in values for value in pair if isinstance(value, str) and value.strip()]
+
+
+def _without(tokens: list[str], text: str) -> str:
+    for token in sorted(tokens, key=len, reverse=True):
+        text = re.sub(re.escape(token), "[token]", text, flags=re.IGNORECASE if len(token) >= CASELESS else 0)
+    return text
 
 
 def _mode(name: str, table: Mapping[str, Any]) -> Mode:

@@ -181,7 +181,7 @@ def read_judgements(run: Run) -> Judgements | None:
     IncomparableError : judgements of another run.
     """
     path, again = run.path / NAME, "run margin judge again"
-    if not path.is_file():
+    if not path.exists():
         return None
     with foreign(f"{path} is damaged or no file of judgements, {again}"):
         table = pq.read_table(pa.BufferReader(path.read_bytes()))

@@ -188,3 +188,20 @@ def test_a_live_token_is_neither_kept_nor_shown(place: str, run: Path, tmp_path:
     assert token not in done.output
     assert "Traceback" not in done.output
     assert not (run / "judgements.parquet").exists()
+
+
+@pytest.mark.parametrize("name", ["judgements.parquet", "probe.json", "report", "labels.csv"])
+def test_a_folder_or_a_file_in_the_place_of_the_other_is_said_in_a_line(name: str, run: Path) -> None:
+    (run / name).write_text("no folder") if name == "report" else (run / name).mkdir()
+    commands = {
+        "judgements.parquet": [("judge", "--judge", "refusal"), ("report", "--permutations", "9")],
+        "report": [("report", "--permutations", "9")],
+        "labels.csv": [("judge", "--judge", str(run / name))],
+        "probe.json": [("probe",)],
+    }
+    for command, *options in commands[name]:
+        done = margin(command, run, *options)
+        assert done.exit_code == 2, done.output
+        assert str(run / name) in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+        assert "Traceback" not in done.output
