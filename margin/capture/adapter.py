@@ -20,7 +20,7 @@ from peft import (
 from safetensors import safe_open
 from transformers import PreTrainedModel
 
-from margin.capture.folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS, require_adapter
+from margin.capture.folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS, is_real, require_adapter
 from margin.capture.quiet import quietly
 from margin.capture.resizing import require_rows, resize
 from margin.capture.twice import require_once
@@ -44,9 +44,10 @@ def with_adapter(model: PreTrainedModel, folder: Path, name: str) -> PreTrainedM
     with foreign(f"{what} cannot be loaded"), safe_open(folder / ADAPTER_WEIGHTS, "pt") as file:
         found = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 - no mapping
         sizes = {key: its.get_shape() for key, its in found.items()}
-        coded = [key for key, its in found.items() if its.get_dtype()[0] in "IU"]
-    if coded:
-        raise MarginError(f"{what} cannot be loaded: {shown(coded[0])} holds whole numbers, and no weights")
+        odd = [key for key, its in found.items() if not is_real(its.get_dtype())]
+    if odd:
+        kind = found[odd[0]].get_dtype()
+        raise MarginError(f"{what} cannot be loaded: {shown(odd[0])} holds {kind}, which is no real number")
     require_once(what, [folder / ADAPTER_WEIGHTS], "default")
     with quietly():
         new = resize(model, config, sizes, what)

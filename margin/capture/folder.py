@@ -67,10 +67,12 @@ def require_fetched(place: Path) -> None:
 
 def require_safe_index(index: Path) -> None:
     """MarginError where the index of a sharded checkpoint names a file that is not safetensors."""
-    shards = parse_json(read_text(index, "index"), str(index))
-    shards = shards.get("weight_map") if isinstance(shards, dict) else None
-    if not isinstance(shards, dict) or not all(isinstance(file, str) for file in shards.values()):
+    record = parse_json(read_text(index, "index"), str(index))
+    shards = record.get("weight_map") if isinstance(record, dict) else None
+    if not isinstance(shards, dict) or not shards or not all(isinstance(f, str) for f in shards.values()):
         raise MarginError(f"{index} is no index of a checkpoint: its weight_map names no files")
+    if not isinstance(record.get("metadata"), dict):
+        raise MarginError(f'{index} lacks an entry that transformers reads: add "metadata": {{}} to it')
     for file in shards.values():
         if not file.endswith(".safetensors"):
             raise MarginError(
@@ -79,20 +81,24 @@ def require_safe_index(index: Path) -> None:
 
 
 def require_numbers(folder: Path) -> None:
-    """MarginError where weights are codes of a quantised model, and the configuration does not say so.
-
-    Codes are whole numbers; transformers would take them for the weights.
+    """MarginError where weights are no real numbers: codes of a quantised model, unless the configuration
+    says so, or what transformers would cut to the real part of a number, or to 0 and 1.
     """
     if not (folder / "config.json").is_file() or _settings(folder).get("quantization_config"):
         return
     for path in sorted(folder.glob("model*.safetensors")):
         with foreign(f"{folder} cannot be loaded"), safe_open(path, framework="numpy") as file:
             kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
-        coded = [name for name, kind in kinds.items() if name.endswith("weight") and kind[0] in "IU"]
+        odd = [name for name, kind in kinds.items() if name.endswith("weight") and not is_real(kind)]
+        coded = [name for name in odd if kinds[name][0] in "IU"]
         if coded:
             raise MarginError(
                 f"{folder} cannot be loaded: {shown(coded[0])} holds codes of a quantised model, and "
                 "config.json has no quantization_config that says how to read them"
+            )
+        if odd:
+            raise MarginError(
+                f"{folder} cannot be loaded: {shown(odd[0])} holds {kinds[odd[0]]}, which is no real number"
             )
 
 
@@ -102,6 +108,11 @@ def _settings(folder: Path) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise MarginError(f"{config} is no JSON object")
     return settings
+
+
+def is_real(kind: str) -> bool:
+    """Whether a kind of number, as safetensors calls it, is a real one: F32, F16, BF16, F8_E4M3."""
+    return kind.startswith(("F", "BF"))
 
 
 def has_tokenizer(folder: Path) -> bool:

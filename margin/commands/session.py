@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from margin.commands.process import begin, end
-from margin.errors import MarginError
+from margin.errors import MarginError, UnwritableError
 from margin.streams import tell
 from margin.text import printed, shown
 
@@ -106,6 +107,8 @@ class Commands(click.Group):
                 _stop(shown(session.redact(f"{os.fsdecode(name)}: {error.strerror}")), BAD_INPUT)
             if error.errno == errno.EPIPE:  # of click's own help
                 raise
+            if error.errno == errno.ENOENT and not _is_somewhere():
+                _stop("the folder this runs in is gone: change into another", BAD_INPUT)
             _stop(session.redact(traceback.format_exc()), FAULT)
         except KeyboardInterrupt as stop:
             _stop("interrupted; what was written is kept", getattr(stop, "code", INTERRUPTED))
@@ -122,5 +125,15 @@ def _stop(message: str, code: int) -> NoReturn:
     from margin.capture.ranks import launched
 
     rank = launched()[0]
-    tell(f"margin: {f'rank {rank}: ' if rank else ''}{message}")
+    with suppress(UnwritableError):  # the code tells, too, and 1 would mean something else
+        tell(f"margin: {f'rank {rank}: ' if rank else ''}{message}")
     sys.exit(code)
+
+
+def _is_somewhere() -> bool:
+    """Whether the folder this process runs in is still there."""
+    try:
+        os.getcwd()
+    except OSError:
+        return False
+    return True

@@ -13,6 +13,7 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args
 
+from margin.arguments import require_path
 from margin.errors import MarginError, discreet
 from margin.inputs.escapes import escaped
 from margin.inputs.reading import parse_toml, read_text
@@ -244,6 +245,7 @@ def load_modes(path: str | Path) -> ModeSet:
     MarginError : a file that cannot be read or is no TOML, an unknown or missing key, an unset variable, and
         all that `Mode` and `ModeSet` refuse. No message holds a token.
     """
+    require_path(path, "modes", " or a ModeSet")
     path = Path(path)
     document = parse_toml(read_text(path, "modes"), str(path))
     try:

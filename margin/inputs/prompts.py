@@ -65,7 +65,7 @@ class PromptSet:
 
     def limit(self, n: int) -> PromptSet:
         """The first n prompts, or all where there are fewer. MarginError where n < 1."""
-        if n < 1:
+        if type(n) is not int or n < 1:
             raise MarginError(f"a limit of {n} prompts leaves none: take at least 1")
         return PromptSet(self.table.head(n), self.places[:n])
 

@@ -109,7 +109,8 @@ def _score(record: Mapping[str, Any], name: str, place: str) -> float:
     """A score as a number, given as one or as its text."""
     value, (low, high) = record.get(name), SCORES[name]
     try:
-        number = math.nan if value is None or isinstance(value, bool) else float(value)
+        # Python takes 0_1 for 1.
+        number = math.nan if value is None or isinstance(value, bool) or "_" in str(value) else float(value)
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not low <= number <= high or (name == "constructive" and number % 1):

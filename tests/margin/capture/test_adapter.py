@@ -140,7 +140,7 @@ def test_what_acts_outside_the_layers_is_refused(
         (dict, {"r": None}, r"sets r to null: it must be a number$"),
         (dict, {"lora_alpha": "8"}, r'sets lora_alpha to "8"'),
         (dict, {"use_rslora": "false"}, r'sets use_rslora to "false": it must be true or false$'),
-        (lambda w: {n: w[n].to(torch.int8) for n in w}, {}, "holds whole numbers"),
+        (lambda w: {n: w[n].to(torch.int8) for n in w}, {}, "holds I8, which is no real number"),
         (
             lambda w: {**w, **{n.replace(".weight", ".default.weight"): 2 * w[n] for n in w}},
             {},

@@ -271,3 +271,14 @@ def test_a_gguf_file_is_read_in_full_or_refused(
     assert "holds 32 values" in refusal(bias)
     layer = {f"blk__3__{name}__weight": torch.ones(32) for name in ("attn_norm", "ffn_norm")}
     assert "holds 4 blocks" in refusal(write_gguf(tmp_path / "more.gguf", made, **layer))
+
+
+@pytest.mark.parametrize(("kind", "name"), [(torch.bool, "BOOL"), (torch.complex64, "C64")])
+def test_weights_that_are_no_real_numbers_are_refused(
+    kind: torch.dtype, name: str, saved_checkpoint: Path, tmp_path: Path
+) -> None:
+    folder = copied(saved_checkpoint, tmp_path / "model")
+    weights = load_file(folder / "model.safetensors")
+    odd = weights | {"model.norm.weight": weights["model.norm.weight"].to(kind)}
+    save_file(odd, folder / "model.safetensors", metadata={"format": "pt"})
+    assert refusal(folder).endswith(f"model.norm.weight holds {name}, which is no real number")
