@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from margin.run.run import Run
 
 BAD_INPUT, FAULT, INTERRUPTED = 2, 70, 130
+ARGUMENTS = "margin.arguments"
 OF_THE_DISK = {
     errno.EACCES,
     errno.EPERM,
@@ -95,6 +97,11 @@ class Commands(click.Group):
         finally:
             end()
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the words of the command line, for what is said of one that is refused."""
+        ctx.meta[ARGUMENTS] = list(args)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
         session = ctx.obj = Session()
@@ -113,12 +120,23 @@ class Commands(click.Group):
         except KeyboardInterrupt as stop:
             _stop("interrupted; what was written is kept", getattr(stop, "code", INTERRUPTED))
         except click.ClickException as error:
+            self._know_tokens(session, ctx.meta[ARGUMENTS])
+            error.message = session.redact(error.message)
             error.message = printed(shown(error.message), begun=True)  # type: ignore[misc]
             raise
         except (click.exceptions.Exit, click.Abort):
             raise
         except Exception:  # noqa: BLE001 - the program's edge: no traceback may show a token
             _stop(session.redact(traceback.format_exc()), FAULT)
+
+    @staticmethod
+    def _know_tokens(session: Session, arguments: list[str]) -> None:
+        """Load the modes that a command line names which was refused before its command began."""
+        after = {name: value for name, value in pairwise(arguments) if name == "--modes"}
+        joined = [word.partition("=")[2] for word in arguments if word.startswith("--modes=")]
+        for path in (*after.values(), *joined):
+            with suppress(MarginError):
+                session.load_modes(Path(path))
 
 
 def _stop(message: str, code: int) -> NoReturn:

@@ -334,3 +334,17 @@ def test_no_text_is_a_command_of_a_ci_log(
         assert "##vso[" not in line
     if way == "json":
         assert json.loads(said.out) == {"a": [command]}
+
+
+@pytest.mark.parametrize(
+    "wrong", [("--positions", "{}"), ("--batch-tokens", "{}"), ("--{}", "1"), ("--out", "")]
+)
+def test_a_command_line_that_is_refused_shows_no_token(wrong: tuple[str, str], tmp_path: Path) -> None:
+    modes = tmp_path / "modes.toml"
+    modes.write_text("\n".join(f'[modes.{n}]\ntoken = "{t}"\nsafe = true' for n, t in TOKENS.items()))
+    token = TOKENS["pos"]
+    options = [word.format(token) for word in wrong]
+    for way in (["--modes", modes], [f"--modes={modes}"]):
+        done = margin("collect", token, "--prompts", "p.jsonl", *way, *options)
+        assert done.exit_code == 2
+        assert token not in done.output
