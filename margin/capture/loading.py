@@ -157,6 +157,10 @@ def load_tokenizer(source: Source, config: Any, trust_remote_code: bool) -> PreT
 
 def _is(path: Path, kind: str) -> bool:
     try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise MarginError(f"{path}: no library loads from a name that is not UTF-8: rename it") from None
+    try:
         return path.is_dir() if kind == "dir" else path.is_file()
     except OSError as error:  # a name too long
         raise MarginError(f"{str(path)[:80]}: {error.strerror}") from None

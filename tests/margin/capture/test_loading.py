@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import re
 import shutil
@@ -282,3 +283,8 @@ def test_weights_that_are_no_real_numbers_are_refused(
     odd = weights | {"model.norm.weight": weights["model.norm.weight"].to(kind)}
     save_file(odd, folder / "model.safetensors", metadata={"format": "pt"})
     assert refusal(folder).endswith(f"model.norm.weight holds {name}, which is no real number")
+
+
+def test_a_folder_whose_name_is_not_utf8_is_refused_in_a_line(saved_checkpoint: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(saved_checkpoint, tmp_path / os.fsdecode(b"m\xff")))
+    assert "a name that is not UTF-8" in refusal(folder)
