@@ -121,8 +121,8 @@ class Commands(click.Group):
             _stop("interrupted; what was written is kept", getattr(stop, "code", INTERRUPTED))
         except click.ClickException as error:
             self._know_tokens(session, ctx.meta[ARGUMENTS])
-            error.message = session.redact(error.message)
-            error.message = printed(shown(error.message), begun=True)  # type: ignore[misc]
+            said = printed(shown(session.redact(error.message)), begun=True)
+            error.message = said  # type: ignore[misc]
             raise
         except (click.exceptions.Exit, click.Abort):
             raise
