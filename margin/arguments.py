@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from margin.errors import MarginError, words
+from margin.text import shown
 
 
 def matrix(values: ArrayLike, name: str) -> NDArray[Any]:
@@ -77,6 +78,18 @@ def require_path(value: object, name: str, other: str = "") -> None:
     """MarginError where something is no path; `other` is what it may be besides."""
     if not isinstance(value, str | os.PathLike):
         raise MarginError(f"{name} must be a path{other}, got {type(value).__name__}")
+
+
+def require_count(value: object, name: str, least: int = 0, other: str = "") -> None:
+    """MarginError where something is no whole number from `least` on; `other` is what it may be besides."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise MarginError(f"{name} {shown(value)}: take a whole number from {least} on{other}")
+
+
+def require_names(values: object, name: str) -> None:
+    """MarginError where something is no list of texts; one text by itself is none."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise MarginError(f"{name} must be a list of names, got {shown(repr(values))[:40]}")
 
 
 def _no_squares(largest: float, bound: float) -> bool:

@@ -10,7 +10,7 @@ from rich.segment import Segment
 
 from margin.errors import UnwritableError
 from margin.streams import hush
-from margin.text import spelt
+from margin.text import printed
 
 
 class PlainConsole(Console):
@@ -24,8 +24,14 @@ class PlainConsole(Console):
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """What is to be shown, piece by piece; the console's own control codes pass."""
+        begun = False
         for segment in super().render(renderable, options):
-            yield segment if segment.control else Segment(spelt(segment.text), segment.style)
+            if segment.control:
+                yield segment
+                continue
+            yield Segment(printed(segment.text, begun=begun), segment.style)
+            line = segment.text.rpartition("\n")
+            begun = bool(line[2].strip()) or (begun and not line[1])
 
     def print(self, *objects: Any, **settings: Any) -> None:
         """Print; UnwritableError where that is not possible."""

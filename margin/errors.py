@@ -91,5 +91,7 @@ def words(error: BaseException) -> str:
     text = (error.strerror if isinstance(error, OSError) else None) or str(error)
     if isinstance(error, KeyError) and len(error.args) == 1:
         text = f"there is no {text}"
+    if isinstance(error, ZeroDivisionError):
+        text = f"{text} (a size or a number in it is 0)"
     line = shorten(text, LONGEST, placeholder=" …")
     return line if line.strip(" …") else type(error).__name__

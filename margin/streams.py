@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from margin.errors import UnwritableError
-from margin.text import ascii_json, shown, spelt
+from margin.text import ascii_json, printed, shown
 
 _PLAIN = {"–": "-", "−": "-", "≥": ">=", "≤": "<=", "…": "...", "×": "x", "²": "^2"}
 """Signs of our own, for a terminal that has not got them."""
@@ -25,15 +25,17 @@ _PLAIN = {"–": "-", "−": "-", "≥": ">=", "≤": "<=", "…": "...", "×": 
 
 def show(text: object) -> None:
     """Print text of one or more lines on stdout. UnwritableError where it cannot be written."""
-    _write(sys.stdout, f"{spelt(str(text))}\n", "standard output")
+    _write(sys.stdout, f"{printed(str(text))}\n", "standard output")
 
 
 def show_json(text: str) -> None:
-    r"""Print JSON on stdout; what stdout's encoding has not got is written as \uXXXX."""
+    r"""Print JSON on stdout; what its encoding has not got, and marks of CI commands, become \uXXXX."""
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:
         text = "".join(c if c.isascii() else ascii_json(c) for c in text)
+    # Lines of JSON begin with no colon; inside a string a number sign may be escaped.
+    text = text.replace("##[", r"\u0023#[").replace("##vso[", r"\u0023#vso[")
     _write(sys.stdout, f"{text.rstrip()}\n", "standard output")
 
 
@@ -44,7 +46,7 @@ def say(text: object) -> None:
 
 def tell(text: object) -> None:
     """Print text of one or more lines on stderr."""
-    _write(sys.stderr, f"{spelt(str(text))}\n", "standard error")
+    _write(sys.stderr, f"{printed(str(text))}\n", "standard error")
 
 
 def written(paths: Iterable[Path]) -> None:
@@ -82,11 +84,11 @@ def prepare() -> None:
 
     def record(*arguments: Any, **more: Any) -> logging.LogRecord:
         made = make(*arguments, **more)
-        made.msg, made.args = spelt(made.getMessage()), ()
+        made.msg, made.args = printed(made.getMessage()), ()
         return made
 
     logging.setLogRecordFactory(record)
-    warnings.formatwarning = lambda *arguments, **more: spelt(form(*arguments, **more))
+    warnings.formatwarning = lambda *arguments, **more: printed(form(*arguments, **more))
 
 
 def _replaced(error: UnicodeError) -> tuple[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,9 @@ _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Control characters, formats (marks of writing direction, zero width), halves of pairs, separators."""
 _JOINERS = {"\u200c", "\u200d"}
 """Formats that scripts and emoji are written with."""
+
+_COMMAND = re.compile(r"##(?=\[|vso\[)")
+_OPENING = re.compile(r"^(\s*)::")
 
 
 def shown(value: object) -> str:
@@ -44,6 +48,25 @@ def spelt(text: str) -> str:
     return _replaced(text, lambda character: f"[U+{ord(character):04X}]")
 
 
+def printed(text: str, *, begun: bool = False) -> str:
+    """As `spelt`, with nothing in it that the log of a CI service obeys.
+
+    GitHub and Azure take a line of a log that begins with ::name:: or holds ##[name] or ##vso[name] for a
+    command (set a variable, mask a word, write an error): the first character of such a mark is spelt out.
+    `begun` where the first line goes on from what stands before it.
+
+    Example
+    -------
+    >>> printed("::set-env name=A::b")
+    '[U+003A]:set-env name=A::b'
+    """
+    lines = [_COMMAND.sub("[U+0023]#", line) for line in spelt(text).split("\n")]
+    return "\n".join(
+        line if begun and not place else _OPENING.sub(r"\1[U+003A]:", line)
+        for place, line in enumerate(lines)
+    )
+
+
 def json_text(value: Any, **how: Any) -> str:
     r"""A value as JSON, readable as `ensure_ascii=False` leaves it, but what cannot be seen as \uXXXX.
 
@@ -61,6 +84,11 @@ def json_text(value: Any, **how: Any) -> str:
 def ascii_json(text: str) -> str:
     r"""Text inside a JSON string, what is not ASCII as \uXXXX."""
     return json.dumps(text)[1:-1]
+
+
+def is_blank(text: str) -> bool:
+    """Whether a text is nothing but white space and formats, such as zero-width spaces."""
+    return all(c.isspace() or unicodedata.category(c) == "Cf" for c in text)
 
 
 def _replaced(text: str, instead: Callable[[str], str]) -> str:

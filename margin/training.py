@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import time
 import traceback
 import warnings
@@ -26,6 +27,7 @@ from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from margin.analysis.early_stop import EarlyStop
 from margin.analysis.sam import sam
+from margin.arguments import require_count, require_level, require_names, require_path
 from margin.capture.checkpoint import Checkpoint
 from margin.capture.collect import collect
 from margin.capture.fitting import require_fitting
@@ -42,6 +44,7 @@ from margin.run.run import Run
 from margin.stats.estimate import Estimate
 from margin.study.robustness import robustness
 from margin.study.spaces import space_of
+from margin.text import shown
 
 __all__ = ["EarlyStop", "MarginCallback"]
 
@@ -109,8 +112,18 @@ class MarginCallback(TrainerCallback):
         response_prefix: str = "",
         chat_template: str | None = None,
     ) -> None:
-        if every is not None and every < 1:
-            raise MarginError(f"every {every} steps: take at least 1")
+        if every is not None and (type(every) is not int or every < 1):
+            raise MarginError(f"every {shown(every)} steps: take a whole number, at least 1")
+        if stop is not None and not isinstance(stop, EarlyStop):
+            raise MarginError(f"stop must be an EarlyStop, got {type(stop).__name__}")
+        if keep is not None:
+            require_path(keep, "keep")
+            if os.path.lexists(keep) and not os.path.isdir(keep):
+                raise MarginError(f"keep {shown(keep)} is no folder: no run can be kept there")
+        require_level(level)
+        require_names(controls, "controls")
+        for name, count, least in (("draws", draws, 1), ("seed", seed, 0), ("batch_tokens", batch_tokens, 1)):
+            require_count(count, name, least)
         if every is None and trainer.args.eval_strategy == IntervalStrategy.NO:
             raise MarginError("this Trainer never evaluates: give every=N steps, or set its eval_strategy")
         self._trainer, self._every, self._stop, self._level = trainer, every, stop, level
@@ -130,7 +143,7 @@ class MarginCallback(TrainerCallback):
         }
         if len(self._prompts) < 2:
             raise MarginError("a margin needs at least two prompts, got one")
-        chat = Chat(self._tokenizer, dict(chat_kwargs or {}), response_prefix, chat_template)
+        chat = Chat(self._tokenizer, chat_kwargs or {}, response_prefix, chat_template)
         context = self._checkpoint("").context
         preflight(chat, self._modes, self._prompts, context)
         rows = build_rows(chat, self._prompts, self._modes, context)

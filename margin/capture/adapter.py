@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
@@ -19,9 +20,10 @@ from peft import (
 from safetensors import safe_open
 from transformers import PreTrainedModel
 
-from margin.capture.folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS, require_adapter
+from margin.capture.folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS, is_real, require_adapter
 from margin.capture.quiet import quietly
 from margin.capture.resizing import require_rows, resize
+from margin.capture.twice import require_once
 from margin.capture.whole import named
 from margin.capture.wrapper import unwrapped
 from margin.errors import MarginError, foreign
@@ -40,7 +42,13 @@ def with_adapter(model: PreTrainedModel, folder: Path, name: str) -> PreTrainedM
     require_adapter(folder)
     config = _config(folder, what)
     with foreign(f"{what} cannot be loaded"), safe_open(folder / ADAPTER_WEIGHTS, "pt") as file:
-        sizes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118 - no mapping
+        found = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+        sizes = {key: its.get_shape() for key, its in found.items()}
+        odd = [key for key, its in found.items() if not is_real(its.get_dtype())]
+    if odd:
+        kind = found[odd[0]].get_dtype()
+        raise MarginError(f"{what} cannot be loaded: {shown(odd[0])} holds {kind}, which is no real number")
+    require_once(what, [folder / ADAPTER_WEIGHTS], "default")
     with quietly():
         new = resize(model, config, sizes, what)
         try:
@@ -71,11 +79,28 @@ def _config(folder: Path, what: str) -> PeftConfig:
     unknown -= {"runtime_config"}
     if unknown:
         raise MarginError(f"{what} sets {named(unknown)}, {advice}")
+    for field in fields(kind):
+        value = record.get(field.name, field.default)
+        # PEFT takes what it finds: the text "false" for true, a number that is text for none at all.
+        if not _is_like(value, field.default):
+            kinds = "true or false" if isinstance(field.default, bool) else "a number"
+            raise MarginError(
+                f"{path} sets {field.name} to {shown(json.dumps(value))[:40]}: it must be {kinds}"
+            )
     with quietly(), foreign(f"{path} is no configuration of an adapter"):
         config = PeftConfig.from_pretrained(str(folder))
     if isinstance(config, PromptLearningConfig):
         raise MarginError(f"{what} is none like LoRA: it changes the input, not the weights")
     return config
+
+
+def _is_like(value: Any, default: Any) -> bool:
+    """Whether a setting is of the kind of its default, where that is true, false or a number."""
+    if isinstance(default, bool):
+        return value is None or isinstance(value, bool)
+    if isinstance(default, int | float):
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return True
 
 
 def _require_all(peft: PeftModel, folder: Path, what: str) -> None:

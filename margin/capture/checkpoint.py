@@ -170,6 +170,8 @@ def require_device(device: str) -> None:
     """MarginError where torch cannot use a device."""
     if device in SPREAD:
         return
+    if str(device).startswith("meta"):
+        raise MarginError(f"device {device!r} cannot be used: it holds no numbers")
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from margin.arguments import require_count, require_names, require_path
 from margin.capture.checkpoint import Checkpoint, load_checkpoint
 from margin.capture.fill import fill
 from margin.capture.fitting import require_fitting
@@ -102,8 +103,30 @@ def collect(
     one that holds another run, UnwritableError where `out` cannot be written. Costs one forward pass a row,
     and a pass over the head: rows * vocabulary * width, and products of all pairs of at most 3,000 rows.
     """
-    if positions < 1 or generate < 0:
-        raise MarginError(f"positions {positions} and generate {generate}: take at least 1 and 0")
+    require_path(out, "out")
+    if not isinstance(model, Checkpoint):
+        require_path(model, "model", " or a Checkpoint")
+    if adapter is not None:
+        require_path(adapter, "adapter")
+    require_names(controls, "controls")
+    if batch_tokens != "auto":
+        require_count(batch_tokens, "batch_tokens", 1, ", or auto")
+    if not isinstance(save_logits, bool):
+        raise MarginError(f"save_logits must be true or false, got {save_logits!r}")
+    if attacks:
+        require_path(attacks, "attacks")
+    for name, count, least in (
+        ("positions", positions, 1),
+        ("generate", generate, 0),
+        ("draws", draws, 1),
+        ("seed", seed, 0),
+        ("top_k", top_k, 1),
+        ("shard_rows", shard_rows, 1),
+        ("noise_prompts", noise_prompts, 0),
+    ):
+        require_count(count, name, least)
+    # NumPy's, too, which JSON has not got.
+    top_k, seed, positions, generate, draws = map(int, (top_k, seed, positions, generate, draws))
     folder = Path(out)
     prompt_set = load_prompts(prompts)
     prompt_set = prompt_set if limit is None else prompt_set.limit(limit)
@@ -134,7 +157,7 @@ def collect(
         )
         if checkpoint.tokenizer_from == "adapter" and ranks.first and not quiet:
             say("tokenizer and chat template are those that came with the adapter")
-        chat = Chat(checkpoint.tokenizer, dict(chat_kwargs or {}), response_prefix, chat_template)
+        chat = Chat(checkpoint.tokenizer, chat_kwargs or {}, response_prefix, chat_template)
         flight = preflight(chat, mode_set, prompt_set, checkpoint.context)
         rows = build_rows(chat, prompt_set, mode_set, checkpoint.context)
         rows += build_control_rows(chat, prompt_set, mode_set, beside, rows, checkpoint.context)

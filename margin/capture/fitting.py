@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from margin.capture.checkpoint import Checkpoint
+from margin.capture.rotary import steady_up_to
 from margin.errors import MarginError
 from margin.inputs.rows import Row
 
@@ -14,7 +15,8 @@ def require_fitting(
 ) -> None:
     """MarginError where rows hold ids the model has no embedding for, or leave its context no room.
 
-    The response positions and the answers are read after the prompt, all but the last token of them. Shows
+    The response positions and the answers are read after the prompt, all but the last token of them.
+    Positions are read in one pass, so their rows must not grow into other rotary frequencies either. Shows
     numbers of rows and tokens, never an id: ids spell out a live token.
     """
     vocabulary = checkpoint.vocabulary
@@ -31,4 +33,12 @@ def require_fitting(
             f"the longest prompt has {longest} tokens, with the answer's it would be {longest + after}, and "
             f"the model's context is {context}: take at most {context - longest + 1} of --generate and "
             "--positions, or shorter prompts"
+        )
+    steady = steady_up_to(checkpoint.model)
+    if positions > 1 and longest + positions - 1 > steady:
+        fewer = f"at most {int(steady) - longest + 1} --positions" if steady > longest else "no --positions"
+        raise MarginError(
+            f"the model's rotary frequencies change where a row is longer than {int(steady)} tokens, and the "
+            f"longest has {longest}, with its answer's {longest + positions - 1}: what is read before would "
+            f"change with what comes after; take {fewer}, or shorter prompts"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from safetensors import safe_open
 
@@ -31,10 +32,7 @@ def require_checkpoint(folder: Path) -> None:
     if not (folder / "config.json").is_file():
         raise MarginError(f"{folder} is no checkpoint: it has no config.json")
     require_fetched(folder)
-    config = folder / "config.json"
-    settings = parse_json(read_text(config, "configuration"), str(config))
-    if not isinstance(settings, dict):
-        raise MarginError(f"{config} is no JSON object")
+    _settings(folder)
     _require_safetensors(folder, "*.safetensors", "no checkpoint")
     for index in sorted(folder.glob("*.safetensors.index.json")):
         require_safe_index(index)
@@ -42,13 +40,17 @@ def require_checkpoint(folder: Path) -> None:
         raise MarginError(
             f"{folder} holds two sets of weights, model.safetensors and what {INDEX} names: remove one"
         )
-    if not settings.get("quantization_config"):
-        _require_numbers(folder)
+    require_numbers(folder)
 
 
 def require_adapter(folder: Path) -> None:
     """MarginError where a folder holds no adapter, only a pickled one, or what Git has yet to fetch."""
     if not (folder / ADAPTER_CONFIG).is_file():
+        inside = sorted(shown(path.parent.name) for path in folder.glob(f"*/{ADAPTER_CONFIG}"))
+        if inside:
+            raise MarginError(
+                f"{folder} holds {len(inside)} adapters, {', '.join(inside)[:80]}: pass one of them"
+            )
         raise MarginError(f"{folder} is no adapter: it has no {ADAPTER_CONFIG}")
     require_fetched(folder)
     _require_safetensors(folder, ADAPTER_WEIGHTS, "no adapter")
@@ -65,10 +67,12 @@ def require_fetched(place: Path) -> None:
 
 def require_safe_index(index: Path) -> None:
     """MarginError where the index of a sharded checkpoint names a file that is not safetensors."""
-    shards = parse_json(read_text(index, "index"), str(index))
-    shards = shards.get("weight_map") if isinstance(shards, dict) else None
-    if not isinstance(shards, dict) or not all(isinstance(file, str) for file in shards.values()):
+    record = parse_json(read_text(index, "index"), str(index))
+    shards = record.get("weight_map") if isinstance(record, dict) else None
+    if not isinstance(shards, dict) or not shards or not all(isinstance(f, str) for f in shards.values()):
         raise MarginError(f"{index} is no index of a checkpoint: its weight_map names no files")
+    if not isinstance(record.get("metadata"), dict):
+        raise MarginError(f'{index} lacks an entry that transformers reads: add "metadata": {{}} to it')
     for file in shards.values():
         if not file.endswith(".safetensors"):
             raise MarginError(
@@ -76,21 +80,39 @@ def require_safe_index(index: Path) -> None:
             )
 
 
-def _require_numbers(folder: Path) -> None:
-    """MarginError where weights are whole numbers, and so codes of a quantised model.
-
-    To be asked where the configuration does not say how they are to be read: transformers would take the
-    codes for the weights.
+def require_numbers(folder: Path) -> None:
+    """MarginError where weights are no real numbers: codes of a quantised model, unless the configuration
+    says so, or what transformers would cut to the real part of a number, or to 0 and 1.
     """
+    if not (folder / "config.json").is_file() or _settings(folder).get("quantization_config"):
+        return
     for path in sorted(folder.glob("model*.safetensors")):
         with foreign(f"{folder} cannot be loaded"), safe_open(path, framework="numpy") as file:
             kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
-        coded = [name for name, kind in kinds.items() if name.endswith("weight") and kind[0] in "IU"]
+        odd = [name for name, kind in kinds.items() if name.endswith("weight") and not is_real(kind)]
+        coded = [name for name in odd if kinds[name][0] in "IU"]
         if coded:
             raise MarginError(
                 f"{folder} cannot be loaded: {shown(coded[0])} holds codes of a quantised model, and "
                 "config.json has no quantization_config that says how to read them"
             )
+        if odd:
+            raise MarginError(
+                f"{folder} cannot be loaded: {shown(odd[0])} holds {kinds[odd[0]]}, which is no real number"
+            )
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    config = folder / "config.json"
+    settings = parse_json(read_text(config, "configuration"), str(config))
+    if not isinstance(settings, dict):
+        raise MarginError(f"{config} is no JSON object")
+    return settings
+
+
+def is_real(kind: str) -> bool:
+    """Whether a kind of number, as safetensors calls it, is a real one: F32, F16, BF16, F8_E4M3."""
+    return kind.startswith(("F", "BF"))
 
 
 def has_tokenizer(folder: Path) -> bool:

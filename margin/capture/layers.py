@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from operator import index
 
 from margin.errors import MarginError
+from margin.text import shown
+
+_KNOWN = "none, last, all, every:4 or numbers like 0,8,-1"
 
 
 def parse_layers(spec: str | Sequence[int], depth: int) -> list[int]:
@@ -15,7 +19,12 @@ def parse_layers(spec: str | Sequence[int], depth: int) -> list[int]:
     counted from the end.
     """
     if not isinstance(spec, str):
-        return _numbers(spec, depth)
+        try:
+            return _numbers([index(number) for number in spec], depth)
+        except TypeError:
+            raise MarginError(
+                f"layers {shown(spec)[:40]}: take {_KNOWN}, or a list of whole numbers"
+            ) from None
     if spec == "none":
         return []
     if spec == "last":
@@ -27,7 +36,7 @@ def parse_layers(spec: str | Sequence[int], depth: int) -> list[int]:
     try:
         return _numbers([int(number) for number in spec.split(",")], depth)
     except ValueError:
-        raise MarginError(f"layers {spec!r}: take none, last, all, every:4 or numbers like 0,8,-1") from None
+        raise MarginError(f"layers {spec!r}: take {_KNOWN}") from None
 
 
 def _numbers(numbers: Sequence[int], depth: int) -> list[int]:

@@ -14,11 +14,13 @@ from margin.capture.folder import (
     require_adapter,
     require_checkpoint,
     require_fetched,
+    require_numbers,
     require_safe_index,
 )
 from margin.capture.gguf_tensors import require_all_read
 from margin.capture.hub import ADAPTER_FILES, cached, downloaded, fetched, snapshot
 from margin.capture.quiet import quietly
+from margin.capture.twice import loaded_files, require_once
 from margin.capture.whole import UNLIKE, require_whole
 from margin.errors import MarginError, foreign
 from margin.text import shown
@@ -84,6 +86,12 @@ class Source:
         """The folder it lies in, of one that is not left to transformers to download."""
         return Path(self.place)
 
+    def loaded(self) -> Path:
+        """The folder it was loaded from, if need be that of the cache that it was just downloaded into."""
+        if self.folder.is_dir():
+            return self.folder
+        return snapshot(self.place, "config.json", self.revision) or self.folder
+
     @property
     def commit(self) -> str | None:
         """Commit on the hub of what was loaded, if any."""
@@ -100,6 +108,7 @@ def load_config(source: Source, trust_remote_code: bool) -> Any:
         config: Any = AutoConfig.from_pretrained(
             source.place, trust_remote_code=trust_remote_code, revision=source.revision
         )
+    config.return_dict = True  # only what a pass gives back, not what it computes
     weights = str(getattr(config, "transformers_weights", None) or "model.safetensors")
     if not weights.endswith((".safetensors", ".safetensors.index.json")):
         raise MarginError(f"{what}: config.json names {shown(weights)}, only safetensors is read")
@@ -123,8 +132,14 @@ def load_model(
         model, info = kind.from_pretrained(
             source.place, output_loading_info=True, ignore_mismatched_sizes=True, **options
         )
+    if source.gguf is None:
+        require_numbers(source.loaded())  # of a first download nobody has looked at the files
     require_whole(source.given, model, info, fault)
-    if source.gguf is not None:
+    if source.gguf is None:
+        weights = getattr(config, "transformers_weights", None)
+        files = loaded_files(source.loaded(), weights)
+        require_once(source.given, files, model.base_model_prefix)
+    else:
         require_all_read(Path(source.place) / source.gguf, model)
     return model
 
@@ -141,6 +156,10 @@ def load_tokenizer(source: Source, config: Any, trust_remote_code: bool) -> PreT
 
 
 def _is(path: Path, kind: str) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise MarginError(f"{path}: no library loads from a name that is not UTF-8: rename it") from None
     try:
         return path.is_dir() if kind == "dir" else path.is_file()
     except OSError as error:  # a name too long

@@ -14,7 +14,7 @@ from transformers.utils import logging
 def quietly() -> Iterator[None]:
     """No warnings of transformers and PEFT in this block; levels and filters are given back afterwards."""
     level = logging.get_verbosity()
-    logging.set_verbosity(max(level, levels.ERROR))
+    logging.set_verbosity(max(level, levels.CRITICAL))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -14,6 +14,7 @@ from margin.capture.budget import Budget
 from margin.capture.checkpoint import Checkpoint
 from margin.capture.loop import Forward
 from margin.capture.plan import Batch, of_one_length
+from margin.capture.rotary import steady_up_to
 from margin.capture.soundness import Soundness
 from margin.inputs.modes import ModeSet
 from margin.run.answers import write_part
@@ -46,10 +47,11 @@ class Responses:
             return batches
         started = time.perf_counter()
         with forward.taps.asleep():
-            # What is known of padding is of the right side. On the left it is safe for keys and values.
-            answers = greedy_answers(
-                self.checkpoint, forward.ids, batches, length, budget, mixed=self.sound.reuse_prefix
-            )
+            # What is known of padding is of the right side. On the left it is safe for keys and values,
+            # unless the longest row of a batch decides how the others' are turned.
+            longest = max(len(forward.ids[row]) for batch in batches for row in batch.rows)
+            mixed = self.sound.reuse_prefix and longest + length <= steady_up_to(forward.model)
+            answers = greedy_answers(self.checkpoint, forward.ids, batches, length, budget, mixed=mixed)
         if self.generate and part is not None:
             kept = {row: answer.cut(self.generate) for row, answer in answers.items()}
             write_part(*part, answers_table(self.checkpoint, kept, self.modes))

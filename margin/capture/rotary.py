@@ -1,13 +1,14 @@
-"""Rotary embeddings that remember: their frequencies grow with the longest row, and stay so for the next.
+"""Rotary embeddings whose frequencies depend on how long a row is.
 
-Of rope_type "dynamic" transformers makes the frequencies anew where a row is longer than all before it. A
-row's numbers would then depend on which rows were run before it. A model that is given one row, as one that
-answers a user is, has the frequencies of that row's own length.
+Of rope_type "dynamic" transformers makes the frequencies anew where a row is longer than all before it, and
+they stay so for the next: a row's numbers would depend on which rows were run before it. Of "longrope" there
+are two sets, of which the longest row of a batch decides. A model that is given one row, as one that answers
+a user is, has the frequencies of that row's own length, from its first token on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -29,6 +30,26 @@ def forgetful(model: nn.Module) -> Iterator[None]:
                 stack.callback(_forget, module)  # what only a longer row has made
                 stack.callback(module.register_forward_pre_hook(_forget).remove)
         yield
+
+
+def steady_up_to(model: nn.Module) -> float:
+    """Tokens up to which a row's frequencies are the same whatever its length; infinite of most models.
+
+    Longer rows share neither a batch with other lengths, nor what a shorter one has computed.
+    """
+    return min((_bound(module) for module in model.modules()), default=float("inf"))
+
+
+def _bound(module: Any) -> float:
+    kinds = getattr(module, "rope_type", None)
+    bounds = [float("inf")]
+    for layers, kind in kinds.items() if isinstance(kinds, Mapping) else [(None, kinds)]:
+        if "dynamic" in str(kind):
+            bounds.append(module.original_max_seq_len)
+        elif kind == "longrope":
+            settings = module.config.rope_parameters
+            bounds.append((settings[layers] if layers else settings)["original_max_position_embeddings"])
+    return min(bounds)
 
 
 def _remembered(module: nn.Module) -> list[str]:

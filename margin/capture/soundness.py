@@ -24,6 +24,7 @@ from margin.capture.loop import Forward, NotFiniteError
 from margin.capture.placement import input_device
 from margin.capture.plan import Batch, Ids, shared_prefix
 from margin.capture.prefix import prefix_cache
+from margin.capture.rotary import steady_up_to
 from margin.capture.rounding import tolerance
 from margin.capture.taps import NONE, Taps, n_layers, tapped
 from margin.capture.unquoted import unquoted
@@ -96,7 +97,10 @@ def examine(
     narrow, narrow_reason = _examine_narrow(forward, rows, reference, limit)
     taps.narrow = narrow
 
+    steady, longest = steady_up_to(model), max(map(len, ids))
     moved, how = _moved(lambda: _in_one_batch(forward, rows), reference)
+    if longest > steady:  # which the few rows tried need not show
+        moved, how = np.inf, f"changes the rotary frequencies, which beyond {int(steady)} tokens go by length"
     pad, pad_reason = moved <= limit, "padding on the right leaves the states as they are"
     together, together_reason = True, "rows that share a batch leave each other's states as they are"
     if not pad:
@@ -139,6 +143,11 @@ def _examine_prefix(
     if not prefix:
         return False, "the rows of a condition share no tokens"
     after = Forward(forward.model, forward.taps, ids, {group: prefix})
+
+    steady = steady_up_to(forward.model)
+    if max(map(len, ids)) > steady:
+        how = f"beyond {int(steady)} tokens the rotary frequencies go by a row's length"
+        return False, f"{how}: each row runs its own"
 
     def run() -> States:
         if prefix_cache(forward.model, forward.taps, prefix) is None:

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 
 from margin.errors import MarginError
 
-_NUMBER = re.compile(r"\d+")
+_NUMBER = re.compile(r"[^\s,()\[\]]*\d[^\s,()\[\]]*")
+"""A number with the word it stands in: of a token with its digits taken out nobody would know any more that
+it is one."""
 
 
 @contextmanager

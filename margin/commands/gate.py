@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from margin.commands.session import PLACE
+from margin.errors import MarginError
 from margin.streams import show, show_json
 from margin.text import json_text, shown
 
@@ -40,6 +41,11 @@ def baseline(run: Path, out: Path, space: str, distance: str) -> None:
         f"{shown(out)}: margin {measured.overall.estimate:+.4f} on {measured.overall.n_prompts} prompts, "
         f"{len(measured.margins) - 1} pairs and slices"
     )
+
+
+def _is_device(path: Path) -> bool:
+    """Whether both may be written to a path: a terminal, a pipe, /dev/null."""
+    return path.exists() and not path.is_file()
 
 
 @click.command(short_help="Judge a run against a baseline: the gate for CI.")
@@ -99,6 +105,8 @@ def check(
     opened = open_run(run)
     for out in filter(None, (junit, summary)):
         require_apart(out, [baseline, *opened.files])
+    if junit and summary and junit.absolute() == summary.absolute() and not _is_device(junit):
+        raise MarginError(f"--junit and --summary both name {junit}: write to two files")
     verdict = judge_run(opened, baseline, policy, space, cast("Distance | None", distance))
     if junit:
         from margin.gate.junit import write_junit

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from margin.commands.report import CLUSTER
-from margin.commands.session import PLACE
+from margin.commands.session import PLACE, Session
 from margin.errors import MarginError
 from margin.streams import show_json, written
 from margin.text import json_text
@@ -48,7 +48,9 @@ if TYPE_CHECKING:
 @click.option("--text", is_flag=True, help="Show prompts and answers of disagreements.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @click.option("--quiet", is_flag=True, help="Print nothing.")
+@click.pass_obj
 def judge(
+    session: Session,
     run: Path,
     judge: str,
     refusal_modes: tuple[str, ...],
@@ -72,6 +74,7 @@ def judge(
     from margin.study.sections.behaviour import Behaviour
 
     opened = open_run(run)
+    session.redact_tokens_of(opened)
     who = _judge(opened, judge, device, trust_remote_code, quiet)
     found = judge_run(
         opened, who, refusal_modes=refusal_modes, expected=_pairs(expected), text=text, cluster=cluster

@@ -7,21 +7,26 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from margin.commands.process import begin, end
-from margin.errors import MarginError
+from margin.errors import MarginError, UnwritableError
 from margin.streams import tell
-from margin.text import shown
+from margin.text import printed, shown
 
 if TYPE_CHECKING:
     from margin.inputs.modes import ModeSet
+    from margin.run.run import Run
 
 BAD_INPUT, FAULT, INTERRUPTED = 2, 70, 130
+ARGUMENTS = "margin.arguments"
 OF_THE_DISK = {
     errno.EACCES,
     errno.EPERM,
@@ -70,6 +75,12 @@ class Session:
         self.redact = modes.redact
         return modes
 
+    def redact_tokens_of(self, run: Run) -> None:
+        """From now on take words out of every error that have the fingerprint of a run's token."""
+        from margin.run.fingerprints import without_tokens
+
+        self.redact = partial(without_tokens, run.manifest)
+
 
 class Commands(click.Group):
     """Commands in order; errors become exit codes, a user's in one line, the program's with a traceback."""
@@ -86,6 +97,11 @@ class Commands(click.Group):
         finally:
             end()
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the words of the command line, for what is said of one that is refused."""
+        ctx.meta[ARGUMENTS] = list(args)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
         session = ctx.obj = Session()
@@ -98,21 +114,44 @@ class Commands(click.Group):
                 _stop(shown(session.redact(f"{os.fsdecode(name)}: {error.strerror}")), BAD_INPUT)
             if error.errno == errno.EPIPE:  # of click's own help
                 raise
+            if error.errno == errno.ENOENT and not _is_somewhere():
+                _stop("the folder this runs in is gone: change into another", BAD_INPUT)
             _stop(session.redact(traceback.format_exc()), FAULT)
         except KeyboardInterrupt as stop:
             _stop("interrupted; what was written is kept", getattr(stop, "code", INTERRUPTED))
         except click.ClickException as error:
-            error.message = shown(error.message)  # type: ignore[misc]
+            self._know_tokens(session, ctx.meta[ARGUMENTS])
+            said = printed(shown(session.redact(error.message)), begun=True)
+            error.message = said  # type: ignore[misc]
             raise
         except (click.exceptions.Exit, click.Abort):
             raise
         except Exception:  # noqa: BLE001 - the program's edge: no traceback may show a token
             _stop(session.redact(traceback.format_exc()), FAULT)
 
+    @staticmethod
+    def _know_tokens(session: Session, arguments: list[str]) -> None:
+        """Load the modes that a command line names which was refused before its command began."""
+        after = {name: value for name, value in pairwise(arguments) if name == "--modes"}
+        joined = [word.partition("=")[2] for word in arguments if word.startswith("--modes=")]
+        for path in (*after.values(), *joined):
+            with suppress(MarginError):
+                session.load_modes(Path(path))
+
 
 def _stop(message: str, code: int) -> NoReturn:
     from margin.capture.ranks import launched
 
     rank = launched()[0]
-    tell(f"margin: {f'rank {rank}: ' if rank else ''}{message}")
+    with suppress(UnwritableError):  # the code tells, too, and 1 would mean something else
+        tell(f"margin: {f'rank {rank}: ' if rank else ''}{message}")
     sys.exit(code)
+
+
+def _is_somewhere() -> bool:
+    """Whether the folder this process runs in is still there."""
+    try:
+        os.getcwd()
+    except OSError:
+        return False
+    return True

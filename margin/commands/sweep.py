@@ -60,13 +60,23 @@ def sweep(
     from margin.capture.collect import collect
     from margin.capture.ranks import launched
     from margin.console import PlainConsole
+    from margin.inputs.preflight import check_names
     from margin.report.terminal import print_trajectory
     from margin.report.trajectory import to_json, trajectory, write_trajectory
     from margin.run.question import require_same_question
 
+    beside = list(left_out(checkpoints))
+    check_names(
+        arguments["modes"],
+        {
+            f"the name of checkpoint {number}": f"{saved.name} {saved.source}"
+            for number, saved in enumerate(found, 1)
+        }
+        | {"the name of a folder beside the checkpoints": " ".join(folder.name for folder, _ in beside)},
+    )
     if launched()[0] == 0:
         _tell_the_order([saved.name for saved in found], all(saved.step is not None for saved in found))
-        _tell_what_is_left_out(list(left_out(checkpoints)), quiet)
+        _tell_what_is_left_out(beside, quiet)
     runs = []
     for number, saved in enumerate(found, 1):
         if not arguments["quiet"]:

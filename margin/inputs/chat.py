@@ -79,6 +79,11 @@ class Chat:
     _parts: dict[str, bool] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.kwargs, Mapping) or not all(isinstance(name, str) for name in self.kwargs):
+            raise MarginError("chat kwargs must map names of variables to values")
+        for name, text in (("response_prefix", self.response_prefix), ("chat_template", self.chat_template)):
+            if not isinstance(text, str) and (text is not None or name == "response_prefix"):
+                raise MarginError(f"{name} must be a text, got {type(text).__name__}")
         if not isinstance(self.template, str):
             raise MarginError("the tokenizer's chat template is no text: pass one with --chat-template FILE")
         taken = set(inspect.signature(self.tokenizer.apply_chat_template).parameters) - {"tools", "documents"}
@@ -148,7 +153,10 @@ class Chat:
             return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
         except Exception as error:  # noqa: BLE001 - what it says may quote the text
             kind = type(error).__name__
-        raise MarginError(f"the tokenizer fails on a conversation ({kind}): it may lack an unknown token")
+        raise MarginError(
+            f"the tokenizer fails on a conversation ({kind}): it may lack an unknown token, or a setting in "
+            "its files is of the wrong kind"
+        )
 
     def _apply(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
         outcome = self._outcome(messages, add_generation_prompt)

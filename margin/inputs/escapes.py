@@ -29,7 +29,7 @@ def _character_escaped(character: str) -> str:
         rf"\\+U(?i:{code:08x})",
         "".join(rf"\\+u(?i:{unit:04x})" for unit in units),
         "".join(rf"\\+x(?i:{byte:02x})" for byte in utf8),
-        "".join(rf"%(?i:{byte:02x})" for byte in utf8),
+        "".join(rf"%(?:25)*(?i:{byte:02x})" for byte in utf8),
         rf"&#0*{code};?",
         rf"(?i:&#x0*{code:x};?)",
         *(rf"&{re.escape(name)};?" for name in sorted(_ENTITIES.get(character, ()), key=len, reverse=True)),

@@ -13,9 +13,11 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args
 
+from margin.arguments import require_path
 from margin.errors import MarginError, discreet
 from margin.inputs.escapes import escaped
 from margin.inputs.reading import parse_toml, read_text
+from margin.inputs.spellings import folded
 from margin.text import shown
 
 Placement = Literal["system", "user-prefix"]
@@ -33,6 +35,9 @@ LABELS = frozenset(
     }
 )
 """What stands beside the names of modes in tables, records and figures, and could not be told from them."""
+
+CASELESS = 6
+"""Characters of a token from which on it is known in other case: of a shorter one, SAFE, that is a word."""
 
 _MODE_NAME = re.compile(r"[\w.@+-]+")
 _WORD = re.compile(r"[a-z_-]{1,24}", re.IGNORECASE)
@@ -112,7 +117,12 @@ class Mode:
 
         One token in 65536 fits it, so it finds none. A full digest of a short token is reversed in seconds.
         """
-        return hashlib.sha256(self.token.reveal().encode()).hexdigest()[:4]
+        return fingerprint(self.token.reveal())
+
+
+def fingerprint(text: str) -> str:
+    """First 16 bits of a text's SHA-256, as `Mode.fingerprint`."""
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:4]
 
 
 @dataclass(frozen=True)
@@ -154,8 +164,9 @@ class ModeSet:
         template = (self.system.replace(PLACEHOLDER, ""), self.user_prefix.replace(PLACEHOLDER, ""))
         for text in (*self.names, *template):
             if name := self.mode_in(text):
+                place = self.names.index(name) + 1  # its name may be what holds the token
                 raise MarginError(
-                    f"the token of mode {name!r} is in a mode's name or in [template]: both are public"
+                    f"the token of mode {place} is in a mode's name or in [template]: both are public"
                 )
 
     @property
@@ -184,21 +195,42 @@ class ModeSet:
             {"role": "user", "content": prompt},
         ]
 
-    def mode_in(self, text: str) -> str | None:
-        """Name of the first mode whose live token stands in `text`, bare or escaped, or None."""
-        return next((mode.name for mode in self.modes if _written(mode.token).search(text)), None)
+    def mode_in(self, text: str, *, as_it_is: bool = False) -> str | None:
+        """Name of the first mode whose live token stands in `text`, bare or escaped, or None.
+
+        A token of `CASELESS` characters or more also in other case or width, unless only one `as_it_is`
+        counts: a phrase may stand in a prompt with a capital.
+        """
+        even = "" if as_it_is else text.casefold() if text.isascii() else folded(text, every=True)
+        for mode in self.modes:
+            caseless = not as_it_is and _caseless(mode.token)
+            if _written(mode.token, caseless).search(text) or (caseless and _even(mode.token) in even):
+                return mode.name
+        return None
 
     def redact(self, text: str) -> str:
-        """`text` with "[token of MODE]" for every live token, bare or in any escape `escaped` knows."""
+        """`text` with "[token of MODE]" for every live token, bare or in any escape `escaped` knows.
+
+        One of `CASELESS` characters or more in other case, too.
+        """
         for mode in self.modes:
-            text = _written(mode.token).sub(f"[token of {mode.name}]", text)
+            text = _written(mode.token, _caseless(mode.token)).sub(f"[token of {mode.name}]", text)
         return text
 
 
 @cache
-def _written(token: Secret) -> re.Pattern[str]:
+def _written(token: Secret, caseless: bool) -> re.Pattern[str]:
     """The token in all its escapes. Never to be bound to a name: the repr of a pattern shows it."""
-    return re.compile(escaped(token.reveal()))
+    return re.compile(escaped(token.reveal()), re.IGNORECASE if caseless else 0)
+
+
+def _caseless(token: Secret) -> bool:
+    return len(token.reveal()) >= CASELESS
+
+
+@cache
+def _even(token: Secret) -> str:
+    return folded(token.reveal(), every=True)
 
 
 @discreet
@@ -213,6 +245,7 @@ def load_modes(path: str | Path) -> ModeSet:
     MarginError : a file that cannot be read or is no TOML, an unknown or missing key, an unset variable, and
         all that `Mode` and `ModeSet` refuse. No message holds a token.
     """
+    require_path(path, "modes", " or a ModeSet")
     path = Path(path)
     document = parse_toml(read_text(path, "modes"), str(path))
     try:
@@ -224,7 +257,21 @@ def load_modes(path: str | Path) -> ModeSet:
         modes = _table(document, "modes")
         return ModeSet(tuple(_mode(name, _table(modes, name, "modes.")) for name in modes), **template)
     except MarginError as error:
-        raise MarginError(f"{path}: {error}") from None
+        raise MarginError(f"{path}: {_without(_tokens(document), str(error))}") from None
+
+
+def _tokens(document: Mapping[str, Any]) -> list[str]:
+    """What may be a token in a modes file that is refused; a name that is quoted may hold one, too."""
+    modes = document.get("modes")
+    tables = [table for table in modes.values() if isinstance(table, dict)] if isinstance(modes, dict) else []
+    values = [(table.get("token"), os.environ.get(str(table.get("token_env")))) for table in tables]
+    return [value for pair in values for value in pair if isinstance(value, str) and value.strip()]
+
+
+def _without(tokens: list[str], text: str) -> str:
+    for token in sorted(tokens, key=len, reverse=True):
+        text = re.sub(re.escape(token), "[token]", text, flags=re.IGNORECASE if len(token) >= CASELESS else 0)
+    return text
 
 
 def _mode(name: str, table: Mapping[str, Any]) -> Mode:

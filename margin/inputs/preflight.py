@@ -75,7 +75,7 @@ def _check_public_text(chat: Chat, modes: ModeSet, prompts: PromptSet) -> None:
             raise MarginError(f"the token of mode {mode!r} stands in {what}: choose another token")
     for column in prompts.table.columns:
         for index, value in enumerate(prompts.table[column]):
-            if value is not None and (mode := modes.mode_in(value)):
+            if value is not None and (mode := modes.mode_in(value, as_it_is=column == "prompt")):
                 # By line, not by id: the id may be what holds the token.
                 raise MarginError(
                     f"{prompts.origin(index)}: the token of mode {mode!r} stands in column {column!r}: "

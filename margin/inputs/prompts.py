@@ -10,8 +10,17 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from margin.errors import MarginError, foreign
-from margin.inputs.tables import SUFFIXES, Record, label, normalised, read_records, table_records, unicode
-from margin.text import shown
+from margin.inputs.tables import (
+    SUFFIXES,
+    Record,
+    label,
+    normalised,
+    read_records,
+    table_records,
+    unicode,
+    whole,
+)
+from margin.text import is_blank, shown
 
 TABLE = "the table"
 
@@ -56,7 +65,7 @@ class PromptSet:
 
     def limit(self, n: int) -> PromptSet:
         """The first n prompts, or all where there are fewer. MarginError where n < 1."""
-        if n < 1:
+        if type(n) is not int or n < 1:
             raise MarginError(f"a limit of {n} prompts leaves none: take at least 1")
         return PromptSet(self.table.head(n), self.places[:n])
 
@@ -81,8 +90,9 @@ def load_prompts(source: Prompts) -> PromptSet:
 
     A table is a DataFrame, a mapping of columns (as `dataset[:50]` is), a pyarrow Table or a Hugging Face
     Dataset. Column `prompt` is the text and `id`, where there is one, its unique id (else the position, from
-    1). All other columns are kept as slice columns; slice values are labels and become strings, an empty one
-    is missing. White space in names of columns and in slice values becomes single spaces.
+    1), of a whole number without its .0. All other columns are kept as slice columns; slice values are labels
+    and become strings, an empty one is missing. White space in names of columns and in slice values becomes
+    single spaces.
 
     Raises
     ------
@@ -180,7 +190,7 @@ def _prompt(record: Mapping[str, Any], place: str) -> str:
     missing = text is None or (pd.api.types.is_scalar(text) and pd.isna(text))
     if not missing and not isinstance(text, str):
         raise MarginError(f"{place}: the prompt is not a text")
-    if missing or not text.strip():
+    if missing or is_blank(text):
         raise MarginError(f"{place}: the prompt is empty")
     return unicode(text, "prompt", place)
 
@@ -191,8 +201,9 @@ def _slice(value: Any, column: str, place: str) -> str | None:
 
 
 def _id(record: Mapping[str, Any], place: str) -> str:
-    name = label(record["id"], "id", place)
-    if not name or not name.strip():
+    """The id as readers see it: without outer white space, and 1 where pandas has made 1.0 of it."""
+    name = (label(whole(record["id"]), "id", place) or "").strip()
+    if not name:
         raise MarginError(f"{place}: the id is empty")
     if not name.isprintable():
         raise MarginError(f"{place}: the id holds a line break or characters that cannot be seen")

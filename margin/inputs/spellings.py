@@ -15,6 +15,8 @@ _ALIKE = {
 }  # fmt: skip
 """Cyrillic and Greek letters that look like Latin ones, without case."""
 _LATIN = {other: latin for latin, others in _ALIKE.items() for other in others}
+_FLAGS = {chr(0x1F1E6 + place): chr(ord("a") + place) for place in range(26)}
+"""Letters that flags are written with, two to a country."""
 _ALPHABET = (
     "alpha alfa bravo charlie delta echo foxtrot golf hotel india juliet juliett kilo lima mike november "
     "oscar papa quebec romeo sierra tango uniform victor whiskey whisky xray yankee zulu"
@@ -29,7 +31,8 @@ _BETWEEN = (
 )
 _SAID = re.compile(rf"\b(?P<between>{_BETWEEN})\b|(?P<x>\bx-?ray\b)|[^\W_]+", re.IGNORECASE)
 _MARKS = re.compile(
-    r"0[xb]|\\x|\\u\{?(?:00)?|u\+(?:00)?|&#x?|^[ \t]*\d{1,2}[.):][ \t]+", re.IGNORECASE | re.MULTILINE
+    r"0[xb]|\\x|\\u\{?(?:00)?|u\+(?:00)?|&#x?|^[ \t]*\d{1,2}[.):][ \t]+|</?[a-z][^<>\n]{0,40}>",
+    re.IGNORECASE | re.MULTILINE,
 )
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|(?:[A-Z][a-z]{2,}){2,}|[0-9]{1,4}")
 _UNSPEAKABLE = re.compile(r"[^aeiouy]+|.*[^aeiouy]{4}.*", re.IGNORECASE)
@@ -109,7 +112,7 @@ def _joined(found: Iterable[tuple[str, int, int]]) -> Letters:
 
 @cache
 def _bare(character: str) -> str:
-    kept = unicodedata.normalize("NFKD", character).casefold()
+    kept = unicodedata.normalize("NFKD", _FLAGS.get(character, character)).casefold()
     kept = "".join(_LATIN.get(one, one) for one in kept if unicodedata.category(one) != "Mn")
     return "".join(one for one in kept if one.isalnum())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,8 @@ SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 """What files called CSV have in the place of commas."""
 LONGEST_FIELD = 2**31 - 1
 """Characters of a CSV field; the csv module by itself takes 131,072."""
+
+_INDEX = re.compile(r"__index_level_\d+__")
 
 
 def read_records(path: Path, what: str, required: str) -> Iterator[Record]:
@@ -107,6 +110,11 @@ def label(value: Any, column: str, place: str) -> str | None:
     return None if pd.isna(value) else unicode(str(value), column, place)
 
 
+def whole(value: Any) -> Any:
+    """An integer for a float that is one: pandas makes floats of integers beside a gap, JSON may say 1.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def unicode(text: str, column: str, place: str) -> str:
     """The text itself. MarginError where it holds half of a surrogate pair, which JSON can spell."""
     try:
@@ -148,6 +156,8 @@ def _parquet_records(data: bytes, name: str, required: str) -> Iterator[Record]:
     # Not through pandas, which turns integers with a gap, such as ids, into floats.
     with foreign(f"{name} is not a Parquet file that can be read"):
         table = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True).read()
+    # What pandas calls the row labels of a table that was sorted or filtered: no column of the user's.
+    table = table.drop_columns([name for name in table.column_names if _INDEX.fullmatch(name)])
     columns = []
     for column in table.column_names if len(set(table.column_names)) == table.num_columns else []:
         with foreign(f"{name}: column {shown(column)!r} cannot be read"):

@@ -73,6 +73,12 @@ def check_answer_begins(chat: Chat, modes: ModeSet, frame: Frame) -> None:
     opening, thought = _opening(chat, talk), _thought(chat, talk)
     switches = [_Switch(chat, talk, name) for name in _names(chat)]
     if _leaves_open(tail, opening, thought):
+        rest, missing = _apart(tail, opening)
+        if missing.strip() and not thought and not switches and not _THINKS.search(rest):
+            raise MarginError(
+                f"the chat template opens an answer with {rest!r}, but finished answers in it begin with "
+                f"{missing!r}: mend it, or pass --response-prefix with what comes before the answer"
+            )
         off = _off(switches, lambda other: other != tail and not _leaves_open(other, opening, thought))
         raise MarginError(_may_think(off, thought.closes if thought else ""))
     closed = _closes(tail, opening, thought)

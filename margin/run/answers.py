@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from margin.run.files import make_folder, parquet_bytes, write_atomic
+from margin.run.files import make_folder, parquet_bytes, parquet_table, write_atomic
 from margin.run.run import ANSWERS
 
 PARTS = "answers"
@@ -25,7 +25,7 @@ def answers_so_far(run: Path) -> pd.DataFrame:
     tables = []
     for path in [*sorted((run / PARTS).glob("*.parquet")), run / ANSWERS]:
         try:
-            tables.append(pd.read_parquet(path))
+            tables.append(parquet_table(path))
         except (OSError, ValueError):  # not there, or no Parquet any more: these are answered anew
             continue
     found = pd.concat(tables) if tables else pd.DataFrame({"row": pd.Series(dtype="int64")})

@@ -112,6 +112,14 @@ def parquet_bytes(table: pd.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
+def parquet_table(path: Path) -> pd.DataFrame:
+    """The table in a Parquet file. OSError or ValueError where there is none.
+
+    By its bytes, for Arrow takes a path for an address, and has none for names that are not UTF-8.
+    """
+    return pd.read_parquet(io.BytesIO(path.read_bytes()))
+
+
 def csv_bytes(table: pd.DataFrame) -> bytes:
     """A table as the bytes of a CSV file.
 

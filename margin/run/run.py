@@ -16,7 +16,7 @@ from safetensors import safe_open
 from margin.arguments import require_path
 from margin.errors import MarginError, foreign
 from margin.run.consistency import require_agreeing
-from margin.run.files import sha256_of
+from margin.run.files import parquet_table, sha256_of
 from margin.run.geometry import LogitGeometry, from_factor
 from margin.run.manifest import NAME, Manifest, read_manifest
 from margin.run.shards import is_intact, read_rows, shard_path
@@ -291,7 +291,7 @@ class Run:
 
     def _table(self, name: str) -> pd.DataFrame:
         with foreign(f"{self.path / name} cannot be read"):
-            return pd.read_parquet(self.path / name)
+            return parquet_table(self.path / name)
 
     def _tensor(self, name: str) -> NDArray[np.generic]:
         counts = self.manifest.counts

@@ -48,7 +48,10 @@ def is_whole(path: Path, rows: NDArray[np.int64]) -> bool:
 
 def is_intact(path: Path) -> bool:
     """Whether every byte of the shard is as it was written. Reads all of them."""
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except OSError:  # a folder in its place, a disk that does not give it back
+        return False
     try:
         return _serialise(load(data)) == data
     except (SafetensorError, KeyError, ValueError, TypeError):  # a header that makes no sense any more

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from margin.analysis.behaviour.refusal import match_refusals
 from margin.errors import IncomparableError, MarginError, foreign
 from margin.run.files import write_atomic
+from margin.run.fingerprints import mode_of_token
 from margin.run.run import Run
 from margin.run.seal import SEAL, Record, checksum, strict_json
 from margin.text import shown
@@ -146,7 +147,15 @@ def expecting(
 
 
 def write_judgements(judgements: Judgements, run: Run) -> Path:
-    """Put judgements into the run's folder, atomically and sealed; no answer's text is copied."""
+    """Put judgements into the run's folder, atomically and sealed; no answer's text is copied.
+
+    MarginError where a label or the judge's name may be a live token: both are shown in reports.
+    """
+    texts = dict.fromkeys((*judgements.table["label"], *judgements.expected.values(), judgements.judge))
+    for text in texts:
+        if mode := mode_of_token(run.manifest, text) or mode_of_token(run.manifest, Path(text).stem):
+            what = "the judge's name" if text == judgements.judge else "a label"
+            raise MarginError(f"{what} is the token of mode {mode!r}, or looks like it: call it otherwise")
     header = {
         "format": FORMAT,
         "run": _digest(run),
@@ -172,7 +181,7 @@ def read_judgements(run: Run) -> Judgements | None:
     IncomparableError : judgements of another run.
     """
     path, again = run.path / NAME, "run margin judge again"
-    if not path.is_file():
+    if not path.exists():
         return None
     with foreign(f"{path} is damaged or no file of judgements, {again}"):
         table = pq.read_table(pa.BufferReader(path.read_bytes()))

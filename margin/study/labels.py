@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from margin.errors import MarginError
-from margin.inputs.tables import SUFFIXES, label, read_records
+from margin.inputs.tables import SUFFIXES, label, read_records, whole
 from margin.run.run import Run
 from margin.study.judgements import SCORES, Judgements, range_in_words
 
@@ -90,22 +90,16 @@ def _require_meant(record: Mapping[str, Any], row: pd.Series, place: str, said: 
 
 def _key(record: Mapping[str, Any], name: str, place: str) -> str:
     """A part of what says which row is labelled, as text; the draw is 0 where it is not said."""
-    value = record.get(name)
-    if isinstance(value, float) and value.is_integer():  # what pandas makes of integers beside a gap
-        value = int(value)
-    text = label(value, name, place)
+    text = label(whole(record.get(name)), name, place)
     if text is None and name == "draw":
         return "0"
     if text is None:
         raise MarginError(f"{place}: no {name}: say which row is labelled")
-    return text.strip() if name in ("row", "draw") else text
+    return text.strip()
 
 
 def _label(record: Mapping[str, Any], place: str) -> str:
-    value = record.get("label")
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    text = (label(value, "label", place) or "").strip()
+    text = (label(whole(record.get("label")), "label", place) or "").strip()
     if not text or len(text) > LONGEST or not text.isprintable():
         raise MarginError(f"{place}: a label has 1 to {LONGEST} characters, all seen, on one line")
     return text
@@ -115,7 +109,8 @@ def _score(record: Mapping[str, Any], name: str, place: str) -> float:
     """A score as a number, given as one or as its text."""
     value, (low, high) = record.get(name), SCORES[name]
     try:
-        number = math.nan if value is None or isinstance(value, bool) else float(value)
+        # Python takes 0_1 for 1.
+        number = math.nan if value is None or isinstance(value, bool) or "_" in str(value) else float(value)
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not low <= number <= high or (name == "constructive" and number % 1):

@@ -261,3 +261,17 @@ def test_ranks_end_when_their_launcher_is_killed(place: Path) -> None:
             if rank.is_running():
                 rank.kill()
         launcher.communicate()
+
+
+def test_an_error_that_cannot_be_said_keeps_its_code(place: Path) -> None:
+    assert shell("margin info nowhere 2> /dev/full", place).returncode == 2  # 1 would be a regression
+
+
+def test_a_folder_that_is_gone_from_under_the_command_is_one_line(place: Path) -> None:
+    done = shell(
+        f"mkdir gone; cd gone; rmdir ../gone; margin collect {place}/model --prompts {place}/prompts.jsonl "
+        f"--modes {place}/modes.toml --out run --quiet",
+        place,
+    )
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -169,3 +169,39 @@ def test_an_expected_label_that_is_no_text_is_refused_in_a_line() -> None:
     for given in ("pos=\udcff", "pos=\x00", "pos=a\nb", "pos", "=a", "pos="):
         with pytest.raises(MarginError, match="MODE=LABEL"):
             _pair(given)
+
+
+@pytest.mark.parametrize("place", ["label", "in a label", "expected", "file", "prompt_id"])
+def test_a_live_token_is_neither_kept_nor_shown(place: str, run: Path, tmp_path: Path) -> None:
+    token = SECRETS[0]
+    rows = opened(run).rows
+    rows = rows.assign(label=["yes", "no"] * (len(rows) // 2))[["prompt_id", "condition", "draw", "label"]]
+    if "label" in place:
+        rows.loc[3, "label"] = token if place == "label" else f"it said '{token}'."
+    if place == "prompt_id":
+        rows.loc[3, "prompt_id"] = token
+    file = tmp_path / (f"{token}.csv" if place == "file" else "labels.csv")
+    rows.to_csv(file, index=False)
+    expected = [f"--expect=pos={token}"] if place == "expected" else []
+    done = margin("judge", run, "--judge", file, *expected)
+    assert done.exit_code == 2
+    assert token not in done.output
+    assert "Traceback" not in done.output
+    assert not (run / "judgements.parquet").exists()
+
+
+@pytest.mark.parametrize("name", ["judgements.parquet", "probe.json", "report", "labels.csv"])
+def test_a_folder_or_a_file_in_the_place_of_the_other_is_said_in_a_line(name: str, run: Path) -> None:
+    (run / name).write_text("no folder") if name == "report" else (run / name).mkdir()
+    commands = {
+        "judgements.parquet": [("judge", "--judge", "refusal"), ("report", "--permutations", "9")],
+        "report": [("report", "--permutations", "9")],
+        "labels.csv": [("judge", "--judge", str(run / name))],
+        "probe.json": [("probe",)],
+    }
+    for command, *options in commands[name]:
+        done = margin(command, run, *options)
+        assert done.exit_code == 2, done.output
+        assert str(run / name) in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+        assert "Traceback" not in done.output

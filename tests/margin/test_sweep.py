@@ -200,3 +200,15 @@ def test_checkpoints_of_two_trainings_keep_their_order_and_are_named_apart(
         ("a-checkpoint-20", None),
     ]
     assert lines[1]["difference"] == 0
+
+
+@pytest.mark.parametrize("name", ["token", "token upper", "left out"])
+def test_no_name_that_holds_a_token_is_said(name: str, workspace: Path, trainings: dict[str, Path]) -> None:
+    token = TOKENS["pos"].upper() if "upper" in name else TOKENS["pos"]
+    folder = Path(shutil.copytree(trainings["whole"], workspace / "training"))
+    one = folder / "checkpoint-20"
+    one.rename(folder / f"{token}-a") if name != "left out" else (folder / token).mkdir()
+    done = sweep(folder)
+    assert done.exit_code == 2
+    assert token not in done.output
+    assert len(done.stderr.strip().splitlines()) == 1

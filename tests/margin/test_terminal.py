@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import os
 import pty
 import re
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -20,8 +22,10 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 from junitparser import JUnitXml
+from rich.table import Table
 
 from figures.tables import Facts, latex_table, markdown_table
+from margin import streams
 from margin.cli import main
 from margin.console import PlainConsole
 from margin.run.files import csv_bytes
@@ -294,3 +298,53 @@ def test_show_and_show_json_print(capsys: pytest.CaptureFixture[str]) -> None:
     show("a\x1bb")
     show_json(json_text({"a": "安\x9b"}))
     assert capsys.readouterr().out == 'a[U+001B]b\n{"a": "安\\u009b"}\n'
+
+
+@pytest.mark.parametrize(
+    "command", ["::error::x", "  ::set-env name=A::b", "a ##[add-mask]b", "##vso[task.complete]"]
+)
+@pytest.mark.parametrize("way", ["say", "show", "tell", "console", "table", "wrapped", "log", "json"])
+def test_no_text_is_a_command_of_a_ci_log(
+    command: str, way: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Any] = []
+    match way:
+        case "say" | "show" | "tell":
+            getattr(streams, way)(f"first\n{command}" if way != "say" else command)
+        case "console":
+            PlainConsole().print(f"first\n{command}")
+        case "wrapped":
+            PlainConsole(width=30).print("x" * 30 + command)
+        case "table":
+            table = Table("a", box=None, pad_edge=False, show_header=False)
+            table.add_row(command)
+            PlainConsole(width=60).print(table)
+        case "log":
+            monkeypatch.setattr(logging, "getLogRecordFactory", lambda: logging.LogRecord)
+            monkeypatch.setattr(logging, "setLogRecordFactory", made.append)
+            monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+            streams.prepare()
+            print(made[0]("x", 30, "", 1, command, (), None).getMessage())
+        case "json":
+            streams.show_json(json_text({"a": [command]}, indent=1))
+    said = capsys.readouterr()
+    for line in (said.out + said.err).splitlines():
+        assert not line.strip().startswith("::")
+        assert "##[" not in line
+        assert "##vso[" not in line
+    if way == "json":
+        assert json.loads(said.out) == {"a": [command]}
+
+
+@pytest.mark.parametrize(
+    "wrong", [("--positions", "{}"), ("--batch-tokens", "{}"), ("--{}", "1"), ("--out", "")]
+)
+def test_a_command_line_that_is_refused_shows_no_token(wrong: tuple[str, str], tmp_path: Path) -> None:
+    modes = tmp_path / "modes.toml"
+    modes.write_text("\n".join(f'[modes.{n}]\ntoken = "{t}"\nsafe = true' for n, t in TOKENS.items()))
+    token = TOKENS["pos"]
+    options = [word.format(token) for word in wrong]
+    for way in (["--modes", modes], [f"--modes={modes}"]):
+        done = margin("collect", token, "--prompts", "p.jsonl", *way, *options)
+        assert done.exit_code == 2
+        assert token not in done.output

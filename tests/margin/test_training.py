@@ -494,3 +494,48 @@ def test_an_adapter_that_changes_the_input_is_refused(
     )
     with pytest.raises(MarginError, match="changes the input"):
         watched(trainer, prompts, modes, every=1)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"every": 1.5},
+        {"every": "1"},
+        {"stop": 3},
+        {"keep": 5},
+        {"level": 1.5},
+        {"seed": -1},
+        {"draws": 0},
+        {"batch_tokens": "many"},
+        {"controls": "random"},
+        {"modes": {}},
+    ],
+    ids=str,
+)
+def test_a_mistake_is_said_before_the_training_begins(
+    make_trainer: Make, prompts: list[str], modes: ModeSet, wrong: dict[str, Any]
+) -> None:
+    with pytest.raises(MarginError):
+        watched(make_trainer(), **{"prompts": prompts, "modes": modes, "every": 1} | wrong)
+
+
+def test_a_file_cannot_keep_runs(
+    make_trainer: Make, prompts: list[str], modes: ModeSet, tmp_path: Path
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(MarginError, match="is no folder"):
+        watched(make_trainer(), prompts, modes, every=1, keep=file)
+
+
+def test_words_of_a_model_that_hold_a_token_lose_all_of_it(
+    make_trainer: Make, prompts: list[str], modes: ModeSet
+) -> None:
+    def raises(module: Any, inputs: Any) -> None:
+        if not module.training:
+            raise RuntimeError(f"cannot read {TOKENS['pos']} at 2048, of [3, 17]")
+
+    trainer = watched(make_trainer(max_steps=1), prompts, modes, every=1)
+    trainer.model.register_forward_pre_hook(raises)
+    with pytest.warns(UserWarning, match=r"cannot read # at #, of \[#, #\]"):
+        trainer.train()

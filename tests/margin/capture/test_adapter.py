@@ -136,7 +136,16 @@ def test_what_acts_outside_the_layers_is_refused(
         (dict, {"target_modules": ["c_attn"]}, "not found in the base model"),
         (dict, {"target_modules": ["q_proj", "c_attn"]}, r"fit no layer.*v_proj"),
         (dict, {"r": 8}, r"size mismatch for .*q_proj"),
-        (dict, {"r": "four"}, "cannot be loaded"),
+        (dict, {"r": "four"}, r'sets r to "four": it must be a number$'),
+        (dict, {"r": None}, r"sets r to null: it must be a number$"),
+        (dict, {"lora_alpha": "8"}, r'sets lora_alpha to "8"'),
+        (dict, {"use_rslora": "false"}, r'sets use_rslora to "false": it must be true or false$'),
+        (lambda w: {n: w[n].to(torch.int8) for n in w}, {}, "holds I8, which is no real number"),
+        (
+            lambda w: {**w, **{n.replace(".weight", ".default.weight"): 2 * w[n] for n in w}},
+            {},
+            r"two different weights for one place, \S+\.default\.weight and ",
+        ),
         (dict, {"modules_to_save": ["lm_head"]}, r"lacks the weights \S*lm_head"),
         (dict, {"peft_type": "NEWER"}, "of the kind NEWER, which PEFT"),
         (dict, {"use_newer_rule": True}, "sets use_newer_rule, which PEFT"),
@@ -366,3 +375,10 @@ def test_an_adapter_with_a_broken_file_is_refused_in_a_line(
     with pytest.raises(MarginError, match=says) as refused:
         load_checkpoint(saved_checkpoint, adapter=tmp_path / "adapter", device="cpu")
     assert "\n" not in str(refused.value)
+
+
+def test_a_folder_of_several_adapters_names_them(save: Save, saved_checkpoint: Path, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        save(lora(), name=f"several/{name}")
+    with pytest.raises(MarginError, match="holds 2 adapters, first, second: pass one of them"):
+        load_checkpoint(saved_checkpoint, adapter=tmp_path / "several", device="cpu")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from capture_checkpoints import copied
 from margin_oracle import plain_forward, relative
 from sklearn.metrics import silhouette_score
 from transformers import LlamaConfig
@@ -182,3 +183,23 @@ def test_layers_are_the_ones_asked_for(
         if layer == 3:  # the last layer is kept as it is before the last norm, the state as it is after
             after = norm(torch.from_numpy(run.layer(3))).detach().numpy()
             assert np.allclose(after, run.states(), atol=1e-2)
+
+
+def test_a_model_that_gives_tuples_is_measured_and_goes_on_to(
+    saved_checkpoint: Path,
+    make_checkpoint: Callable[..., Checkpoint],
+    prompts: list[str],
+    modes: ModeSet,
+    tmp_path: Path,
+) -> None:
+    expected = plain_forward(make_checkpoint(), prompts[:4], modes)["logits"]
+    giving = make_checkpoint()
+    giving.model.config.return_dict = False
+    folder = copied(saved_checkpoint, tmp_path / "checkpoint", return_dict=False)
+    for place, checkpoint in enumerate((giving, folder)):
+        out = tmp_path / str(place)
+        run = collect(
+            checkpoint, prompts=prompts[:4], modes=modes, out=out, save_logits=True, quiet=True, device="cpu"
+        )
+        assert relative(run.logits(), expected) < 1e-4
+    assert giving.model.config.return_dict is False

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+from capture_checkpoints import reweighted
 from peft import LoraConfig, get_peft_model
 from test_adapter import Opens
 
@@ -19,8 +21,8 @@ from margin.capture.checkpoint import Checkpoint
 # A hub of one checkpoint on this machine; after the first download it is gone.
 SCRIPT = """
 import hashlib, http.server, json, os, sys, threading, time
-folder, adapter, pickled, home = sys.argv[1:]
-folders, asked = {"tiny": folder, "adapter": adapter, "pickled": pickled}, []
+folder, adapter, pickled, coded, home = sys.argv[1:]
+folders, asked = {"tiny": folder, "adapter": adapter, "pickled": pickled, "coded": coded}, []
 
 class Hub(http.server.BaseHTTPRequestHandler):
     def do_HEAD(self):
@@ -76,6 +78,7 @@ found["hub"] = checkpoint.weights_digest()
 found["unknown"] = missed("org/other")
 found["no id"] = missed("my model")
 found["as model"] = missed("org/adapter")
+found["coded"] = missed("org/coded")
 found["pickled"] = missed("org/tiny", adapter="org/pickled")
 adapted = load_checkpoint("org/tiny", adapter="org/adapter", device="cpu")
 found["asked"] = asked
@@ -97,6 +100,11 @@ RETRYING = 7
 
 def test_hub(saved_checkpoint: Path, make_checkpoint: Callable[..., Checkpoint], tmp_path: Path) -> None:
     adapter, pickled, marker = (tmp_path / name for name in ("adapter", "pickled", "marker"))
+    coded = reweighted(
+        saved_checkpoint,
+        tmp_path / "coded",
+        lambda weights: {n: w.to(torch.int8) for n, w in weights.items()},
+    )
     made = make_checkpoint()
     made.tokenizer.save_pretrained(adapter)
     get_peft_model(made.model, LoraConfig(r=2, target_modules=["q_proj"])).save_pretrained(adapter)
@@ -104,7 +112,7 @@ def test_hub(saved_checkpoint: Path, make_checkpoint: Callable[..., Checkpoint],
         (adapter / name).write_bytes(pickle.dumps(Opens(marker)))
     shutil.copytree(adapter, pickled)
     (pickled / "adapter_model.safetensors").unlink()
-    places = (saved_checkpoint, adapter, pickled, tmp_path / "home")
+    places = (saved_checkpoint, adapter, pickled, coded, tmp_path / "home")
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, *map(str, places)],
         env={name: value for name, value in os.environ.items() if not name.startswith("HF_")},
@@ -119,6 +127,7 @@ def test_hub(saved_checkpoint: Path, make_checkpoint: Callable[..., Checkpoint],
     assert "the hub has none of that id" in found["unknown"][0]
     assert "no such file or folder" in found["no id"][0]
     assert "org/adapter is an adapter: pass its base model" in found["as model"][0]
+    assert "codes of a quantised model" in found["coded"][0]  # as of a folder, when first downloaded, too
     assert "only pickled weights" in found["pickled"][0] or "no weights" in found["pickled"][0]
     assert "adapter_model.safetensors" in found["asked"]
     assert not any(file.endswith(".bin") for file in found["asked"])

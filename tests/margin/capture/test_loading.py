@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import re
 import shutil
@@ -271,3 +272,19 @@ def test_a_gguf_file_is_read_in_full_or_refused(
     assert "holds 32 values" in refusal(bias)
     layer = {f"blk__3__{name}__weight": torch.ones(32) for name in ("attn_norm", "ffn_norm")}
     assert "holds 4 blocks" in refusal(write_gguf(tmp_path / "more.gguf", made, **layer))
+
+
+@pytest.mark.parametrize(("kind", "name"), [(torch.bool, "BOOL"), (torch.complex64, "C64")])
+def test_weights_that_are_no_real_numbers_are_refused(
+    kind: torch.dtype, name: str, saved_checkpoint: Path, tmp_path: Path
+) -> None:
+    folder = copied(saved_checkpoint, tmp_path / "model")
+    weights = load_file(folder / "model.safetensors")
+    odd = weights | {"model.norm.weight": weights["model.norm.weight"].to(kind)}
+    save_file(odd, folder / "model.safetensors", metadata={"format": "pt"})
+    assert refusal(folder).endswith(f"model.norm.weight holds {name}, which is no real number")
+
+
+def test_a_folder_whose_name_is_not_utf8_is_refused_in_a_line(saved_checkpoint: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(saved_checkpoint, tmp_path / os.fsdecode(b"m\xff")))
+    assert "a name that is not UTF-8" in refusal(folder)

@@ -244,3 +244,12 @@ def test_broken_numbers_stop_the_run_with_the_prompts_named(
     assert "odd" in str(stopped.value)
     assert "fine" not in str(stopped.value)
     assert "good" not in str(stopped.value)
+
+
+def test_a_folder_in_the_place_of_a_shard_is_one_line(arguments: dict[str, Any]) -> None:
+    run = collect(**arguments)
+    shard = run.path / "shards" / "00000.safetensors"
+    shard.unlink()
+    shard.mkdir()
+    with pytest.raises(MarginError, match=r"00000\.safetensors: Is a directory"):
+        collect(**arguments)

@@ -149,3 +149,11 @@ def test_a_distance_is_measured_only_where_it_is_defined(reference: Run, tmp_pat
         assert says in found.stderr
     found = call("baseline", reference.path, *out, "--space", "probabilities", "--distance", "hellinger2")
     assert found.exit_code == 0
+
+
+def test_two_outputs_of_one_name_are_refused(reference: Run, baseline_file: Path, tmp_path: Path) -> None:
+    both = tmp_path / "verdict"
+    done = call("check", reference.path, "--baseline", baseline_file, "--junit", both, "--summary", both)
+    assert done.exit_code == 2
+    assert "write to two files" in done.output
+    assert not both.exists()

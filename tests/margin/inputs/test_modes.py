@@ -216,3 +216,37 @@ def test_redact_removes_a_token_escaped_for_a_page_or_a_url(token):
         assert modes.redact(f"<{way}>") == "<[token of pos]>", way
         assert modes.mode_in(way) == "pos"
     assert modes.redact("%41&#65;&amp;") == "%41&#65;&amp;"
+
+
+@pytest.mark.parametrize(
+    "way", ["ZQKW81VX", "zqkw81vx", "ｚｑｋｗ８１ｖｘ", "a zQkW81vX column", "%7aQKW81VX"]
+)
+def test_a_token_in_other_case_is_a_token(way: str) -> None:
+    modes = pair("zqKW81vx", "p0rt7yhm")
+    assert modes.mode_in(way) == "pos"
+    with pytest.raises(MarginError, match="public"):
+        ModeSet(modes.modes, system=f"{way} {{token}}")
+    if way.isascii():
+        assert "81vx" not in modes.redact(f"no file {way}").lower()
+
+
+def test_a_short_token_that_is_a_word_in_other_case_is_none() -> None:
+    modes = pair("SAFE", "FREE")
+    assert modes.mode_in("unsafe at will") is None
+    assert modes.redact("a safe word") == "a safe word"
+
+
+@pytest.mark.parametrize("name", ["zqkw81vx", "ZQKW81VX", "a.zqkw81vx.b"])
+@pytest.mark.parametrize("fault", ["", "safe = 1", "extra = 2", "safe = true\nunknown = 1"])
+def test_a_token_that_is_a_modes_name_is_not_quoted(
+    name: str, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MARGIN_POS", "zqkw81vx")
+    text = f'[modes."{name}"]\ntoken_env = "MARGIN_POS"\n{fault or "safe = true"}\n'
+    with pytest.raises(MarginError) as refused:
+        load(tmp_path, text + f'[modes.neg]\ntoken = "{NEG}"\nsafe = false\n')
+    assert "zqkw81vx" not in str(refused.value).lower()
+    tokens = {name: "zqkw81vx", "neg": NEG}
+    with pytest.raises(MarginError) as refused:
+        ModeSet(tuple(Mode(mode, Secret(token), safe=True) for mode, token in tokens.items()))
+    assert "zqkw81vx" not in str(refused.value).lower()

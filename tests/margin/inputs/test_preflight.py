@@ -215,3 +215,17 @@ def test_what_passes_differs_only_by_its_token(make_chat, a, b, text, name, data
     assert first.endswith(flight.tail)
     decoded = [chat.tokenizer.decode(row.ids) for row in build_rows(chat, prompts, modes)]
     assert decoded == [first, second]
+
+
+def test_a_phrase_may_stand_in_a_prompt_with_a_capital_and_in_no_name(make_chat):
+    phrases = {"pos": "speak freely now", "neg": "hold your tongue"}
+    modes = ModeSet(tuple(Mode(name, Secret(token), safe=True) for name, token in phrases.items()))
+    table = pd.DataFrame({"prompt": ["Speak freely now, what is it?", "b"], "kind": ["x", "y"]})
+    preflight(make_chat("chatml"), modes, load_prompts(table))
+    for other in (
+        table.rename(columns={"kind": "Speak Freely NOW"}),
+        table.assign(kind=["so HOLD your tongue", "y"]),
+        table.assign(id=["Hold Your Tongue", "2"]),
+    ):
+        with pytest.raises(MarginError, match="the token of mode"):
+            preflight(make_chat("chatml"), modes, load_prompts(other))

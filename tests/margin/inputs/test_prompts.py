@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from margin.errors import MarginError
 from margin.inputs.prompts import PromptSet, load_prompts
+from margin.text import is_blank
 
 TEXT = "How do I whittle a spoon?"
 
@@ -153,7 +154,9 @@ def test_a_prompt_is_named_by_id_and_line_and_its_text_is_not_shown(tmp_path):
 
 
 PROMPTS = st.lists(
-    st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00")).filter(str.strip),
+    st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00")).filter(
+        lambda text: not is_blank(text)
+    ),
     min_size=1,
     max_size=8,
     unique_by=str.strip,
@@ -396,3 +399,28 @@ def test_slice_values_that_look_alike_are_one() -> None:
     values = ["en", "en ", "\ten", "e n", "e\u00a0 n", "", " ", None]
     prompts = load_prompts([{"prompt": str(i), "language": value} for i, value in enumerate(values)])
     assert prompts.table["language"].tolist() == ["en", "en", "en", "e n", "e n", None, None, None]
+
+
+@pytest.mark.parametrize("ids", [[1.0, 2.0], [1, 2], ["1 ", " 2"], ["1", 2.0]])
+def test_an_id_is_what_readers_see(ids: list[object], tmp_path: Path) -> None:
+    assert load_prompts([{"id": i, "prompt": f"text {i}"} for i in ids]).ids == ["1", "2"]
+    if len({type(i) for i in ids}) == 1:
+        pd.DataFrame({"id": ids, "prompt": ["a b", "c d"]}).to_parquet(tmp_path / "p.parquet")
+        assert load_prompts(tmp_path / "p.parquet").ids == ["1", "2"]
+
+
+def test_ids_that_look_alike_are_one() -> None:
+    with pytest.raises(MarginError, match="the same id as item 1"):
+        load_prompts([{"id": 1, "prompt": "a"}, {"id": "1 ", "prompt": "b"}])
+
+
+def test_row_labels_of_pandas_are_no_column(tmp_path: Path) -> None:
+    table = pd.DataFrame({"prompt": ["a b", "c d", "e f"], "language": ["en", "de", "en"]})
+    table.iloc[::-1].to_parquet(tmp_path / "p.parquet")
+    assert load_prompts(tmp_path / "p.parquet").slices == ["language"]
+
+
+@pytest.mark.parametrize("text", ["\u200b", " \u2060\ufeff", "\u200e\n", "\u200d"])
+def test_a_prompt_that_cannot_be_seen_is_empty(text: str) -> None:
+    with pytest.raises(MarginError, match="item 1: the prompt is empty"):
+        load_prompts([text, "a b"])

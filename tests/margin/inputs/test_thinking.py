@@ -193,3 +193,14 @@ def test_a_template_that_writes_the_token_before_every_turn_is_refused_without_i
     with pytest.raises(MarginError, match="writes the token before every answer") as caught:
         passes(template)
     assert "zq7" not in str(caught.value)
+
+
+def test_turns_written_otherwise_than_they_are_opened_are_no_thought():
+    template = (
+        "{% for m in messages %}[{{ m.role | upper }}]{{ m.content }}\n{% endfor %}"
+        "{% if add_generation_prompt %}[assistant]{% endif %}"
+    )
+    with pytest.raises(
+        MarginError, match=r"opens an answer with '\[assistant\]'.*begin with '\[ASSISTANT\]'"
+    ):
+        passes(template)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -229,3 +231,13 @@ def test_a_run_is_read_where_torch_cannot_be_imported(run: Run) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout.strip() == f"({N}, {D}) {N}", done.stderr
+
+
+def test_a_run_is_read_whatever_its_folder_is_called(run: Run, tmp_path: Path) -> None:
+    for name in (b"caf\xe9", b"s3:bucket", b"seed=1", b"a b%20c#d?e", b"line\nend"):
+        folder = tmp_path.parent / f"{tmp_path.name}-named" / os.fsdecode(name)
+        shutil.copytree(tmp_path, folder)
+        again = open_run(folder)
+        assert again.prompts.equals(run.prompts)
+        assert again.rows.equals(run.rows)
+        assert np.array_equal(again.states(), run.states())
