@@ -241,10 +241,15 @@ def _umap() -> Any:
     """The module umap: here and not above, since it compiles for seconds, and only this method needs it.
 
     It does not come without a folder for what it compiles: where it and its user have none that can be
-    written, it gets one that ends with this process.
+    written, it gets one that ends with this process. ModuleNotFoundError where it is not installed.
     """
     try:
         import umap
+    except ModuleNotFoundError as error:
+        if error.name != "umap":
+            raise
+        advice = "a projection by umap needs umap-learn: pip install 'safety-margin[umap]'"
+        raise ModuleNotFoundError(advice, name="umap") from None
     except RuntimeError:
         from numba import config
 

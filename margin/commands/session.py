@@ -111,7 +111,7 @@ class Commands(click.Group):
 
 
 def _stop(message: str, code: int) -> NoReturn:
-    from margin.capture.ranks import launched
+    from margin.launch import launched
 
     rank = launched()[0]
     tell(f"margin: {f'rank {rank}: ' if rank else ''}{message}")
