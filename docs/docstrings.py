@@ -9,14 +9,22 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from griffe import Extension, Object
+from griffe import Alias, Extension, GriffeLoader, Module, Object
 
 HEADINGS = {"Parameters": "Args:", "Returns": "Returns:", "Raises": "Raises:", "Example": "Examples:"}
 ITEM = re.compile(r"(?P<names>\*{0,2}\w+(?:, \*{0,2}\w+)*) : (?P<text>.*)")
 
 
 class Sections(Extension):
-    """Rewrites every docstring as it is loaded."""
+    """Rewrites every docstring as it is loaded, and lets what a package exports win over its files."""
+
+    def on_package(self, *, pkg: Module, loader: GriffeLoader, **kwargs: Any) -> None:
+        """Called by griffe once a package is read: `probes.transfer` is the function, as on import."""
+        loader.resolve_aliases()
+        for name in pkg.exports or ():
+            module = pkg.members[str(name)]
+            if module.is_module and str(name) in module.members:
+                pkg.members[str(name)] = Alias(str(name), module.members[str(name)], parent=pkg)
 
     def on_instance(self, *, obj: Object, **kwargs: Any) -> None:
         """Called by griffe for each module, class, function and attribute."""

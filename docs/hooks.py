@@ -1,4 +1,4 @@
-"""What pages show of the repository outside docs/: each file under its own path, so that links hold in both."""
+"""What pages show of the repository outside docs/, each under its own path, so that links hold in both."""
 
 from __future__ import annotations
 
