@@ -16,7 +16,7 @@ class Estimate:
 
     Example
     -------
-    >>> print(Estimate(0.131, low=0.118, high=0.144, se=0.006, level=0.95, n_prompts=360))
+    >>> print(Estimate(0.131, low=0.118, high=0.144, level=0.95, n_prompts=360))
     0.131 [0.118, 0.144]
     >>> print(Estimate(0.131))
     0.131
