@@ -24,8 +24,8 @@ def make_rows(modes: ArrayLike, prompts: ArrayLike) -> Design:
     Example
     -------
     >>> rows = make_rows(modes=["pos", "neg", "pos", "neg"], prompts=["a", "a", "b", "b"])
-    >>> rows.modes, rows.n_prompts, len(rows)
-    (('neg', 'pos'), 2, 4)
+    >>> rows.modes, rows.n_prompts, rows.n_points
+    (('pos', 'neg'), 2, 4)
     """
     mode, names = pd.factorize(np.asarray(modes))
     ids, prompt = np.unique(np.asarray(prompts), return_inverse=True)
