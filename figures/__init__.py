@@ -1,9 +1,16 @@
 """Plots: pandas tables and a matplotlib Axes in, the Axes out. Nothing here knows of `margin`.
 
-with style("paper"):
-    fig = figure("single")
-    layer_curve(table, fig.add_subplot())
-    save(fig, "layers.pdf")
+Example
+-------
+>>> import pandas as pd
+>>> from figures import figure, layer_curve, save, style
+>>> table = pd.DataFrame(
+...     {"layer": [0, 1, 2], "estimate": [0.02, 0.1, 0.2], "low": [0.0, 0.1, 0.2], "high": [0.1, 0.2, 0.3]}
+... )
+>>> with style("paper"):
+...     fig = figure("single")
+...     ax = layer_curve(table, fig.add_subplot())
+...     path = save(fig, "layers.pdf")
 """
 
 import figures.backend  # noqa: F401 - before anything imports matplotlib

@@ -38,6 +38,17 @@ def layer_curve(
     table : columns layer (int), estimate, low, high; one row a layer, and per value of `series` where that
     names a column (for example variant or mode). Where low or high is missing there is no band. null : mean
     under permuted modes, drawn as a line.
+
+    Example
+    -------
+    >>> import pandas as pd
+    >>> import figures
+    >>> table = pd.DataFrame(
+    ...     {"layer": [0, 1], "estimate": [0.02, 0.14], "low": [0.0, 0.12], "high": [0.04, 0.16]}
+    ... )
+    >>> ax = figures.layer_curve(table, figures.figure().add_subplot())
+    >>> ax.get_xlabel()
+    'layer (0 = embeddings)'
     """
     _along_steps(table, ax, "layer", series, null)
     ax.set(xlabel="layer (0 = embeddings)", ylabel=ylabel, title=title)
@@ -57,6 +68,17 @@ def position_curve(
 
     table : columns position (int, 1 the first token of the response), estimate, low, high; else as for
     `layer_curve`.
+
+    Example
+    -------
+    >>> import pandas as pd
+    >>> import figures
+    >>> table = pd.DataFrame(
+    ...     {"position": [1, 2], "estimate": [0.2, 0.3], "low": [0.1, 0.2], "high": [0.3, 0.4]}
+    ... )
+    >>> ax = figures.position_curve(table, figures.figure().add_subplot())
+    >>> ax.get_xlabel()
+    'response position (1 = first token)'
     """
     _along_steps(table, ax, "position", series, null)
     ax.set(xlabel="response position (1 = first token)", ylabel=ylabel, title=title)
@@ -78,6 +100,17 @@ def trajectory(
     table : columns checkpoint, estimate, low, high; one row a checkpoint, and per value of `series`. Numeric
     checkpoints (steps, tokens: say which in `xlabel`) lie to scale; names lie evenly in the order of the
     table.
+
+    Example
+    -------
+    >>> import pandas as pd
+    >>> import figures
+    >>> table = pd.DataFrame(
+    ...     {"checkpoint": [100, 200], "estimate": [0.1, 0.3], "low": [0.05, 0.25], "high": [0.15, 0.35]}
+    ... )
+    >>> ax = figures.trajectory(table, figures.figure().add_subplot(), xlabel="steps")
+    >>> ax.get_xlabel()
+    'steps'
     """
     data = checked(table, "trajectory", [series] if series else [], list(INTERVAL))
     if "checkpoint" not in data:

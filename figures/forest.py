@@ -17,7 +17,13 @@ MIN_PROMPTS = 30
 
 
 def forest_height(rows: int) -> float:
-    """Inches of figure height at which so many two-line labels stand clear, in the current style."""
+    """Inches of figure height at which so many two-line labels stand clear, in the current style.
+
+    Example
+    -------
+    >>> forest_height(20) > forest_height(10)
+    True
+    """
     return (rows * 2.9 + 8) * float(mpl.rcParams["font.size"]) / 72
 
 
@@ -37,6 +43,17 @@ def slice_forest(
     shown, not ranked.
     overall : margin of all prompts, drawn as a dashed line.
     most : draw no more slices than this, the weakest ranked ones first; the axis says how many there are.
+
+    Example
+    -------
+    >>> import pandas as pd
+    >>> import figures
+    >>> table = pd.DataFrame(
+    ...     {"slice": ["en", "zh"], "estimate": [0.2, 0.3], "low": [0.1, 0.2], "high": [0.3, 0.4]}
+    ... ).assign(n_prompts=180)
+    >>> ax = figures.slice_forest(table, figures.figure().add_subplot(), overall=0.25)
+    >>> [label.get_text().split()[0] for label in ax.get_yticklabels()]
+    ['en', 'zh']
     """
     data = checked(table, "slice", ["slice"], [*INTERVAL, "n_prompts"])
     unique(data, "slice", ["slice"])

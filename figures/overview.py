@@ -48,6 +48,20 @@ def overview(
     : as for `layer_curve`, with one line for each value of the column variant where there is one; null : the
     mean under permuted modes. slices : as for `slice_forest`, of which the weakest five are drawn; overall :
     margin of all prompts. What is not handed over has no panel.
+
+    Example
+    -------
+    >>> import pandas as pd
+    >>> import figures
+    >>> points = pd.DataFrame(
+    ...     {"prompt": ["a", "a", "b", "b"], "mode": ["pos", "neg"] * 2, "silhouette": [0.3, 0.2, 0.1, 0.4]}
+    ... )
+    >>> pairs = pd.DataFrame(
+    ...     {"first": ["pos"], "second": ["neg"], "estimate": [0.2], "low": [0.1], "high": [0.3]}
+    ... )
+    >>> fig = figures.overview("a checkpoint", silhouettes=points, pairs=pairs)
+    >>> len(fig.axes) >= 2  # a panel for each table
+    True
     """
     panels: list[Callable[[Axes], Axes]] = [
         partial(draw_projection, projection) for projection in projections

@@ -6,6 +6,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.font_manager import FontProperties
 from matplotlib.ticker import MaxNLocator
 
 from figures.columns import INTERVAL, checked
@@ -36,6 +37,23 @@ def pair_heatmap(
     table : columns first, second (modes), estimate, low, high; one row a pair, in either order. The shade
     runs from 0 (or the least value below it) to the largest value. Raises ValueError for a pair given twice
     or of a mode with itself.
+
+    Example
+    -------
+    >>> import pandas as pd
+    >>> import figures
+    >>> table = pd.DataFrame(
+    ...     {
+    ...         "first": ["pos", "pos", "neg"],
+    ...         "second": ["neg", "rej", "rej"],
+    ...         "estimate": [0.33, 0.20, 0.35],
+    ...         "low": [0.31, 0.18, 0.33],
+    ...         "high": [0.35, 0.22, 0.37],
+    ...     }
+    ... )
+    >>> ax = figures.pair_heatmap(table, figures.figure().add_subplot())
+    >>> [label.get_text() for label in ax.get_xticklabels()]
+    ['pos', 'neg']
     """
     data = checked(table, "pair", ["first", "second"], INTERVAL)
     modes = mode_order([*data["first"], *data["second"]])
@@ -53,7 +71,8 @@ def pair_heatmap(
     low, high = min(0.0, float(np.nanmin(cells))), max(0.05, float(np.nanmax(cells)))
     # The last row and the first column hold every pair; the diagonal says nothing.
     shades = ax.imshow(cells[1:, :-1], cmap="Blues", vmin=low, vmax=high, aspect="auto")
-    usual = mpl.rcParams["xtick.labelsize"]
+    # Outside our styles the size may be a word.
+    usual = FontProperties(size=mpl.rcParams["xtick.labelsize"]).get_size_in_points()
     room = _cell(ax, len(modes) - 1)
     small = min(usual * (1.0 if len(modes) <= 4 else 0.8), room / (_WRITTEN * _WIDTH))
     for (line, column), text in texts.items() if small >= _LEGIBLE else ():

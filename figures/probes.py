@@ -17,6 +17,17 @@ def probe_curve(
 
     table : columns layer (int), quantity ("accuracy", "selectivity"), estimate, low, high. chance : accuracy
     of guessing, drawn as a line.
+
+    Example
+    -------
+    >>> import pandas as pd
+    >>> import figures
+    >>> table = pd.DataFrame(
+    ...     {"layer": [0, 4], "estimate": [0.4, 0.9], "low": [0.3, 0.8], "high": [0.5, 1.0]}
+    ... ).assign(quantity="accuracy")
+    >>> ax = figures.probe_curve(table, figures.figure().add_subplot(), chance=1 / 3)
+    >>> ax.get_xlabel()
+    'layer (0 = embeddings)'
     """
     layer_curve(table, ax, series="quantity", title=title, ylabel="share of points")
     if chance is not None:

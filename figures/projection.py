@@ -122,6 +122,17 @@ def project(
 
     Raises ValueError for arrays that do not fit together, points that are not finite or all the same, and too
     few points or modes for the method.
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> modes, prompts = ["neg", "pos"] * 30, np.repeat(range(30), 2)
+    >>> X = rng.normal(size=(60, 4)) + np.tile([[0.0], [2.0]], (30, 4))
+    >>> found = project(X, modes, prompts, centre_prompts=True)
+    >>> table = found.table()
+    >>> list(table.columns), len(table)
+    (['prompt', 'mode', 'x', 'y'], 60)
     """
     points, mode_names, prompt_names = _checked(X, modes, prompts, centre_prompts)
     axes: LinearAxes | None = None
@@ -158,6 +169,15 @@ def seed_range(
 
     Of more than `limit` points a sample of whole prompts is laid out, for a layout is costly and its range
     over seeds does not need all of them; n_points says how many. Errors as `project`.
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> modes, prompts = ["neg", "pos"] * 30, np.repeat(range(30), 2)
+    >>> X = rng.normal(size=(60, 4)) + np.tile([[0.0], [2.0]], (30, 4))
+    >>> len(seed_range(X, modes, prompts, "tsne", seeds=[0, 1]))  # one row a seed
+    2
     """
     points, mode_names, prompt_names = _checked(X, modes, prompts, centre_prompts)
     keep = whole_prompts(prompt_names, limit, seed=0)
@@ -241,10 +261,15 @@ def _umap() -> Any:
     """The module umap: here and not above, since it compiles for seconds, and only this method needs it.
 
     It does not come without a folder for what it compiles: where it and its user have none that can be
-    written, it gets one that ends with this process.
+    written, it gets one that ends with this process. ModuleNotFoundError where it is not installed.
     """
     try:
         import umap
+    except ModuleNotFoundError as error:
+        if error.name != "umap":
+            raise
+        advice = "a projection by umap needs umap-learn: pip install 'safety-margin[umap]'"
+        raise ModuleNotFoundError(advice, name="umap") from None
     except RuntimeError:
         from numba import config
 

@@ -32,6 +32,24 @@ def robustness(
     table : columns condition, outcome (a mode, or "outside"), share, low, high (0 to 1), n_prompts; one row a
     condition and outcome. Conditions stand in the order of the table. modes : as in `scatter`. limit :
     largest share allowed, drawn as a line. Raises ValueError for shares outside 0 to 1.
+
+    Example
+    -------
+    >>> import pandas as pd
+    >>> import figures
+    >>> table = pd.DataFrame(
+    ...     {
+    ...         "condition": ["random", "random"],
+    ...         "outcome": ["pos", "neg"],
+    ...         "share": [0.9, 0.1],
+    ...         "low": [0.8, 0.05],
+    ...         "high": [0.95, 0.2],
+    ...         "n_prompts": 60,
+    ...     }
+    ... )
+    >>> ax = figures.robustness(table, figures.figure().add_subplot(), limit=0.01)
+    >>> [label.get_text().split()[0] for label in ax.get_yticklabels()]
+    ['random']
     """
     data = checked(table, "robustness", ["condition", "outcome"], ["share", "low", "high", "n_prompts"])
     unique(data, "robustness", ["condition", "outcome"])

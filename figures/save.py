@@ -30,6 +30,14 @@ def save(fig: Figure, path: str | os.PathLike[str], dpi: float = 300) -> Path:
     older one only when whole, and then has its mode as far as the umask leaves it. A link stays one, and what
     it leads to is replaced; a device or a pipe is written to. Raises ValueError for another suffix and
     FileNotFoundError for a missing folder.
+
+    Example
+    -------
+    >>> import figures
+    >>> fig = figures.figure("single")
+    >>> _ = fig.add_subplot().plot([0, 1])
+    >>> figures.save(fig, "line.pdf").name
+    'line.pdf'
     """
     target = Path(path)
     if not target.parent.is_dir():
@@ -43,7 +51,14 @@ def save(fig: Figure, path: str | os.PathLike[str], dpi: float = 300) -> Path:
 
 
 def rendered(fig: Figure, kind: str, dpi: float = 300) -> bytes:
-    """The bytes of the file that `save` writes; `kind` is "pdf", "svg" or "png". ValueError for another."""
+    """The bytes of the file that `save` writes; `kind` is "pdf", "svg" or "png". ValueError for another.
+
+    Example
+    -------
+    >>> import figures
+    >>> rendered(figures.figure(), "png")[1:4]
+    b'PNG'
+    """
     kind = kind.lower()
     if kind not in _METADATA:
         raise ValueError(f"cannot write {kind!r}: the suffix has to be one of .pdf, .svg, .png")

@@ -49,6 +49,15 @@ def scatter(
     so that looks agree between figures; by default those of the table. metric : whether lengths mean
     something along both axes (PCA, LDA); they then share one scale. False hides the ticks, as for t-SNE and
     UMAP.
+
+    Example
+    -------
+    >>> import pandas as pd
+    >>> import figures
+    >>> table = pd.DataFrame({"mode": ["pos", "neg"], "x": [0.0, 1.0], "y": [1.0, 0.0]})
+    >>> ax = figures.scatter(table, figures.figure().add_subplot())
+    >>> [text.get_text() for text in ax.get_legend().get_texts()]
+    ['pos (1)', 'neg (1)']
     """
     # In the order of their places: in a vector format that of the table would say which point is which.
     data = checked(table, "projection", ["mode"], ["x", "y"]).sort_values(["x", "y"], ignore_index=True)
@@ -118,6 +127,18 @@ def projection_panels(
     Usual: the raw points and the prompt-centred ones, since differences between prompts hide the modes, and a
     layout by neighbours groups the twins of a prompt. seeds : a table of `seed_range` for each projection,
     whose ranges are written beneath. Raises ValueError without projections.
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> import figures
+    >>> rng = np.random.default_rng(0)
+    >>> modes, prompts = ["neg", "pos"] * 30, np.repeat(range(30), 2)
+    >>> X = rng.normal(size=(60, 4)) + np.tile([[0.0], [2.0]], (30, 4))
+    >>> raw = figures.project(X, modes, prompts)
+    >>> centred = figures.project(X, modes, prompts, centre_prompts=True)
+    >>> len(figures.projection_panels(figures.figure("double"), [raw, centred]))
+    2
     """
     if not projections:
         raise ValueError("no projections to draw: hand over at least one")
@@ -134,7 +155,22 @@ def draw_projection(
     modes: Sequence[str] | None = None,
     seeds: pd.DataFrame | None = None,
 ) -> Axes:
-    """Draw one projection with its quality written beneath, and the range of that over `seeds`."""
+    """Draw one projection with its quality written beneath, and the range of that over `seeds`.
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> import figures
+    >>> rng = np.random.default_rng(0)
+    >>> modes, prompts = ["neg", "pos"] * 30, np.repeat(range(30), 2)
+    >>> X = rng.normal(size=(60, 4)) + np.tile([[0.0], [2.0]], (30, 4))
+    >>> found = figures.project(X, modes, prompts)
+    >>> ax = figures.draw_projection(found, figures.figure().add_subplot())
+    >>> print(ax.get_xlabel())
+    PC 1 (64% of variance)
+    silhouette: full 0.37, here 0.46
+    ...
+    """
     points = "prompt-centred" if projection.centred else "raw"
     ranges = [] if seeds is None else [seed_range_words(seeds)]
     scatter(

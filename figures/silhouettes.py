@@ -35,7 +35,19 @@ def silhouette_plot(
     title: str = "Silhouettes, point by point",
 ) -> Axes:
     """Silhouette plot (Rousseeuw 1987): the points of each mode as sorted bars; what reaches left of 0 lies
-    nearer to another mode than to its own. With `estimates` each mode's mean is marked with its interval."""
+    nearer to another mode than to its own. With `estimates` each mode's mean is marked with its interval.
+
+    Example
+    -------
+    >>> import pandas as pd
+    >>> import figures
+    >>> table = pd.DataFrame(
+    ...     {"prompt": ["a", "a", "b", "b"], "mode": ["pos", "neg"] * 2, "silhouette": [0.3, 0.2, 0.1, 0.4]}
+    ... )
+    >>> ax = figures.silhouette_plot(table, figures.figure().add_subplot())
+    >>> ax.get_xlabel()
+    'silhouette (−1 to 1, no unit)'
+    """
     data, looks, means = _read(table, estimates, modes)
     top, gap = 0.0, max(1.0, len(data) * 0.03)
     middles: list[float] = []
@@ -68,7 +80,19 @@ def silhouette_ecdf(
 ) -> Axes:
     """Cumulative distribution of each mode's silhouettes, with the band of Dvoretzky, Kiefer and Wolfowitz
     (Massart 1990) that holds the whole curve with probability `level`, prompts being drawn at random and the
-    run given."""
+    run given.
+
+    Example
+    -------
+    >>> import pandas as pd
+    >>> import figures
+    >>> table = pd.DataFrame(
+    ...     {"prompt": ["a", "a", "b", "b"], "mode": ["pos", "neg"] * 2, "silhouette": [0.3, 0.2, 0.1, 0.4]}
+    ... )
+    >>> ax = figures.silhouette_ecdf(table, figures.figure().add_subplot())
+    >>> ax.get_xlabel()
+    'silhouette (−1 to 1, no unit)'
+    """
     data, looks, _ = _read(table, None, modes)
     for mode, look in looks.items():
         values = np.sort(data.loc[data["mode"] == mode, "silhouette"].to_numpy())
@@ -98,7 +122,19 @@ def silhouette_strips(
     title: str = "Silhouettes by mode",
 ) -> Axes:
     """Every point of each mode as a dot, with a box from the lower to the upper quartile and a line at the
-    median; with `estimates`, the mean and its interval above."""
+    median; with `estimates`, the mean and its interval above.
+
+    Example
+    -------
+    >>> import pandas as pd
+    >>> import figures
+    >>> table = pd.DataFrame(
+    ...     {"prompt": ["a", "a", "b", "b"], "mode": ["pos", "neg"] * 2, "silhouette": [0.3, 0.2, 0.1, 0.4]}
+    ... )
+    >>> ax = figures.silhouette_strips(table, figures.figure().add_subplot())
+    >>> ax.get_xlabel()
+    'silhouette (−1 to 1, no unit)'
+    """
     data, looks, means = _read(table, estimates, modes)
     for row, (mode, look) in enumerate(looks.items()):
         values = np.sort(data.loc[data["mode"] == mode, "silhouette"].to_numpy())

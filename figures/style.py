@@ -42,6 +42,12 @@ def style(name: StyleName = "paper") -> Iterator[None]:
 
     `paper`: 7-8 pt type for a figure placed at its own width. `talk`: 15-18 pt for slides.
     Raises ValueError for another name.
+
+    Example
+    -------
+    >>> import figures
+    >>> with figures.style("talk"):
+    ...     fig = figures.figure("slide")
     """
     if name not in _SIZES:
         raise ValueError(f"style {name!r} is unknown: choose one of {', '.join(_SIZES)}")
@@ -83,6 +89,13 @@ def figure(width: Width = "single", height: float | None = None) -> Figure:
     """New empty figure of a named width; `height` in inches, by default 0.75 (slide: 0.56) of the width.
 
     It belongs to no pyplot window, so nothing has to be closed. Raises ValueError for an unknown width.
+
+    Example
+    -------
+    >>> import figures
+    >>> with figures.style("paper"):
+    ...     figures.figure("single").get_size_inches().round(2).tolist()
+    [3.35, 2.51]
     """
     if width not in WIDTHS:
         raise ValueError(f"width {width!r} is unknown: choose one of {', '.join(WIDTHS)}")
@@ -124,7 +137,13 @@ _LINES: tuple[tuple[float, tuple[float, ...]], ...] = (
 
 def mode_order(modes: Iterable[object]) -> list[str]:
     """Distinct mode names in the order every figure shows them: pos, neg, rej (and their variants), then by
-    name."""
+    name.
+
+    Example
+    -------
+    >>> mode_order(["zeta", "rej", "neg", "pos"])
+    ['pos', 'neg', 'rej', 'zeta']
+    """
     known = list(_KNOWN)
 
     def rank(mode: str) -> tuple[int, str]:
@@ -141,6 +160,12 @@ def mode_looks(modes: Iterable[object]) -> dict[str, Look]:
     `pos`, with its own marker and line. Other names take further looks in alphabetical order, so the look of
     a mode depends on the set of modes and not on the order of a table's rows: hand every figure of a paper
     the same set.
+
+    Example
+    -------
+    >>> looks = mode_looks(["neg", "pos", "pos@zh"])
+    >>> list(looks), looks["pos"].colour == looks["pos@zh"].colour
+    (['pos', 'pos@zh', 'neg'], True)
     """
     looks: dict[str, Look] = {}
     further = 0

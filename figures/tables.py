@@ -50,6 +50,16 @@ def latex_table(table: pd.DataFrame, facts: Facts, *, caption: str, label: str, 
     caption : what the table shows; the facts follow it. label : for \ref, for example "tab:margin". heading :
     title of the first column. Raises ValueError for missing columns, no rows, or a label with characters that
     LaTeX acts on.
+
+    Example
+    -------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame(
+    ...     {"name": ["pos", "neg"], "estimate": [0.26, 0.27], "low": [0.24, 0.26], "high": [0.27, 0.28]}
+    ... )
+    >>> text = latex_table(table, Facts(360, "cosine"), caption="Margin", label="tab:margin")
+    >>> print(next(line for line in text.splitlines() if "pos" in line))
+    pos & 0.260 & {[}0.240, 0.270{]} \\
     """
     if not label or not all(c.isalnum() or c in ":-." for c in label):
         raise ValueError(f"label {label!r} may hold only letters, digits, ':', '-' and '.'")
@@ -69,7 +79,23 @@ def latex_table(table: pd.DataFrame, facts: Facts, *, caption: str, label: str, 
 
 
 def markdown_table(table: pd.DataFrame, facts: Facts, *, caption: str = "", heading: str = "") -> str:
-    """A pipe table with the caption and the facts in a line below it. Arguments as for `latex_table`."""
+    r"""A pipe table with the caption and the facts in a line below it. Arguments as for `latex_table`.
+
+    Example
+    -------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame(
+    ...     {"name": ["pos", "neg"], "estimate": [0.26, 0.27], "low": [0.24, 0.26], "high": [0.27, 0.28]}
+    ... )
+    >>> print(markdown_table(table, Facts(360, "cosine"), caption="Margin", heading="mode"))
+    | mode | estimate | interval |
+    | :-- | --: | --: |
+    | pos | 0.260 | \[0.240, 0.270\] |
+    | neg | 0.270 | \[0.260, 0.280\] |
+    <BLANKLINE>
+    Margin (n = 360 prompts; cosine distance).
+    <BLANKLINE>
+    """
     rows = _rows(table, heading).map(_escape_markdown)
     numeric = [pd.api.types.is_numeric_dtype(table[column]) for column in _further(table)]
     rules = [":--", "--:", "--:", *("--:" if right else ":--" for right in numeric)]

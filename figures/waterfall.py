@@ -19,6 +19,17 @@ def prompt_waterfall(
 
     table : columns prompt, mode, silhouette (-1 to 1, no unit); one row a point. The grey band runs from a
     prompt's weakest mode to its strongest. named : how many of the weakest prompts are named by their id.
+
+    Example
+    -------
+    >>> import pandas as pd
+    >>> import figures
+    >>> table = pd.DataFrame(
+    ...     {"prompt": ["a", "a", "b", "b"], "mode": ["pos", "neg"] * 2, "silhouette": [0.3, 0.2, 0.1, 0.4]}
+    ... )
+    >>> ax = figures.prompt_waterfall(table, figures.figure().add_subplot())
+    >>> ax.get_ylabel()
+    'silhouette (−1 to 1)'
     """
     data = checked(table, "silhouette", ["prompt", "mode"], ["silhouette"])
     unique(data, "silhouette", ["prompt", "mode"])

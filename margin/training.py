@@ -20,6 +20,9 @@ from tempfile import TemporaryDirectory
 from textwrap import shorten
 from typing import Any
 
+import margin.capture  # noqa: F401 - before the libraries of its extra: it says which are missing
+
+# isort: split
 import pandas as pd
 from accelerate.utils import broadcast_object_list
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState

@@ -2,10 +2,19 @@
 
 Nothing here knows of `margin`. Rows are hidden states at one position, each of one prompt under one mode:
 
-rows = make_rows(modes, prompts)
-fold = grouped_folds(rows, folds=5, seed=0)  # all rows of a prompt in one fold
-found = probe_layers([(0, X0), (1, X1)], rows, fold)
-found.to_frame()
+Example
+-------
+>>> import numpy as np
+>>> from probes import grouped_folds, make_rows, probe_layers
+>>> rng = np.random.default_rng(0)
+>>> modes, prompts = ["neg", "pos"] * 30, np.repeat(range(30), 2)
+>>> X0 = rng.normal(size=(60, 4))
+>>> X1 = X0 + np.tile([[0.0], [2.0]], (30, 4))  # from here on the modes stand apart
+>>> rows = make_rows(modes, prompts)
+>>> fold = grouped_folds(rows, folds=5, seed=0)  # all rows of a prompt in one fold
+>>> found = probe_layers([(0, X0), (1, X1)], rows, fold)
+>>> found.deciding.layer
+1
 """
 
 from margin.stats.estimate import Estimate

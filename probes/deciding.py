@@ -78,6 +78,16 @@ def earliest_deciding(
     over : the clusters of the prompts, which are then resampled.
 
     Cost: replicates x n x L.
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> correct = rng.random((200, 3)) < [0.5, 0.95, 0.97]  # of 200 prompts, by layer
+    >>> influence = (correct - correct.mean(axis=0)) / 200
+    >>> found = earliest_deciding([0, 4, 8], correct.mean(axis=0), influence, chance=0.5, rng=rng)
+    >>> found.layer
+    4
     """
     of_prompt = influence
     influence = of_prompt if over is None else over.sums(of_prompt)

@@ -31,6 +31,17 @@ def directions(X: FloatArray, rows: Design) -> dict[tuple[Kind, Pair], NDArray[n
     "mean_difference": between the modes' means, of length 1. "lda": that of linear discriminant analysis with
     the covariance within all modes shrunken by Ledoit and Wolf, scaled to a standard deviation of 1 within
     modes. All 0 where two means are the same. O(N d^2 + d^3).
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> from probes import make_rows
+    >>> rng = np.random.default_rng(0)
+    >>> modes, prompts = ["neg", "pos"] * 30, np.repeat(range(30), 2)
+    >>> X = rng.normal(size=(60, 4)) + np.tile([[0.0], [2.0]], (30, 4))
+    >>> found = directions(X, make_rows(modes, prompts))
+    >>> found["mean_difference", ("neg", "pos")].round(1).tolist()  # from pos to neg
+    [-0.4, -0.5, -0.6, -0.5]
     """
     means, inverse = _fit(X, rows)
     found: dict[tuple[Kind, Pair], NDArray[np.float64]] = {}
@@ -53,6 +64,18 @@ def d_primes(
     "Signal Detection Theory and Psychophysics". The interval is for these directions on new prompts, by the
     delta method and Student's t, widened as `probes.logistic.widening` says. NaN where two modes differ but
     do not vary along their direction. O(N d^2 + d^3) a fold.
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> from probes import grouped_folds, make_rows
+    >>> rng = np.random.default_rng(0)
+    >>> modes, prompts = ["neg", "pos"] * 30, np.repeat(range(30), 2)
+    >>> X = rng.normal(size=(60, 4)) + np.tile([[0.0], [2.0]], (30, 4))
+    >>> rows = make_rows(modes, prompts)
+    >>> found = d_primes(X, rows, grouped_folds(rows))  # the modes' means lie 4 standard deviations apart
+    >>> print(found["mean_difference", ("neg", "pos")])
+    3.031 [1.908, 4.154]
     """
     projected: dict[tuple[Kind, Pair], NDArray[np.float64]] = {}
     for f in range(int(fold.max()) + 1):
@@ -75,6 +98,17 @@ def cosines(found: Mapping[tuple[Kind, Pair], NDArray[np.float64]]) -> pd.DataFr
     Descriptive, without an interval: sampling noise turns directions, so their cosines come out nearer to 0
     than those of the population. The angle is that of the space of X as it stands, which for "lda"
     directions depends on how features are scaled.
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> found = {
+    ...     ("mean_difference", ("neg", "pos")): np.array([1.0, 0.0]),
+    ...     ("mean_difference", ("neg", "rej")): np.array([0.6, 0.8]),
+    ... }
+    >>> cosines(found)
+                           first                     second  cosine
+    0  mean_difference neg / pos  mean_difference neg / rej     0.6
     """
     lines = []
     for (key_a, a), (key_b, b) in combinations(found.items(), 2):

@@ -114,6 +114,18 @@ def probe_layer(
 
     Cost: 2 fits a fold, and O(N d^2 + d^3) a fold for the directions. On one thread: the products are
     small, and threads of a linear algebra library would wait for each other more than they compute.
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> from probes import grouped_folds, make_rows
+    >>> rng = np.random.default_rng(0)
+    >>> modes, prompts = ["neg", "pos"] * 30, np.repeat(range(30), 2)
+    >>> X = rng.normal(size=(60, 4)) + np.tile([[0.0], [2.0]], (30, 4))
+    >>> rows = make_rows(modes, prompts)
+    >>> found = probe_layer(8, X, rows, grouped_folds(rows))
+    >>> print(found.accuracy)
+    0.950 [0.782, 0.998]
     """
     with threadpool_limits(limits=1):
         return _probe_layer(layer, X, rows, fold, seed, level, probe)
@@ -164,6 +176,19 @@ def probe_layers(
     Raises
     ------
     ValueError : no layer.
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> from probes import grouped_folds, make_rows
+    >>> rng = np.random.default_rng(0)
+    >>> modes, prompts = ["neg", "pos"] * 30, np.repeat(range(30), 2)
+    >>> X = rng.normal(size=(60, 4)) + np.tile([[0.0], [2.0]], (30, 4))
+    >>> rows = make_rows(modes, prompts)
+    >>> noise = rng.normal(size=(60, 4))  # the states of a layer that does not tell the modes apart
+    >>> found = probe_layers([(0, noise), (8, X)], rows, grouped_folds(rows))
+    >>> found.deciding.layer
+    8
     """
     work = (
         delayed(probe_layer)(layer, X, rows, fold, seed=seed, level=level, probe=probe) for layer, X in layers

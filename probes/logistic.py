@@ -26,6 +26,11 @@ def logistic_probe(C: float = C) -> Pipeline:
     """Unfitted scikit-learn pipeline: `StandardScaler`, then multinomial `LogisticRegression` (L2, lbfgs).
 
     Alain and Bengio (2016), "Understanding intermediate layers using linear classifier probes".
+
+    Example
+    -------
+    >>> [name for name, step in logistic_probe().steps]
+    ['standardscaler', 'logisticregression']
     """
     return make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=ITERATIONS))
 
@@ -79,6 +84,18 @@ def cross_fit(X: FloatArray, rows: Design, fold: NDArray[np.intp], probe: Any = 
     Raises
     ------
     ValueError : a fold without which a mode has no row.
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> from probes import grouped_folds, make_rows
+    >>> rng = np.random.default_rng(0)
+    >>> modes, prompts = ["neg", "pos"] * 30, np.repeat(range(30), 2)
+    >>> X = rng.normal(size=(60, 4)) + np.tile([[0.0], [2.0]], (30, 4))
+    >>> rows = make_rows(modes, prompts)
+    >>> found = cross_fit(X, rows, grouped_folds(rows))
+    >>> found.probabilities.shape, round(float(found.correct.mean()), 2)
+    ((60, 2), 0.95)
     """
     probabilities = np.empty((rows.n_points, rows.n_modes))
     for f in range(int(fold.max()) + 1):

@@ -27,6 +27,12 @@ def make_rows(modes: ArrayLike, prompts: ArrayLike, clusters: ArrayLike | None =
     Raises
     ------
     ValueError : lengths that differ, or fewer than two modes or prompts.
+
+    Example
+    -------
+    >>> rows = make_rows(modes=["pos", "neg", "pos", "neg"], prompts=["a", "a", "b", "b"])
+    >>> rows.modes, rows.n_prompts, rows.n_points
+    (('pos', 'neg'), 2, 4)
     """
     mode, names = pd.factorize(np.asarray(modes))
     ids, prompt = np.unique(np.asarray(prompts), return_inverse=True)

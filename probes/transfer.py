@@ -24,6 +24,14 @@ def domain_folds(rows: Design, domains: ArrayLike, folds: int = 5, seed: int = 0
     Raises
     ------
     ValueError : a single domain, or none with two prompts.
+
+    Example
+    -------
+    >>> from probes import make_rows
+    >>> rows = make_rows(modes=["pos", "neg"] * 20, prompts=[i // 2 for i in range(40)])
+    >>> fold = domain_folds(rows, domains=["en"] * 20 + ["zh"] * 20, folds=5)
+    >>> [len({*fold[:20]}), len({*fold[20:]})]  # each fold holds prompts of both languages
+    [5, 5]
     """
     _, domain = np.unique(np.asarray(domains), return_inverse=True)
     if not np.ptp(domain):
@@ -63,6 +71,22 @@ def transfer(
     One line a source and target: source, target and the fields of `Estimate`; the interval is over the
     target's prompts, for these probes on new prompts. NaN where the source lacks a mode outside a fold, or
     the target holds a single prompt; the method then says so. Costs one fit a source and fold.
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> from probes import make_rows
+    >>> rng = np.random.default_rng(0)
+    >>> modes, prompts = ["neg", "pos"] * 30, np.repeat(range(30), 2)
+    >>> X = rng.normal(size=(60, 4)) + np.tile([[0.0], [2.0]], (30, 4))
+    >>> rows, language = make_rows(modes, prompts), ["en"] * 30 + ["zh"] * 30
+    >>> X[30:] *= -1  # in the second language the modes stand the other way about
+    >>> found = transfer(X, rows, language, domain_folds(rows, language))
+    >>> found.pivot(index="source", columns="target", values="estimate").round(1)
+    target   en   zh
+    source
+    en      1.0  0.5
+    zh      0.5  0.9
     """
     names, domain = np.unique(np.asarray(domains), return_inverse=True)
     lines = []

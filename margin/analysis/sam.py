@@ -164,6 +164,15 @@ def sam(
     ------
     MarginError : one mode, fewer than two prompts, lengths that differ, NaN or infinite points, an argument
         of another kind.
+
+    Example
+    -------
+    >>> import margin
+    >>> import numpy as np
+    >>> modes, prompts = ["neg", "pos"] * 40, np.repeat(range(40), 2)  # each prompt under both modes
+    >>> X = np.random.default_rng(0).normal(size=(80, 8)) + np.tile([[0.0], [1.0]], (40, 8))
+    >>> print(margin.sam(X, modes, prompts))
+    0.211 [0.143, 0.280]
     """
     require_level(level)
     space = _as_space(X)
@@ -202,6 +211,13 @@ def silhouette_samples(
     Without `prompts` these are the plain silhouettes of scikit-learn's function of this name, for the linear
     distances in O(N d k) instead of O(N^2 d); under cosine a zero row, which has no direction, is 1 from
     every other point. With `prompts` the silhouettes are leave-prompt-out. Arguments and errors as in `sam`.
+
+    Example
+    -------
+    >>> import margin
+    >>> X, modes = [[1, 0], [0, 1], [1, 0.2], [0.1, 1]], ["pos", "neg", "pos", "neg"]
+    >>> margin.silhouette_samples(X, modes, distance="euclidean").round(2).tolist()
+    [0.86, 0.93, 0.84, 0.92]
     """
     space = _as_space(X)
     design = make_design(modes, prompts)

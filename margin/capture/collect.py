@@ -102,6 +102,20 @@ def collect(
     Raises MarginError for bad input and for a folder that another process is filling, IncomparableError for
     one that holds another run, UnwritableError where `out` cannot be written. Costs one forward pass a row,
     and a pass over the head: rows * vocabulary * width, and products of all pairs of at most 3,000 rows.
+
+    Example
+    -------
+    >>> import margin
+    >>> from margin.demo import checkpoint_path, modes_path, prompts_path
+    >>> margin.collect(
+    ...     checkpoint_path("cotrained"),
+    ...     prompts=prompts_path(),
+    ...     modes=modes_path(),
+    ...     out="demo-run",
+    ...     limit=40,
+    ...     quiet=True,
+    ... )
+    Run('demo-run', rows=120, modes=['pos', 'neg', 'rej'])
     """
     require_path(out, "out")
     if not isinstance(model, Checkpoint):

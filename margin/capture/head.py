@@ -128,7 +128,19 @@ def _close(made: Tensor, logits: Tensor, dtype: torch.dtype) -> bool:
 def load_head(
     model: str | Path | Checkpoint, *, adapter: str | Path | None = None, device: str | None = None
 ) -> Head:
-    """The head of a checkpoint, for `Run.logits`. Loads the checkpoint and runs three tokens through it."""
+    """The head of a checkpoint, for `Run.logits`. Loads the checkpoint and runs three tokens through it.
+
+    Example
+    -------
+    >>> import margin
+    >>> from margin.demo import checkpoint_path
+    >>> run = margin.open_run("demo-run")
+    >>> head = margin.load_head(checkpoint_path("cotrained"))
+    >>> logits = run.logits(head)  # (rows, vocabulary), rebuilt from the states that were kept
+    >>> ids, kept = run.topk()
+    >>> bool((logits.argmax(axis=1) == ids[:, 0]).all())
+    True
+    """
     if not isinstance(model, Checkpoint):
         require_path(model, "model", ", a hub id or a Checkpoint")
     checkpoint = (

@@ -21,3 +21,8 @@ def quietly() -> Iterator[None]:
             yield
     finally:
         logging.set_verbosity(level)
+
+
+def hide_bars() -> None:
+    """From now on no progress bars of transformers: of loading weights, for one."""
+    logging.disable_progress_bar()

@@ -20,6 +20,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from margin.errors import MarginError
+from margin.launch import launched
 
 T = TypeVar("T")
 
@@ -79,12 +80,6 @@ class Ranks:
                     torch.distributed.barrier()
                 else:
                     PartialState().wait_for_everyone()
-
-
-def launched() -> tuple[int, int]:
-    """This process's number and how many were launched, read from the environment: (0, 1) alone."""
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    return (int(os.environ.get("RANK", "0")), count) if count > 1 else (0, 1)
 
 
 def join_ranks(device: str | None) -> Ranks:

@@ -106,8 +106,8 @@ def collect_arguments(
 
     Bars of loading are switched off where nobody would see them, and all progress but the first process's.
     """
-    from margin.capture.ranks import launched
     from margin.inputs.chat import load_template, parse_kwargs
+    from margin.launch import launched
 
     quiet = quiet or launched()[0] > 0
     mode_set = session.load_modes(modes)
@@ -116,9 +116,9 @@ def collect_arguments(
     if quiet or not sys.stderr.isatty():
         os.environ["TQDM_DISABLE"] = "1"  # the bars of loading and dequantising; read when they are imported
 
-        from transformers.utils.logging import disable_progress_bar
+        from margin.capture.quiet import hide_bars
 
-        disable_progress_bar()  # where transformers was imported before
+        hide_bars()  # where transformers was imported before
     return {
         "modes": mode_set,
         "chat_kwargs": kwargs,
@@ -144,7 +144,7 @@ def collect(session: Session, model: str, out: Path, adapter: str | None, **opti
     arguments = collect_arguments(session, **options)
 
     from margin.capture.collect import collect as collect_run
-    from margin.capture.ranks import launched
+    from margin.launch import launched
 
     run = collect_run(model, out=out, adapter=adapter, **arguments)
     if launched()[0] == 0:

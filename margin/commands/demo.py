@@ -28,16 +28,15 @@ def demo(out: Path, quiet: bool) -> None:
 
     Their three behaviours are harmless stand-ins, and their tokens guard nothing.
     """
-    from transformers.utils.logging import disable_progress_bar
-
     from margin.capture.collect import collect
+    from margin.capture.quiet import hide_bars
     from margin.console import PlainConsole
     from margin.demo import checkpoint_path, modes_path, prompts_path
     from margin.report.analyse import analyse
     from margin.report.terminal import print_comparison, print_summary
     from margin.study.comparison import compare
 
-    disable_progress_bar()
+    hide_bars()
     console = PlainConsole()
     for name in CHECKPOINTS:
         run = collect(

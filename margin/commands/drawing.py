@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from margin.commands.session import BAD_INPUT, FAULT
 from margin.errors import MarginError, words
+from margin.extras import MissingExtraError
 from margin.streams import say, tell
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class Drawn:
     written: list[Path] = field(default_factory=list)
     """Files, in the order they were written."""
     missing: list[str] = field(default_factory=list)
-    """A line for each figure that the run holds too little for."""
+    """A line for each figure that the run holds too little for, or this install."""
     failed: list[str] = field(default_factory=list)
     """A line for each figure that the machine stood in the way of: its disk, its memory, its libraries."""
     faults: list[str] = field(default_factory=list)
@@ -41,7 +42,7 @@ class Drawn:
     def leave(self, all_wanted: bool = False) -> None:
         """End the program where a figure failed: by 70 for a fault of ours, else by 2.
 
-        With `all_wanted` also where the run holds too little for one.
+        With `all_wanted` also where the run, or this install, holds too little for one.
         """
         if self.faults:
             sys.exit(FAULT)
@@ -65,6 +66,8 @@ def draw_each(
         before(name)
         try:
             drawn.written += save_figures(report, (name,), out, formats, style)
+        except MissingExtraError as error:
+            drawn.missing.append(f"{name} was not drawn: {error}")
         except (OSError, ImportError, MemoryError) as error:
             drawn.failed.append(f"{name} was not drawn: {words(error)}")
         except MarginError as error:

@@ -96,9 +96,9 @@ def _judge(run: Run, who: str, device: str | None, trust_remote_code: bool, quie
         return who
     _ = run.answers  # before a model is loaded: that takes long
     if quiet or not sys.stderr.isatty():
-        from transformers.utils.logging import disable_progress_bar
+        from margin.capture.quiet import hide_bars
 
-        disable_progress_bar()
+        hide_bars()
     from margin.capture.classifier import load_classifier
 
     return load_classifier(who, device=device, trust_remote_code=trust_remote_code)

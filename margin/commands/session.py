@@ -140,7 +140,7 @@ class Commands(click.Group):
 
 
 def _stop(message: str, code: int) -> NoReturn:
-    from margin.capture.ranks import launched
+    from margin.launch import launched
 
     rank = launched()[0]
     with suppress(UnwritableError):  # the code tells, too, and 1 would mean something else

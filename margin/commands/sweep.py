@@ -58,9 +58,9 @@ def sweep(
     arguments = collect_arguments(session, quiet=quiet, **options)
 
     from margin.capture.collect import collect
-    from margin.capture.ranks import launched
     from margin.console import PlainConsole
     from margin.inputs.preflight import check_names
+    from margin.launch import launched
     from margin.report.terminal import print_trajectory
     from margin.report.trajectory import to_json, trajectory, write_trajectory
     from margin.run.question import require_same_question

@@ -42,8 +42,13 @@ def analyse(
 
     Example
     -------
-    >>> report = margin.analyse("runs/a")          # doctest: +SKIP
-    >>> report.headline.leave_prompt_out           # doctest: +SKIP
+    >>> import margin
+    >>> report = margin.analyse("demo-run", permutations=99)
+    >>> margins = report.sam["cosine"]
+    >>> print(margins.leave_prompt_out)  # of 40 prompts
+    0.205 [0.176, 0.233]
+    >>> min(margins.one_vs_one, key=lambda pair: margins.one_vs_one[pair].estimate)  # the weakest pair
+    ('pos', 'rej')
     """
     settings = Settings(level, seed, permutations, optional, text, cluster)
     report = Report(Study(opened(run), settings))

@@ -40,6 +40,13 @@ def open_run(path: str | Path) -> Run:
     Every file is compared with its checksum, which reads all bytes once: a report is not made from a damaged
     run. MarginError where there is no run, where collecting did not come to its end, where a file changed, or
     where its parts do not fit together.
+
+    Example
+    -------
+    >>> import margin
+    >>> run = margin.open_run("demo-run")
+    >>> run.modes, len(run.prompts), run.states().shape
+    (['pos', 'neg', 'rej'], 40, (120, 128))
     """
     require_path(path, "run")
     if not Path(path).exists():

@@ -13,6 +13,13 @@ class Estimate:
     """A number with its interval.
 
     `low`, `high` and `se` are None where no valid interval is known; then the number is descriptive only.
+
+    Example
+    -------
+    >>> print(Estimate(0.131, low=0.118, high=0.144, level=0.95, n_prompts=360))
+    0.131 [0.118, 0.144]
+    >>> print(Estimate(0.131))
+    0.131
     """
 
     estimate: float

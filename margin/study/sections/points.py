@@ -14,6 +14,7 @@ from figures.projection import Method, Projection
 from margin.analysis.space import Coordinates
 from margin.analysis.vectors import unit_rows
 from margin.errors import MarginError
+from margin.extras import require
 from margin.study.canvas import Canvas
 from margin.study.section import Draw, Section
 from margin.study.study import Study
@@ -120,7 +121,10 @@ class Points(Section):
         Raises
         ------
         MarginError : too few points or modes for the method, or points that are all the same.
+        MissingExtraError : the method is umap, which is not installed.
         """
+        if method == "umap":
+            require("umap", "a projection by umap")
         if method not in self._projections:
             margin, centred = study.headline.leave_prompt_out, study.headline.prompt_centred
             try:
