@@ -70,7 +70,8 @@ def influence(distances: Distances, sums: ModeSums, means: Sequence[SilhouetteMe
     as_neighbour -= design.sum_by_prompt(sensitivity * sums.twin[:, None, :])
     constants = sensitivity * mean[:, None, :]
     as_neighbour -= constants.sum(axis=0) - design.sum_by_prompt(constants)
-    return own + (present * as_neighbour).sum(axis=-1)
+    influences: NDArray[np.float64] = own + (present * as_neighbour).sum(axis=-1)
+    return influences
 
 
 def _derivatives(silhouette: Silhouette) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
