@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pandas as pd
@@ -38,10 +39,10 @@ def margin(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
-def report(run: Path, *options: str) -> dict[str, object]:
+def report(run: Path, *options: str) -> dict[str, Any]:
     done = margin("report", run, "--permutations", "9", "--json", *options)
     assert done.exit_code == 0, done.output
-    record = json.loads(done.stdout)
+    record: dict[str, Any] = json.loads(done.stdout)
     jsonschema.validate(record, schema())
     return record
 

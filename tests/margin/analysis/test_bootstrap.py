@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from silhouette_oracle import DISTANCES, labels, paired_points, pairwise, weighted_margin
 
 from margin.analysis import bootstrap as module
 from margin.analysis.bootstrap import prompt_weights, replicate_samples
 from margin.analysis.metrics import Distance
 from margin.analysis.space import Coordinates, Gram, Space
 from margin.stats.design import make_design
+from tests.margin.silhouette_oracle import DISTANCES, labels, paired_points, pairwise, weighted_margin
 
 
 def test_weights_count_draws() -> None:
