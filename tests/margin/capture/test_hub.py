@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from peft import LoraConfig, get_peft_model
-from test_adapter import Opens
 
 from margin.capture.checkpoint import Checkpoint
+from tests.margin.capture.test_adapter import Opens
 
 # A hub of one checkpoint on this machine; after the first download it is gone.
 SCRIPT = """
@@ -99,7 +99,7 @@ def test_hub(saved_checkpoint: Path, make_checkpoint: Callable[..., Checkpoint],
     adapter, pickled, marker = (tmp_path / name for name in ("adapter", "pickled", "marker"))
     made = make_checkpoint()
     made.tokenizer.save_pretrained(adapter)
-    get_peft_model(made.model, LoraConfig(r=2, target_modules=["q_proj"])).save_pretrained(adapter)
+    get_peft_model(made.model, LoraConfig(r=2, target_modules=["q_proj"])).save_pretrained(str(adapter))
     for name in ("training_args.bin", "adapter_model.bin"):
         (adapter / name).write_bytes(pickle.dumps(Opens(marker)))
     shutil.copytree(adapter, pickled)
