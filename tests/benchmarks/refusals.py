@@ -1,4 +1,4 @@
-"""Precision and recall of the refusal matcher on labelled answers: python tests/benchmarks/refusals.py.
+"""Precision and recall of the refusal matcher on labelled answers: python -m tests.benchmarks.refusals.
 
 Prints them with exact (Clopper-Pearson) 95% intervals by language, for the half the matcher was made on and
 for the half that was held out. Answers and matcher have one author, and many answers are as hard as could be
