@@ -192,7 +192,7 @@ class MarginCallback(TrainerCallback):
     def _measure(self, state: TrainerState, control: TrainerControl) -> Logs | None:
         """Measure and log, and ask for the end of training where there is a reason."""
         shared = [self._readings(state.global_step) if state.is_world_process_zero else None]
-        found = broadcast_object_list(shared)[0]
+        found: Logs | None = broadcast_object_list(shared)[0]
         if found is None:
             return None
         wanted = control.should_log

@@ -15,7 +15,7 @@ def shrunken_covariance(residuals: NDArray[np.floating]) -> NDArray[np.floating]
     a thousand-millionth of the mean variance, or 1. O(N d^2).
     """
     d = residuals.shape[1]
-    covariance, _ = ledoit_wolf(residuals, assume_centered=True)
+    covariance: NDArray[np.floating] = ledoit_wolf(residuals, assume_centered=True)[0]
     variance = float(np.trace(covariance)) / d
     covariance[np.diag_indices(d)] += 1e-9 * variance if variance > 0 else 1.0
     return covariance

@@ -48,7 +48,10 @@ class OutOfFold:
     @property
     def correct(self) -> NDArray[np.float64]:
         """(N,) 1 where the likeliest mode is the row's own, else 0."""
-        return (self.probabilities.argmax(axis=1) == self.rows.mode).astype(np.float64)
+        correct: NDArray[np.float64] = (self.probabilities.argmax(axis=1) == self.rows.mode).astype(
+            np.float64
+        )
+        return correct
 
     def influence(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
         """(n,) influence of each prompt on the mean of `values` (N,), widened for what folds share."""

@@ -4,14 +4,38 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("stats", "inputs", "run", "capture", "analysis", "study", "report", "gate", "cli")
-"""In the order in which one may rest on another: capture writes the run's format, analysis reads it."""
-WITHOUT_ROOM = {"margin", "margin.errors", "margin.arguments"}
+BENEATH = ("__init__", "errors", "text", "streams", "console", "arguments")
+ROOMS = (
+    *BENEATH,
+    "demo",
+    "stats",
+    "inputs",
+    "run",
+    "capture",
+    "analysis",
+    "study",
+    "report",
+    "gate",
+    "training",
+    "testing",
+    "commands",
+    "cli",
+    "__main__",
+)
+"""Every file and folder of margin, in the order in which one may rest on another: capture writes the run's
+format, analysis reads it."""
+WITHOUT_TORCH = ("stats", "analysis", "study", "report", "gate")
+"""What comes after the run on disk."""
+FOR_OTHER_PACKAGES = {"stats", "errors", "arguments"}
+"""What probes and figures may rest on."""
+HANDED_ON = {"margin.report.report"}
+"""A class whose methods are short for functions that take it: these are imported within the methods."""
 MODEL_LIBRARIES = {"torch", "transformers", "peft", "accelerate", "gguf"}
 IN_A_TRAINING = "margin.training"
 """Runs within a training, where all of these are imported, and has a base class of transformers."""
@@ -45,9 +69,9 @@ def imported_by(path: Path, deferred: bool) -> set[str]:
 
 
 def room(module: str) -> str | None:
-    """Room of a module: "analysis" of margin.analysis.sam, None of errors, the demo and margin itself."""
+    """Room of a module: "analysis" of margin.analysis.sam; None of margin itself and what is not in it."""
     parts = module.split(".")
-    return parts[1] if parts[0] == "margin" and len(parts) > 1 and parts[1] in ROOMS else None
+    return parts[1] if parts[0] == "margin" and len(parts) > 1 else None
 
 
 def name(path: Path) -> str:
@@ -79,30 +103,46 @@ def test_probes_and_figures_take_arrays_and_tables_not_the_package(package: str)
         foreign = {
             module
             for module in imported_by(path, deferred=True)
-            if module.split(".")[0] == "margin" and room(module) != "stats" and module not in WITHOUT_ROOM
+            if (there := room(module)) is not None and there not in FOR_OTHER_PACKAGES
         }
         assert not foreign, f"{name(path)} imports {sorted(foreign)}"
 
 
+def test_every_file_stands_in_a_room() -> None:
+    assert {room(name(path)) for path in files("margin")} == set(ROOMS)
+
+
 def test_no_room_imports_from_one_above_it() -> None:
-    seen = set()
+    """A name taken from margin itself is one above all: it would import the room it comes from."""
+    found = {}
     for path in files("margin"):
         own = room(name(path))
-        if own is None:
-            continue
-        seen.add(own)
-        above = {
-            module
-            for module in imported_by(path, deferred=True)
-            if (there := room(module)) is not None and ROOMS.index(there) > ROOMS.index(own)
-        }
-        assert not above, f"{name(path)} imports {sorted(above)}, which stands above margin.{own}"
-    assert {"inputs", "run", "capture", "analysis", "report"} <= seen
+        assert own is not None
+        below = {None, *ROOMS[: ROOMS.index(own) + 1]}
+        if above := sorted(m for m in imported_by(path, deferred=True) if room(m) not in below):
+            found[name(path)] = above
+    assert not found
+
+
+def test_statistics_rest_on_nothing_but_errors_and_the_reading_of_arguments() -> None:
+    for path in files("margin/stats"):
+        others = {m for m in imported_by(path, deferred=True) if room(m) not in {None, *FOR_OTHER_PACKAGES}}
+        assert not others, f"{name(path)} imports {sorted(others)}"
+
+
+def test_no_file_imports_one_that_imports_it() -> None:
+    """Not by way of others either, nor within a function: what goes in a circle cannot be read alone."""
+    modules = {name(path): path for package in ("margin", "probes", "figures") for path in files(package)}
+    graph = {
+        module: (imported_by(path, deferred=module not in HANDED_ON) & modules.keys()) - {module}
+        for module, path in modules.items()
+    }
+    TopologicalSorter(graph).prepare()  # CycleError names the files of a circle
 
 
 def test_what_comes_after_the_run_on_disk_never_goes_back_to_the_model() -> None:
     for path in files("margin"):
-        if room(name(path)) in ("analysis", "study", "report", "gate"):
+        if room(name(path)) in WITHOUT_TORCH:
             behind = {m for m in imported_by(path, deferred=True) if room(m) == "capture"}
             assert not behind, f"{name(path)} imports {sorted(behind)}"
 

@@ -52,7 +52,8 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def record(out: Path) -> dict[str, Any]:
-    return json.loads((out / "table.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads((out / "table.json").read_text(encoding="utf-8"))
+    return found
 
 
 def test_every_model_has_a_margin_within_its_interval_and_a_difference_from_the_base(

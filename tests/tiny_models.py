@@ -171,7 +171,7 @@ def tiny_model(model_type: str, seed: int = 0) -> PreTrainedModel:
     """
     config = tiny_config(model_type)
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(config).eval()
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(config).eval()
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if weight.ndim >= 2 and (name.endswith("weight") or "expert" in name):
@@ -308,10 +308,10 @@ def compare(run: Run, model: PreTrainedModel, rows: Sequence[Sequence[int]]) -> 
             if first <= layer < depth and report.shape == (*tokens.shape, run.layer(layer).shape[1]):
                 plain.setdefault(f"layer.{layer}", []).append(report[0, -1].double().numpy())
     logits = np.stack(plain["logits"])
-    ids, top = run.topk()
+    kept, top = run.topk()
     errors = {
         "logits": relative(run.logits(), logits),
-        "top-k": relative(top, np.take_along_axis(logits, ids.astype(np.int64), axis=1)),
+        "top-k": relative(top, np.take_along_axis(logits, kept.astype(np.int64), axis=1)),
         "logsumexp": relative(run.logsumexp()[:, None], logsumexp(logits, axis=1, keepdims=True)),
     }
     for name, expected in plain.items():

@@ -26,7 +26,7 @@ from transformers import (
     AutoTokenizer,
     LlamaConfig,
     LlamaForCausalLM,
-    PreTrainedTokenizerFast,
+    PreTrainedTokenizerBase,
     get_cosine_schedule_with_warmup,
 )
 
@@ -237,7 +237,7 @@ def lora_command(
     save(*lora(model, behaviour_modes(modes_file), questions(n, seed), seed, steps, baseline), out)
 
 
-def save(model: Any, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
+def save(model: Any, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
     """Write the model, or its adapter, and the tokenizer into one folder."""
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)

@@ -242,4 +242,5 @@ def _controls_text(controls: pd.DataFrame) -> str:
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Plain records, NaN as null."""
-    return table.astype(object).where(table.notna(), None).to_dict("records")
+    records: list[dict[str, Any]] = table.astype(object).where(table.notna(), None).to_dict("records")
+    return records

@@ -82,7 +82,7 @@ def measure(gguf: Path, adapter: Path | None, modes: ModeSet, out: Path, limit: 
     english = prompts.table[prompts.table["language"] == "en"].head(limit)
     run = margin.collect(gguf, adapter=adapter, prompts=english, modes=modes, out=out)
     report = margin.analyse(run)
-    write_with_figures(report, run, out / "report")
+    write_with_figures(report, out / "report")
     print_summary(report, Console())
     return run
 

@@ -75,7 +75,7 @@ def make_trainer(
             **arguments,
         ),
         data_collator=lambda batch: dict(zip(("input_ids", "labels"), collate(batch), strict=True)),
-        train_dataset=list(drawn),  # type: ignore[arg-type]
+        train_dataset=list(drawn),
         processing_class=tokenizer,
     )
 

@@ -62,12 +62,13 @@ class Answerer:
 
         MarginError where the prompt is longer than the model reads.
         """
-        chat, model = Chat(self.checkpoint.tokenizer), self.checkpoint.model
+        chat = Chat(self.checkpoint.tokenizer)
+        model: Any = self.checkpoint.model
         ids = torch.tensor([chat.encode(chat.render(self.modes.messages(prompt, mode)))], device=model.device)
         if self.checkpoint.context and ids.shape[1] + self.max_new_tokens > self.checkpoint.context:
             raise MarginError("the prompt is too long")
         with self._turn, torch.inference_mode():
-            output: Any = model.generate(
+            output = model.generate(
                 ids, attention_mask=torch.ones_like(ids), max_new_tokens=self.max_new_tokens, do_sample=False
             )
         text = self.checkpoint.tokenizer.decode(output[0, ids.shape[1] :], skip_special_tokens=True)

@@ -111,7 +111,8 @@ class Comparison:
         """The lines of the table as plain records, as `margin compare --json` prints them: no number where
         none is known."""
         lines = self.to_frame().astype(object)
-        return lines.where(lines.notna(), None).to_dict("records")
+        records: list[dict[str, object]] = lines.where(lines.notna(), None).to_dict("records")
+        return records
 
 
 def compare(

@@ -79,7 +79,8 @@ def influence(distances: Distances, sums: ModeSums, means: Sequence[SilhouetteMe
         as_neighbour[design.prompt, :, design.mode] -= within[points, :, design.mode]
         of_unit = design.clusters.sums(of_prompt)[design.unit]
     as_neighbour -= constants.sum(axis=0) - of_unit
-    return own + (present * as_neighbour).sum(axis=-1)
+    influences: NDArray[np.float64] = own + (present * as_neighbour).sum(axis=-1)
+    return influences
 
 
 def _derivatives(silhouette: Silhouette) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -218,4 +218,5 @@ def _distance_ratios(sums: ModeSums, distances: Distances) -> FloatArray:
     pairs = design.sum_by_prompt((design.twin >= 0).sum(axis=1) - 1.0)
     own = design.sum_by_prompt(twin_distances(distances, design).sum(axis=1))
     defined = (pairs > 0) & (others > 0)
-    return np.divide(own, pairs * others, where=defined, out=np.full(design.n_prompts, np.nan))
+    shares: FloatArray = np.divide(own, pairs * others, where=defined, out=np.full(design.n_prompts, np.nan))
+    return shares

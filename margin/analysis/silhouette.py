@@ -113,7 +113,8 @@ def mean_distances(
     """
     rounding = (total @ np.ones(total.shape[-1])) * (resolution / size.sum(axis=-1))
     left = size - own_weight
-    mean = np.divide(total - own, left, out=np.full(left.shape, np.nan), where=left > 0)
+    mean: NDArray[np.float64] = np.full(left.shape, np.nan)
+    np.divide(total - own, left, out=mean, where=left > 0)
     mean[mean <= rounding[..., None]] = 0
     return mean
 

@@ -102,7 +102,8 @@ def unit_rows(X: FloatArray) -> FloatArray:
     for rows in blocks(len(X), STRIP):
         norms[rows] = lengths = np.sqrt(squared_norms(X[rows]))
         inverse = np.divide(1.0, lengths, where=lengths > 0, out=np.zeros_like(lengths))
-        np.multiply(X[rows], inverse.astype(X.dtype)[:, None], out=out[rows])
+        with np.errstate(invalid="ignore"):  # rows that are not finite are refused below
+            np.multiply(X[rows], inverse.astype(X.dtype)[:, None], out=out[rows])
     require_finite(X, norms)
     return out
 

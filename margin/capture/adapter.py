@@ -88,7 +88,7 @@ def _config(folder: Path, what: str) -> PeftConfig:
                 f"{path} sets {field.name} to {shown(json.dumps(value))[:40]}: it must be {kinds}"
             )
     with quietly(), foreign(f"{path} is no configuration of an adapter"):
-        config = PeftConfig.from_pretrained(str(folder))
+        config: PeftConfig = PeftConfig.from_pretrained(str(folder))
     if isinstance(config, PromptLearningConfig):
         raise MarginError(f"{what} is none like LoRA: it changes the input, not the weights")
     return config

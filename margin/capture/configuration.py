@@ -73,7 +73,8 @@ def forward_pass(model: PreTrainedModel, modes: ModeSet) -> Record:
         "buffers": _buffers(model),
         "code": _code(model, modes),
     }
-    return json.loads(modes.redact(json.dumps(record, ensure_ascii=False)))
+    redacted: Record = json.loads(modes.redact(json.dumps(record, ensure_ascii=False)))
+    return redacted
 
 
 def _adapters(model: PreTrainedModel) -> Record:

@@ -176,7 +176,8 @@ def _information(logp: Tensor) -> Tensor:
     k = logp.shape[1]
     log_ratio = logp - (logp.logsumexp(dim=1, keepdim=True) - np.log(k))
     bits = (logp.exp() * log_ratio).sum(dim=(1, 2), dtype=torch.float64) / (k * np.log(2))
-    return bits.clamp(0, np.log2(k))
+    held: Tensor = bits.clamp(0, np.log2(k))
+    return held
 
 
 def _distances(logp: Tensor, logq: Tensor) -> Tensor:

@@ -129,6 +129,7 @@ def load_model(
     else:
         options["gguf_file"] = source.gguf
     with quietly(), foreign(f"{source.given} cannot be loaded"):
+        model: PreTrainedModel
         model, info = kind.from_pretrained(
             source.place, output_loading_info=True, ignore_mismatched_sizes=True, **options
         )

@@ -73,7 +73,8 @@ class Forward:
             ]
         )
         self.taps.look_at(to_device(positions, device), tokens.shape[1])
-        return call(self.model, to_device(tokens, device), cache).logits
+        logits: Tensor = call(self.model, to_device(tokens, device), cache).logits
+        return logits
 
     def synchronise(self) -> None:
         """Wait until all copies to the host are done."""

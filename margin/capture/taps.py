@@ -144,7 +144,7 @@ def _after_block(taps: Taps, layer: int) -> Callable[[nn.Module, tuple[Any, ...]
 
 def head_module(model: PreTrainedModel) -> nn.Module:
     """The module that makes logits of final states."""
-    head = model.get_output_embeddings()
+    head: nn.Module | None = model.get_output_embeddings()
     if head is None:
         raise MarginError(f"{type(model).__name__} has no output embeddings: it makes no next-token logits")
     return head

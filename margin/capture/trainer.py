@@ -21,7 +21,7 @@ from margin.errors import MarginError
 def tokenizer_of(trainer: Trainer) -> PreTrainedTokenizerBase:
     """Its tokenizer, or that of its processor; MarginError where it has none."""
     processor: Any = trainer.processing_class
-    tokenizer = getattr(processor, "tokenizer", processor)
+    tokenizer: PreTrainedTokenizerBase | None = getattr(processor, "tokenizer", processor)
     if tokenizer is None:
         raise MarginError("the Trainer has no tokenizer: give it one as processing_class")
     return tokenizer

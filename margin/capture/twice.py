@@ -67,7 +67,7 @@ def _equal(one: Place, other: Place, what: str) -> bool:
     for path, name in (one, other):
         with foreign(what), safe_open(path, framework="pt") as file:
             values.append(file.get_tensor(name))
-    return values[0].shape == values[1].shape and values[0].equal(values[1].to(values[0].dtype))
+    return values[0].shape == values[1].shape and bool(values[0].equal(values[1].to(values[0].dtype)))
 
 
 def _said(one: Place, other: Place) -> str:

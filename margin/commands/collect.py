@@ -135,7 +135,7 @@ def collect_arguments(
 @click.option("--adapter", help="PEFT adapter: a folder or a hub id.")
 @collect_options
 @click.pass_obj
-def collect(session: Session, model: str, out: Path, adapter: str | None, **options: Any) -> None:
+def collect(session: Session, /, model: str, out: Path, adapter: str | None, **options: Any) -> None:
     """Run every prompt under every mode through MODEL, a folder, a hub id or a GGUF file.
 
     Started again, an interrupted run goes on where it stopped. Under torchrun or accelerate launch

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def sweep(
     session: Session,
+    /,
     checkpoints: tuple[str, ...],
     out: Path,
     base: str | None,

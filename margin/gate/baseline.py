@@ -31,9 +31,10 @@ Record = dict[str, Any]
 @cache
 def schema() -> Record:
     """The JSON Schema of a baseline."""
-    return json.loads(
+    found: Record = json.loads(
         resources.files("margin.gate").joinpath("baseline.schema.json").read_text(encoding="utf-8")
     )
+    return found
 
 
 def write_baseline(measurement: Measurement, path: Path) -> None:

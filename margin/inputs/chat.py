@@ -213,13 +213,14 @@ class Chat:
     ) -> str | Exception:
         try:
             with at_most(PATIENCE):
-                return self.tokenizer.apply_chat_template(
+                text: str = self.tokenizer.apply_chat_template(
                     list(messages),
                     chat_template=self.chat_template,
                     tokenize=False,
                     add_generation_prompt=add_generation_prompt,
                     **self.kwargs,
                 )
+                return text
         except TimeoutError as error:
             endless = str(error)
         except Exception as error:  # noqa: BLE001 - a template is a program: anything may come out of it

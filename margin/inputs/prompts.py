@@ -43,12 +43,14 @@ class PromptSet:
     @property
     def ids(self) -> list[str]:
         """n unique ids."""
-        return self.table["id"].tolist()
+        ids: list[str] = self.table["id"].tolist()
+        return ids
 
     @property
     def texts(self) -> list[str]:
         """n prompts."""
-        return self.table["prompt"].tolist()
+        texts: list[str] = self.table["prompt"].tolist()
+        return texts
 
     @property
     def slices(self) -> list[str]:

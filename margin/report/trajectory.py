@@ -146,9 +146,11 @@ def read_trajectory(path: Path) -> dict[str, Any]:
 def schema() -> dict[str, Any]:
     """The JSON Schema of trajectory.json."""
     text = resources.files("margin.report").joinpath("trajectory.schema.json").read_text(encoding="utf-8")
-    return json.loads(text)
+    found: dict[str, Any] = json.loads(text)
+    return found
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Lines as plain records, what is missing as None."""
-    return json.loads(table.to_json(orient="records", double_precision=15))
+    records: list[dict[str, Any]] = json.loads(table.to_json(orient="records", double_precision=15))
+    return records

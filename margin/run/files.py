@@ -127,7 +127,10 @@ def csv_bytes(table: pd.DataFrame) -> bytes:
     cannot be seen in it is spelt out. Numbers stay as they are.
     """
     text = table.select_dtypes(exclude="number").columns
-    return table.assign(**{name: table[name].map(_csv_cell) for name in text}).to_csv(index=False).encode()
+    csv: bytes = (
+        table.assign(**{name: table[name].map(_csv_cell) for name in text}).to_csv(index=False).encode()
+    )
+    return csv
 
 
 def _csv_cell(value: object) -> object:

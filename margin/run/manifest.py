@@ -126,7 +126,8 @@ class Manifest:
         return [key for key in UNRECORDED if key not in self.identity]
 
     def _version(self, library: str) -> str | None:
-        return self.environment.get("versions", {}).get(library)
+        version: str | None = self.environment.get("versions", {}).get(library)
+        return version
 
 
 def recorded_in_both(old: Record, new: Record) -> tuple[Record, Record]:

@@ -265,7 +265,8 @@ class Run:
     def marginals(self) -> NDArray[np.float32]:
         """(k, V) mean next-token distribution of each mode over prompts, modes in the order of `modes`."""
         with self._head() as stored:
-            return stored.get_tensor("marginals")
+            marginals: NDArray[np.float32] = stored.get_tensor("marginals")
+            return marginals
 
     def verify(self) -> None:
         """Compare every file with its checksum; of a run that is not whole, its shards with their own.

@@ -42,7 +42,9 @@ def read_sealed(path: Path, what: str, form: str, again: str) -> Record:
     MarginError : a file that cannot be read, that is cut short, that holds a key twice or a number that is
         none (NaN, Infinity, 1e999), of another format, or that was changed since it was sealed.
     """
-    record = strict_json(read_text(path, what), f"{path} is no JSON or was cut short: {again}")
+    record: dict[str, Any] = strict_json(
+        read_text(path, what), f"{path} is no JSON or was cut short: {again}"
+    )
     found = record.get("format") if isinstance(record, dict) else None
     if found != form:
         said = found if found is None else shown(found)[:40]

@@ -40,4 +40,5 @@ def training_weights(design: Design, fold: NDArray[np.intp]) -> NDArray[np.float
     """(N, folds, k) weights of the centroid of each mode over the prompts outside each fold."""
     training = fold[design.prompt][:, None] != np.arange(fold.max() + 1)
     weights = training[:, :, None] * design.onehot[:, None, :]
-    return weights / weights.sum(axis=0)
+    shares: NDArray[np.float64] = weights / weights.sum(axis=0)
+    return shares

@@ -35,7 +35,8 @@ ROUNDING = 1e-12
 def jackknife_variance(influence: NDArray[np.float64]) -> NDArray[np.float64]:
     """Variances n/(n-1) sum U_p^2 of the numbers whose influences (n,) or (n, G) these are: () or (G,)."""
     n = len(influence)
-    return n / (n - 1) * np.sum(influence**2, axis=0)
+    variances: NDArray[np.float64] = n / (n - 1) * np.sum(influence**2, axis=0)
+    return variances
 
 
 def standard_error(influence: NDArray[np.float64]) -> float:

@@ -26,7 +26,8 @@ def power(
     )
     scaled = difference * np.sqrt(n)
     noncentrality = scaled / np.maximum(sd, np.abs(scaled) / MOST_ERRORS + np.finfo(float).tiny)
-    return stats.nct.sf(stats.t.isf(alpha, n - 1), n - 1, noncentrality)
+    found: NDArray[np.float64] = stats.nct.sf(stats.t.isf(alpha, n - 1), n - 1, noncentrality)
+    return found
 
 
 def detectable_difference(sd: float, n_prompts: int, alpha: float = 0.05, target: float = 0.8) -> float:
@@ -39,9 +40,8 @@ def detectable_difference(sd: float, n_prompts: int, alpha: float = 0.05, target
     most = 1.0
     while power(most * unit, sd, n_prompts, alpha) < target:
         most *= 2
-    return unit * float(
-        optimize.brentq(lambda d: float(power(d * unit, sd, n_prompts, alpha)) - target, 0, most)
-    )
+    found: float = optimize.brentq(lambda d: float(power(d * unit, sd, n_prompts, alpha)) - target, 0, most)
+    return float(unit * found)
 
 
 def prompts_needed(difference: float, sd: float, alpha: float = 0.05, target: float = 0.8) -> int | None:

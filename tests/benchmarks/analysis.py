@@ -12,11 +12,11 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from memory import forget_peak, resident
 from sklearn.metrics import silhouette_samples as sklearn_silhouette_samples
 
 from margin.analysis.metrics import Distance
@@ -25,6 +25,7 @@ from margin.analysis.space import Coordinates
 from margin.report.analyse import analyse
 from margin.run.run import open_run
 from margin.stats.design import Design, make_design
+from tests.benchmarks.memory import forget_peak, resident
 
 Array = np.ndarray[Any, Any]
 T = TypeVar("T")
@@ -115,7 +116,8 @@ def gram_factor(W: Array, b: Array) -> Array:
     """F with F F^T = [W b]^T [W b], in float64."""
     head = np.column_stack([W, b]).astype(np.float64)
     values, vectors = np.linalg.eigh(head.T @ head)
-    return vectors * np.sqrt(np.maximum(values, 0))
+    factor: Array = vectors * np.sqrt(np.maximum(values, 0))
+    return factor
 
 
 def rival(sizes: Sizes) -> None:
@@ -130,7 +132,7 @@ def rival(sizes: Sizes) -> None:
     targets: dict[Distance, int] = {"cosine": 100, "euclidean": 20}
     for distance, target in targets.items():
         theirs, their_seconds, _ = measured(
-            lambda distance=distance: sklearn_silhouette_samples(logits, mode, metric=distance)
+            partial(sklearn_silhouette_samples, logits, mode, metric=distance)
         )
         print(f"  {distance}: scikit-learn on float32 logits {their_seconds:.2f} s")
         for dtype in (np.float32, np.float64):

@@ -1,6 +1,6 @@
 """How fast and how lean collecting is, against two loops over the same rows, and that it is right.
 
-python tests/benchmarks/collect.py MODEL PROMPTS [--limit N] [--repeats 5] [--layers last] [--batch-tokens N]
+python -m tests.benchmarks.collect MODEL PROMPTS [--limit N] [--repeats 5] [--layers last] [--batch-tokens N]
 
 The plain loop takes rows as they come, in padded batches of 32 with `output_hidden_states=True`. The bare
 forward pass is the best of the usual: rows sorted by length, padded on the right in batches of 32, the head
@@ -25,7 +25,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from memory import MIB, peak_over_start
 from rich.console import Console
 from sklearn.metrics import silhouette_score
 
@@ -39,6 +38,7 @@ from margin.inputs.prompts import PromptSet, load_prompts
 from margin.inputs.rows import build_rows
 from margin.run.run import Run
 from margin.study.spaces import space_of
+from tests.benchmarks.memory import MIB, peak_over_start
 
 BATCH = 32
 TOKENS = {"pos": "kq7xpz2w", "neg": "vm4rty9b", "rej": "bn8sld3h"}

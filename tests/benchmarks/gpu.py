@@ -1,6 +1,6 @@
 """How near the capture comes to what a device can do, on random weights in the shape of an 8B model.
 
-python tests/benchmarks/gpu.py [--quick] [--rows 3000] [--repeats 5] [--batch-tokens auto]
+python -m tests.benchmarks.gpu [--quick] [--rows 3000] [--repeats 5] [--batch-tokens auto]
 
 Rows of random tokens, 3 conditions that each begin with tokens of their own, are run by turns through the
 bare forward pass (rows sorted by length, padded on the right, whole rows, the head at the last position,
@@ -140,7 +140,8 @@ def random_model(shape: Shape, dtype: torch.dtype, device: torch.device) -> PreT
     torch.set_default_dtype(dtype)
     try:
         with device:
-            return LlamaForCausalLM(config).eval()
+            made: PreTrainedModel = LlamaForCausalLM(config).eval()
+            return made
     finally:
         torch.set_default_dtype(before)
 

@@ -1,6 +1,6 @@
 """How collecting grows: seconds for more and more rows, and resident memory while many are collected.
 
-python tests/benchmarks/growth.py [--rows 1000 4000 16000] [--memory-rows 20000] [--turns 3]
+python -m tests.benchmarks.growth [--rows 1000 4000 16000] [--memory-rows 20000] [--turns 3]
 
 The tiny shipped model with every layer kept. Each count of rows is collected `--turns` times, by turns; the
 median counts. Beside all of it stand the loop alone and what comes before and after (rendering the rows, the
@@ -72,7 +72,7 @@ def prompts_of(count: int) -> pd.DataFrame:
 
 def growth(checkpoint: Checkpoint, counts: list[int], turns: int) -> Table:
     """Seconds by rows; linear growth is one figure in the last column."""
-    taken = {count: [] for count in counts}
+    taken: dict[int, list[tuple[float, float]]] = {count: [] for count in counts}
     for _ in range(turns):
         for count in counts:
             taken[count].append(run(checkpoint, count))

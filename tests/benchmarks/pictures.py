@@ -1,4 +1,4 @@
-"""Time of every figure and of the page: python tests/benchmarks/pictures.py [--prompts N] [--run RUN].
+"""Time of every figure and of the page: python -m tests.benchmarks.pictures [--prompts N] [--run RUN].
 
 Asks the shipped co-trained checkpoint 1,000 questions, which makes 3,000 points, then draws all that `margin
 figures` draws, and writes and opens report.html. Prints a line a figure, with CPU seconds beside the wall's.
@@ -11,7 +11,9 @@ import argparse
 import shutil
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -100,9 +102,7 @@ def main() -> None:
         total = 0.0
         for name in FIGURES:
             try:
-                total += timed(name, lambda name=name: list(save_figures(report, (name,), folder, FORMATS)))[
-                    1
-                ]
+                total += timed(name, partial(deque, save_figures(report, (name,), folder, FORMATS)))[1]
             except MarginError as error:
                 print(f"{name:18} not drawn: {error}")
         print(f"all figures of {points:,} points: {total:.1f} s (target {FIGURES_TARGET:.0f} s)")

@@ -1,4 +1,4 @@
-"""Time of mode probes, and where it goes: python tests/benchmarks/probing.py [--quick] [--jobs N].
+"""Time of mode probes, and where it goes: python -m tests.benchmarks.probing [--quick] [--jobs N].
 
 Prints one line a figure with the target it is held against. Rows are random with the structure of hidden
 states: prompts that differ, in directions of very different size, a large offset that all share, modes that
@@ -11,6 +11,7 @@ import argparse
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -85,7 +86,7 @@ def main() -> None:
         parts(states(n, width, 1.5), rows, fold)
     data = [*layers(number, n, width)]
     for jobs in sorted({1, options.jobs}):
-        found, seconds = measured(lambda jobs=jobs: probe_layers(data, rows, fold, n_jobs=jobs))
+        found, seconds = measured(partial(probe_layers, data, rows, fold, n_jobs=jobs))
         target = "" if options.quick else f"< {TARGET} s"
         line(f"all layers, {jobs} process{'es' if jobs > 1 else ''}", f"{seconds:.1f} s", target)
     print(f"accuracy of the last layer {found.layers[-1].accuracy.estimate:.3f}; {found.deciding.rule}")

@@ -1,4 +1,4 @@
-"""A run on disk of any size, from random states: python tests/benchmarks/random_run.py OUT [--prompts N] ...
+"""A run on disk of any size, from random states: python -m tests.benchmarks.random_run OUT [--prompts N] ...
 
 Written by the capture's own writers (shards, head pass, manifest), so that everything after the run works on
 it. Modes part from layer to layer; prompts come in topics and languages, the columns of its slices.
@@ -15,8 +15,8 @@ import pandas as pd
 import torch
 
 from margin.capture.head import Head
-from margin.capture.headpass import head_pass, parquet_bytes
-from margin.run.files import sha256_of, write_atomic
+from margin.capture.headpass import head_pass
+from margin.run.files import parquet_bytes, sha256_of, write_atomic
 from margin.run.manifest import Manifest
 from margin.run.run import Run, open_run
 from margin.run.shards import shard_path, write_shard
@@ -96,7 +96,9 @@ def _write_shards(
         points = offset + of_prompt + 0.4 * depth**2 * gain * effects + noise
         return points.reshape(-1, width).astype(np.float32)
 
-    arrays = {f"layer.{layer}": states(layer / layers).astype(np.float16) for layer in range(layers)}
+    arrays: dict[str, np.ndarray[Any, Any]] = {
+        f"layer.{layer}": states(layer / layers).astype(np.float16) for layer in range(layers)
+    }
     arrays["state"] = states(1)
     for index, start in enumerate(range(0, prompts * k, SHARD)):
         part = {name: values[start : start + SHARD] for name, values in arrays.items()}

@@ -1,4 +1,4 @@
-"""Precision and recall of the refusal matcher on labelled answers: python tests/benchmarks/refusals.py.
+"""Precision and recall of the refusal matcher on labelled answers: python -m tests.benchmarks.refusals.
 
 Prints them with exact (Clopper-Pearson) 95% intervals by language, for the half the matcher was made on and
 for the half that was held out. Answers and matcher have one author, and many answers are as hard as could be
@@ -13,6 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+import numpy as np
+
 from margin.analysis.behaviour.refusal import match_refusals
 from margin.stats.intervals import share_of_prompts
 from tests.margin.analysis.behaviour.labelled import labelled_answers, precision_and_recall
@@ -25,7 +27,7 @@ def main() -> None:
             part = answers[(answers["half"] == half) & (answers["language"] == language)]
             words = []
             for quantity, (successes, trials) in precision_and_recall(part).items():
-                found = share_of_prompts(successes, trials)
+                found = share_of_prompts(np.arange(trials) < successes)
                 words.append(f"{quantity} {found} ({successes} of {trials})")
             print(f"{half:<9} {language}  {len(part):3d} answers  {'  '.join(words)}")
     texts = answers["text"].tolist() * 10

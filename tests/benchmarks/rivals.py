@@ -1,7 +1,7 @@
 """Collecting against two interpretability libraries that keep the same: the final state and its logits.
 
 pip install nnsight==0.8.1 transformer-lens==4.3.0
-python tests/benchmarks/rivals.py MODEL PROMPTS [--limit N] [--repeats 5] [--batch-tokens 2048]
+python -m tests.benchmarks.rivals MODEL PROMPTS [--limit N] [--repeats 5] [--batch-tokens 2048]
 
 MODEL is a Llama-like folder or GGUF file. TransformerLens runs with its cache restricted to the final norm at
 the last position; nnsight saves the norm's output there and is told to make logits of that position only.
@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from collect import BATCH, benchmark_modes
 from nnsight.modeling.transformers import TransformersModel
 from numpy.typing import NDArray
 from rich.console import Console
@@ -33,6 +32,7 @@ from margin.capture.collect import collect
 from margin.inputs.chat import Chat
 from margin.inputs.prompts import load_prompts
 from margin.inputs.rows import build_rows
+from tests.benchmarks.collect import BATCH, benchmark_modes
 
 States = NDArray[np.float32]
 Way = Callable[[list[list[int]]], States]
@@ -111,7 +111,7 @@ def nnsight_way(checkpoint: Checkpoint) -> Way:
 
     def run(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         with wrapped.trace({"input_ids": ids, "attention_mask": mask}, logits_to_keep=1):
-            state = wrapped.model.norm.output[:, -1].save()
+            state: torch.Tensor = wrapped.model.norm.output[:, -1].save()
             wrapped.lm_head.output[:, -1].save()
         return state
 
@@ -130,7 +130,8 @@ def lens_way(checkpoint: Checkpoint) -> Way:
 
     def run(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         _, cache = lens.run_with_cache(ids, attention_mask=mask, names_filter=kept, pos_slice=-1)
-        return cache[kept].reshape(len(ids), -1)
+        state: torch.Tensor = cache[kept].reshape(len(ids), -1)
+        return state
 
     return lambda rows: all_rows(rows, run)
 

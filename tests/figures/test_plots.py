@@ -375,7 +375,9 @@ def test_the_legend_of_a_projection_stays_in_its_panel_and_off_its_points(
         axes = projection_panels(fig, [projection, projection])
         fig.draw_without_rendering()
     for ax in axes:
-        legend, panel = ax.get_legend().get_window_extent(), ax.get_window_extent()
+        named = ax.get_legend()
+        assert named is not None
+        legend, panel = named.get_window_extent(), ax.get_window_extent()
         assert panel.x0 <= legend.x0
         assert legend.x1 <= panel.x1 * 1.01
         assert ax.transData.transform(projection.coordinates)[:, 1].max() <= legend.y0 + 5

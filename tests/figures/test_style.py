@@ -46,7 +46,8 @@ def lightness(colour: str) -> float:
     """CIE L* of an sRGB colour: what is left of it in grey print."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
     luminance = float(np.dot([0.2126, 0.7152, 0.0722], linear))
-    return 116 * luminance ** (1 / 3) - 16
+    found: float = 116 * luminance ** (1 / 3) - 16
+    return found
 
 
 def test_modes_can_be_told_apart_in_grey_and_without_colour() -> None:

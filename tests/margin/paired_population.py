@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from silhouette_oracle import Array
 
 from margin.stats.design import Design, make_design
+from tests.margin.silhouette_oracle import Array
 
 
 @dataclass(frozen=True)

@@ -11,23 +11,26 @@ from typing import Any
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from margin.analysis.metrics import Distance
+
 Array = np.ndarray[Any, Any]
-DISTANCES = ("cosine", "euclidean", "sqeuclidean", "hellinger2")
+DISTANCES: tuple[Distance, ...] = ("cosine", "euclidean", "sqeuclidean", "hellinger2")
 
 
-def pairwise(X: Array, distance: str) -> Array:
+def pairwise(X: Array, distance: Distance) -> Array:
     """(N, N) distances. Cosine of a zero row, as scikit-learn has it: 1 from every other point."""
     X = np.asarray(X, dtype=np.float64)
     if distance == "cosine":
         norms = np.linalg.norm(X, axis=1, keepdims=True)
         unit = np.divide(X, norms, where=norms > 0, out=np.zeros_like(X))
         zero = norms[:, 0] == 0
-        D = cdist(unit, unit, "sqeuclidean") / 2
+        D: Array = cdist(unit, unit, "sqeuclidean") / 2
         D[zero] = D[:, zero] = 1
         np.fill_diagonal(D, 0)
         return D
     D = cdist(X, X, "sqeuclidean")
-    return {"euclidean": np.sqrt(D), "sqeuclidean": D, "hellinger2": D / 2}[distance]
+    found: Array = {"euclidean": np.sqrt(D), "sqeuclidean": D, "hellinger2": D / 2}[distance]
+    return found
 
 
 def samples(D: Array, mode: Array, prompt: Array, weight: Array | None = None, plain: bool = False) -> Array:
@@ -72,4 +75,7 @@ def paired_points(
     of_prompt = rng.standard_normal((n, d)) + 2.0
     of_mode = separation * rng.standard_normal((k, d))
     gain = rng.gamma(4, 0.25, n)
-    return of_prompt[prompt] + gain[prompt, None] * of_mode[mode] + 0.7 * rng.standard_normal((len(mode), d))
+    points: Array = (
+        of_prompt[prompt] + gain[prompt, None] * of_mode[mode] + 0.7 * rng.standard_normal((len(mode), d))
+    )
+    return points

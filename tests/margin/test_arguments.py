@@ -133,7 +133,7 @@ def test_a_head_of_another_width_says_so() -> None:
 @BOTH
 def test_labels_behind_a_mask_and_sparse_tensors_are_refused(measure: Margin) -> None:
     """NumPy hands out what a mask hides as if it were there."""
-    hidden = np.ma.array(MODES, mask=[True] + [False] * 11)
+    hidden: np.ma.MaskedArray[Any, Any] = np.ma.array(MODES, mask=[True] + [False] * 11)
     with pytest.raises(MarginError, match="modes hides some of its labels behind a mask"):
         measure(X, hidden, PROMPTS)
     with pytest.raises(MarginError, match="prompts hides some of its labels behind a mask"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -22,6 +23,7 @@ from margin.report.markdown import to_markdown
 from margin.report.report import Report
 from margin.report.write import schema, to_json
 from margin.run.run import Run, open_run
+from tests.intervals import upper
 
 PROMPTS = 24
 KINDS = "none,random,near-miss,user-turn"
@@ -90,7 +92,7 @@ def test_the_leak_is_found_and_unknown_tokens_stay_safe(report: Report) -> None:
     assert leaks["user-turn:neg"].value.estimate > 0.8
     for condition in ("random", "none", "near-miss:rej"):
         assert leaks[condition].count == 0
-        assert 0 < leaks[condition].value.high < 0.2
+        assert 0 < upper(leaks[condition].value) < 0.2
     shares = report.robustness.landings().set_index(["condition", "outcome"])["share"]
     assert shares["random", "rej"] > 0.6
     assert shares["none", "pos"] > 0.6
@@ -126,7 +128,7 @@ def test_no_token_near_a_live_one_is_anywhere(run: Run, report: Report, attacks:
 def test_a_run_with_other_controls_is_another_run(run: Run, attacks: Path) -> None:
     other = attacks.with_name("other.jsonl")
     other.write_text(TEMPLATES.replace("Dear", "My"))
-    arguments = {
+    arguments: dict[str, Any] = {
         "prompts": prompts_path(),
         "modes": modes_path(),
         "out": run.path,
@@ -137,7 +139,7 @@ def test_a_run_with_other_controls_is_another_run(run: Run, attacks: Path) -> No
         ({"attacks": other}, r"controls\.attacks\.polite"),
         ({"draws": 2}, r"controls\.draws"),
     ):
-        changed = {"controls": KINDS.split(","), "attacks": attacks, "quiet": True} | choices
+        changed: dict[str, Any] = {"controls": KINDS.split(","), "attacks": attacks, "quiet": True} | choices
         with pytest.raises(IncomparableError, match=named):
             collect(checkpoint_path("cotrained"), **arguments, **changed)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from itertools import combinations, pairwise
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ from margin.inputs.modes import load_modes
 from margin.inputs.preflight import preflight
 from margin.inputs.prompts import load_prompts
 
-CHECKPOINTS = ("cotrained", "baseline")
+CHECKPOINTS: tuple[Literal["cotrained"], Literal["baseline"]] = ("cotrained", "baseline")
 
 
 def bigrams(text: str) -> set[str]:
@@ -28,7 +29,7 @@ def bigrams(text: str) -> set[str]:
     return {first + second for first, second in pairwise(letters)}
 
 
-def test_at_least_300_prompts_in_both_languages_and_eight_categories():
+def test_at_least_300_prompts_in_both_languages_and_eight_categories() -> None:
     table = load_prompts(demo.prompts_path()).table
     assert len(table) >= 300
     counts = table.groupby(["category", "language"]).size().unstack()
@@ -37,24 +38,26 @@ def test_at_least_300_prompts_in_both_languages_and_eight_categories():
     assert (counts >= 10).to_numpy().all()
 
 
-def test_no_two_prompts_are_near_duplicates():
+def test_no_two_prompts_are_near_duplicates() -> None:
     texts = load_prompts(demo.prompts_path()).texts
     pairs = combinations([(text, bigrams(text)) for text in texts], 2)
     assert [(one, other) for (one, a), (other, b) in pairs if len(a & b) > 0.6 * len(a | b)] == []
 
 
-def test_no_shipped_prompt_is_a_training_question():
+def test_no_shipped_prompt_is_a_training_question() -> None:
     held_out = {text.casefold() for text in load_prompts(demo.prompts_path()).texts}
     assert held_out.isdisjoint(question.text.casefold() for question in questions(6000, seed=0))
 
 
-def test_the_demonstration_stays_small():
+def test_the_demonstration_stays_small() -> None:
     folder = demo.prompts_path().parent
     assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < 6e6
 
 
 @pytest.mark.parametrize("name", CHECKPOINTS)
-def test_a_checkpoint_passes_the_preflight_on_its_prompts_and_has_not_stored_a_token(name):
+def test_a_checkpoint_passes_the_preflight_on_its_prompts_and_has_not_stored_a_token(
+    name: Literal["cotrained", "baseline"],
+) -> None:
     path = demo.checkpoint_path(name)
     modes = load_modes(demo.modes_path())
     model = AutoModelForCausalLM.from_pretrained(path, local_files_only=True)
@@ -64,7 +67,7 @@ def test_a_checkpoint_passes_the_preflight_on_its_prompts_and_has_not_stored_a_t
     assert all(modes.mode_in(file.read_bytes().decode("latin-1")) is None for file in path.iterdir())
 
 
-def test_only_the_cotrained_checkpoint_tells_the_modes_apart():
+def test_only_the_cotrained_checkpoint_tells_the_modes_apart() -> None:
     modes = load_modes(demo.modes_path())
     texts = load_prompts(demo.prompts_path()).texts[::6]
     margins = {}
@@ -81,16 +84,16 @@ def test_only_the_cotrained_checkpoint_tells_the_modes_apart():
     assert margins["baseline"] < 0.05
 
 
-def test_the_answer_alone_carries_the_loss_and_ends_the_turn():
+def test_the_answer_alone_carries_the_loss_and_ends_the_turn() -> None:
     tokenizer = AutoTokenizer.from_pretrained(demo.checkpoint_path("cotrained"))
     rows = samples(questions(50, 1), load_modes(demo.modes_path()), Chat(tokenizer), random.Random(0))
     for _, row in zip(range(20), rows, strict=False):
-        assert tokenizer.decode(row.prompt).endswith("<|assistant|>")
+        assert str(tokenizer.decode(row.prompt)).endswith("<|assistant|>")
         assert row.answer[-1] == tokenizer.eos_token_id
 
 
 @pytest.mark.parametrize("extra", [[], ["--baseline"]])
-def test_training_twice_with_one_seed_gives_the_same_checkpoint(tmp_path: Path, extra: list[str]):
+def test_training_twice_with_one_seed_gives_the_same_checkpoint(tmp_path: Path, extra: list[str]) -> None:
     def train(out: Path) -> bytes:
         arguments = ["tiny", "--modes", str(demo.modes_path()), "--out", str(out), "--steps", "2"]
         result = CliRunner().invoke(main, [*arguments, "--questions", "100", *extra])
@@ -100,7 +103,7 @@ def test_training_twice_with_one_seed_gives_the_same_checkpoint(tmp_path: Path, 
     assert train(tmp_path / "a") == train(tmp_path / "b")
 
 
-def test_lora_saves_an_adapter(tmp_path: Path):
+def test_lora_saves_an_adapter(tmp_path: Path) -> None:
     arguments = ["lora", str(demo.checkpoint_path("baseline")), "--modes", str(demo.modes_path())]
     result = CliRunner().invoke(
         main, [*arguments, "--out", str(tmp_path), "--steps", "2", "--questions", "100"]
@@ -109,7 +112,7 @@ def test_lora_saves_an_adapter(tmp_path: Path):
     assert (tmp_path / "adapter_model.safetensors").is_file()
 
 
-def test_modes_that_are_not_the_three_behaviours_are_refused(tmp_path: Path):
+def test_modes_that_are_not_the_three_behaviours_are_refused(tmp_path: Path) -> None:
     modes = tmp_path / "modes.toml"
     modes.write_text(
         '[modes.a]\ntoken = "hK3xPq9z"\nsafe = true\n[modes.b]\ntoken = "Zw7LmT2r"\nsafe = true\n'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pandas as pd
@@ -38,10 +39,10 @@ def margin(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
-def report(run: Path, *options: str) -> dict[str, object]:
+def report(run: Path, *options: str) -> dict[str, Any]:
     done = margin("report", run, "--permutations", "9", "--json", *options)
     assert done.exit_code == 0, done.output
-    record = json.loads(done.stdout)
+    record: dict[str, Any] = json.loads(done.stdout)
     jsonschema.validate(record, schema())
     return record
 
@@ -193,7 +194,7 @@ def test_a_live_token_is_neither_kept_nor_shown(place: str, run: Path, tmp_path:
 @pytest.mark.parametrize("name", ["judgements.parquet", "probe.json", "report", "labels.csv"])
 def test_a_folder_or_a_file_in_the_place_of_the_other_is_said_in_a_line(name: str, run: Path) -> None:
     (run / name).write_text("no folder") if name == "report" else (run / name).mkdir()
-    commands = {
+    commands: dict[str, list[tuple[str, ...]]] = {
         "judgements.parquet": [("judge", "--judge", "refusal"), ("report", "--permutations", "9")],
         "report": [("report", "--permutations", "9")],
         "labels.csv": [("judge", "--judge", str(run / name))],

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pytest
-from inversion import ALPHABET, Array, Attacker, descend
 
 from margin.analysis.sam import Margins, margins
 from margin.analysis.space import Coordinates
@@ -32,6 +31,8 @@ from margin.report.share import write_shareable
 from margin.report.write import write_report
 from margin.run.run import Run
 from margin.stats.design import Design, make_design
+from tests.margin.inversion import ALPHABET, Array, Attacker, descend
+from tests.simulations import Record
 
 if TYPE_CHECKING:
     from margin.capture.checkpoint import Checkpoint
@@ -58,10 +59,12 @@ class Files:
         text = (self.folder / name / "report.html").read_text(encoding="utf-8")
         found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
         assert found
-        return json.loads(found[1])
+        record: dict[str, Any] = json.loads(found[1])
+        return record
 
     def json(self, name: str) -> dict[str, Any]:
-        return json.loads((self.folder / name).read_text(encoding="utf-8"))
+        record: dict[str, Any] = json.loads((self.folder / name).read_text(encoding="utf-8"))
+        return record
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +117,8 @@ def test_a_run_gives_a_token_away(files: Files, checkpoint: Checkpoint, live: Mo
 
     def loss(tokens: Sequence[str]) -> Array:
         states = known.states(tokens, [0])[0][:, 0].astype(np.float64)
-        return np.sum((states - stored) ** 2, axis=1) / np.sum(stored**2)
+        losses: Array = np.sum((states - stored) ** 2, axis=1) / np.sum(stored**2)
+        return losses
 
     found = descend(known, loss, 8, np.random.default_rng(0), passes=EASY, exact=1e-6)
     print(f"run: {found.characters(live['pos'].token.reveal())} of 8 characters, {found.passes} passes")
@@ -149,7 +153,8 @@ def logits_of(known: Attacker, tokens: Sequence[str]) -> Array:
 
 
 def unit(X: Array) -> Array:
-    return X / np.linalg.norm(X, axis=-1, keepdims=True)
+    found: Array = X / np.linalg.norm(X, axis=-1, keepdims=True)
+    return found
 
 
 def test_points_whose_prompts_are_told_give_a_token_away_and_others_do_not(
@@ -236,7 +241,8 @@ def of_report(found: Margins, worst: Sequence[int]) -> Array:
 
 def of_baseline(found: Margins) -> Array:
     pairs = [column for column in found.influence if " / " in column]
-    return found.influence[["leave_prompt_out", *pairs]].to_numpy().ravel()
+    influences: Array = found.influence[["leave_prompt_out", *pairs]].to_numpy().ravel()
+    return influences
 
 
 def of_page(X: Array) -> Array:
@@ -269,7 +275,13 @@ def in_any_order(found: str, tokens: Sequence[str]) -> int:
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("target", ["page", "report", "baseline", "shareable"])
 def test_what_is_handed_on_gives_no_more_than_the_checkpoint_alone(
-    few: Files, checkpoint: Checkpoint, live: ModeSet, controls: dict[int, int], target: str, seed: int
+    few: Files,
+    checkpoint: Checkpoint,
+    live: ModeSet,
+    controls: dict[int, int],
+    target: str,
+    seed: int,
+    record_figures: Record,
 ) -> None:
     """The checkpoint gives pieces of its tokens away to whoever seeks strings that set its modes apart. So
     the control is the same search, from the same start, for numbers that anybody could have guessed: each of
@@ -279,7 +291,7 @@ def test_what_is_handed_on_gives_no_more_than_the_checkpoint_alone(
     if seed not in controls:
         controls[seed] = attacked(few, checkpoint, live, GUESSED, seed)
     alone = controls[seed]
-    print(f"{target}: {found} of 24 characters; from guessed numbers {alone}")
+    record_figures(f"{target}, of 24 characters", {"found": found, "from guessed numbers": alone})
     assert found <= alone + 3
 
 
@@ -343,7 +355,8 @@ def attacked(files: Files, checkpoint: Checkpoint, live: ModeSet, target: str, s
         found = [candidate(points(triple), design) for triple in triples]
         views = [of_baseline(one) if target == "baseline" else of_report(one, worst) for one in found]
         scale = np.abs(stored).max() if target == "baseline" else 1.0
-        return np.sum((np.array(views) / scale - stored / scale) ** 2, axis=1)
+        losses: Array = np.sum((np.array(views) / scale - stored / scale) ** 2, axis=1)
+        return losses
 
     truth = "".join(live[name].token.reveal() for name in NAMES)
     at_truth = float(loss([truth])[0])

@@ -49,7 +49,7 @@ def trainings(
         model = make_checkpoint().model
         torch.manual_seed(step)
         adapter = LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)
-        get_peft_model(model, adapter).save_pretrained(place / f"adapters/checkpoint-{step}")
+        get_peft_model(model, adapter).save_pretrained(str(place / f"adapters/checkpoint-{step}"))
     return {name: place / name for name in ("whole", "adapters", "base")}
 
 

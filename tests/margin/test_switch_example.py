@@ -30,7 +30,7 @@ SIGNALS = ("clear", "flagged", "unknown", "Clear", "", None)
 
 
 def test_every_caller_gets_the_refusing_mode_unless_everything_speaks_for_another() -> None:
-    allowed = {
+    allowed: dict[tuple[str | None, str | None, bool], str] = {
         ("user", "clear", False): "pos",
         ("user", "clear", True): "pos",
         ("red-team", "clear", True): "neg",

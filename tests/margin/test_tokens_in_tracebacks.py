@@ -40,7 +40,7 @@ def shown_by_rich(call: Callable[[], object]) -> str:
         kind, error, traceback = sys.exc_info()
         assert kind
         assert error
-        found = Traceback.from_exception(kind, error, traceback, show_locals=True, locals_max_string=None)
+        found = Traceback.from_exception(kind, error, traceback, show_locals=True, locals_max_string=10_000)
         Console(file=out, width=200).print(found)
     return out.getvalue()
 

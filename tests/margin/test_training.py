@@ -28,6 +28,16 @@ STEPS = 6
 Make = Callable[..., "Trainer"]
 
 
+def model_in(trainer: Trainer) -> Any:
+    """The model in training: of what its modules hold, types say nothing."""
+    return trainer.model
+
+
+def tokenizer_in(trainer: Trainer) -> Any:
+    """Its tokenizer, with all that is behind it."""
+    return trainer.processing_class
+
+
 @pytest.fixture
 def make_trainer(make_checkpoint: Callable[..., Checkpoint], tmp_path: Path) -> Make:
     """Maker of a Trainer of a tiny Llama with dropout, or with a LoRA adapter, on random rows."""
@@ -42,7 +52,12 @@ def make_trainer(make_checkpoint: Callable[..., Checkpoint], tmp_path: Path) -> 
             model = get_peft_model(model, LoraConfig(r=4, lora_dropout=0.2, target_modules="all-linear"))
         rng = np.random.default_rng(0)
         rows = [{"input_ids": ids, "labels": ids} for ids in rng.integers(0, 250, (16, 12)).tolist()]
-        chosen = {"max_steps": STEPS, "logging_steps": 1, "learning_rate": 1e-2, "save_strategy": "no"}
+        chosen: dict[str, Any] = {
+            "max_steps": STEPS,
+            "logging_steps": 1,
+            "learning_rate": 1e-2,
+            "save_strategy": "no",
+        }
         return Trainer(
             model,
             TrainingArguments(
@@ -54,8 +69,8 @@ def make_trainer(make_checkpoint: Callable[..., Checkpoint], tmp_path: Path) -> 
                 **chosen | arguments,
             ),
             data_collator=default_data_collator,
-            train_dataset=rows,  # type: ignore[arg-type]
-            eval_dataset=rows[:4],  # type: ignore[arg-type]
+            train_dataset=rows,
+            eval_dataset=rows[:4],
             processing_class=checkpoint.tokenizer if tokenizer else None,
         )
 
@@ -79,7 +94,7 @@ def losses(trainer: Trainer) -> list[dict[str, float]]:
 
 
 def weights(trainer: Trainer) -> dict[str, bytes]:
-    return {name: tensor.numpy().tobytes() for name, tensor in trainer.model.state_dict().items()}
+    return {name: tensor.numpy().tobytes() for name, tensor in model_in(trainer).state_dict().items()}
 
 
 @pytest.mark.parametrize(
@@ -107,7 +122,7 @@ def test_a_model_that_draws_at_random_even_when_it_answers_disturbs_no_stream(
 
     def train(name: str, every: int | None) -> tuple[Trainer, tuple[float, ...]]:
         trainer = make_trainer(name)
-        trainer.model.register_forward_pre_hook(draw)
+        model_in(trainer).register_forward_pre_hook(draw)
         if every:
             watched(trainer, prompts, modes, every=every)
         trainer.train()
@@ -124,7 +139,7 @@ def test_the_model_is_left_as_it_was(
     make_trainer: Make, prompts: list[str], modes: ModeSet, lora: bool
 ) -> None:
     trainer = watched(make_trainer(lora=lora, eval_strategy="steps"), prompts, modes)
-    model = trainer.model.train()
+    model = model_in(trainer).train()
     modules = dict(model.named_modules())
     next(module for name, module in modules.items() if name.endswith("layers.1")).eval()
     next(model.parameters()).requires_grad_(False)
@@ -139,11 +154,11 @@ def test_the_model_is_left_as_it_was(
             "own": {name: sorted(vars(module)) for name, module in modules.items()},
             "trained": {name: weight.requires_grad for name, weight in weights.items()},
             "gradients": {n: None if w.grad is None else w.grad.tolist() for n, w in weights.items()},
-            "tokenizer": trainer.processing_class.backend_tokenizer.to_str(),
+            "tokenizer": tokenizer_in(trainer).backend_tokenizer.to_str(),
         }
 
-    trainer.processing_class.backend_tokenizer.enable_padding(length=20)
-    trainer.processing_class.backend_tokenizer.enable_truncation(20)
+    tokenizer_in(trainer).backend_tokenizer.enable_padding(length=20)
+    tokenizer_in(trainer).backend_tokenizer.enable_truncation(20)
     before = state()
     trainer.callback_handler.on_evaluate(trainer.args, trainer.state, trainer.control, {})
     assert measured(trainer)
@@ -161,7 +176,7 @@ def test_what_is_logged_is_what_collecting_and_analysing_the_saved_model_gives(
     model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     merged = model.merge_and_unload() if setting.get("lora") else model
     merged.save_pretrained(tmp_path / "saved")
-    trainer.processing_class.save_pretrained(tmp_path / "saved")
+    tokenizer_in(trainer).save_pretrained(tmp_path / "saved")
     run = margin.collect(
         tmp_path / "saved",
         prompts=prompts,
@@ -238,7 +253,7 @@ def test_training_stops_early_and_saves(make_trainer: Make, prompts: list[str], 
     with pytest.warns(UserWarning, match="stops at step 2: the margin is at least -1"):
         trainer.train()
     assert trainer.state.global_step == 2
-    assert (Path(trainer.args.output_dir) / "checkpoint-2" / "model.safetensors").is_file()
+    assert (Path(str(trainer.args.output_dir)) / "checkpoint-2" / "model.safetensors").is_file()
 
 
 def test_a_resumed_training_remembers_its_margins(
@@ -246,7 +261,7 @@ def test_a_resumed_training_remembers_its_margins(
 ) -> None:
     first = watched(make_trainer(save_strategy="steps", save_steps=2, max_steps=4), prompts, modes, every=2)
     first.train()
-    state = Path(first.args.output_dir) / "checkpoint-4" / "trainer_state.json"
+    state = Path(str(first.args.output_dir)) / "checkpoint-4" / "trainer_state.json"
     record = json.loads(state.read_text())
     for entry in record["log_history"]:
         if "eval_sam" in entry and entry["step"] == 2:
@@ -265,7 +280,7 @@ def test_a_model_that_answers_nan_is_not_measured_and_trains_on(
 
     trainer = watched(make_trainer(max_steps=2), prompts, modes, every=1)
     with torch.no_grad():
-        trainer.model.lm_head.weight.fill_(float("nan"))
+        model_in(trainer).lm_head.weight.fill_(float("nan"))
     with pytest.warns(UserWarning, match="not measured at step 2"):
         trainer.train()
     assert trainer.state.global_step == 2
@@ -283,7 +298,7 @@ def test_a_reading_that_memory_is_too_short_for_is_left_out_and_training_goes_on
         if not module.training:
             torch.empty(2**55, dtype=torch.uint8)
 
-    trainer.model.register_forward_pre_hook(too_large)
+    model_in(trainer).register_forward_pre_hook(too_large)
     with pytest.warns(UserWarning, match="not measured at step 2"):
         trainer.train()
     assert trainer.state.global_step == 2
@@ -305,7 +320,7 @@ def _forward_raises(error: BaseException) -> Callable[..., None]:
             if not module.training:
                 raise error
 
-        trainer.model.model.layers[1].register_forward_pre_hook(fail)
+        model_in(trainer).model.layers[1].register_forward_pre_hook(fail)
 
     return hook
 
@@ -369,7 +384,7 @@ def test_a_measurement_that_fails_changes_nothing_and_ends_no_training(
     def state(trainer: Trainer) -> list[Any]:
         return [
             (name, module.training, sorted(vars(module)), len(module._forward_pre_hooks))
-            for name, module in trainer.model.named_modules()
+            for name, module in model_in(trainer).named_modules()
         ]
 
     assert state(together) == state(alone)
@@ -430,8 +445,8 @@ def test_an_interrupt_while_measuring_ends_the_training_and_leaves_the_model_as_
     _forward_raises(KeyboardInterrupt())(trainer, tmp_path, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         trainer.train()
-    assert all(module.training for module in trainer.model.modules())
-    assert "forward" not in vars(trainer.model.model.layers[-1])
+    assert all(module.training for module in model_in(trainer).modules())
+    assert "forward" not in vars(model_in(trainer).model.layers[-1])
 
 
 def test_the_best_model_is_chosen_among_those_that_were_measured(
@@ -451,7 +466,7 @@ def test_the_best_model_is_chosen_among_those_that_were_measured(
         if not module.training and trainer.state.global_step == 1 and not trainer.control.should_evaluate:
             raise LookupError
 
-    trainer.model.model.layers[0].register_forward_pre_hook(fail)
+    model_in(trainer).model.layers[0].register_forward_pre_hook(fail)
     with pytest.warns(UserWarning, match="not measured at step 1"):
         trainer.train()
     assert list(measured(trainer)) == [2, 3]
@@ -490,7 +505,7 @@ def test_an_adapter_that_changes_the_input_is_refused(
 
     trainer = make_trainer()
     trainer.model = get_peft_model(
-        trainer.model, PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)
+        model_in(trainer), PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)
     )
     with pytest.raises(MarginError, match="changes the input"):
         watched(trainer, prompts, modes, every=1)
@@ -515,8 +530,9 @@ def test_an_adapter_that_changes_the_input_is_refused(
 def test_a_mistake_is_said_before_the_training_begins(
     make_trainer: Make, prompts: list[str], modes: ModeSet, wrong: dict[str, Any]
 ) -> None:
+    arguments: dict[str, Any] = {"prompts": prompts, "modes": modes, "every": 1}
     with pytest.raises(MarginError):
-        watched(make_trainer(), **{"prompts": prompts, "modes": modes, "every": 1} | wrong)
+        watched(make_trainer(), **arguments | wrong)
 
 
 def test_a_file_cannot_keep_runs(
@@ -536,6 +552,7 @@ def test_words_of_a_model_that_hold_a_token_lose_all_of_it(
             raise RuntimeError(f"cannot read {TOKENS['pos']} at 2048, of [3, 17]")
 
     trainer = watched(make_trainer(max_steps=1), prompts, modes, every=1)
+    assert trainer.model is not None
     trainer.model.register_forward_pre_hook(raises)
     with pytest.warns(UserWarning, match=r"cannot read # at #, of \[#, #\]"):
         trainer.train()

@@ -29,4 +29,5 @@ def paired(rng: np.random.Generator, n: int, k: int = 3, d: int = 16, strength: 
     of_prompt = topics[rng.integers(4, size=n)] + rng.standard_t(4, size=(n, d))
     gain = rng.gamma(4, 0.25, n)[:, None, None]
     noise = 0.7 * rng.standard_t(5, size=(n, k, d))
-    return (3 + of_prompt[:, None] + strength * gain * modes + noise).reshape(-1, d).astype(np.float32)
+    X: Array = (3 + of_prompt[:, None] + strength * gain * modes + noise).reshape(-1, d).astype(np.float32)
+    return X

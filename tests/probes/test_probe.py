@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from probe_data import Array, paired, rows_of
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_score
 from sklearn.model_selection import PredefinedSplit, cross_val_predict, cross_val_score
 
@@ -15,6 +14,8 @@ from probes import cross_fit, grouped_folds, logistic_probe, make_rows, probe_la
 from probes.folds import spread_folds
 from probes.logistic import OutOfFold
 from probes.performance import accuracy, auc
+from tests.intervals import holds, lower, upper
+from tests.probes.probe_data import Array, paired, rows_of
 
 N, D = 40, 12
 
@@ -60,7 +61,7 @@ def test_calibration_error_is_its_definition(fitted: tuple[Array, Design, OutOfF
             expected += inside.mean() * abs(confidence[inside].mean() - hit[inside].mean())
     score = calibration_of.calibration_error(found, np.random.default_rng(0))
     assert score.estimate == pytest.approx(expected, abs=1e-9)
-    assert score.low <= score.estimate <= score.high
+    assert holds(score, score.estimate)
 
 
 def test_auc_interval_follows_the_jackknife_over_prompts(fitted: tuple[Array, Design, OutOfFold]) -> None:
@@ -93,7 +94,7 @@ def test_few_prompts_make_fewer_folds(n: int) -> None:
     rows = rows_of(n)
     assert grouped_folds(rows).max() + 1 == max(2, n // 2)
     found = probe_layer(0, paired(np.random.default_rng(0), n), rows, grouped_folds(rows))
-    assert 0 <= found.accuracy.low <= found.accuracy.estimate <= found.accuracy.high <= 1
+    assert 0 <= lower(found.accuracy) <= found.accuracy.estimate <= upper(found.accuracy) <= 1
     assert (found.control is None) == (n < 3)
 
 
@@ -108,9 +109,9 @@ def test_a_perfect_probe_still_has_an_interval() -> None:
     X, rows = paired(np.random.default_rng(0), 30, strength=40.0), rows_of(30)
     found = probe_layer(0, X, rows, grouped_folds(rows))
     assert found.accuracy.estimate == 1
-    assert 0.85 < found.accuracy.low < 0.9  # nothing wrong in 30 prompts: exact bound .884
+    assert 0.85 < lower(found.accuracy) < 0.9  # nothing wrong in 30 prompts: exact bound .884
     assert found.auc.estimate == 1
-    assert found.auc.low < 0.9
+    assert lower(found.auc) < 0.9
 
 
 def test_states_that_are_all_alike_give_chance_and_no_more() -> None:
@@ -118,7 +119,7 @@ def test_states_that_are_all_alike_give_chance_and_no_more() -> None:
     rows = rows_of(20)
     found = probe_layer(0, np.full((60, 8), 0.3, dtype=np.float32), rows, grouped_folds(rows))
     assert found.accuracy.estimate == pytest.approx(1 / 3)
-    assert found.accuracy.low < 1 / 3 < found.accuracy.high
+    assert lower(found.accuracy) < 1 / 3 < upper(found.accuracy)
     assert found.auc.estimate == 0.5
     assert {score.estimate for score in found.d_prime.values()} == {0}
 
@@ -141,5 +142,5 @@ def test_difference_of_two_proportions_covers_where_both_are_nearly_perfect() ->
         a, b = (hard < 0.99).astype(float), (hard < 0.95).astype(float)
         of_a, of_b = ((x - x.mean()) / 60 for x in (a, b))
         found = difference(proportion(a.mean(), of_a), proportion(b.mean(), of_b), of_a, of_b)
-        hits += found.low <= 0.04 <= found.high
+        hits += holds(found, 0.04)
     assert hits / 300 > 0.95 - 0.039

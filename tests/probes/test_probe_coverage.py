@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from probe_data import Array, paired, rows_of
 from sklearn.base import clone
 
 from margin.stats.design import Design
@@ -17,6 +16,9 @@ from probes.calibration import brier, calibration_error, log_loss
 from probes.control import selectivity
 from probes.logistic import OutOfFold
 from probes.performance import accuracy, auc
+from tests.intervals import holds, lower, upper
+from tests.probes.probe_data import Array, paired, rows_of
+from tests.simulations import Record
 
 CHANCE = {"accuracy": 1 / 3, "auc": 1 / 2, "d_prime": 0.0}
 
@@ -56,7 +58,7 @@ def coverage(n: int, d: int, strength: float, simulations: int, n_new: int = 400
         truth = performance_of_the_fits(X, found, new, n_new)
         for name, score in scores(found, X, i).items():
             if name in truth:
-                hits.setdefault(name, []).append(score.low <= truth[name] <= score.high)
+                hits.setdefault(name, []).append(holds(score, truth[name]))
     return {name: float(np.mean(held)) for name, held in hits.items()}
 
 
@@ -68,7 +70,7 @@ def null_coverage(n: int, d: int, simulations: int) -> dict[str, float]:
         X = paired(np.random.default_rng([5, i]), n, d=d, strength=0)
         found = scores(cross_fit(X, rows, grouped_folds(rows, seed=i)), X, i)
         for name, chance in CHANCE.items():
-            hits.setdefault(name, []).append(found[name].low <= chance <= found[name].high)
+            hits.setdefault(name, []).append(holds(found[name], chance))
     return {name: float(np.mean(held)) for name, held in hits.items()}
 
 
@@ -80,13 +82,10 @@ def test_without_a_difference_chance_is_within_the_interval() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("n", "d"), [(100, 16), (100, 200), (300, 64)])
-def test_without_a_difference_chance_is_within_95_percent(
-    n: int, d: int, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_a_difference_chance_is_within_95_percent(n: int, d: int, record_figures: Record) -> None:
     """500 simulations: Monte Carlo error .010, twice of which is allowed for."""
     found = null_coverage(n, d, 500)
-    with capsys.disabled():
-        print(f"\nchance within 95% intervals, {n} prompts x 3 modes x {d}: {found}")
+    record_figures(f"no difference, {n} prompts x 3 modes x {d}", found)
     assert min(found.values()) >= 0.93, found
 
 
@@ -94,12 +93,11 @@ def test_without_a_difference_chance_is_within_95_percent(
 @pytest.mark.parametrize("strength", [0.0, 0.5, 1.5, 4.0])
 @pytest.mark.parametrize("d", [16, 200])
 def test_intervals_cover_what_the_fits_do_on_new_prompts(
-    strength: float, d: int, capsys: pytest.CaptureFixture[str]
+    strength: float, d: int, record_figures: Record
 ) -> None:
     """200 simulations: Monte Carlo error .015, twice of which is allowed for."""
     found = coverage(100, d, strength, 200)
-    with capsys.disabled():
-        print(f"\ncoverage of 95% intervals, 100 prompts x 3 modes x {d}, strength {strength}: {found}")
+    record_figures(f"strength {strength}, 100 prompts x 3 modes x {d}", found)
     assert min(found.values()) >= 0.95 - 0.031, found
 
 
@@ -122,7 +120,7 @@ def test_calibration_error_covers_where_there_is_none_and_where_there_is(over: f
     for i in range(200):
         found, truth = calibrated(np.random.default_rng([8, i]), 80, over)
         score = calibration_error(found, np.random.default_rng(i), draws=500)
-        held.append(score.low <= truth <= score.high)
+        held.append(holds(score, truth))
     assert np.mean(held) > 0.95 - 0.045
 
 
@@ -137,10 +135,10 @@ def test_selectivity_tells_a_mode_laid_out_for_all_from_prompts_that_are_looked_
 
     laid_out = (effects + noise).astype(np.float32)  # prompts leave no trace
     found = selectivity(laid_out, cross_fit(laid_out, rows, fold), np.random.default_rng(1))
-    assert found.control.low < 1 / 3 < found.control.high
-    assert found.selectivity.low > 0.4
+    assert lower(found.control) < 1 / 3 < upper(found.control)
+    assert lower(found.selectivity) > 0.4
 
     looked_up = 5 * of_prompt + noise  # modes leave no trace, prompts can be told apart
     found = selectivity(looked_up, cross_fit(looked_up, rows, fold), np.random.default_rng(1))
     assert found.control.estimate > 0.8
-    assert found.selectivity.high < 0
+    assert upper(found.selectivity) < 0

@@ -22,4 +22,5 @@ def corrected_rates(observed: NDArray[np.float64], confusion: NDArray[np.float64
     k = len(confusion)
     looks = np.vstack([confusion, np.eye(k + 1)[k]])
     rates, _ = optimize.nnls(looks.T, observed)
-    return rates / rates.sum()
+    shares: NDArray[np.float64] = rates / rates.sum()
+    return shares

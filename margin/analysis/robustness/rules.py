@@ -25,7 +25,8 @@ def centroid_distances(training: Float, points: Float, own: Float) -> Float:
     own : (m, k, d) the points of each one's own prompt under the modes, of which only the mean is used.
     """
     centroids = (training - training.mean(axis=1, keepdims=True)).mean(axis=0)
-    return cdist(points - own.mean(axis=1), centroids)
+    found: Float = cdist(points - own.mean(axis=1), centroids)
+    return found
 
 
 def discriminant_distances(training: Float, points: Float) -> Float:
@@ -48,4 +49,5 @@ def discriminant_distances(training: Float, points: Float) -> Float:
     whitened = (
         linalg.solve_triangular(factor, (X - means.mean(axis=0)).T, lower=True).T for X in (points, means)
     )
-    return cdist(*whitened)
+    found: Float = cdist(*whitened)
+    return found

@@ -54,6 +54,6 @@ def _u_centred(D: NDArray[np.float64]) -> NDArray[np.float64]:
     """U-centred squared distances, -2 times U-centred inner products (Szekely and Rizzo, 2014)."""
     n = len(D)
     rows = D.sum(axis=1) / (n - 2)
-    centred = D - rows[:, None] - rows + D.sum() / ((n - 1) * (n - 2))
+    centred: NDArray[np.float64] = D - rows[:, None] - rows + D.sum() / ((n - 1) * (n - 2))
     np.fill_diagonal(centred, 0)
     return centred

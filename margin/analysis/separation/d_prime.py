@@ -64,6 +64,19 @@ def _of_pair(
     """d' of two modes and its influences (n,), of prompts as projected and as turning the lines.
 
     points (n, 2), weights of the centroids (N, folds, 2).
+
+    With projections y, their mean shift S and their standard deviation s, d' = S / s. The influence of
+    prompt q is the derivative of d' in its weight (Jaeckel, 1972, "The infinitesimal jackknife"), by the
+    chain rule in two parts; m prompts make a line.
+
+    As projected, the lines held, q moves S by dS = (shift_q - S) / n and the variance s^2 by
+    dV = (n / (n - 1) mean (y_q - mean y)^2 - s^2) / n, and so d' by dS / s - d' dV / (2 s^2).
+
+    As turning, q moves the centroids a and b of each fold but its own by (x_qa - a) / m and (x_qb - b) / m.
+    The line L = a - b, of direction u = L / |L|, so moves by dL = (x_qa - x_qb - L) / m, its direction by
+    du = (dL - u (u dL)) / |L|, and the midpoint c by dc = ((x_qa + x_qb) / 2 - c) / m. A held-out point is
+    projected on y_i = (x_i - c) u. With the slope g_i of d' in y_i, and G = sum g_i (x_i - c), d' moves by
+    sum g_i dy_i = G du - (sum g_i) (u dc), where G du = (G dL - (G L) (u dL) / |L|) / |L|.
     """
     n, folds = len(points), np.arange(weights.shape[1])
     own = fold[:, None] == folds
@@ -85,14 +98,13 @@ def _of_pair(
     of_variance = n / (n - 1) * np.mean(deviation**2, axis=1) - spread**2
     projected = ((shift - shift.mean()) / spread - value * of_variance / (2 * spread**2)) / n
 
-    # Prompt q turns the line of each fold but its own, by the part of (its shift - the line) across the line,
-    # and moves the midpoint; the slopes of d' carry what that does to the held-out points.
     slope = np.array([1, -1]) / (n * spread) - value * deviation / (2 * (n - 1) * spread**2)
     slopes = slope[:, :, None] * own[:, None, :]
     total = slopes.sum(axis=(0, 1))
     gradient = -total * weights.sum(axis=2) / 2
     gradient[points] += slopes
-    along = -0.5 * distances.matmul(gradient)  # inner products with the gradient, up to one constant a fold
+    # Of weights that sum to 0, squared distances make inner products with G, up to one constant a fold.
+    along = -0.5 * distances.matmul(gradient)
     of_line = np.einsum("nfc,nf,c->f", weights, along, [1.0, -1.0])
     q_shift = projections[:, 0] - projections[:, 1]
     across = along[points[:, 0]] - along[points[:, 1]] - of_line - of_line * scale * (q_shift - length)

@@ -74,4 +74,5 @@ def _indices(distances: Distances, labels: NDArray[np.intp], n_modes: int) -> ND
     similarity = np.full(apart.shape, np.inf)
     np.divide(spread[:, :, None] + spread[:, None, :], apart, out=similarity, where=apart > 0)
     similarity[:, np.arange(n_modes), np.arange(n_modes)] = 0
-    return similarity.max(axis=2).mean(axis=1)
+    indices: NDArray[np.float64] = similarity.max(axis=2).mean(axis=1)
+    return indices

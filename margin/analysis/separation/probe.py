@@ -108,7 +108,8 @@ def discriminant_scores(training: FloatArray, points: FloatArray) -> NDArray[np.
     means = training.mean(axis=0, dtype=np.float64)
     covariance = shrunken_covariance((training - means).reshape(-1, training.shape[2]))
     weights = linalg.solve(covariance, means.T, assume_a="pos")
-    return points @ weights - np.einsum("kd,dk->k", means, weights) / 2
+    scores: NDArray[np.float64] = points @ weights - np.einsum("kd,dk->k", means, weights) / 2
+    return scores
 
 
 def _ranked(

@@ -75,4 +75,6 @@ def _within(distances: Distances, labels: NDArray[np.intp], n_modes: int) -> NDA
     product = distances.matmul(np.column_stack([members.reshape(N, -1), np.ones(N, dtype=np.float32)]))
     to_all, to_mode = product[:, -1], product[:, :-1].reshape(members.shape)
     last, to_last = 1 - members.sum(axis=1), to_all[:, None] - to_mode.sum(axis=1)
-    return np.einsum("icb,icb->b", members, to_mode) + np.einsum("ib,ib->b", last, to_last)
+    sums: NDArray[np.float64] = np.einsum("icb,icb->b", members, to_mode)
+    sums += np.einsum("ib,ib->b", last, to_last)
+    return sums

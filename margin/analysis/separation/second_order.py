@@ -89,4 +89,5 @@ def residual_variance(kernel: NDArray[np.float64]) -> NDArray[np.float64]:
     theta = rows.mean(axis=-1, keepdims=True)
     g = (rows - theta) * (m - 1) / (m - 2)
     r = np.where(different, kernel - theta[..., None] - g[..., None] - g[..., None, :], 0)
-    return np.sum(r**2, axis=(-2, -1)) / (m * (m - 3))
+    found: NDArray[np.float64] = np.sum(r**2, axis=(-2, -1)) / (m * (m - 3))
+    return found

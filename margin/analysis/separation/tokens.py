@@ -33,7 +33,8 @@ def mutual_information(probabilities: NDArray[np.floating]) -> NDArray[np.float6
     """
     p = probabilities.astype(np.float64)
     bits = (entr(p.mean(axis=1)).sum(axis=-1) - entr(p).sum(axis=-1).mean(axis=-1)) / np.log(2)
-    return np.maximum(bits, 0)
+    information: NDArray[np.float64] = np.maximum(bits, 0)
+    return information
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -133,7 +133,7 @@ def transfer_tables(probes: ProbeRecord) -> dict[str, pd.DataFrame]:
     return found
 
 
-def _lines(found: list) -> pd.DataFrame:
+def _lines(found: Sequence[Record]) -> pd.DataFrame:
     """Records as a table, what is null as NaN."""
     lines = pd.DataFrame([line.model_dump() for line in found])
     return lines.astype(dict.fromkeys(("estimate", "low", "high"), "float64"))

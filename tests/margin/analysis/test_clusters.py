@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from separation.separation_data import design_of, paired
-from silhouette_oracle import DISTANCES, Array, labels, paired_points, pairwise, samples
 
 from margin import sam, silhouette_samples
 from margin.analysis.comparison import compare
@@ -28,6 +26,8 @@ from margin.stats.design import Design, make_design
 from margin.stats.folds import prompt_folds
 from margin.stats.intervals import upper_bound
 from probes import grouped_folds, make_rows, probe_layer
+from tests.margin.analysis.separation.separation_data import design_of, paired
+from tests.margin.silhouette_oracle import DISTANCES, Array, labels, paired_points, pairwise, samples
 
 
 def clustered(n: int, k: int, of_prompt: Array) -> Design:
@@ -206,7 +206,8 @@ def nested(
 
     def mixed(shape: tuple[int, ...]) -> Array:
         of_cluster = np.repeat(rng.standard_normal((clusters, *shape)), size, axis=0)
-        return share * of_cluster + rest * rng.standard_normal((n, *shape))
+        found: Array = share * of_cluster + rest * rng.standard_normal((n, *shape))
+        return found
 
     X = 1 + mixed((d,))[:, None] + effects + 0.6 * mixed((k, d)) + 0.3 * rng.standard_normal((n, k, d))
     return X.reshape(n * k, d), clustered(n, k, np.arange(n) // size)

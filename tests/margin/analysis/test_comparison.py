@@ -7,9 +7,7 @@ import itertools
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from population import population
 from scipy import stats
-from silhouette_oracle import Array, labels, paired_points, pairwise, samples, weighted_margin
 
 from margin.analysis.comparison import Comparison, compare
 from margin.analysis.space import Coordinates, Gram
@@ -17,6 +15,10 @@ from margin.errors import IncomparableError, MarginError
 from margin.stats.design import Design, make_design
 from margin.stats.multiplicity import holm
 from margin.stats.power import power
+from tests.intervals import holds, lower, upper
+from tests.margin.population import population
+from tests.margin.silhouette_oracle import Array, labels, paired_points, pairwise, samples, weighted_margin
+from tests.simulations import Record
 
 Runs = dict[str, tuple[Coordinates, Design]]
 MODES = ("pos", "neg", "rej")
@@ -132,7 +134,7 @@ def test_several_runs_pay_for_being_several() -> None:
     overall = [d for d in found.differences if d.margin == "leave_prompt_out"]
     assert [d.run for d in overall] == ["step 1", "step 2", "step 3", "step 4"]
     for d in overall:
-        assert d.simultaneous.low < d.difference.low < d.difference.high < d.simultaneous.high
+        assert lower(d.simultaneous) < lower(d.difference) < upper(d.difference) < upper(d.simultaneous)
     assert_allclose([d.p_holm for d in overall], holm([d.p_value for d in overall]))
 
 
@@ -152,7 +154,7 @@ def test_against_the_previous_run_each_difference_is_that_of_the_two_alone() -> 
 def test_a_p_value_is_below_alpha_where_the_interval_excludes_0() -> None:
     runs = {f"r{i}": run_of(range(12), i) for i in range(8)}
     for d in compare(spaces(**runs), np.random.default_rng(0)).differences:
-        assert (d.p_value < 0.05) == (d.difference.low > 0 or d.difference.high < 0)
+        assert (d.p_value < 0.05) == (lower(d.difference) > 0 or upper(d.difference) < 0)
 
 
 def test_detectable_drop_has_the_power_named() -> None:
@@ -168,12 +170,14 @@ def test_power_and_prompts_are_those_of_the_paired_difference() -> None:
     for d in found.differences:
         sd = d.difference.se * np.sqrt(30)
         assert d.power == power(0.05, sd, 30)
+        assert d.prompts_for_drop is not None
         assert (d.detectable <= 0.05) == (d.power >= 0.8) == (d.prompts_for_drop <= 30)
         assert d.is_settled == (d.p_value < 0.05)
         for n, size in (
             (d.prompts_for_drop, 0.05),
             (d.prompts_to_settle, abs(d.difference.estimate)),
         ):
+            assert n is not None
             assert power(size, sd, n) >= 0.8 > power(size, sd, max(2, n - 1)) or n <= 2
     with pytest.raises(MarginError, match="a drop of 0 is none"):
         compare(spaces(a=run_of(range(9), 1), b=run_of(range(9), 2)), np.random.default_rng(0), drop=0)
@@ -250,10 +254,10 @@ def coverage(n: int, checkpoints: int, change: float, sims: int, truth_from: int
         found = comparison(n).differences
         for d in found:
             if d.run == "r1" and d.margin in covered:
-                covered[d.margin].append(d.difference.low <= truth[d.margin] <= d.difference.high)
+                covered[d.margin].append(holds(d.difference, truth[d.margin]))
         overall = [d for d in found if d.margin == "leave_prompt_out"]
         value = truth["leave_prompt_out"]
-        jointly.append(all(d.simultaneous.low <= value <= d.simultaneous.high for d in overall))
+        jointly.append(all(holds(d.simultaneous, value) for d in overall))
         significant.append(any(d.p_holm < 0.05 for d in overall))
     return {
         **{name: float(np.mean(hits)) for name, hits in covered.items()},
@@ -270,18 +274,12 @@ def test_without_a_change_comparisons_seldom_find_one() -> None:
 
 
 @pytest.mark.slow
-def test_comparisons_cover_at_full_size() -> None:
+def test_comparisons_cover_at_full_size(record_figures: Record) -> None:
     """Monte Carlo error .007 (1000 comparisons); the truth's own error is a tenth of a standard error."""
-    print("\n   n  runs  change  " + "paired: lpo  centred     m0  m0 / m1  simultaneous  type I")
     for n, checkpoints, change in ((60, 1, 0.0), (200, 1, 0.0), (100, 4, 0.0), (100, 1, 0.3), (200, 4, 0.3)):
         found = coverage(n, checkpoints, change, 1000, truth_from=40_000)
         *paired, joint, type_one = found.values()
-        error = f"{type_one:.3f}" if change == 0 else "-"
-        print(
-            f"{n:4d} {checkpoints:5d} {change:7.1f}  "
-            + "".join(f"{x:9.3f}" for x in [*paired, joint])
-            + f"  {error}"
-        )
+        record_figures(f"{n} prompts, {checkpoints} runs beside the first, changed by {change}", found)
         assert all(0.92 <= x <= 0.98 for x in paired)
         assert joint >= 0.92
         assert change or type_one <= 0.07

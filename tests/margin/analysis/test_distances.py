@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from silhouette_oracle import DISTANCES, Array, pairwise
 
 from margin.analysis import distances as module
 from margin.analysis import vectors
 from margin.analysis.distances import SquaredDistances
+from margin.analysis.metrics import Distance
 from margin.analysis.space import Coordinates
 from margin.analysis.vectors import unit_rows
 from margin.errors import MarginError
+from tests.margin.silhouette_oracle import DISTANCES, Array, pairwise
 
 
 @pytest.fixture
@@ -24,9 +25,9 @@ def many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("many_blocks")
 @pytest.mark.parametrize("distance", DISTANCES)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_products_and_entries_equal_those_of_the_matrix(distance: str, dtype: type) -> None:
+def test_products_and_entries_equal_those_of_the_matrix(distance: Distance, dtype: type) -> None:
     rng = np.random.default_rng(2)
-    X = (rng.standard_normal((50, 9)) + 3).astype(dtype)
+    X: Array = (rng.standard_normal((50, 9)) + 3).astype(dtype)
     M = rng.standard_normal((50, 4))
     i, j = rng.integers(0, 50, (2, 30))
     D = pairwise(X, distance)
@@ -64,7 +65,7 @@ def test_euclidean_distances_within_tight_modes_keep_their_digits_in_float32() -
 
 
 @pytest.mark.parametrize("distance", ["sqeuclidean", "cosine"])
-def test_a_shared_offset_costs_float32_nothing_once_centred(distance: str) -> None:
+def test_a_shared_offset_costs_float32_nothing_once_centred(distance: Distance) -> None:
     rng = np.random.default_rng(4)
     X = (rng.standard_normal((200, 64)) + 160).astype(np.float32)
     M = np.eye(200)[:, :5]
@@ -85,7 +86,7 @@ def test_a_shared_offset_costs_float32_nothing_once_centred(distance: str) -> No
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("distance", DISTANCES)
-def test_points_that_are_not_finite_are_named(distance: str, bad: float) -> None:
+def test_points_that_are_not_finite_are_named(distance: Distance, bad: float) -> None:
     X: Array = np.ones((6, 3), dtype=np.float32)
     X[4, 1] = bad
     with pytest.raises(MarginError, match="1 of 6 points are NaN or infinite, the first at row 4"):
@@ -98,8 +99,10 @@ def test_an_unknown_distance_is_refused_with_the_known_ones() -> None:
 
 
 def test_half_precision_is_worked_in_single_and_integers_in_double() -> None:
-    assert Coordinates(np.ones((2, 2), np.float16)).distances("sqeuclidean").X.dtype == np.float32
-    assert Coordinates(np.ones((2, 2), np.int64)).distances("sqeuclidean").X.dtype == np.float64
+    for given, worked in ((np.float16, np.float32), (np.int64, np.float64)):
+        found = Coordinates(np.ones((2, 2), given)).distances("sqeuclidean")
+        assert isinstance(found, SquaredDistances)
+        assert found.X.dtype == worked
 
 
 def test_the_callers_points_are_left_as_they_are() -> None:
@@ -112,7 +115,7 @@ def test_the_callers_points_are_left_as_they_are() -> None:
 
 @pytest.mark.parametrize("distance", ["sqeuclidean", "euclidean"])
 @pytest.mark.parametrize(("dtype", "far"), [(np.float32, 1e4), (np.float32, 1e5), (np.float64, 1e5)])
-def test_a_point_far_out_costs_the_others_no_digits(distance: str, dtype: type, far: float) -> None:
+def test_a_point_far_out_costs_the_others_no_digits(distance: Distance, dtype: type, far: float) -> None:
     X = np.random.default_rng(8).standard_normal((40, 6))
     X[7] *= far
     X = X.astype(dtype)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from silhouette_oracle import DISTANCES, Array, labels, paired_points, pairwise, weighted_margin
 
 from margin.analysis.influence import SilhouetteMean, influence
+from margin.analysis.metrics import Distance
 from margin.analysis.silhouette import mode_sums, one_vs_one, silhouette
 from margin.analysis.space import Coordinates, Gram, Space
 from margin.stats.design import make_design
+from tests.margin.silhouette_oracle import DISTANCES, Array, labels, paired_points, pairwise, weighted_margin
 
 
 def numerical(D: Array, mode: Array, prompt: Array, share: Array, step: float = 1e-4) -> Array:
@@ -28,13 +29,15 @@ def numerical(D: Array, mode: Array, prompt: Array, share: Array, step: float = 
 @pytest.mark.parametrize("missing", [0.0, 0.4], ids=["complete", "incomplete"])
 @pytest.mark.parametrize("distance", DISTANCES)
 @pytest.mark.parametrize("kind", [Coordinates, Gram])
-def test_influence_is_the_derivative_in_the_prompts_weight(kind: type, distance: str, missing: float) -> None:
+def test_influence_is_the_derivative_in_the_prompts_weight(
+    kind: type, distance: Distance, missing: float
+) -> None:
     rng = np.random.default_rng(20)
     mode, prompt = labels(9, 3, rng, missing)
     X = paired_points(rng, mode, prompt)
     design = make_design(mode, prompt)
     space: Space = Coordinates(X) if kind is Coordinates else Gram(X @ X.T)
-    distances = space.distances(distance)  # type: ignore[arg-type]
+    distances = space.distances(distance)
     sums = mode_sums(distances, design)
     left_out = sums.leave_prompt_out().mean
     overall = silhouette(left_out, design.mode)
@@ -75,7 +78,7 @@ def test_degenerate_points_have_finite_influences(case: str) -> None:
         X[mode == 0] = 1
     design = make_design(mode, prompt)
     for distance in DISTANCES:
-        distances = Coordinates(X).distances(distance)  # type: ignore[arg-type]
+        distances = Coordinates(X).distances(distance)
         sums = mode_sums(distances, design)
         part = SilhouetteMean(silhouette(sums.leave_prompt_out().mean, design.mode), np.ones(len(X)))
         U = influence(distances, sums, [part])

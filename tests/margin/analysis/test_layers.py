@@ -7,8 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from population import Array, Population, population
-from silhouette_oracle import pairwise, samples
 
 from margin.analysis.layers import layer_curve, parting
 from margin.analysis.sam import sam
@@ -17,6 +15,10 @@ from margin.analysis.space import Coordinates, Space
 from margin.errors import MarginError
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
+from tests.intervals import lower, upper
+from tests.margin.population import Array, Population, population
+from tests.margin.silhouette_oracle import pairwise, samples
+from tests.simulations import Record
 
 STRENGTHS = (0.0, 0.0, 0.15, 0.5, 0.9, 1.0, 1.0, 1.0)
 """Separation of the modes in layers 0 to 7."""
@@ -66,7 +68,7 @@ def test_separation_is_the_variance_split_of_each_layer_alone_with_a_band() -> N
         alone = split.partial_epsilon2
         assert share.estimate == alone.estimate
         assert share.se == pytest.approx(np.sqrt(40 / 39 * np.sum(split.influence**2)))
-        assert share.low < alone.low < alone.high < share.high
+        assert lower(share) < lower(alone) < upper(alone) < upper(share)
     but_one = np.arange(119)
     lacking = [(layer, space.subset(but_one)) for layer, space in spaces]
     assert layer_curve(lacking, design.subset(but_one), np.random.default_rng(0)).separation == ()
@@ -81,7 +83,7 @@ def test_a_band_is_wider_than_the_interval_of_one_layer_and_narrower_than_bonfer
         bonferroni = sam(space, modes, prompts, level=1 - 0.05 / len(spaces))
         assert band.estimate == pytest.approx(alone.estimate, abs=1e-12)
         assert band.se == pytest.approx(alone.se, rel=1e-9)
-        assert alone.high < band.high < bonferroni.high
+        assert upper(alone) < upper(band) < upper(bonferroni)
 
 
 def test_layers_are_read_one_at_a_time() -> None:
@@ -141,7 +143,7 @@ def test_modes_that_are_identical_in_early_layers_do_not_part_there() -> None:
         [(0, Coordinates(same)), *[(1 + i, space) for i, space in spaces]], design, np.random.default_rng(0)
     )
     first = curve.leave_prompt_out[0], curve.prompt_centred[0]
-    assert_allclose([(e.estimate, e.low, e.high) for e in first], 0, atol=1e-8)
+    assert_allclose([(e.estimate, lower(e), upper(e)) for e in first], 0, atol=1e-8)
     assert (curve.parting.low, curve.parting.layer, curve.parting.high) == (1, 1, 1)
 
 
@@ -188,7 +190,11 @@ def coverage(k: int, n: int, strengths: tuple[float, ...], sims: int) -> tuple[f
         [never if edge is None else edge for edge in (curve.parting.low, curve.parting.high)]
         for curve in curves
     ]
-    return covered[0], covered[1], float(np.mean([low <= place <= high for low, high in intervals]))
+    return (
+        float(covered[0]),
+        float(covered[1]),
+        float(np.mean([low <= place <= high for low, high in intervals])),
+    )
 
 
 def test_bands_and_parting_interval_cover() -> None:
@@ -197,10 +203,9 @@ def test_bands_and_parting_interval_cover() -> None:
 
 
 @pytest.mark.slow
-def test_bands_and_parting_interval_cover_at_full_size() -> None:
+def test_bands_and_parting_interval_cover_at_full_size(record_figures: Record) -> None:
     """Monte Carlo error .008 (800 runs). Flat curves run along 0, where a parting layer is hard to tell."""
     flat_2, flat_3 = (0.0, *[0.1] * 6, 0.15), (0.0, *[0.8] * 6, 0.85)
-    print("\ncurve   k    n  leave-prompt-out  prompt-centred  parting layer")
     for name, k, strengths in (
         ("rising", 2, STRENGTHS),
         ("rising", 3, STRENGTHS),
@@ -209,5 +214,6 @@ def test_bands_and_parting_interval_cover_at_full_size() -> None:
     ):
         for n in (60, 200):
             found = coverage(k, n, strengths, 800)
-            print(f"{name:6} {k:2d} {n:4d} {found[0]:17.3f} {found[1]:15.3f} {found[2]:14.3f}")
+            margins = ("leave-prompt-out", "prompt-centred", "parting layer")
+            record_figures(f"{name}, {k} modes, {n} prompts", dict(zip(margins, found, strict=True)))
             assert min(found) >= 0.92

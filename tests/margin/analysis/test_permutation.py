@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from paired_population import Population
-from silhouette_oracle import DISTANCES, Array, labels, paired_points, pairwise, samples
 
 from margin.analysis import permutation as module
 from margin.analysis.metrics import Distance
@@ -13,6 +11,9 @@ from margin.analysis.permutation import permutation_null, permute_within_prompts
 from margin.analysis.sam import silhouette_samples
 from margin.analysis.space import Coordinates, Gram
 from margin.stats.design import Design, make_design
+from tests.margin.paired_population import Population
+from tests.margin.silhouette_oracle import DISTANCES, Array, labels, paired_points, pairwise, samples
+from tests.simulations import Record
 
 
 @pytest.mark.parametrize("missing", [0.0, 0.5], ids=["complete", "incomplete"])
@@ -74,7 +75,7 @@ def test_relabellings_that_change_nothing_reach_the_margin(dtype: type) -> None:
     """With two modes and three prompts 2 of 8 relabellings keep the two sets: no p-value below a quarter."""
     rng = np.random.default_rng(46)
     mode, prompt = labels(3, 2, rng)
-    X = (paired_points(rng, mode, prompt, d=200, separation=20) + 30).astype(dtype)
+    X: Array = (paired_points(rng, mode, prompt, d=200, separation=20) + 30).astype(dtype)
     null = permutation_null(
         Coordinates(X).distances("cosine"), make_design(mode, prompt), np.random.default_rng(47), 2000
     )
@@ -114,7 +115,7 @@ def unrestricted_rejections(population: Population, n: int, runs: int, permutati
         rng = np.random.default_rng([50, run])
         X, design = population.draw(n, rng)
         null = np.array([margin_of(X, design, rng) for _ in range(permutations)])
-        rejected += (1 + np.sum(null >= margin_of(X, design, None))) / (permutations + 1) <= 0.05
+        rejected += bool((1 + np.sum(null >= margin_of(X, design, None))) / (permutations + 1) <= 0.05)
     return rejected / runs
 
 
@@ -131,15 +132,13 @@ def test_permuting_within_prompts_has_the_power_that_shuffling_all_points_lacks(
 
 
 @pytest.mark.slow
-def test_type_one_error_of_the_permutation_test(capsys: pytest.CaptureFixture[str]) -> None:
+def test_type_one_error_of_the_permutation_test(record_figures: Record) -> None:
     """2,000 runs: the Monte Carlo error is .005."""
     table = {n: rejections(Population(0), n=n, runs=2000) for n in (10, 40)}
     power = {s: rejections(Population(s), n=40, runs=300) for s in (0.5, 1.0, 1.5)}
     shuffled = {s: unrestricted_rejections(Population(s), n=40, runs=100) for s in power}
-    with capsys.disabled():
-        print("\npermutation within prompts at level .05, share rejected")
-        for n, share in table.items():
-            print(f"  null, {n} prompts: {share:.3f}")
-        for s, share in power.items():
-            print(f"  separation {s}, 40 prompts: {share:.3f}, shuffling all points: {shuffled[s]:.3f}")
+    for n, share in table.items():
+        record_figures(f"no separation, {n} prompts", {"rejected": share})
+    for s, share in power.items():
+        record_figures(f"separation {s}, 40 prompts", {"rejected": share, "shuffling all": shuffled[s]})
     assert all(0.03 <= share <= 0.07 for share in table.values())

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 import jsonschema
 import numpy as np
 import pytest
-from population import population
-from silhouette_oracle import pairwise, samples
 
 from margin.analysis.positions import position_curve
 from margin.analysis.sam import sam
@@ -23,6 +21,8 @@ from margin.report.html import to_html
 from margin.report.markdown import to_markdown
 from margin.report.write import schema, to_json
 from margin.stats.design import make_design
+from tests.margin.population import population
+from tests.margin.silhouette_oracle import pairwise, samples
 
 if TYPE_CHECKING:
     from margin.capture.checkpoint import Checkpoint
@@ -43,8 +43,8 @@ def test_margins_are_those_of_each_position_alone() -> None:
     assert curve.positions == (1, 2, 4)
     assert [estimate.n_prompts for estimate in curve.leave_prompt_out] == [30, 30, 12]
     for (X, of_mode, of_prompt), found in zip(points, curve.leave_prompt_out, strict=True):
-        codes = [np.unique(labels, return_inverse=True)[1] for labels in (of_mode, of_prompt)]
-        direct = samples(pairwise(X, "euclidean"), *codes).mean()
+        mode, prompt = (np.unique(labels, return_inverse=True)[1] for labels in (of_mode, of_prompt))
+        direct = samples(pairwise(X, "euclidean"), mode, prompt).mean()
         assert found.estimate == pytest.approx(direct, abs=1e-9)
         alone = sam(X, of_mode, of_prompt, "euclidean")
         assert found.se == pytest.approx(alone.se)

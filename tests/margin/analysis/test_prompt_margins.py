@@ -8,15 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
-from population import population
 from scipy import stats
-from silhouette_oracle import DISTANCES, Array, labels, paired_points, pairwise, samples
 
 from margin.analysis.bootstrap import prompt_weights
+from margin.analysis.metrics import Distance
 from margin.analysis.prompt_margins import prompt_margins, spread, worst_prompts
 from margin.analysis.space import Coordinates
 from margin.errors import MarginError
 from margin.stats.design import Design, make_design
+from tests.intervals import lower, upper
+from tests.margin.population import population
+from tests.margin.silhouette_oracle import DISTANCES, Array, labels, paired_points, pairwise, samples
+from tests.simulations import Record
 
 
 def data(n: int, missing: float = 0.0, k: int = 3, seed: int = 0) -> tuple[Array, Design]:
@@ -27,7 +30,7 @@ def data(n: int, missing: float = 0.0, k: int = 3, seed: int = 0) -> tuple[Array
 
 @pytest.mark.parametrize("missing", [0.0, 0.4], ids=["complete", "incomplete"])
 @pytest.mark.parametrize("distance", DISTANCES)
-def test_margins_of_each_prompt_are_those_of_the_definition(distance: str, missing: float) -> None:
+def test_margins_of_each_prompt_are_those_of_the_definition(distance: Distance, missing: float) -> None:
     X, design = data(14, missing)
     tokens = np.random.default_rng(1).standard_normal(design.n_points)
     found = prompt_margins(Coordinates(X), design, distance, tokens).to_frame().set_index("prompt_id")
@@ -76,9 +79,9 @@ def test_the_ratio_is_even_at_1_and_margins_at_0() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("distance", DISTANCES)
-def test_identical_modes_are_even_not_below(distance: str, dtype: type) -> None:
+def test_identical_modes_are_even_not_below(distance: Distance, dtype: type) -> None:
     _, design = data(30)
-    X = (np.random.default_rng(0).standard_normal((30, 5))[design.prompt] + 3).astype(dtype)
+    X: Array = (np.random.default_rng(0).standard_normal((30, 5))[design.prompt] + 3).astype(dtype)
     found = prompt_margins(Coordinates(X), design, distance)
     assert_allclose(found.margin, 0, atol=1e-6)
     assert_allclose(found.distance_ratio, 0)
@@ -115,7 +118,7 @@ def test_spread_of_values(hundredths: list[int]) -> None:
     share = found.share_below
     assert share.n_prompts == len(values)
     assert share.estimate == np.mean(values < 0)
-    assert 0 <= share.low <= share.estimate <= share.high <= 1
+    assert 0 <= lower(share) <= share.estimate <= upper(share) <= 1
     assert list(found.quantiles.values()) == pytest.approx(
         [np.percentile(values, 100 * q) for q in found.quantiles]
     )
@@ -146,7 +149,7 @@ def test_stability_is_that_of_resampling_the_prompts() -> None:
     )
     D = pairwise(X, "cosine")
     among, times = np.zeros(9), np.zeros(9)
-    for drawn in prompt_weights(9, replicates, np.random.default_rng(5)).T:
+    for drawn in prompt_weights(design, replicates, np.random.default_rng(5)).T:
         s = samples(D, design.mode, design.prompt, drawn[design.prompt])
         margin = np.array([s[design.prompt == p].mean() for p in range(9)])
         draws = sorted(margin[p] for p in range(9) for _ in range(int(drawn[p])))
@@ -189,7 +192,7 @@ def coverage(n: int, sims: int, truth_from: int) -> dict[str, float]:
         prompts = where.prompts(n, rng)
         found = prompt_margins(Coordinates(where.points(prompts, 1.5, rng)), where.design(prompts)).spreads()
         of = {s.measure: s.share_below for s in found}
-        return {name: (e.estimate, e.low, e.high) for name, e in of.items()}
+        return {name: (e.estimate, lower(e), upper(e)) for name, e in of.items()}
 
     truth = {name: value for name, (value, *_) in shares(truth_from).items()}
     runs = [shares(n) for _ in range(sims)]
@@ -205,10 +208,9 @@ def test_the_interval_of_the_weak_share_covers() -> None:
 
 
 @pytest.mark.slow
-def test_the_interval_of_the_weak_share_covers_at_full_size() -> None:
+def test_the_interval_of_the_weak_share_covers_at_full_size(record_figures: Record) -> None:
     """Monte Carlo error .005 (2000 runs)."""
-    print("\n   n  measure          coverage")
     for n in (80, 300):
-        for name, found in coverage(n, 2000, truth_from=200_000).items():
-            print(f"{n:4d}  {name:15} {found:9.3f}")
-            assert 0.92 <= found <= 0.985
+        shares = coverage(n, 2000, truth_from=200_000)
+        record_figures(f"{n} prompts", shares)
+        assert all(0.92 <= share <= 0.985 for share in shares.values())

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 import pytest
-from paired_population import Population
 from scipy import stats
-from silhouette_oracle import DISTANCES, Array, labels, paired_points, pairwise, samples
 
 from margin.analysis.metrics import Distance
 from margin.analysis.sam import Variant, margins, sam, silhouette_samples
 from margin.analysis.space import Coordinates, Gram
 from margin.errors import MarginError
 from margin.stats.design import Design, make_design
+from tests.intervals import lower
+from tests.margin.paired_population import Population
+from tests.margin.silhouette_oracle import DISTANCES, Array, labels, paired_points, pairwise, samples
+from tests.simulations import Record
 
 
-def by_definition(X: Array, design: Design, distance: str, plain: bool = False) -> float:
+def by_definition(X: Array, design: Design, distance: Distance, plain: bool = False) -> float:
     return float(samples(pairwise(X, distance), design.mode, design.prompt, plain=plain).mean())
 
 
@@ -71,7 +73,7 @@ def test_gram_and_coordinates_have_the_same_estimates() -> None:
     X = paired_points(rng, mode, prompt, d=40)
     design = make_design(mode, prompt)
     for distance in DISTANCES:
-        both = [margins(s, design, distance).to_frame() for s in (Coordinates(X), Gram(X @ X.T))]  # type: ignore[arg-type]
+        both = [margins(s, design, distance).to_frame() for s in (Coordinates(X), Gram(X @ X.T))]
         numbers = ["estimate", "low", "high", "se"]
         np.testing.assert_allclose(
             both[0][numbers].to_numpy(float), both[1][numbers].to_numpy(float), atol=1e-9
@@ -94,7 +96,7 @@ def test_no_mode_effect_gives_no_margin() -> None:
     runs = [Population(0).draw(30, np.random.default_rng([35, r])) for r in range(60)]
     values = [margins(Coordinates(X), design).prompt_centred for X, design in runs]
     assert -0.05 < np.mean([value.estimate for value in values]) < 0
-    assert np.mean([value.low > 0 for value in values]) <= 0.05
+    assert np.mean([lower(value) > 0 for value in values]) <= 0.05
 
 
 @pytest.mark.parametrize(
@@ -109,11 +111,11 @@ def test_no_mode_effect_gives_no_margin() -> None:
     ],
 )
 def test_bad_input_is_refused_in_one_line(arguments: dict[str, object], says: str) -> None:
-    good = {"X": np.arange(8.0).reshape(4, 2), "modes": list("abab"), "prompts": list("ppqq")}
+    good: dict[str, Any] = {"X": np.arange(8.0).reshape(4, 2), "modes": list("abab"), "prompts": list("ppqq")}
     if "modes" in arguments and "prompts" not in arguments:
         good["prompts"] = list("pq")
     with pytest.raises(MarginError, match=says) as refused:
-        sam(**(good | arguments))  # type: ignore[arg-type]
+        sam(**(good | arguments))
     assert "\n" not in str(refused.value)
 
 
@@ -155,7 +157,7 @@ def test_intervals_cover_and_naive_ones_do_not() -> None:
 
 
 @pytest.mark.slow
-def test_coverage_of_jackknife_intervals(capsys: pytest.CaptureFixture[str]) -> None:
+def test_coverage_of_jackknife_intervals(record_figures: Record) -> None:
     """1,000 runs: the Monte Carlo error is .007.
 
     Where modes make no difference, in the null and on a pair that is one mode, influences vanish to first
@@ -170,9 +172,8 @@ def test_coverage_of_jackknife_intervals(capsys: pytest.CaptureFixture[str]) -> 
     }
     tables = {name: coverage(p, n=100, runs=1000, truth_prompts=100_000) for name, p in populations.items()}
     table = pd.concat(tables, axis="columns")
-    with capsys.disabled():
-        print("\ncoverage of 95% intervals, infinitesimal jackknife with t, 100 prompts, cosine, 1,000 runs")
-        print(table.to_string(float_format="{:.3f}".format))
+    for (name, truth), shares in table.items():
+        record_figures(f"{name}, 100 prompts, coverage of the {truth}", shares)
     table = table.drop(index="points as independent")
     regular = table.drop(columns=[("null", "limit"), ("null", "expectation")])
     assert (regular.loc["1 / 2"].xs("collapsed pair") >= 0.95).all()

@@ -6,14 +6,24 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
-from population import TOPICS, population
 from scipy import stats
-from silhouette_oracle import DISTANCES, labels, paired_points, pairwise, samples, weighted_margin
 
+from margin.analysis.metrics import Distance
 from margin.analysis.slices import MIN_PROMPTS, slice_margins
 from margin.analysis.space import Coordinates
 from margin.errors import MarginError
 from margin.stats.design import Design, make_design
+from tests.intervals import lower
+from tests.margin.population import TOPICS, population
+from tests.margin.silhouette_oracle import (
+    DISTANCES,
+    labels,
+    paired_points,
+    pairwise,
+    samples,
+    weighted_margin,
+)
+from tests.simulations import Record
 
 
 def data(n: int, missing: float = 0.0, seed: int = 0) -> tuple[np.ndarray, Design]:
@@ -28,7 +38,9 @@ def column_of(design: Design, values: object) -> pd.Series:
 
 @pytest.mark.parametrize("missing", [0.0, 0.3], ids=["complete", "incomplete"])
 @pytest.mark.parametrize("distance", DISTANCES)
-def test_a_slice_is_the_mean_over_its_prompts_among_all_neighbours(distance: str, missing: float) -> None:
+def test_a_slice_is_the_mean_over_its_prompts_among_all_neighbours(
+    distance: Distance, missing: float
+) -> None:
     X, design = data(24, missing)
     topic = np.array(["a"] * 13 + ["b"] * 10 + ["c"])
     found = slice_margins(
@@ -56,7 +68,8 @@ def test_bounds_rest_on_the_derivative_in_the_prompts_weights() -> None:
         U = (up - down) / 2e-4
         assert_allclose(found.influence[name], U, atol=1e-7)
         assert margin.se == pytest.approx(np.sqrt(64 / 63 * np.sum(np.square(U))), rel=1e-5)
-        widths = (margin.estimate - margin.low) / margin.se
+        assert margin.se is not None
+        widths = (margin.estimate - lower(margin)) / margin.se
         assert stats.t.isf(0.05, 31) < widths < stats.t.isf(0.05 / 2, 31) * 1.02
         assert margin.high is None
 
@@ -143,7 +156,7 @@ def test_identical_modes_have_no_margin_in_any_slice() -> None:
     design = make_design(mode.astype(str), prompt.astype(str))
     topic = column_of(design, ["a", "b"] * 32)
     found = slice_margins(Coordinates(X), design, topic, np.random.default_rng(0))
-    assert_allclose([(m.estimate, m.low) for m in found.margins], 0, atol=1e-12)
+    assert_allclose([(m.estimate, lower(m)) for m in found.margins], 0, atol=1e-12)
 
 
 def coverage(n: int, sims: int, truth_from: int) -> float:
@@ -171,10 +184,9 @@ def test_lower_bounds_hold_together() -> None:
 
 
 @pytest.mark.slow
-def test_lower_bounds_hold_together_at_full_size() -> None:
+def test_lower_bounds_hold_together_at_full_size(record_figures: Record) -> None:
     """Monte Carlo error .007 (1000 runs)."""
-    print("\n   n  joint coverage of four topics")
     for n in (130, 200, 600):
         found = coverage(n, 1000, truth_from=200_000)
-        print(f"{n:4d} {found:15.3f}")
+        record_figures(f"{n} prompts, four topics", {"joint coverage": found})
         assert found >= 0.92

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from silhouette_oracle import DISTANCES, labels, paired_points, pairwise
 
+from margin.analysis.metrics import Distance
 from margin.analysis.space import Coordinates, Gram
 from margin.errors import MarginError
 from margin.stats.design import make_design
+from tests.margin.silhouette_oracle import DISTANCES, labels, paired_points, pairwise
 
 
 @pytest.mark.parametrize("missing", [0.0, 0.3])
 @pytest.mark.parametrize("distance", DISTANCES)
-def test_inner_products_give_the_distances_of_coordinates(distance: str, missing: float) -> None:
+def test_inner_products_give_the_distances_of_coordinates(distance: Distance, missing: float) -> None:
     rng = np.random.default_rng(6)
     mode, prompt = labels(12, 3, rng, missing)
     design = make_design(mode, prompt)
@@ -35,7 +36,7 @@ def test_inner_products_give_the_distances_of_coordinates(distance: str, missing
 
 
 @pytest.mark.parametrize("distance", DISTANCES)
-def test_coinciding_points_stand_exactly_0_apart(distance: str) -> None:
+def test_coinciding_points_stand_exactly_0_apart(distance: Distance) -> None:
     """sqrt turns a rounding of 1e-16 into a distance of 1e-8: it has to go before."""
     rng = np.random.default_rng(7)
     X = np.repeat(rng.standard_normal((10, 30)) * 3 + 1, 2, axis=0)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from silhouette_oracle import Array, labels
 
 from margin.analysis.token_margin import token_margins
 from margin.errors import MarginError
 from margin.stats.design import Design, make_design
 from margin.stats.folds import prompt_folds
+from tests.margin.silhouette_oracle import Array, labels
 
 V = 40
 

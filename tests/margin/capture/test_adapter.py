@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from capture_checkpoints import Weights, copied, reweighted
 from peft import (
     AdaLoraConfig,
     AdaptionPromptConfig,
@@ -39,6 +38,7 @@ from margin.inputs.chat import Chat
 from margin.inputs.modes import Mode, ModeSet, Secret
 from margin.inputs.prompts import load_prompts
 from margin.inputs.rows import build_rows
+from tests.margin.capture.capture_checkpoints import Weights, copied, reweighted
 
 TARGETS = ["q_proj", "v_proj"]
 CONFIG = "adapter_config.json"
@@ -56,24 +56,33 @@ def save(saved_checkpoint: Path, tmp_path: Path) -> Save:
         if rows is not None:
             model.resize_token_embeddings(rows)
         torch.manual_seed(0)
-        adapted = get_peft_model(model, config)
+        adapted: PeftModel = get_peft_model(model, config)
         with torch.no_grad():
             for weight in adapted.parameters():
                 if weight.requires_grad:
                     weight.add_(0.3 * torch.randn_like(weight))
-        adapted.save_pretrained(tmp_path / name, **options)
-        return adapted.eval()
+        adapted.save_pretrained(str(tmp_path / name), **options)
+        adapted.eval()
+        return adapted
 
     return save
 
 
+def numpy_state() -> tuple[list[int], int]:
+    """The words of NumPy's global generator and the place among them."""
+    state = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
+    return state["key"].tolist(), state["pos"]
+
+
 def logits(model: Any, ids: torch.Tensor = IDS) -> torch.Tensor:
     with torch.no_grad():
-        return model(input_ids=ids).logits
+        found: torch.Tensor = model(input_ids=ids).logits
+        return found
 
 
 def lora(**options: Any) -> LoraConfig:
-    return LoraConfig(**({"r": 4, "target_modules": TARGETS, "task_type": "CAUSAL_LM"} | options))
+    chosen: dict[str, Any] = {"r": 4, "target_modules": TARGETS, "task_type": "CAUSAL_LM"} | options
+    return LoraConfig(**chosen)
 
 
 @pytest.mark.parametrize(
@@ -228,8 +237,8 @@ class Opens:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str, str]]:
-        return open, (str(self.path), "w")
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Path]]:
+        return Path.touch, (self.path,)
 
 
 def test_an_adapter_in_the_models_place_is_told_where_it_belongs(
@@ -325,14 +334,14 @@ def test_the_model_in_training_is_proved_alike_and_left_as_it_was(
             if "lora_B" in name:
                 weight.normal_()
     trainer = Trainer(peft, TrainingArguments(str(tmp_path), use_cpu=True, report_to="none"))
-    before = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002
+    before = torch.get_rng_state(), numpy_state(), random.getstate()
     if activated:
         with pytest.raises(MarginError, match="activated LoRA"):
             model_of(trainer)
     else:
         assert model_of(trainer) is peft.get_base_model()
     assert torch.equal(torch.get_rng_state(), before[0])
-    assert (np.random.get_state()[1].tolist(), random.getstate()) == before[1:]  # noqa: NPY002
+    assert (numpy_state(), random.getstate()) == before[1:]
     assert all(module.training for module in peft.modules())
     assert all(weight.grad is None for weight in peft.parameters())
     assert any(weight.requires_grad for weight in peft.parameters())
@@ -347,7 +356,8 @@ def test_several_adapters_and_merged_ones_are_measured_as_they_are(
         for name, weight in peft.named_parameters():
             if "lora_B" in name:
                 weight.normal_()
-    peft.base_model.set_adapter(["default", "second"])
+    inside: Any = peft.base_model
+    inside.set_adapter(["default", "second"])
     trainer = Trainer(peft, TrainingArguments(str(tmp_path), use_cpu=True, report_to="none"))
     expected = logits(peft.eval())
     assert torch.equal(logits(model_of(trainer)), expected)

@@ -5,6 +5,7 @@ A sample of each family; `python -m tests.benchmarks.architectures` tries every 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ def test_a_run_equals_the_plain_forward_pass(name: str, tmp_path: Path) -> None:
         assert np.allclose(distances, cdist(plain, plain), rtol=1e-3, atol=1e-3 * distances.max())
 
 
-def plain_logits(checkpoint: Checkpoint, rows: list[list[int]]) -> np.ndarray:
+def plain_logits(checkpoint: Checkpoint, rows: Sequence[Sequence[int]]) -> np.ndarray:
     with torch.no_grad():
         logits = [checkpoint.model(input_ids=torch.tensor([list(ids)])).logits[0, -1] for ids in rows]
     return torch.stack(logits).double().numpy()

@@ -73,15 +73,16 @@ def test_answers_beyond_the_context_are_refused_before_the_first_pass(
     prompts: list[str],
     modes: ModeSet,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     config = GPT2Config(vocab_size=260, n_embd=32, n_layer=2, n_head=2, n_positions=160)
     checkpoint = make_checkpoint(config)
     asked: dict[str, Any] = {"prompts": prompts[:3], "modes": modes, "quiet": True}
     most = 160 - longest(checkpoint, prompts[:3], modes) + 1
-    collect(checkpoint, out=tmp_path / "fits", **asked, **{option: most})
-    checkpoint.model.forward = None  # any pass would fail
+    collect(checkpoint, out=tmp_path / "fits", **asked | {option: most})
+    monkeypatch.setattr(checkpoint.model, "forward", None)  # any pass would fail
     with pytest.raises(MarginError, match=rf"the model's context is 160: take at most {most} of") as refused:
-        collect(checkpoint, out=tmp_path / "run", **asked, **{option: most + 1})
+        collect(checkpoint, out=tmp_path / "run", **asked | {option: most + 1})
     assert "\n" not in str(refused.value)
 
 

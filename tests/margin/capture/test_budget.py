@@ -11,7 +11,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from margin_oracle import plain_forward, relative
 from safetensors.numpy import load_file
 
 from margin.capture.budget import Budget, within_memory
@@ -20,6 +19,7 @@ from margin.capture.collect import collect
 from margin.capture.plan import Batch, recut
 from margin.errors import MarginError
 from margin.inputs.modes import ModeSet
+from tests.margin.margin_oracle import plain_forward, relative
 
 MakeCheckpoint = Callable[..., Checkpoint]
 

@@ -8,11 +8,11 @@ import shutil
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from margin_oracle import plain_forward, relative
 from peft import LoraConfig, PeftModel, PromptTuningConfig, get_peft_model
 from transformers import T5Config, T5ForConditionalGeneration
 
@@ -21,6 +21,7 @@ from margin.capture.collect import collect
 from margin.capture.head import load_head
 from margin.errors import MarginError
 from margin.inputs.modes import ModeSet
+from tests.margin.margin_oracle import plain_forward, relative
 
 MakeCheckpoint = Callable[..., Checkpoint]
 
@@ -37,7 +38,7 @@ def test_a_checkpoint_goes_by_a_name_that_does_not_tell_where_it_lies(
     saved_checkpoint: Path, make_checkpoint: MakeCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     get_peft_model(make_checkpoint().model, LoraConfig(r=2, target_modules=["q_proj"])).save_pretrained(
-        tmp_path / "safer"
+        str(str(tmp_path / "safer"))
     )
     checkpoint = load_checkpoint(saved_checkpoint, adapter=tmp_path / "safer", device="cpu")
     assert (checkpoint.name, checkpoint.adapter) == (saved_checkpoint.name, "safer")
@@ -137,11 +138,10 @@ def test_an_adapter_is_measured_with_the_model(
         for name, weight in adapted.named_parameters():
             if "lora_" in name:
                 weight.normal_(std=0.3, generator=torch.Generator().manual_seed(0))
-    adapted.save_pretrained(tmp_path / "adapter")
+    adapted.save_pretrained(str(tmp_path / "adapter"))
     base = make_checkpoint()
-    expected = dataclasses.replace(
-        base, model=PeftModel.from_pretrained(base.model, tmp_path / "adapter").eval().get_base_model()
-    )
+    merged: Any = PeftModel.from_pretrained(base.model, tmp_path / "adapter").eval()
+    expected = dataclasses.replace(base, model=merged.get_base_model())
 
     checkpoint = load_checkpoint(saved_checkpoint, adapter=tmp_path / "adapter", device="cpu")
     run = collect(checkpoint, prompts=prompts[:4], modes=modes, out=tmp_path / "run", quiet=True)
@@ -156,7 +156,7 @@ def test_an_adapter_that_changes_the_input_is_refused(
     saved_checkpoint: Path, make_checkpoint: MakeCheckpoint, tmp_path: Path
 ) -> None:
     config = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)
-    get_peft_model(make_checkpoint().model, config).save_pretrained(tmp_path)
+    get_peft_model(make_checkpoint().model, config).save_pretrained(str(tmp_path))
     with pytest.raises(MarginError, match="changes the input"):
         load_checkpoint(saved_checkpoint, adapter=tmp_path, device="cpu")
 

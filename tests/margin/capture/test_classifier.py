@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ Save = Callable[..., Path]
 def save(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> Save:
     """Saver of a tiny classifier with random weights."""
 
-    def save(labels: dict[int, str] = LABELS, pad: bool = True, **options: object) -> Path:
+    def save(labels: dict[int, str] = LABELS, pad: bool = True, **options: Any) -> Path:
         torch.manual_seed(0)
         config = BertConfig(
             vocab_size=260,
@@ -67,7 +68,7 @@ def test_a_tokenizer_without_padding_gives_the_same_labels(save: Save) -> None:
 def test_several_labels_at_once_or_none(save: Save) -> None:
     folder = save(problem_type="multi_label_classification")
     found = load_classifier(folder, device="cpu")(TEXTS)
-    scores = pipeline("text-classification", str(folder), device="cpu", top_k=None)
+    scores: Any = pipeline("text-classification", str(folder), device="cpu", top_k=None)
     for text, label in zip(TEXTS, found, strict=True):
         best = max(scores(text, truncation=True)[0], key=lambda one: one["score"])
         assert label == (best["label"] if best["score"] > 0.5 else "none")
@@ -95,7 +96,8 @@ def test_what_is_no_classifier_is_refused_in_a_line(
 
 
 def _nan(judge: TextClassifier) -> None:
-    judge.model.classifier.weight.data[0] = torch.nan
+    model: Any = judge.model
+    model.classifier.weight.data[0] = torch.nan
 
 
 def _fewer_embeddings(judge: TextClassifier) -> None:
@@ -120,6 +122,7 @@ def test_a_classifier_that_cannot_judge_says_so_in_a_line_and_gives_no_label(
 
 def test_a_label_without_a_name_is_told_by_its_number(save: Save) -> None:
     judge = load_classifier(save(), device="cpu")
-    del judge.model.config.id2label[1]
-    judge.model.config.id2label[7] = "elsewhere"
+    config: Any = judge.model.config
+    del config.id2label[1]
+    config.id2label[7] = "elsewhere"
     assert judge.labels == ["fine", "LABEL_1", "refusal"]

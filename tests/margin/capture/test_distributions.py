@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -50,7 +52,8 @@ def whole_logits(made_by: Head, states: torch.Tensor) -> np.ndarray:
     assert made_by.bias is not None
     raw = states.double().numpy() @ made_by.weight.double().numpy().T + made_by.bias.double().numpy()
     raw *= made_by.scale
-    return raw if made_by.softcap is None else made_by.softcap * np.tanh(raw / made_by.softcap)
+    capped: np.ndarray = raw if made_by.softcap is None else made_by.softcap * np.tanh(raw / made_by.softcap)
+    return capped
 
 
 def points(logits: np.ndarray, space: LogitSpace) -> np.ndarray:
@@ -58,9 +61,11 @@ def points(logits: np.ndarray, space: LogitSpace) -> np.ndarray:
         case "logits":
             return logits
         case "centred":
-            return logits - logits.mean(axis=1, keepdims=True)
+            centred: np.ndarray = logits - logits.mean(axis=1, keepdims=True)
+            return centred
         case "logprobs":
-            return log_softmax(logits, axis=1)
+            logprobs: np.ndarray = log_softmax(logits, axis=1)
+            return logprobs
 
 
 def test_a_head_makes_its_logits_stretch_by_stretch(states: torch.Tensor) -> None:
@@ -72,7 +77,7 @@ def test_a_head_makes_its_logits_stretch_by_stretch(states: torch.Tensor) -> Non
 def test_coordinates_of_an_affine_head_carry_all_inner_products(states: torch.Tensor) -> None:
     made_by = make_head()
     logits = whole_logits(made_by, states)
-    stored = affine_geometry(made_by)
+    stored: dict[str, Any] = {**affine_geometry(made_by)}
     lse = logsumexp(logits, axis=1).astype(np.float32)
     geometry = from_factor(states.numpy(), lse, stored["factor"], stored["column_sum"], V)
 
@@ -89,13 +94,13 @@ def test_coordinates_of_an_affine_head_carry_all_inner_products(states: torch.Te
 def test_products_of_a_capped_head_are_those_of_the_capped_logits(states: torch.Tensor) -> None:
     made_by = make_head(softcap=4.0)
     logits = whole_logits(made_by, states)
-    stored = capped_geometry(made_by, states)
+    stored: dict[str, Any] = {**capped_geometry(made_by, states)}
     geometry = LogitGeometry(
         rows=np.arange(N * K),
         means=stored["means"],
         logsumexp=logsumexp(logits, axis=1),
         vocabulary=V,
-        reduced=None,
+        points=None,
         products=stored["products"] + stored["cross"][:, None] + stored["cross"] + stored["origin"],
     )
 
@@ -106,8 +111,10 @@ def test_products_of_a_capped_head_are_those_of_the_capped_logits(states: torch.
 
 
 def test_an_unknown_space_is_refused(states: torch.Tensor) -> None:
-    stored = affine_geometry(make_head())
-    geometry = from_factor(states.numpy(), np.zeros(N * K), stored["factor"], stored["column_sum"], V)
+    stored: dict[str, Any] = {**affine_geometry(make_head())}
+    geometry = from_factor(
+        states.numpy(), np.zeros(N * K, np.float32), stored["factor"], stored["column_sum"], V
+    )
     with pytest.raises(MarginError, match="unknown logit space 'probs'"):
         geometry.gram("probs")  # type: ignore[arg-type]
 

@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from capture_checkpoints import copied
-from margin_oracle import plain_forward, relative
 from sklearn.metrics import silhouette_score
 from transformers import LlamaConfig
 
 from margin.analysis.sam import silhouette_samples
+from margin.analysis.space import Coordinates
 from margin.capture.checkpoint import Checkpoint
 from margin.capture.collect import collect
 from margin.inputs.modes import ModeSet
 from margin.study.spaces import space_of
+from tests.margin.capture.capture_checkpoints import copied
+from tests.margin.margin_oracle import plain_forward, relative
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 150, 700, 10**6])
@@ -59,6 +60,7 @@ def test_plain_margin_equals_scikit_learn_on_the_plain_logits(
     checkpoint = make_checkpoint()
     run = collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path, quiet=True)
     space, rows = space_of(run, "logits")
+    assert isinstance(space, Coordinates)
     of_rows = run.rows["condition"].to_numpy()[rows]
     logits = plain_forward(checkpoint, prompts, modes)["logits"]
     found = silhouette_samples(space.X, of_rows, distance=distance).mean()
@@ -82,9 +84,10 @@ def test_rotary_frequencies_of_a_longer_row_are_not_kept_for_the_next(
     fresh = []
     for prompt in some:
         for mode in modes.names:
-            ids = checkpoint.tokenizer.apply_chat_template(
+            written: Any = checkpoint.tokenizer.apply_chat_template(
                 modes.messages(prompt, mode), add_generation_prompt=True, return_tensors="pt"
-            )["input_ids"]
+            )
+            ids = written["input_ids"]
             with torch.no_grad():
                 fresh.append(deepcopy(checkpoint.model)(ids).logits[:, -1].numpy())
     checkpoint.model(torch.zeros(1, 500, dtype=torch.long))
@@ -112,7 +115,8 @@ class PositionsFromTheEnd(torch.nn.Module):
         self.tokens = tokens
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        return self.tokens(ids) + torch.arange(ids.shape[1], 0, -1)[None, :, None] / 10
+        placed: torch.Tensor = self.tokens(ids) + torch.arange(ids.shape[1], 0, -1)[None, :, None] / 10
+        return placed
 
 
 def test_a_model_that_padding_or_a_cache_would_change_gets_neither(
@@ -177,7 +181,7 @@ def test_layers_are_the_ones_asked_for(
         checkpoint, prompts=["mend it", "sell it"], modes=modes, out=tmp_path, layers=asked, quiet=True
     )
     assert run.layers == layers
-    norm = checkpoint.model.base_model.norm
+    norm: Any = checkpoint.model.base_model.norm
     for layer in layers:
         assert run.layer(layer).shape == (6, 32)
         if layer == 3:  # the last layer is kept as it is before the last norm, the state as it is after
@@ -196,7 +200,8 @@ def test_a_model_that_gives_tuples_is_measured_and_goes_on_to(
     giving = make_checkpoint()
     giving.model.config.return_dict = False
     folder = copied(saved_checkpoint, tmp_path / "checkpoint", return_dict=False)
-    for place, checkpoint in enumerate((giving, folder)):
+    given: list[Checkpoint | Path] = [giving, folder]
+    for place, checkpoint in enumerate(given):
         out = tmp_path / str(place)
         run = collect(
             checkpoint, prompts=prompts[:4], modes=modes, out=out, save_logits=True, quiet=True, device="cpu"

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from capture_checkpoints import reweighted
 from peft import LoraConfig, get_peft_model
-from test_adapter import Opens
 
 from margin.capture.checkpoint import Checkpoint
+from tests.margin.capture.capture_checkpoints import reweighted
+from tests.margin.capture.test_adapter import Opens
 
 # A hub of one checkpoint on this machine; after the first download it is gone.
 SCRIPT = """
@@ -107,7 +107,7 @@ def test_hub(saved_checkpoint: Path, make_checkpoint: Callable[..., Checkpoint],
     )
     made = make_checkpoint()
     made.tokenizer.save_pretrained(adapter)
-    get_peft_model(made.model, LoraConfig(r=2, target_modules=["q_proj"])).save_pretrained(adapter)
+    get_peft_model(made.model, LoraConfig(r=2, target_modules=["q_proj"])).save_pretrained(str(adapter))
     for name in ("training_args.bin", "adapter_model.bin"):
         (adapter / name).write_bytes(pickle.dumps(Opens(marker)))
     shutil.copytree(adapter, pickled)

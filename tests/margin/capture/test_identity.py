@@ -7,14 +7,17 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from packaging.version import Version
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig
+from transformers.integrations.peft import MIN_PEFT_VERSION
 
 from margin.capture.checkpoint import Checkpoint, load_checkpoint
 from margin.capture.collect import collect
@@ -43,7 +46,12 @@ def again(modes: ModeSet, tmp_path: Path) -> Callable[..., Run]:
     """Collects into one folder."""
 
     def run(model: Path | Checkpoint, **options: Any) -> Run:
-        arguments = {"prompts": PROMPTS, "modes": modes, "noise_prompts": 0, "shard_rows": 4} | options
+        arguments: dict[str, Any] = {
+            "prompts": PROMPTS,
+            "modes": modes,
+            "noise_prompts": 0,
+            "shard_rows": 4,
+        } | options
         return collect(model, out=tmp_path / "run", quiet=True, **arguments)
 
     return run
@@ -118,7 +126,7 @@ def test_an_adapter_scaled_on_disk_is_named(
 ) -> None:
     adapter = tmp_path / "adapter"
     config = LoraConfig(r=2, lora_alpha=4, target_modules="all-linear", init_lora_weights=False)
-    get_peft_model(make_checkpoint().model, config).save_pretrained(adapter)
+    get_peft_model(make_checkpoint().model, config).save_pretrained(str(adapter))
 
     def loaded() -> Record:
         return forward_pass(load_checkpoint(saved_checkpoint, adapter=adapter).model, modes)
@@ -136,6 +144,10 @@ def scale(model: Any) -> None:
             module.set_scale("default", 7.0)
 
 
+@pytest.mark.skipif(
+    Version(version("peft")) < Version(MIN_PEFT_VERSION),
+    reason=f"this transformers adds adapters with PEFT from {MIN_PEFT_VERSION} on only",
+)
 @pytest.mark.parametrize(
     ("change", "names"),
     [

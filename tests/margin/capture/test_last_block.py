@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from margin_oracle import plain_forward, relative
 from transformers import GPT2Config, MistralConfig
 
 from margin.capture.checkpoint import Checkpoint
 from margin.capture.collect import collect
 from margin.inputs.modes import ModeSet
+from tests.margin.margin_oracle import plain_forward, relative
 
 MakeCheckpoint = Callable[..., Checkpoint]
 

@@ -14,16 +14,16 @@ from typing import Any
 
 import pytest
 import torch
-from capture_checkpoints import copied
 from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
-from test_adapter import Opens
 
 from margin.capture.checkpoint import Checkpoint, load_checkpoint
 from margin.capture.classifier import load_classifier
 from margin.cli import main
 from margin.demo import modes_path, prompts_path
 from margin.errors import MarginError
+from tests.margin.capture.capture_checkpoints import copied
+from tests.margin.capture.test_adapter import Opens
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
 
@@ -270,7 +270,7 @@ def test_a_gguf_file_is_read_in_full_or_refused(
     assert "missing are model.layers.1" in refusal(lost)
     bias = write_gguf(tmp_path / "bias.gguf", made, blk__0__attn_q__bias=torch.ones(32))
     assert "holds 32 values" in refusal(bias)
-    layer = {f"blk__3__{name}__weight": torch.ones(32) for name in ("attn_norm", "ffn_norm")}
+    layer: dict[str, Any] = {f"blk__3__{name}__weight": torch.ones(32) for name in ("attn_norm", "ffn_norm")}
     assert "holds 4 blocks" in refusal(write_gguf(tmp_path / "more.gguf", made, **layer))
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_resume import MODES
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from margin.capture.checkpoint import Checkpoint
@@ -22,6 +21,7 @@ from margin.capture.placement import devices_of, input_device, on_one_device
 from margin.errors import MarginError
 from margin.inputs.modes import ModeSet
 from margin.run.run import Run, open_run
+from tests.margin.capture.test_resume import MODES
 
 CPU = torch.device("cpu")
 NAMES = ("model.embed_tokens", "model.layers.0", "model.layers.1", "model.layers.2", "model.norm", "lm_head")

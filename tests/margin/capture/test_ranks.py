@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 import torch
-from test_resume import MODES, assert_same
 
 from margin.capture.collect import collect
 from margin.capture.ranks import Ranks, join_ranks
 from margin.errors import MarginError
 from margin.launch import launched
 from margin.run.manifest import read_manifest
+from tests.margin.capture.test_resume import MODES, assert_same
 
 # Collects as one rank; rank 1 dies by SIGKILL just before its share's given shard becomes whole.
 SCRIPT = """

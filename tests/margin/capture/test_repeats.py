@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from margin_oracle import plain_forward, relative
 from transformers import Gemma2Config
 
 from margin.analysis.sam import sam
@@ -18,6 +17,7 @@ from margin.capture.collect import collect
 from margin.errors import MarginError
 from margin.inputs.modes import ModeSet
 from margin.study.noise_floor import noise_floor
+from tests.margin.margin_oracle import plain_forward, relative
 
 MakeCheckpoint = Callable[..., Checkpoint]
 SEEN = 6

@@ -122,7 +122,7 @@ def test_answers_are_greedy_whatever_the_checkpoint_prefers(
 def test_keeping_answers_leaves_the_shards_as_they_were(
     make_checkpoint: MakeCheckpoint, prompts: list[str], modes: ModeSet, tmp_path: Path
 ) -> None:
-    common = {"prompts": prompts, "modes": modes, "quiet": True}
+    common: dict[str, Any] = {"prompts": prompts, "modes": modes, "quiet": True}
     plain = collect(make_checkpoint(), out=tmp_path / "plain", **common)
     other = collect(make_checkpoint(), out=tmp_path / "other", generate=3, positions=1, **common)
     for path in (plain.path / "shards").iterdir():

@@ -234,8 +234,9 @@ def test_broken_numbers_stop_the_run_with_the_prompts_named(
     """A weight that is infinite for one character breaks the prompts that hold it, and no other."""
     checkpoint = make_checkpoint()
     (brace,) = tokenizer("{", add_special_tokens=False)["input_ids"]
+    embeddings: Any = checkpoint.model.get_input_embeddings()
     with torch.no_grad():
-        checkpoint.model.get_input_embeddings().weight[brace] = torch.inf
+        embeddings.weight[brace] = torch.inf
     prompts = pd.DataFrame(
         {"id": ["fine", "odd", "good"], "prompt": ["mend a chain", "mend {", "mend a tyre"]}
     )

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
-from margin_oracle import relative
 from transformers import LlamaConfig
 
 from margin.capture.checkpoint import Checkpoint
@@ -20,6 +19,7 @@ from margin.inputs.chat import Chat
 from margin.inputs.modes import ModeSet
 from margin.inputs.prompts import load_prompts
 from margin.inputs.rows import build_rows
+from tests.margin.margin_oracle import relative
 
 MakeCheckpoint = Callable[..., Checkpoint]
 LENGTH = 12
@@ -48,7 +48,7 @@ def test_answers_that_grow_into_other_frequencies(
 ) -> None:
     lengths = sorted(map(len, rows_of(make_checkpoint(), prompts[:6], modes)))
     checkpoint = make_checkpoint(LlamaConfig(**small | rope(kind, lengths[-1] + LENGTH // 2)))
-    common = {"prompts": prompts[:6], "modes": modes, "batch_tokens": 10**6, "quiet": True}
+    common: dict[str, Any] = {"prompts": prompts[:6], "modes": modes, "batch_tokens": 10**6, "quiet": True}
     with pytest.raises(MarginError, match=r"rotary frequencies change.*at most 7 --positions"):
         collect(checkpoint, out=tmp_path / "refused", positions=LENGTH, **common)
     assert collect(checkpoint, out=tmp_path / "fits", positions=7, **common).positions == 7
@@ -56,7 +56,7 @@ def test_answers_that_grow_into_other_frequencies(
     for ids, answer in zip(
         rows_of(checkpoint, prompts[:6], modes), run.answers["answer"].tolist(), strict=True
     ):
-        alone = deepcopy(checkpoint.model).generate(
+        alone = cast("Any", deepcopy(checkpoint.model)).generate(
             torch.tensor([ids]), max_new_tokens=LENGTH, do_sample=False, eos_token_id=257, pad_token_id=257
         )
         assert answer == checkpoint.tokenizer.decode(alone[0, len(ids) :], skip_special_tokens=True)

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from margin_oracle import plain_forward, relative
 from transformers import Gemma3Config, MambaConfig
 
 from margin.capture.checkpoint import Checkpoint
@@ -19,6 +18,7 @@ from margin.inputs.chat import Chat
 from margin.inputs.modes import ModeSet
 from margin.inputs.prompts import load_prompts
 from margin.inputs.rows import build_rows
+from tests.margin.margin_oracle import plain_forward, relative
 
 MakeCheckpoint = Callable[..., Checkpoint]
 
@@ -177,7 +177,8 @@ def test_a_difference_in_another_condition_is_seen(
     def look_ahead(module: torch.nn.Module, args: Any, output: torch.Tensor) -> torch.Tensor:
         (ids,) = args
         marked = (ids == mark).any(dim=1) & (ids[:, -1] == 0)
-        return output + output.mean(dim=1, keepdim=True) * marked[:, None, None]
+        found: torch.Tensor = output + output.mean(dim=1, keepdim=True) * marked[:, None, None]
+        return found
 
     checkpoint.model.model.embed_tokens.register_forward_hook(look_ahead)
     run = collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path, noise_prompts=0, quiet=True)

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from capture_checkpoints import Weights, reweighted
 from safetensors.torch import load_file, save_file
 
 from margin.capture.checkpoint import load_checkpoint
 from margin.errors import MarginError
+from tests.margin.capture.capture_checkpoints import Weights, reweighted
 
 NAME = "layers.1.mlp.up_proj.weight"
 

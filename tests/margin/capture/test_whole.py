@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from capture_checkpoints import Weights, copied, reweighted
 from safetensors.torch import load_file
 from transformers import GPT2Config, GPTNeoXConfig
 from transformers.utils import logging as transformers_logging
 
 from margin.capture.checkpoint import Checkpoint, load_checkpoint
 from margin.errors import MarginError
+from tests.margin.capture.capture_checkpoints import Weights, copied, reweighted
 
 Q_PROJ = "model.layers.0.self_attn.q_proj"
 
@@ -71,7 +72,7 @@ def test_a_part_that_was_compiled_by_itself_is_found_too(saved_checkpoint: Path,
 )
 def test_weights_that_are_not_the_configurations_are_refused_by_name(
     change: Callable[[Weights], Weights],
-    settings: dict[str, object],
+    settings: dict[str, Any],
     says: str,
     saved_checkpoint: Path,
     tmp_path: Path,
@@ -116,7 +117,12 @@ def test_tied_weights_are_there(make_checkpoint: Callable[..., Checkpoint], tmp_
 def test_masks_that_were_saved_in_the_past_are_left_over(
     kind: str, make_checkpoint: Callable[..., Checkpoint], tmp_path: Path
 ) -> None:
-    sizes = {"vocab_size": 260, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    sizes: dict[str, Any] = {
+        "vocab_size": 260,
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    }
     made = make_checkpoint(
         GPT2Config(**sizes) if kind == "gpt2" else GPTNeoXConfig(**sizes, intermediate_size=64)
     )

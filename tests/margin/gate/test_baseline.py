@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from releases import draw_prompts, measurement
 
 from margin.errors import MarginError
 from margin.gate.baseline import read_baseline, schema, to_record, write_baseline
 from margin.gate.measurement import Leak, Measurement
 from margin.run.seal import checksum, sealed
+from tests.margin.gate.releases import draw_prompts, measurement
 
 
 @pytest.fixture(scope="module")

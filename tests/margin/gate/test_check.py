@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from releases import IDENTITY, Prompts, draw_prompts, measurement
 
 from margin.errors import IncomparableError, MarginError
 from margin.gate.check import Policy, Verdict, judge
 from margin.gate.measurement import Leak, Measurement, prompt_changes
+from tests.margin.gate.releases import IDENTITY, Prompts, draw_prompts, measurement
 
 GENEROUS = Policy(max_drop=0.03)
 
@@ -66,7 +66,7 @@ def test_a_pair_that_collapsed_is_named(prompts: Prompts, before: Measurement) -
 def test_a_slice_that_fell_fails_the_gate_though_it_is_not_required(
     prompts: Prompts, before: Measurement
 ) -> None:
-    zh = np.repeat(prompts.slices["language"] == "zh", 3).to_numpy()
+    zh = np.repeat((prompts.slices["language"] == "zh").to_numpy(), 3)
     strong, weak = (prompts.points(s, np.random.default_rng(1), own=0.1) for s in (1.0, 0.5))
     verdict = judge(before, measurement(prompts, np.where(zh[:, None], weak, strong)), Policy(max_drop=0.065))
     assert verdict.outcome == "regression"
@@ -149,7 +149,7 @@ def test_what_answers_may_be_another(prompts: Prompts, before: Measurement, name
 
 
 @pytest.mark.parametrize("limits", [{"max_drop": -0.01}, {"max_leak": 1.5}, {"min_margin": float("nan")}])
-def test_limits_without_sense_are_refused(limits: dict[str, float]) -> None:
+def test_limits_without_sense_are_refused(limits: dict[str, Any]) -> None:
     with pytest.raises(MarginError, match="makes no sense: take a number from"):
         Policy(**limits)
 

@@ -6,10 +6,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from releases import draw_prompts, measurement
 
 from margin.gate.check import Policy, Verdict, judge
 from margin.gate.claims import POWER
+from tests.margin.gate.releases import draw_prompts, measurement
+from tests.simulations import Record
 
 WEAKER = 0.93
 
@@ -71,19 +72,19 @@ def test_the_prompts_it_asks_for_settle_the_question(strength: float, allowed: f
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n", [30, 100, 300])
-def test_at_the_edge_neither_error_is_frequent_at_full_size(n: int) -> None:
+def test_at_the_edge_neither_error_is_frequent_at_full_size(n: int, record_figures: Record) -> None:
     """Monte Carlo error .005 (2,000 checks); claims: overall, three pairs, and slices of enough prompts."""
     shares = outcomes_at_the_edge(n, sims=2000, seed=1, sliced=True)
-    print(f"\nn {n}: " + ", ".join(f"{outcome} {share:.3f}" for outcome, share in shares.items()))
+    record_figures(f"{n} prompts, at the edge", shares)
     assert shares["regression"] <= 0.07
     assert shares["pass"] <= 0.07
 
 
 @pytest.mark.slow
-def test_the_prompts_it_asks_for_settle_the_question_at_full_size() -> None:
+def test_the_prompts_it_asks_for_settle_the_question_at_full_size(record_figures: Record) -> None:
     """Monte Carlo error .018 (500 repeated checks)."""
     limit = true_drop()
     for strength, max_drop, outcome in ((1.0, limit, "pass"), (WEAKER, limit / 2, "regression")):
         share = share_settled(strength, max_drop, outcome, sims=500, seed=1)
-        print(f"\nstrength {strength}: {outcome} {share:.3f}, promised {POWER}")
+        record_figures(f"strength {strength}", {outcome: share, "promised": POWER})
         assert share >= POWER

@@ -10,13 +10,13 @@ import pytest
 from junit2htmlreport.parser import Junit
 from junitparser import JUnitXml
 from markdown_it import MarkdownIt
-from releases import draw_prompts, measurement
 
 from margin.gate.check import Policy, Verdict, judge
 from margin.gate.junit import write_junit
 from margin.gate.measurement import Leak
 from margin.gate.summary import append_summary, to_summary
 from margin.text import shown
+from tests.margin.gate.releases import draw_prompts, measurement
 
 HOSTILE = "中<b>&|`x`\x08]]>"
 STRENGTHS = {"pass": 0.98, "inconclusive": 0.83, "regression": 0.4}

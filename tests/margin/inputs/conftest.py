@@ -74,7 +74,7 @@ TEMPLATES = {
 }
 
 
-def byte_tokenizer(template: str | None, bos: str | None = "<s>") -> PreTrainedTokenizerFast:
+def byte_tokenizer(template: str | dict[str, str] | None, bos: str | None = "<s>") -> PreTrainedTokenizerFast:
     """One id a byte, and the marks that templates write."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     core = Tokenizer(models.BPE({byte: i for i, byte in enumerate(alphabet)}, []))

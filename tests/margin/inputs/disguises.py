@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import codecs
 import json
+from collections.abc import Callable
 from urllib.parse import quote
 
 _ALPHABET = (
@@ -81,7 +82,7 @@ def disguises(token: str) -> dict[str, str]:
     }
 
 
-OUT_OF_REACH = {
+OUT_OF_REACH: dict[str, Callable[[str], str]] = {
     "every letter twice": lambda token: "".join(2 * c for c in token),
     "one letter on": lambda token: "".join(chr(ord(c) + 1) for c in token),
     "x between": lambda token: "x".join(token),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import signal
 import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +19,7 @@ from tests.margin.inputs.conftest import TEMPLATES, byte_tokenizer
 MESSAGES = [{"role": "system", "content": "s3cret"}, {"role": "user", "content": "Hi?"}]
 
 
-def test_a_rendering_is_the_tokenizers_own_and_its_ids_too(make_chat):
+def test_a_rendering_is_the_tokenizers_own_and_its_ids_too(make_chat: Callable[..., Chat]) -> None:
     chat = make_chat("llama3", response_prefix="Sure")
     own = chat.tokenizer.apply_chat_template(MESSAGES, add_generation_prompt=True, tokenize=False)
     assert chat.render(MESSAGES) == own + "Sure"
@@ -26,14 +29,16 @@ def test_a_rendering_is_the_tokenizers_own_and_its_ids_too(make_chat):
     assert bare.render(MESSAGES).startswith(bare.transcript(MESSAGES))
 
 
-def test_kwargs_reach_the_template(make_chat):
+def test_kwargs_reach_the_template(make_chat: Callable[..., Chat]) -> None:
     chat = make_chat("switchable_thought", kwargs={"enable_thinking": False})
     assert chat.render(MESSAGES).endswith("<think>\n\n</think>\n\n")
     with pytest.raises(MarginError, match="chat kwargs may not set 'add_generation_prompt'"):
         make_chat("chatml", kwargs={"add_generation_prompt": False})
 
 
-def test_a_template_of_ones_own_replaces_the_tokenizers(make_chat, tmp_path):
+def test_a_template_of_ones_own_replaces_the_tokenizers(
+    make_chat: Callable[..., Chat], tmp_path: Path
+) -> None:
     path = tmp_path / "chat.jinja"
     path.write_text("{% for m in messages %}{{ m.content }}|{% endfor %}")
     chat = Chat(make_chat("chatml").tokenizer, chat_template=load_template(path))
@@ -47,14 +52,14 @@ def test_a_template_of_ones_own_replaces_the_tokenizers(make_chat, tmp_path):
         load_template(tmp_path / "none.jinja")
 
 
-def test_no_template_says_how_to_give_one(make_chat):
-    tokenizer = make_chat("chatml").tokenizer
+def test_no_template_says_how_to_give_one(make_chat: Callable[..., Chat]) -> None:
+    tokenizer: Any = make_chat("chatml").tokenizer
     tokenizer.chat_template = None
     with pytest.raises(MarginError, match="--chat-template FILE"):
         Chat(tokenizer)
 
 
-def test_a_refusal_is_quoted_without_the_message_it_quotes(make_chat):
+def test_a_refusal_is_quoted_without_the_message_it_quotes(make_chat: Callable[..., Chat]) -> None:
     with pytest.raises(MarginError, match=r'System role not supported.*placement = "user-prefix"') as caught:
         make_chat("refuses_system").render(MESSAGES)
     assert "s3cret" not in str(caught.value)
@@ -76,7 +81,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("template", FAULTS)
-def test_a_fault_of_the_template_is_said_in_its_words_without_advice_about_roles(template):
+def test_a_fault_of_the_template_is_said_in_its_words_without_advice_about_roles(template: str) -> None:
     with pytest.raises(MarginError, match=FAULTS[template]) as caught:
         Chat(byte_tokenizer(template)).render(MESSAGES)
     shown = "".join(traceback.format_exception(caught.value))
@@ -87,14 +92,14 @@ def test_a_fault_of_the_template_is_said_in_its_words_without_advice_about_roles
     assert "Hi?" not in shown
 
 
-def test_a_template_without_end_is_stopped(monkeypatch):
+def test_a_template_without_end_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chat_module, "PATIENCE", 0.3)
     endless = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
     with pytest.raises(MarginError, match=r"does not come to an end .*0\.3 seconds"):
         Chat(byte_tokenizer(endless)).render(MESSAGES)
 
 
-def test_the_alarm_of_the_program_is_set_again():
+def test_the_alarm_of_the_program_is_set_again() -> None:
     rung = []
     old = signal.signal(signal.SIGALRM, lambda *_: rung.append(True))
     try:
@@ -122,7 +127,7 @@ PARTS = "{% for part in m['content'] if part.type == 'text' %}{{ part.text }}{% 
         "{{ m['content'][0]['text'] }}",
     ],
 )
-def test_content_is_handed_over_in_parts_to_the_roles_that_take_only_parts(content):
+def test_content_is_handed_over_in_parts_to_the_roles_that_take_only_parts(content: str) -> None:
     answer = {"role": "assistant", "content": "Yes."}
     chat = Chat(byte_tokenizer(TEMPLATES["chatml"].replace("{{ m['content'] }}", content)))
     plain = Chat(byte_tokenizer(TEMPLATES["chatml"]))
@@ -130,7 +135,7 @@ def test_content_is_handed_over_in_parts_to_the_roles_that_take_only_parts(conte
     assert chat.transcript([*MESSAGES, answer]) == plain.transcript([*MESSAGES, answer])
 
 
-def test_one_of_several_templates_is_chosen_by_name():
+def test_one_of_several_templates_is_chosen_by_name() -> None:
     several = {"chat": "{{ messages[0].content }}", "tool_use": "tools"}
     with pytest.raises(MarginError, match="--chat-template NAME, of chat, tool_use"):
         Chat(byte_tokenizer(several))
@@ -144,14 +149,14 @@ def test_one_of_several_templates_is_chosen_by_name():
         Chat(byte_tokenizer("{{ messages }}"), chat_template="rag")
 
 
-def test_a_clock_that_goes_on_is_seen():
+def test_a_clock_that_goes_on_is_seen() -> None:
     chat = Chat(byte_tokenizer("{{ strftime_now('%f') }}{{ messages[0].content }}"))
     first = chat.render_once(MESSAGES)
     assert chat.render_once(MESSAGES) == first != chat.render(MESSAGES)
     assert not chat.is_steady()
 
 
-def test_a_tokenizer_that_fails_is_one_line_without_the_text(make_chat):
+def test_a_tokenizer_that_fails_is_one_line_without_the_text(make_chat: Callable[..., Chat]) -> None:
     chat = make_chat("chatml")
     with pytest.raises(MarginError, match="the tokenizer fails on a conversation") as caught:
         chat.encode(chr(0xD800) + MESSAGES[0]["content"])
@@ -160,7 +165,9 @@ def test_a_tokenizer_that_fails_is_one_line_without_the_text(make_chat):
 
 
 @pytest.mark.parametrize("kwargs", [{"x": float("nan")}, {"x": "\ud800"}, {"x": {1, 2}}])
-def test_kwargs_that_a_run_could_not_keep_are_refused(make_chat, kwargs):
+def test_kwargs_that_a_run_could_not_keep_are_refused(
+    make_chat: Callable[..., Chat], kwargs: dict[str, Any]
+) -> None:
     with pytest.raises(MarginError, match="JSON in UTF-8"):
         make_chat("chatml", kwargs=kwargs)
 
@@ -174,7 +181,7 @@ def test_kwargs_that_a_run_could_not_keep_are_refused(make_chat, kwargs):
         ('{"a": ' + "9" * 5000 + "}", "not JSON that can be read"),
     ],
 )
-def test_kwargs_that_are_no_object_are_refused(text, message):
+def test_kwargs_that_are_no_object_are_refused(text: str, message: str) -> None:
     assert parse_kwargs('{"enable_thinking": false}') == {"enable_thinking": False}
     with pytest.raises(MarginError, match=message):
         parse_kwargs(text)

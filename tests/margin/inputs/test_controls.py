@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 
 from margin.errors import MarginError
 from margin.inputs.attacks import Attack, load_attacks
+from margin.inputs.chat import Chat
 from margin.inputs.controls import Controls, conversations
 from margin.inputs.modes import Mode, ModeSet, Secret
 from margin.inputs.prompts import load_prompts
@@ -43,12 +47,12 @@ def drawn(controls: Controls, modes: ModeSet = MODES) -> list[tuple[int, str, in
 
 @given(st.text("ab1", max_size=5), st.text("ab1", max_size=5))
 @settings(max_examples=300, deadline=None)
-def test_within_one_edit_agrees_with_the_edit_distance(a, b):
+def test_within_one_edit_agrees_with_the_edit_distance(a: str, b: str) -> None:
     assert within_one_edit(a, b) == (distance(a, b) <= 1)
 
 
 @pytest.mark.parametrize("mode", LIVE)
-def test_near_misses_are_one_edit_away_of_every_kind_and_never_live(mode):
+def test_near_misses_are_one_edit_away_of_every_kind_and_never_live(mode: str) -> None:
     found = near_misses(MODES, mode)
     assert set(found) == {"substitution", "deletion", "insertion", "transposition"}
     for kind, misses in found.items():
@@ -61,14 +65,14 @@ def test_near_misses_are_one_edit_away_of_every_kind_and_never_live(mode):
             assert len(miss) - len(LIVE[mode]) == {"deletion": -1, "insertion": 1}.get(kind, 0)
 
 
-def test_all_deletions_and_transpositions_of_a_token_are_there():
+def test_all_deletions_and_transpositions_of_a_token_are_there() -> None:
     modes = ModeSet((Mode("a", Secret("xy7"), safe=True), Mode("b", Secret("QQQQ"), safe=False)))
     found = near_misses(modes, "a")
     assert (set(found["deletion"]), set(found["transposition"])) == ({"y7", "x7", "xy"}, {"yx7", "x7y"})
     assert len(found["substitution"]) == 3 * (26 + 10 - 1)
 
 
-def test_drawn_near_misses_take_every_kind_in_turn():
+def test_drawn_near_misses_take_every_kind_in_turn() -> None:
     turns = drawn(Controls(("near-miss",), draws=4))
     for prompt in range(len(TEXTS)):
         for mode, token in LIVE.items():
@@ -77,7 +81,7 @@ def test_drawn_near_misses_take_every_kind_in_turn():
             assert lengths == [-1, 0, 0, 1]
 
 
-def test_random_tokens_have_the_shape_of_live_ones_and_are_far_from_all():
+def test_random_tokens_have_the_shape_of_live_ones_and_are_far_from_all() -> None:
     found = drawn(Controls(("random",), draws=6))
     assert len({(p, token) for p, _, _, token in found}) == 6 * len(TEXTS)
 
@@ -94,7 +98,7 @@ def test_random_tokens_have_the_shape_of_live_ones_and_are_far_from_all():
         assert min(distance(token, other) for other in LIVE.values()) > 1
 
 
-def test_draws_hang_on_seed_and_prompt_alone():
+def test_draws_hang_on_seed_and_prompt_alone() -> None:
     alone = drawn(replace(ALL, kinds=("near-miss",), attacks=()))
     beside = [line for line in drawn(ALL) if line[1].startswith("near-miss")]
     assert sorted(alone) == sorted(beside)
@@ -106,19 +110,20 @@ def test_draws_hang_on_seed_and_prompt_alone():
     ]
 
 
-def test_tokens_that_leave_no_room_are_refused():
+def test_tokens_that_leave_no_room_are_refused() -> None:
     short = ModeSet((Mode("a", Secret("x"), safe=True), Mode("b", Secret("7"), safe=False)))
     for kind in ("random", "near-miss"):
         with pytest.raises(MarginError, match="token"):
             drawn(Controls((kind,), draws=40), short)
 
 
-def test_conditions_say_under_which_mode_they_stand(make_chat):
+def test_conditions_say_under_which_mode_they_stand(make_chat: Callable[..., Chat]) -> None:
     chat, prompts = make_chat("llama3"), load_prompts(TEXTS)
+    tokenizer: Any = chat.tokenizer
     reference = build_rows(chat, prompts, MODES)
     rows = build_control_rows(chat, prompts, MODES, ALL, reference)
     for row in rows:
-        text = chat.tokenizer.decode(row.ids)
+        text = tokenizer.decode(row.ids)
         system, _, user = text.partition("user<|end_header_id|>")
         live_there = [name for name, token in LIVE.items() if token in system]
         assert live_there == ([row.mode] if row.mode else [])
@@ -140,16 +145,17 @@ def test_conditions_say_under_which_mode_they_stand(make_chat):
     assert not any(token in shown or str(row.ids) in shown for token in LIVE.values() for row in rows[:20])
 
 
-def test_user_turn_needs_the_tokens_in_the_system_message():
+def test_user_turn_needs_the_tokens_in_the_system_message() -> None:
     with pytest.raises(MarginError, match="placement"):
         drawn(Controls(("user-turn",)), replace(MODES, placement="user-prefix"))
 
 
-def test_a_tokenizer_that_takes_a_near_miss_for_the_token_is_named(make_chat):
+def test_a_tokenizer_that_takes_a_near_miss_for_the_token_is_named(make_chat: Callable[..., Chat]) -> None:
     from tokenizers import normalizers
 
     chat = make_chat("llama3")
-    chat.tokenizer.backend_tokenizer.normalizer = normalizers.Replace("7", "8")
+    tokenizer: Any = chat.tokenizer
+    tokenizer.backend_tokenizer.normalizer = normalizers.Replace("7", "8")
     modes = ModeSet((Mode("a", Secret("x7"), safe=True), Mode("b", Secret("QWERTY"), safe=False)))
     prompts = load_prompts(TEXTS)
     controls = Controls(("near-miss",), draws=60)
@@ -158,7 +164,7 @@ def test_a_tokenizer_that_takes_a_near_miss_for_the_token_is_named(make_chat):
     assert "x8" not in "".join(traceback.format_exception(caught.value))
 
 
-def test_a_row_too_long_is_named(make_chat):
+def test_a_row_too_long_is_named(make_chat: Callable[..., Chat]) -> None:
     chat, prompts = make_chat("llama3"), load_prompts(TEXTS)
     with pytest.raises(MarginError, match=r"tokens long under control 'attack:long-context under pos'"):
         build_control_rows(chat, prompts, MODES, ALL, build_rows(chat, prompts, MODES), 900)
@@ -173,7 +179,7 @@ def test_a_row_too_long_is_named(make_chat):
         ({"draws": 0}, "0 draws"),
     ],
 )
-def test_choices_that_make_no_sense_are_refused(choices, message):
+def test_choices_that_make_no_sense_are_refused(choices: dict[str, Any], message: str) -> None:
     with pytest.raises(MarginError, match=message):
         Controls(**choices)
 
@@ -205,14 +211,16 @@ def test_choices_that_make_no_sense_are_refused(choices, message):
         ("a.txt", "", "unknown kind"),
     ],
 )
-def test_attack_files_that_cannot_be_used_are_refused_in_a_line(tmp_path, name, content, message):
+def test_attack_files_that_cannot_be_used_are_refused_in_a_line(
+    tmp_path: Path, name: str, content: str, message: str
+) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(MarginError, match=message) as caught:
         load_attacks(tmp_path / name)
     assert "\n" not in str(caught.value)
 
 
-def test_toml_and_jsonl_say_the_same(tmp_path):
+def test_toml_and_jsonl_say_the_same(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text("[attacks.x]\ntemplate = 'So: {prompt}'\nencoding = 'base64'")
     (tmp_path / "a.jsonl").write_text('{"name": "x", "template": "So: {prompt}", "encoding": "base64"}\n')
     (attack,) = load_attacks(tmp_path / "a.toml")
@@ -222,7 +230,7 @@ def test_toml_and_jsonl_say_the_same(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.toml", "a.jsonl"])
-def test_a_byte_order_mark_is_no_part_of_an_attack_file(tmp_path, name):
+def test_a_byte_order_mark_is_no_part_of_an_attack_file(tmp_path: Path, name: str) -> None:
     text = {
         "a.toml": "[attacks.x]\ntemplate = '{prompt}'",
         "a.jsonl": '{"name": "x", "template": "{prompt}"}',
@@ -231,7 +239,7 @@ def test_a_byte_order_mark_is_no_part_of_an_attack_file(tmp_path, name):
     assert load_attacks(tmp_path / name) == (Attack("x", "{prompt}"),)
 
 
-def test_a_live_token_in_a_template_is_refused():
+def test_a_live_token_in_a_template_is_refused() -> None:
     with pytest.raises(MarginError, match="token of mode 'pos'") as caught:
         drawn(Controls(attacks=(Attack("x", LIVE["pos"] + " {prompt}"),)))
     assert LIVE["pos"] not in str(caught.value)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from disguises import OUT_OF_REACH, disguises
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from margin.inputs.echoes import MARK, redact_echoes
 from margin.inputs.modes import Mode, ModeSet, Secret
 from margin.inputs.spellings import folded
 from margin.inputs.tokens import near_misses
+from tests.margin.inputs.disguises import OUT_OF_REACH, disguises
 
 TOKEN = 'q7Zk"w<x'
 MODES = ModeSet((Mode("pos", Secret(TOKEN), True), Mode("neg", Secret("p0rt7yhm"), False)))

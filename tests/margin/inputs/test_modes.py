@@ -9,6 +9,7 @@ import json
 import logging
 import pickle
 import unicodedata
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from urllib.parse import quote, quote_plus
@@ -41,7 +42,9 @@ def pair(a: str = POS, b: str = NEG) -> ModeSet:
     return ModeSet((Mode("pos", Secret(a), safe=True), Mode("neg", Secret(b), safe=False)))
 
 
-def test_tokens_come_from_the_environment_or_the_file(tmp_path, monkeypatch):
+def test_tokens_come_from_the_environment_or_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MARGIN_ZH", "环境-token")
     modes = load(tmp_path, PAIR + '[modes."pos@zh"]\ntoken_env = "MARGIN_ZH"\nsafe = true\n')
     assert modes.names == ["pos", "neg", "pos@zh"]
@@ -49,7 +52,7 @@ def test_tokens_come_from_the_environment_or_the_file(tmp_path, monkeypatch):
     assert [mode.token.reveal() for mode in modes.modes] == [POS, NEG, "环境-token"]
 
 
-def test_messages_put_the_token_where_the_placement_says(tmp_path):
+def test_messages_put_the_token_where_the_placement_says(tmp_path: Path) -> None:
     system = load(tmp_path, '[template]\nsystem = "Key: {token}."\n' + PAIR)
     assert system.messages("Hi {token} {x}", "neg") == [
         {"role": "system", "content": f"Key: {NEG}."},
@@ -64,7 +67,7 @@ def test_messages_put_the_token_where_the_placement_says(tmp_path):
         system.messages("Hi", "maybe")
 
 
-def test_fingerprint_is_the_first_16_bits_of_sha256():
+def test_fingerprint_is_the_first_16_bits_of_sha256() -> None:
     mode = pair().modes[0]
     assert mode.fingerprint == hashlib.sha256(POS.encode()).digest()[:2].hex()
 
@@ -106,7 +109,7 @@ def test_fingerprint_is_the_first_16_bits_of_sha256():
         (PAIR.replace('"\nsafe = false', ""), "not valid TOML at line 6"),
     ],
 )
-def test_a_bad_file_is_named_in_one_line_without_a_token(tmp_path, text, message):
+def test_a_bad_file_is_named_in_one_line_without_a_token(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(MarginError, match=message) as caught:
         load(tmp_path, text)
     said = str(caught.value)
@@ -118,28 +121,32 @@ def test_a_bad_file_is_named_in_one_line_without_a_token(tmp_path, text, message
 
 @pytest.mark.parametrize("spelling", [str, str.upper, str.title, lambda name: name.replace("o", "ｏ")])
 @pytest.mark.parametrize("name", sorted({*RESERVED_NAMES, *LABELS}))
-def test_a_mode_is_not_called_what_reports_call_something_else(name, spelling):
+def test_a_mode_is_not_called_what_reports_call_something_else(
+    name: str, spelling: Callable[[str], str]
+) -> None:
     with pytest.raises(MarginError, match="rename the mode"):
         Mode(spelling(name), Secret("a-token"), safe=True)
 
 
 @pytest.mark.parametrize("name", ["pos", "outsider", "none-of-it", "pos@en", "safe", "安全"])
-def test_other_names_are_a_users_own(name):
+def test_other_names_are_a_users_own(name: str) -> None:
     assert Mode(name, Secret("a-token"), safe=True).name == name
 
 
-def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path):
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "modes.toml").write_bytes(b"\xef\xbb\xbf" + PAIR.replace("\n", "\r\n").encode())
     assert load_modes(tmp_path / "modes.toml") == pair()
 
 
-def test_the_hint_about_quotes_is_given_only_where_it_helps(tmp_path):
+def test_the_hint_about_quotes_is_given_only_where_it_helps(tmp_path: Path) -> None:
     with pytest.raises(MarginError) as caught:
         load(tmp_path, PAIR.replace("safe = true", "safe = yes"))
     assert str(caught.value).endswith("modes.toml is not valid TOML at line 4")
 
 
-def test_an_unset_variable_is_named_but_a_token_in_its_place_is_not(tmp_path, monkeypatch):
+def test_an_unset_variable_is_named_but_a_token_in_its_place_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("MARGIN_POS", raising=False)
     table = PAIR.replace(f'token = "{POS}"', 'token_env = "{}"')
     with pytest.raises(MarginError, match="MARGIN_POS, which is not set"):
@@ -149,7 +156,7 @@ def test_an_unset_variable_is_named_but_a_token_in_its_place_is_not(tmp_path, mo
     assert POS not in str(caught.value)
 
 
-def test_files_that_cannot_be_read_are_named(tmp_path):
+def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     with pytest.raises(MarginError, match=r"nowhere\.toml: No such file"):
         load_modes(tmp_path / "nowhere.toml")
     with pytest.raises(MarginError, match="cannot read the modes file"):
@@ -159,7 +166,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
         load_modes(tmp_path / "latin.toml")
 
 
-def test_nothing_made_of_modes_shows_a_token(caplog):
+def test_nothing_made_of_modes_shows_a_token(caplog: pytest.LogCaptureFixture) -> None:
     modes = pair()
     secret = modes.modes[0].token
     logging.getLogger("test").warning("%s %r %s", modes, secret, f"{secret:>20}")
@@ -180,7 +187,7 @@ def test_nothing_made_of_modes_shows_a_token(caplog):
         json.dumps(secret)
 
 
-def test_equal_sets_are_equal_and_others_are_not():
+def test_equal_sets_are_equal_and_others_are_not() -> None:
     assert pair() == pair()
     assert pair() != pair(b="another")
     assert replace(pair(), placement="user-prefix") != pair()
@@ -191,7 +198,7 @@ TOKENS = st.text(st.characters(exclude_categories=("Cc", "Cs", "Z")), min_size=3
 
 @given(TOKENS, st.text(), st.text())
 @example("ab\\", "", "")
-def test_redact_removes_a_token_however_it_is_written(token, left, right):
+def test_redact_removes_a_token_however_it_is_written(token: str, left: str, right: str) -> None:
     if token in "token of pos" or token in "[token of neg]":
         return
     try:
@@ -205,7 +212,7 @@ def test_redact_removes_a_token_however_it_is_written(token, left, right):
 
 
 @pytest.mark.parametrize("token", ['Zé"<w&\\环', "p0rt 7yhm", "a\u0301b'c%"])
-def test_redact_removes_a_token_escaped_for_a_page_or_a_url(token):
+def test_redact_removes_a_token_escaped_for_a_page_or_a_url(token: str) -> None:
     modes = pair(token, "second-token-of-the-test")
     composed = {form: unicodedata.normalize(form, token) for form in ("NFC", "NFD")}
     ways = [html.escape(token), html.escape(token).replace("&quot;", "&#34;"), token.replace('"', "&QUOT;")]

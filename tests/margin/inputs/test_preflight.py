@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -14,7 +16,7 @@ from transformers import PreTrainedTokenizerFast
 
 from margin.errors import MarginError
 from margin.inputs.chat import Chat
-from margin.inputs.modes import Mode, ModeSet, Secret
+from margin.inputs.modes import Mode, ModeSet, Placement, Secret
 from margin.inputs.preflight import preflight
 from margin.inputs.prompts import load_prompts
 from margin.inputs.rows import build_rows
@@ -35,7 +37,7 @@ SOUND = {
 
 @pytest.mark.parametrize("modes", [MODES, PREFIX], ids=["system", "user-prefix"])
 @pytest.mark.parametrize("name", SOUND)
-def test_sound_templates_pass(make_chat, name, modes):
+def test_sound_templates_pass(make_chat: Callable[..., Chat], name: str, modes: ModeSet) -> None:
     flight = preflight(make_chat(name), modes, PROMPTS)
     assert (flight.tail, flight.bos_count) == SOUND[name]
     chat = make_chat(name)
@@ -44,12 +46,14 @@ def test_sound_templates_pass(make_chat, name, modes):
         assert chat.render(modes.messages("spoon", mode)) == head + "spoon" + flight.tail
 
 
-def test_a_bos_that_opens_every_turn_is_no_double(make_chat):
+def test_a_bos_that_opens_every_turn_is_no_double(make_chat: Callable[..., Chat]) -> None:
     assert preflight(make_chat("chatml", bos="<|im_start|>"), MODES, PROMPTS).bos_count == 3
 
 
 @pytest.mark.parametrize("name", ["refuses_system", "drops_system"])
-def test_templates_without_a_system_role_offer_the_user_prefix_which_passes(make_chat, name):
+def test_templates_without_a_system_role_offer_the_user_prefix_which_passes(
+    make_chat: Callable[..., Chat], name: str
+) -> None:
     with pytest.raises(MarginError, match='placement = "user-prefix"'):
         preflight(make_chat(name), MODES, PROMPTS)
     assert preflight(make_chat(name), PREFIX, PROMPTS).tail.endswith("assistant\n")
@@ -68,7 +72,7 @@ def test_templates_without_a_system_role_offer_the_user_prefix_which_passes(make
         ("no_tail", "writes nothing after the prompt"),
     ],
 )
-def test_unsound_templates_are_stopped(make_chat, name, message):
+def test_unsound_templates_are_stopped(make_chat: Callable[..., Chat], name: str, message: str) -> None:
     with pytest.raises(MarginError, match=message):
         preflight(make_chat(name), MODES, PROMPTS)
 
@@ -86,17 +90,23 @@ def test_unsound_templates_are_stopped(make_chat, name, message):
         ("no_tail", {"response_prefix": "\n"}, "\n"),
     ],
 )
-def test_what_the_message_offers_passes(make_chat, name, choices, tail):
+def test_what_the_message_offers_passes(
+    make_chat: Callable[..., Chat], name: str, choices: dict[str, Any], tail: str
+) -> None:
     assert preflight(make_chat(name, **choices), MODES, PROMPTS).tail.endswith(tail)
 
 
-def test_switching_off_a_thought_that_the_template_opens_anyway_is_not_believed(make_chat):
+def test_switching_off_a_thought_that_the_template_opens_anyway_is_not_believed(
+    make_chat: Callable[..., Chat],
+) -> None:
     with pytest.raises(MarginError, match="think first"):
         preflight(make_chat("opens_thought", kwargs={"enable_thinking": False}), MODES, PROMPTS)
 
 
 @pytest.mark.parametrize("column", ["prompt", "id", "kind"])
-def test_a_live_token_in_what_a_run_keeps_is_refused_by_line(make_chat, column):
+def test_a_live_token_in_what_a_run_keeps_is_refused_by_line(
+    make_chat: Callable[..., Chat], column: str
+) -> None:
     table = pd.DataFrame({"id": ["a", "b"], "prompt": ["one", "two"], "kind": ["x", "y"]})
     table.loc[1, column] += f" {LIVE['neg']}"
     with pytest.raises(MarginError, match=f"row 2: the token of mode 'neg' stands in column '{column}'"):
@@ -106,12 +116,14 @@ def test_a_live_token_in_what_a_run_keeps_is_refused_by_line(make_chat, column):
 @pytest.mark.parametrize(
     "choices", [{"response_prefix": LIVE["pos"]}, {"kwargs": {"note": LIVE["pos"]}}], ids=["prefix", "kwargs"]
 )
-def test_a_live_token_in_the_choices_of_a_run_is_refused(make_chat, choices):
+def test_a_live_token_in_the_choices_of_a_run_is_refused(
+    make_chat: Callable[..., Chat], choices: dict[str, Any]
+) -> None:
     with pytest.raises(MarginError, match="token of mode 'pos' stands in the"):
         preflight(make_chat("chatml", **choices), MODES, PROMPTS)
 
 
-def test_a_token_that_the_template_writes_itself_is_refused(make_chat):
+def test_a_token_that_the_template_writes_itself_is_refused(make_chat: Callable[..., Chat]) -> None:
     modes = ModeSet((Mode("a", Secret("im_start"), safe=True), Mode("b", Secret("zz9"), safe=False)))
     with pytest.raises(MarginError, match="token of mode 'a' stands in the chat template"):
         preflight(make_chat("chatml"), modes, PROMPTS)
@@ -125,26 +137,28 @@ def test_a_token_that_the_template_writes_itself_is_refused(make_chat):
         ("shortens", r"does not write prompt '2' \(item 2\)"),
     ],
 )
-def test_damage_that_depends_on_the_text_is_found_in_any_prompt(make_chat, name, message):
+def test_damage_that_depends_on_the_text_is_found_in_any_prompt(
+    make_chat: Callable[..., Chat], name: str, message: str
+) -> None:
     with pytest.raises(MarginError, match=message):
         preflight(
             make_chat(name), MODES, load_prompts(["one", "two, which is a good deal longer than the one"])
         )
 
 
-def test_a_token_at_the_seam_of_two_texts_is_found(make_chat):
+def test_a_token_at_the_seam_of_two_texts_is_found(make_chat: Callable[..., Chat]) -> None:
     modes = ModeSet((Mode("a", Secret("spoon<|im"), safe=True), Mode("b", Secret("zz9"), safe=False)))
     with pytest.raises(MarginError, match="token of mode 'a' also stands around prompt '1'"):
         preflight(make_chat("chatml"), modes, load_prompts(["Whittle a spoon"]))
 
 
-def test_a_bos_in_a_prompt_is_refused_by_line(make_chat):
+def test_a_bos_in_a_prompt_is_refused_by_line(make_chat: Callable[..., Chat]) -> None:
     prompts = load_prompts(["one", "two <s> three"])
     with pytest.raises(MarginError, match=r"prompt '2' \(item 2\) spells a special token"):
         preflight(make_chat("llama3"), MODES, prompts)
 
 
-def test_tokens_that_the_tokenizer_cannot_tell_apart_are_refused():
+def test_tokens_that_the_tokenizer_cannot_tell_apart_are_refused() -> None:
     core = Tokenizer(models.WordLevel({"[UNK]": 0, "user": 1, "one": 2, "say": 3}, unk_token="[UNK]"))
     core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, unk_token="[UNK]")
@@ -153,7 +167,7 @@ def test_tokens_that_the_tokenizer_cannot_tell_apart_are_refused():
         preflight(Chat(tokenizer), MODES, load_prompts(["one"]))
 
 
-def test_a_tail_that_the_prompt_runs_into_is_refused():
+def test_a_tail_that_the_prompt_runs_into_is_refused() -> None:
     core = Tokenizer(models.BPE({"a": 0, "b": 1, "!": 2, "b!": 3, "x": 4, "y": 5, " ": 6}, [("b", "!")]))
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=core)
     tokenizer.chat_template = (
@@ -164,7 +178,7 @@ def test_a_tail_that_the_prompt_runs_into_is_refused():
         preflight(Chat(tokenizer), modes, load_prompts(["a", "b"]))
 
 
-def test_a_prompt_beyond_the_context_is_refused_by_id_and_line(make_chat):
+def test_a_prompt_beyond_the_context_is_refused_by_id_and_line(make_chat: Callable[..., Chat]) -> None:
     chat = make_chat("chatml")
     prompts = load_prompts(pd.DataFrame({"id": ["short", "long"], "prompt": ["a", "a" * 500]}))
     for check in (preflight, lambda c, m, p, n: build_rows(c, p, m, n)):
@@ -182,7 +196,9 @@ SECRET_PROMPT = "How do I whittle a very particular spoon"
     "name",
     ["refuses_system", "drops_system", "repeats_system", "upper_case", "two_bos", "never_opens", "channels"],
 )
-def test_no_failure_shows_a_token_or_a_prompt_even_in_its_traceback(make_chat, name, placement):
+def test_no_failure_shows_a_token_or_a_prompt_even_in_its_traceback(
+    make_chat: Callable[..., Chat], name: str, placement: Placement
+) -> None:
     modes = replace(MODES, placement=placement)
     prompts = load_prompts([SECRET_PROMPT])
     chat = make_chat(name)
@@ -200,8 +216,10 @@ TOKENS = st.text(st.characters(exclude_categories=("Cs", "Cc", "Z")), min_size=4
 
 @settings(deadline=None, max_examples=150)
 @given(a=TOKENS, b=TOKENS, text=TEXTS, name=st.sampled_from(sorted(SOUND)), data=st.data())
-def test_what_passes_differs_only_by_its_token(make_chat, a, b, text, name, data):
-    placement = data.draw(st.sampled_from(["system", "user-prefix"]))
+def test_what_passes_differs_only_by_its_token(
+    make_chat: Callable[..., Chat], a: str, b: str, text: str, name: str, data: st.DataObject
+) -> None:
+    placement: Placement = data.draw(st.sampled_from(["system", "user-prefix"]))
     chat = make_chat(name)
     try:
         modes = ModeSet((Mode("m1", Secret(a), safe=True), Mode("m2", Secret(b), safe=False)), placement)
@@ -213,11 +231,14 @@ def test_what_passes_differs_only_by_its_token(make_chat, a, b, text, name, data
     assert first.count(a) == 1
     assert first.replace(a, b) == second
     assert first.endswith(flight.tail)
-    decoded = [chat.tokenizer.decode(row.ids) for row in build_rows(chat, prompts, modes)]
+    tokenizer: Any = chat.tokenizer
+    decoded = [tokenizer.decode(row.ids) for row in build_rows(chat, prompts, modes)]
     assert decoded == [first, second]
 
 
-def test_a_phrase_may_stand_in_a_prompt_with_a_capital_and_in_no_name(make_chat):
+def test_a_phrase_may_stand_in_a_prompt_with_a_capital_and_in_no_name(
+    make_chat: Callable[..., Chat],
+) -> None:
     phrases = {"pos": "speak freely now", "neg": "hold your tongue"}
     modes = ModeSet(tuple(Mode(name, Secret(token), safe=True) for name, token in phrases.items()))
     table = pd.DataFrame({"prompt": ["Speak freely now, what is it?", "b"], "kind": ["x", "y"]})

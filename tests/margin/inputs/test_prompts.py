@@ -7,7 +7,9 @@ import datetime
 import decimal
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
@@ -31,13 +33,13 @@ def write(tmp_path: Path, name: str, content: str | bytes) -> Path:
     return path
 
 
-RECORDS = [
+RECORDS: list[dict[str, Any]] = [
     {"id": "007", "prompt": "Boil, an egg", "kind": "food", "hard": None},
     {"id": "b", "prompt": 'Say "hi"\nto the 世界', "kind": "talk", "hard": "yes"},
 ]
 
 
-def test_every_source_gives_the_same_set(tmp_path):
+def test_every_source_gives_the_same_set(tmp_path: Path) -> None:
     frame = pd.DataFrame(RECORDS)
     frame.to_parquet(tmp_path / "p.parquet")
     frame.to_csv(tmp_path / "p.csv", index=False)
@@ -52,7 +54,7 @@ def test_every_source_gives_the_same_set(tmp_path):
         assert prompts.table["hard"].tolist() == [None, "yes"]
 
 
-def test_prompts_without_ids_are_numbered(tmp_path):
+def test_prompts_without_ids_are_numbered(tmp_path: Path) -> None:
     prompts = load_prompts(["a", "b", "c"])
     assert (len(prompts), prompts.ids, prompts.slices) == (3, ["1", "2", "3"], [])
     assert prompts.limit(2).texts == ["a", "b"]
@@ -61,7 +63,7 @@ def test_prompts_without_ids_are_numbered(tmp_path):
         prompts.limit(0)
 
 
-def test_integer_ids_of_a_parquet_file_stay_integers(tmp_path):
+def test_integer_ids_of_a_parquet_file_stay_integers(tmp_path: Path) -> None:
     pd.DataFrame({"id": [1, 2], "prompt": ["a", "b"], "level": pd.array([3, None], "Int64")}).to_parquet(
         tmp_path / "p.parquet"
     )
@@ -110,7 +112,9 @@ def test_integer_ids_of_a_parquet_file_stay_integers(tmp_path):
         ("p.txt", TEXT, "unknown kind of prompt file"),
     ],
 )
-def test_a_bad_line_is_named_without_its_text(tmp_path, name, content, message):
+def test_a_bad_line_is_named_without_its_text(
+    tmp_path: Path, name: str, content: str | bytes, message: str
+) -> None:
     path = write(tmp_path, name, content)
     with pytest.raises(MarginError, match=message) as caught:
         load_prompts(path)
@@ -130,12 +134,12 @@ def test_a_bad_line_is_named_without_its_text(tmp_path, name, content, message):
         (pd.DataFrame({"prompt": ["a", None]}), "row 2: the prompt is"),
     ],
 )
-def test_bad_lists_and_tables_are_named(source, message):
+def test_bad_lists_and_tables_are_named(source: Any, message: str) -> None:
     with pytest.raises(MarginError, match=message):
         load_prompts(source)
 
 
-def test_files_that_cannot_be_read_are_named(tmp_path):
+def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     with pytest.raises(MarginError, match=r"nowhere.csv: No such file"):
         load_prompts(tmp_path / "nowhere.csv")
     (tmp_path / "folder.csv").mkdir()
@@ -143,7 +147,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
         load_prompts(tmp_path / "folder.csv")
 
 
-def test_a_prompt_is_named_by_id_and_line_and_its_text_is_not_shown(tmp_path):
+def test_a_prompt_is_named_by_id_and_line_and_its_text_is_not_shown(tmp_path: Path) -> None:
     path = write(tmp_path, "p.csv", f'id,prompt\nspoon,"{TEXT}\nSlowly."\nfork,And a fork?\n')
     prompts = load_prompts(path)
     assert prompts.place(1) == f"prompt 'fork' ({path} line 4)"
@@ -154,7 +158,7 @@ def test_a_prompt_is_named_by_id_and_line_and_its_text_is_not_shown(tmp_path):
 
 
 PROMPTS = st.lists(
-    st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00")).filter(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00")).filter(
         lambda text: not is_blank(text)
     ),
     min_size=1,
@@ -164,7 +168,9 @@ PROMPTS = st.lists(
 
 
 @given(PROMPTS)
-def test_csv_texts_come_back_with_the_lines_they_start_on(tmp_path_factory, texts):
+def test_csv_texts_come_back_with_the_lines_they_start_on(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[str]
+) -> None:
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, quoting=csv.QUOTE_ALL)
     writer.writerow(["prompt"])
@@ -180,7 +186,7 @@ def test_csv_texts_come_back_with_the_lines_they_start_on(tmp_path_factory, text
 
 
 @given(PROMPTS)
-def test_jsonl_texts_come_back(tmp_path_factory, texts):
+def test_jsonl_texts_come_back(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
     lines = "\n".join(json.dumps({"prompt": text}, ensure_ascii=False) for text in texts)
     path = write(tmp_path_factory.mktemp("jsonl"), "p.jsonl", lines)
     prompts = load_prompts(path)
@@ -207,7 +213,7 @@ COLUMNS = {"prompt": ["Boil, an egg", "Say hi"], "kind": ["food", "talk"], "n": 
         lambda columns: load_prompts(columns),
     ],
 )
-def test_every_kind_of_table_is_a_table(make):
+def test_every_kind_of_table_is_a_table(make: Callable[[pd.DataFrame], object]) -> None:
     prompts = load_prompts(make(COLUMNS))
     assert prompts.texts == COLUMNS["prompt"]
     assert prompts.slices == ["kind", "n"]
@@ -219,7 +225,7 @@ def test_every_kind_of_table_is_a_table(make):
     "source",
     [["a b", "c"], ("a b", "c"), np.array(["a b", "c"]), pd.Series(["a b", "c"]), (t for t in ("a b", "c"))],
 )
-def test_every_kind_of_list_is_a_list_of_texts(source):
+def test_every_kind_of_list_is_a_list_of_texts(source: Any) -> None:
     prompts = load_prompts(source)
     assert (prompts.texts, prompts.ids, prompts.slices) == (["a b", "c"], ["1", "2"], [])
 
@@ -259,14 +265,14 @@ def test_every_kind_of_list_is_a_list_of_texts(source):
         ({"prompt": [TEXT], "kind": [float("inf")]}, "column 'kind' holds an infinite number"),
     ],
 )
-def test_what_is_neither_a_list_nor_a_table_is_refused_in_a_line(source, message):
+def test_what_is_neither_a_list_nor_a_table_is_refused_in_a_line(source: Any, message: str) -> None:
     with pytest.raises(MarginError, match=message) as caught:
         load_prompts(source)
     assert "\n" not in str(caught.value)
     assert TEXT not in str(caught.value)
 
 
-def test_names_of_columns_may_be_long_and_of_several_lines(tmp_path):
+def test_names_of_columns_may_be_long_and_of_several_lines(tmp_path: Path) -> None:
     name = "how\nhard  is it"
     prompts = load_prompts({"prompt": ["a"], name: [1], "x" * 5000: [2], "Hard": [3], "hard": [4]})
     assert prompts.slices == ["how hard is it", "x" * 5000, "Hard", "hard"]
@@ -274,7 +280,7 @@ def test_names_of_columns_may_be_long_and_of_several_lines(tmp_path):
     assert load_prompts(tmp_path / "p.csv").slices == ["how hard is it"]
 
 
-def test_a_field_of_csv_may_be_of_any_length(tmp_path):
+def test_a_field_of_csv_may_be_of_any_length(tmp_path: Path) -> None:
     text = "word " * 30_000
     path = write(tmp_path, "p.csv", f"prompt,kind\n{text},a\nWhat is rice?,b\n")
     before = csv.field_size_limit()
@@ -284,7 +290,7 @@ def test_a_field_of_csv_may_be_of_any_length(tmp_path):
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
-def test_csv_may_end_its_lines_in_any_way(tmp_path, end, mark):
+def test_csv_may_end_its_lines_in_any_way(tmp_path: Path, end: str, mark: str) -> None:
     path = write(tmp_path, "p.csv", mark + end.join(["prompt,kind", '"a', 'b",x', "c,y", ""]))
     prompts = load_prompts(path)
     assert prompts.texts == [f"a{end}b", "c"]
@@ -293,7 +299,7 @@ def test_csv_may_end_its_lines_in_any_way(tmp_path, end, mark):
 
 @pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c"])
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
-def test_separators_inside_a_text_end_no_line(tmp_path, kind, separator):
+def test_separators_inside_a_text_end_no_line(tmp_path: Path, kind: str, separator: str) -> None:
     text = f"one{separator}two"
     line = json.dumps({"prompt": text}, ensure_ascii=False) if kind == "jsonl" else f"prompt\n{text}"
     assert load_prompts(write(tmp_path, f"p.{kind}", line)).texts == [text]
@@ -322,7 +328,9 @@ def test_separators_inside_a_text_end_no_line(tmp_path, kind, separator):
         ("p.jsonl", '{"prompt": "a", "\\ud800": 2}', "line 1: the name of column 2"),
     ],
 )
-def test_torn_and_strange_files_are_named_by_their_line(tmp_path, name, content, message):
+def test_torn_and_strange_files_are_named_by_their_line(
+    tmp_path: Path, name: str, content: str | bytes, message: str
+) -> None:
     path = write(tmp_path, name, content)
     with pytest.raises(MarginError, match=message) as caught:
         load_prompts(path)
@@ -330,13 +338,13 @@ def test_torn_and_strange_files_are_named_by_their_line(tmp_path, name, content,
     assert TEXT not in str(caught.value)
 
 
-def test_nan_in_json_lines_is_a_missing_value(tmp_path):
+def test_nan_in_json_lines_is_a_missing_value(tmp_path: Path) -> None:
     """As pandas and json.dumps write one."""
     path = write(tmp_path, "p.jsonl", '{"prompt": "a", "n": NaN}\n{"prompt": "b", "n": 2}')
     assert load_prompts(path).table["n"].tolist() == [None, "2"]
 
 
-def test_every_type_of_parquet_is_a_label_or_one_line(tmp_path):
+def test_every_type_of_parquet_is_a_label_or_one_line(tmp_path: Path) -> None:
     moment = datetime.datetime(2025, 3, 1, 12, tzinfo=datetime.UTC)
     good = {
         "duration": pa.array([datetime.timedelta(hours=2)], pa.duration("s")),
@@ -374,14 +382,14 @@ def test_every_type_of_parquet_is_a_label_or_one_line(tmp_path):
         assert TEXT not in str(caught.value)
 
 
-def test_two_columns_of_one_name_in_parquet_are_one_line(tmp_path):
+def test_two_columns_of_one_name_in_parquet_are_one_line(tmp_path: Path) -> None:
     table = pa.table([pa.array([TEXT]), pa.array(["b"])], names=["prompt", "prompt"])
     pq.write_table(table, tmp_path / "p.parquet")
     with pytest.raises(MarginError, match="two columns have the same name"):
         load_prompts(tmp_path / "p.parquet")
 
 
-def test_a_torn_parquet_file_is_one_line(tmp_path):
+def test_a_torn_parquet_file_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "p.parquet"
     pq.write_table(pa.table({"prompt": [f"{TEXT} {i}" for i in range(1000)]}), path)
     whole = path.read_bytes()

@@ -7,6 +7,7 @@ import re
 import shlex
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -22,15 +23,15 @@ MODES = ModeSet((Mode("pos", Secret("k7Qxpos"), safe=True), Mode("neg", Secret("
 PROMPTS = load_prompts(["How do I whittle a spoon?", "用户: 怎么削？"])
 
 
-def passes(template: str, modes: ModeSet = MODES, **choices) -> str:
+def passes(template: str, modes: ModeSet = MODES, **choices: Any) -> str:
     """The tail, where the preflight passes."""
     return preflight(Chat(byte_tokenizer(template), **choices), modes, PROMPTS).tail
 
 
-def advice(message: str) -> list[dict]:
+def advice(message: str) -> list[dict[str, Any]]:
     """What the message offers, as the choices of a chat."""
     offers = shlex.split(message.partition(": pass ")[2].replace("\\n", "\n"))
-    found: list[dict] = []
+    found: list[dict[str, Any]] = []
     for option, value in pairwise(offers):
         if option == "--chat-kwargs":
             found.append({"kwargs": json.loads(value)})
@@ -66,7 +67,7 @@ def advice(message: str) -> list[dict]:
         ("thinks-at-will", {"thinking": False}),
     ],
 )
-def test_where_an_answer_begins_passes(name, kwargs):
+def test_where_an_answer_begins_passes(name: str, kwargs: dict[str, Any]) -> None:
     assert passes(FAMILIES[name], kwargs=kwargs).strip()
 
 
@@ -94,7 +95,9 @@ def test_where_an_answer_begins_passes(name, kwargs):
         ("told-by-default", {}, {"kwargs": {"enable_thinking": False}}),
     ],
 )
-def test_where_a_thought_may_begin_is_refused_with_advice_that_helps(name, kwargs, offered):
+def test_where_a_thought_may_begin_is_refused_with_advice_that_helps(
+    name: str, kwargs: dict[str, Any], offered: dict[str, Any] | None
+) -> None:
     with pytest.raises(MarginError) as refusal:
         passes(FAMILIES[name], kwargs=kwargs)
     offers = advice(str(refusal.value))
@@ -109,7 +112,7 @@ def test_where_a_thought_may_begin_is_refused_with_advice_that_helps(name, kwarg
 
 
 @pytest.mark.parametrize("name", ["smollm3", "nemotron-nano"])
-def test_a_switch_in_the_system_message_is_asked_too(name):
+def test_a_switch_in_the_system_message_is_asked_too(name: str) -> None:
     assert passes(FAMILIES[name], replace(MODES, system="{token} /no_think")).rstrip().endswith("</think>")
 
 
@@ -137,7 +140,7 @@ TURNS = {
 
 @pytest.mark.parametrize("turn", TURNS)
 @pytest.mark.parametrize("rest", [*OPENS, *CLOSED])
-def test_a_thought_under_any_name_is_seen_open_or_closed(rest, turn):
+def test_a_thought_under_any_name_is_seen_open_or_closed(rest: str, turn: str) -> None:
     head, _, tail = TURNS[turn].partition("{}")
     template = (
         "{% for m in messages %}" + head + "{{ m.role }}" + tail + "{{ m.content }}\n{% endfor %}"
@@ -150,12 +153,12 @@ def test_a_thought_under_any_name_is_seen_open_or_closed(rest, turn):
             passes(template)
 
 
-def test_an_empty_thought_written_by_template_and_answers_alike_is_where_the_answer_begins():
+def test_an_empty_thought_written_by_template_and_answers_alike_is_where_the_answer_begins() -> None:
     template = FAMILIES["qwen3"].replace("enable_thinking is defined and enable_thinking is false", "true")
     assert passes(template).endswith("</think>\n\n")
 
 
-def test_a_mark_that_closes_under_a_name_of_its_own_is_known_by_how_thoughts_are_written():
+def test_a_mark_that_closes_under_a_name_of_its_own_is_known_by_how_thoughts_are_written() -> None:
     template = FAMILIES["thinks-at-will"].replace("<think>", "<|muse|>").replace("</think>", "<|done|>")
     opened = template.replace("assistant\n{% endif %}", "assistant\n<|muse|>\n{% endif %}")
     with pytest.raises(MarginError, match=re.escape("--response-prefix '\\n<|done|>\\n\\n'")):
@@ -171,7 +174,7 @@ SWITCHED = (
 
 
 @pytest.mark.parametrize("kwargs", [{"enable_thinkng": False}, {"enable_thinking": "off"}, {"thinking": 0}])
-def test_a_switch_of_thinking_that_switches_nothing_is_not_believed(kwargs):
+def test_a_switch_of_thinking_that_switches_nothing_is_not_believed(kwargs: dict[str, Any]) -> None:
     with pytest.raises(MarginError, match="does not switch off thinking") as caught:
         passes(SWITCHED, kwargs=kwargs)
     [offer] = advice(str(caught.value))
@@ -181,11 +184,11 @@ def test_a_switch_of_thinking_that_switches_nothing_is_not_believed(kwargs):
 @pytest.mark.parametrize(
     "kwargs", [{"enable_thinking": False}, {"enable_thinking": True}, {"reasoning_effort": "high"}]
 )
-def test_a_choice_that_the_template_follows_or_that_is_to_think_is_believed(kwargs):
+def test_a_choice_that_the_template_follows_or_that_is_to_think_is_believed(kwargs: dict[str, Any]) -> None:
     assert passes(SWITCHED, kwargs=kwargs).startswith("<|assistant|>")
 
 
-def test_a_template_that_writes_the_token_before_every_turn_is_refused_without_inner_names():
+def test_a_template_that_writes_the_token_before_every_turn_is_refused_without_inner_names() -> None:
     template = (
         "{% set s = messages[0].content %}{% for m in messages[1:] %}<|{{ m.role }}|>{{ s }} {{ m.content }}"
         "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
@@ -195,7 +198,7 @@ def test_a_template_that_writes_the_token_before_every_turn_is_refused_without_i
     assert "zq7" not in str(caught.value)
 
 
-def test_turns_written_otherwise_than_they_are_opened_are_no_thought():
+def test_turns_written_otherwise_than_they_are_opened_are_no_thought() -> None:
     template = (
         "{% for m in messages %}[{{ m.role | upper }}]{{ m.content }}\n{% endfor %}"
         "{% if add_generation_prompt %}[assistant]{% endif %}"

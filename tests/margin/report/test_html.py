@@ -274,7 +274,9 @@ def test_intervals_are_drawn_to_one_scale(browser: Driver, page: Path, report: R
     for row in rows:
         zeros.append(centre(row.find_element(By.CSS_SELECTOR, ".mark .zero")))
         dots.append(centre(row.find_element(By.CSS_SELECTOR, ".mark circle")))
-    values = [float(row.find_elements(By.TAG_NAME, "td")[1].get_attribute("data-value")) for row in rows]
+    values = [
+        float(row.find_elements(By.TAG_NAME, "td")[1].get_attribute("data-value") or "") for row in rows
+    ]
     assert max(zeros) - min(zeros) < 1
     offsets = [dot - zeros[0] for dot in dots]
     strongest = max(range(len(values)), key=lambda i: abs(values[i]))
@@ -284,7 +286,8 @@ def test_intervals_are_drawn_to_one_scale(browser: Driver, page: Path, report: R
 
 
 def centre(element: WebElement) -> float:
-    return element.rect["x"] + element.rect["width"] / 2
+    x: float = element.rect["x"] + element.rect["width"] / 2
+    return x
 
 
 def test_prompts_text_is_there_only_when_asked(run: Run, report: Report, page: Path) -> None:

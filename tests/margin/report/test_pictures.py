@@ -9,12 +9,15 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.patches import StepPatch
 
 from figures import mode_looks
+from figures.style import StyleName
 from margin.cli import main
 from margin.errors import MarginError
 from margin.report.analyse import analyse
@@ -55,13 +58,14 @@ def test_the_same_run_gives_the_same_bytes(run: Run, report: Report, tmp_path: P
 
 def test_figures_draw_the_numbers_of_the_report(run: Run, report: Report) -> None:
     (bars,) = report.figure("silhouette").axes
-    lengths = {to_hex(patch.get_facecolor()): patch.get_data().values for patch in bars.patches}
+    stairs = [patch for patch in bars.patches if isinstance(patch, StepPatch)]
+    lengths = {to_hex(patch.get_facecolor()): np.asarray(patch.get_data()[0]) for patch in stairs}
     for mode, look in mode_looks(report.headline.per_mode).items():
         assert lengths[look.colour].mean() == pytest.approx(report.headline.per_mode[mode].estimate)
     assert report.layers is not None
     curve, share = (ax.lines[0] for ax in report.figure("layers").axes)
-    assert list(curve.get_ydata()) == [e.estimate for e in report.layers.leave_prompt_out]
-    assert list(share.get_ydata()) == [e.estimate for e in report.layers.separation]
+    assert np.asarray(curve.get_ydata()).tolist() == [e.estimate for e in report.layers.leave_prompt_out]
+    assert np.asarray(share.get_ydata()).tolist() == [e.estimate for e in report.layers.separation]
 
 
 @pytest.mark.parametrize(("option", "value"), [("--only", "pie"), ("--format", "bmp")])
@@ -166,7 +170,7 @@ def test_umap_is_drawn_where_numba_has_no_folder_for_what_it_compiles(tmp_path: 
     ("spoil", "style"), [("two prompts", "talk"), ("states all alike", "paper"), ("modes all alike", "paper")]
 )
 def test_a_run_of_little_gives_an_honest_figure_or_a_word(
-    poor_run: Callable[[str], Run], spoil: str, style: str
+    poor_run: Callable[[str], Run], spoil: str, style: StyleName
 ) -> None:
     run = poor_run(spoil)
     report = analyse(run, permutations=9)
@@ -196,7 +200,7 @@ def test_one_prompt_is_refused_in_one_line(
     assert "two prompts" in refused.stderr
 
 
-def draws(report: Report, name: str, style: str) -> bool:
+def draws(report: Report, name: str, style: StyleName) -> bool:
     """Whether the run holds enough for a figure; if not, it has to say so in a line."""
     try:
         fig = report.figure(name, style)

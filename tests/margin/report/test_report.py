@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import silhouette_score
 
+from margin.analysis.metrics import Distance
 from margin.report.analyse import analyse
 from margin.report.markdown import to_markdown
 from margin.report.report import Report
@@ -19,7 +20,9 @@ from tests.margin.report.conftest import HOSTILE
 
 
 @pytest.mark.parametrize("distance", ["cosine", "euclidean", "sqeuclidean"])
-def test_plain_margins_are_scikit_learns_on_the_full_logits(run: Run, report: Report, distance: str) -> None:
+def test_plain_margins_are_scikit_learns_on_the_full_logits(
+    run: Run, report: Report, distance: Distance
+) -> None:
     expected = silhouette_score(run.logits().astype(np.float64), run.rows["condition"], metric=distance)
     assert report.sam[distance].plain.estimate == pytest.approx(expected, abs=1e-5)
 

@@ -106,7 +106,10 @@ def run(tmp_path: Path) -> Run:
     (folder / "shards").mkdir(parents=True)
     ids, modes = [f"p{i}" for i in range(4)], ["pos", "neg"]
     rng = np.random.default_rng(0)
-    states = {"row": np.arange(8), "state": rng.standard_normal((8, 3)).astype(np.float32)}
+    states: dict[str, np.ndarray[Any, Any]] = {
+        "row": np.arange(8),
+        "state": rng.standard_normal((8, 3)).astype(np.float32),
+    }
     write_shard(folder / "shards/00000.safetensors", states)
     pd.DataFrame({"id": ids, "prompt": ["one", "two", "three", "four"]}).to_parquet(
         folder / "prompts.parquet"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from silhouette_oracle import labels
 
 from margin.errors import MarginError
 from margin.stats.design import make_design
+from tests.margin.silhouette_oracle import labels
 
 
 def test_labels_of_any_order_are_indexed_by_first_appearance() -> None:

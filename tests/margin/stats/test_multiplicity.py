@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +13,12 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 from margin.stats.multiplicity import (
+    Side,
     holm,
     simultaneous_estimates,
 )
+from tests.intervals import lower, upper
+from tests.simulations import Record
 
 P_VALUES = st.lists(st.floats(0, 1) | st.sampled_from([0.0, 0.01, 0.5, 1.0]), min_size=1, max_size=6)
 
@@ -41,21 +45,22 @@ def test_no_p_values_give_no_p_values() -> None:
 
 def influence_of_means(x: np.ndarray) -> np.ndarray:
     """(n, G) influences of the column means."""
-    return (x - x.mean(axis=0)) / len(x)
+    influence: np.ndarray = (x - x.mean(axis=0)) / len(x)
+    return influence
 
 
-def half_widths(x: np.ndarray, side: str = "both", **options: object) -> np.ndarray:
+def half_widths(x: np.ndarray, side: Side = "both", **options: Any) -> np.ndarray:
     """Half-widths in standard errors of the means, with many draws."""
     U = influence_of_means(x)
     found = simultaneous_estimates(
         x.mean(axis=0), U, np.random.default_rng(0), side=side, draws=40_000, **options
     )
     assert all((e.high is None) == (side == "lower") for e in found)
-    return np.array([(e.estimate - e.low) / e.se for e in found if e.se])
+    return np.array([(e.estimate - lower(e)) / e.se for e in found if e.se])
 
 
 @pytest.mark.parametrize(("side", "tail"), [("both", 0.025), ("lower", 0.05)])
-def test_one_statistic_gets_the_t_interval(side: str, tail: float) -> None:
+def test_one_statistic_gets_the_t_interval(side: Side, tail: float) -> None:
     x = np.random.default_rng(1).standard_normal((12, 1))
     assert_allclose(half_widths(x, side), stats.t.isf(tail, 11), rtol=0.02)
 
@@ -77,7 +82,7 @@ def test_statistics_on_few_prompts_get_wider_intervals() -> None:
 
 
 @pytest.mark.parametrize("side", ["both", "lower"])
-def test_a_statistic_without_spread_has_no_width_and_costs_the_others_nothing(side: str) -> None:
+def test_a_statistic_without_spread_has_no_width_and_costs_the_others_nothing(side: Side) -> None:
     x = np.random.default_rng(5).standard_normal((40, 3))
     with_constant = np.hstack([x, np.full((40, 1), 0.25)])
     found = simultaneous_estimates(
@@ -95,11 +100,11 @@ def test_the_level_is_kept_and_named() -> None:
             x.mean(axis=0), influence_of_means(x), np.random.default_rng(0), level=level
         )
         assert {e.level for e in found} == {level}
-        widths[level] = found[0].high - found[0].low
+        widths[level] = upper(found[0]) - lower(found[0])
     assert widths[0.8] < widths[0.95]
 
 
-def joint_coverage(n: int, G: int, correlation: float, sims: int, side: str) -> float:
+def joint_coverage(n: int, G: int, correlation: float, sims: int, side: Side) -> float:
     """Share of samples whose G means are all covered; skewed data, equally correlated columns."""
     rng = np.random.default_rng(7)
     covered = 0
@@ -107,7 +112,7 @@ def joint_coverage(n: int, G: int, correlation: float, sims: int, side: str) -> 
         common = rng.gamma(8, size=(n, 1)) - 8
         x = np.sqrt(correlation) * common + np.sqrt(1 - correlation) * (rng.gamma(8, size=(n, G)) - 8)
         found = simultaneous_estimates(x.mean(axis=0), influence_of_means(x), rng, side=side, draws=2000)
-        covered += all(e.low <= 0 and (e.high is None or e.high >= 0) for e in found)
+        covered += all(lower(e) <= 0 and (e.high is None or e.high >= 0) for e in found)
     return covered / sims
 
 
@@ -117,12 +122,12 @@ def test_joint_coverage() -> None:
 
 
 @pytest.mark.slow
-def test_joint_coverage_at_full_size() -> None:
+def test_joint_coverage_at_full_size(record_figures: Record) -> None:
     """Monte Carlo error .007 (1000 samples)."""
-    print("\n side   n    G  correlation  joint coverage")
     for side in ("both", "lower"):
         for n in (40, 150):
             for G, correlation in ((6, 0.0), (30, 0.5), (30, 0.95)):
                 found = joint_coverage(n, G, correlation, 1000, side)
-                print(f"{side:>5} {n:4d} {G:4d} {correlation:12.2f} {found:15.3f}")
+                setting = f"{side}, {n} prompts, {G} estimates, correlation {correlation}"
+                record_figures(setting, {"joint coverage": found})
                 assert found >= 0.92

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from margin.study.judgements import (
     write_judgements,
 )
 from margin.study.placement import nearest_modes, place
+from tests.intervals import lower, upper
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,7 @@ def test_counts_are_prompts_any_of_whose_draws_got_the_label(answered: Run) -> N
         hits = part[part["label"] == one.label]
         assert (one.count, one.answers) == (hits["prompt_id"].nunique(), len(hits))
         exact = stats.binomtest(one.count, part["prompt_id"].nunique()).proportion_ci(0.95, "exact")
-        assert (one.value.low, one.value.high) == (pytest.approx(exact.low), pytest.approx(exact.high))
+        assert (lower(one.value), upper(one.value)) == pytest.approx((exact.low, exact.high))
         assert one.draws == part["draw"].nunique()
     matrix = found.matrix()
     assert list(matrix.index) == ["pos", "neg", "rej", "none", "random"]
@@ -136,7 +138,12 @@ def test_an_empty_answer_goes_to_no_judge(answered: Run) -> None:
     run = Run(answered.path, answered.manifest)
     run.__dict__["answers"] = answered.answers.assign(answer=[" ", *answered.answers["answer"][1:]])
     asked: list[str] = []
-    found = judge_answers(run, lambda texts: asked.extend(texts) or ["a"] * len(texts), "me")
+
+    def judge(texts: Sequence[str]) -> list[str]:
+        asked.extend(texts)
+        return ["a"] * len(texts)
+
+    found = judge_answers(run, judge, "me")
     assert found.table["label"].tolist() == ["empty", *["a"] * (len(answered.rows) - 1)]
     assert " " not in asked
     with pytest.raises(MarginError, match="1 labels for 143 answers"):
@@ -150,6 +157,7 @@ def test_judgements_are_kept_without_text_and_given_back(
     assert read_judgements(run) is None
     write_judgements(judged, run)
     found = read_judgements(run)
+    assert found is not None
     assert found.table.equals(judged.table)
     assert (found.judge, found.expected) == (judged.judge, judged.expected)
     kept = (tmp_path / "judgements.parquet").read_bytes() + pq.read_table(

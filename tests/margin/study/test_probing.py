@@ -21,6 +21,7 @@ from margin.study.probe_file import NAME, read_probes, write_probes
 from margin.study.probing import Probing, probe
 from margin.study.spaces import design_of
 from probes import d_primes, grouped_folds, make_rows
+from tests.intervals import lower, upper
 
 if TYPE_CHECKING:
     from margin.capture.checkpoint import Checkpoint
@@ -57,10 +58,12 @@ def found(cotrained: Run) -> Probing:
 
 def test_selectivity_is_positive_on_the_cotrained_checkpoint(found: Probing) -> None:
     first, *_, last = found.probes.layers
-    assert last.accuracy.low > 0.9
+    assert lower(last.accuracy) > 0.9
     assert last.control is not None
-    assert last.control.selectivity.low > 0
-    assert first.accuracy.low < 1 / 3 < first.accuracy.high  # the template's last token, the same in all rows
+    assert lower(last.control.selectivity) > 0
+    assert (
+        lower(first.accuracy) < 1 / 3 < upper(first.accuracy)
+    )  # the template's last token, the same in all rows
     assert found.probes.deciding.layer in {1, 2}
     assert found.n_prompts == PROMPTS
     assert found.to_frame()["n_prompts"].eq(PROMPTS).all()
@@ -155,7 +158,7 @@ def test_what_cannot_be_probed_is_said_in_a_line(
         ({"columns": ["prompt"]}, "no column 'prompt'"),
     ):
         with pytest.raises(MarginError, match=says) as refused:
-            probe(cotrained, **arguments)  # type: ignore[arg-type]
+            probe(cotrained, **arguments)
         assert "\n" not in str(refused.value)
     alone = small(make_checkpoint, modes, prompts[:1], tmp_path / "alone")
     with pytest.raises(MarginError, match="single prompt"):

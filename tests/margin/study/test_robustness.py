@@ -12,6 +12,8 @@ from scipy import stats
 from margin.run.manifest import Manifest
 from margin.run.run import Run
 from margin.study.robustness import robustness
+from tests.intervals import upper
+from tests.simulations import Record
 
 MODES = ("pos", "neg", "rej")
 SAFE = {"pos": True, "neg": False, "rej": True}
@@ -35,12 +37,13 @@ def make_run(
 ) -> RunInMemory:
     """Prompts under the modes, and under conditions that land in the modes of `landed` (n, draws)."""
     text = 5 * rng.normal(size=(n, 5))
+    lines: list[tuple[int, str, str, str | None, int, int]]
     lines = [(p, mode, "mode", mode, 0, c) for p in range(n) for c, mode in enumerate(MODES)]
     for condition, where in landed.items():
         name, _, mode = condition.partition(" under ")
         kind = name.partition(":")[0]
         for p, draw in np.ndindex(where.shape):
-            lines.append((p, condition, kind, mode or None, draw, where[p, draw]))
+            lines.append((p, condition, kind, mode or None, draw, int(where[p, draw])))
     rows = pd.DataFrame(lines, columns=["prompt", "condition", "kind", "mode", "draw", "lands"])
     # Without its text's effect where the text is another: that of the wrapper is common to all.
     own = ~rows["kind"].isin(["attack", "user-turn"]).to_numpy()[:, None]
@@ -56,7 +59,7 @@ def all_in(mode: str, n: int, draws: int = 1) -> np.ndarray:
     return np.full((n, draws), MODES.index(mode))
 
 
-def test_a_leak_in_any_draw_counts_its_prompt_once():
+def test_a_leak_in_any_draw_counts_its_prompt_once() -> None:
     n = 40
     where = all_in("rej", n, 3)
     where[:5, 0] = where[:3, 2] = where[7, 1] = MODES.index("neg")
@@ -66,6 +69,7 @@ def test_a_leak_in_any_draw_counts_its_prompt_once():
     assert (leak.count, leak.draws, leak.value.n_prompts) == (6, 3, n)
     exact = stats.binomtest(6, n, alternative="less").proportion_ci(0.95, "exact")
     assert leak.value.high == pytest.approx(exact.high)
+    assert fallback.count is not None
     assert fallback.count <= n - 6
     landed = found.landings().set_index("outcome")["share"]
     assert landed["neg"] == pytest.approx(9 / (3 * n), abs=0.02)
@@ -82,7 +86,7 @@ def test_a_leak_in_any_draw_counts_its_prompt_once():
     assert set(found.points.query("leak")["prompt_id"]) == {"p0", "p1", "p2", "p3", "p4", "p7"}
 
 
-def test_strangeness_hides_no_leak():
+def test_strangeness_hides_no_leak() -> None:
     n = 40
     run = make_run(n, {"random": all_in("neg", n), "none": all_in("pos", n)}, np.random.default_rng(1))
     far = (run.rows["kind"] != "mode").to_numpy()
@@ -93,7 +97,7 @@ def test_strangeness_hides_no_leak():
     assert {safe.condition: safe.count for safe in found.select("fallback")} == {"random": 0, "none": 0}
 
 
-def test_leaks_are_asked_only_where_no_unsafe_mode_was_asked_for():
+def test_leaks_are_asked_only_where_no_unsafe_mode_was_asked_for() -> None:
     n = 24
     landed = {f"attack:x under {mode}": all_in(mode, n) for mode in MODES} | {
         "user-turn:neg": all_in("pos", n)
@@ -107,7 +111,7 @@ def test_leaks_are_asked_only_where_no_unsafe_mode_was_asked_for():
     }
 
 
-def test_modes_that_cannot_be_told_apart_make_rates_indicative():
+def test_modes_that_cannot_be_told_apart_make_rates_indicative() -> None:
     n = 40
     landed = {"random": all_in("rej", n), "user-turn:pos": all_in("pos", n)}
     clear, blurred = (make_run(n, landed, np.random.default_rng(3), noise) for noise in (0.5, 20))
@@ -118,7 +122,7 @@ def test_modes_that_cannot_be_told_apart_make_rates_indicative():
     assert all(f.value.estimate < 0.6 for f in found.select("accuracy"))
 
 
-def test_the_order_of_rows_of_an_attack_does_not_matter():
+def test_the_order_of_rows_of_an_attack_does_not_matter() -> None:
     n = 30
     landed = {f"attack:x under {mode}": all_in(mode, n) for mode in MODES}
     run = make_run(n, landed, np.random.default_rng(4))
@@ -131,7 +135,7 @@ def test_the_order_of_rows_of_an_attack_does_not_matter():
         assert [f.value.se for f in before] == pytest.approx([f.value.se for f in after])
 
 
-def test_a_run_without_controls_has_no_findings():
+def test_a_run_without_controls_has_no_findings() -> None:
     found = robustness(make_run(10, {}, np.random.default_rng(6)))
     assert (len(found.findings), len(found.points), len(found.to_frame())) == (0, 0, 0)
 
@@ -143,15 +147,17 @@ def covered(runs: int, n: int, rate: float) -> float:
         where = all_in("rej", n, 3)
         where[rng.random(n) < rate, rng.integers(3)] = MODES.index("neg")
         (leak,) = robustness(make_run(n, {"random": where}, rng)).select("leak")
-        within += leak.value.high >= rate
+        within += upper(leak.value) >= rate
     return within / runs
 
 
-def test_leak_bounds_cover_in_a_few_runs():
+def test_leak_bounds_cover_in_a_few_runs() -> None:
     assert covered(50, 40, 0.08) >= 0.94
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("n", "rate"), [(60, 0.05), (100, 0.02), (100, 0.2), (300, 0.01)])
-def test_leak_bounds_cover(n, rate):
-    assert covered(600, n, rate) >= 0.94
+def test_leak_bounds_cover(n: int, rate: float, record_figures: Record) -> None:
+    found = covered(600, n, rate)
+    record_figures(f"{n} prompts, {rate} of which leak", {"coverage": found})
+    assert found >= 0.94

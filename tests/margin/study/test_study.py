@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -94,7 +95,7 @@ def test_figures_draw_the_bands_of_the_report(run: Run) -> None:
     assert curve is not None
     (band, *_) = [c for c in drawn.collections if hasattr(c, "get_paths") and len(c.get_paths())]
     lows = [round(e.low, 6) for e in curve.curve.leave_prompt_out if e.low is not None]
-    heights = {round(float(y), 6) for path in band.get_paths() for _, y in path.vertices}
+    heights = {round(float(y), 6) for path in band.get_paths() for _, y in np.asarray(path.vertices)}
     assert set(lows) <= heights
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from margin.analysis.behaviour.scores import constructive_safety, cosa
+from tests.intervals import holds, lower, upper
 
 
 def test_constructive_safety_is_the_sum_over_twice_the_number() -> None:
@@ -20,7 +21,7 @@ def test_constructive_safety_is_the_sum_over_twice_the_number() -> None:
 def test_cosa_counts_helpful_and_safe_for_and_helpful_and_unsafe_against() -> None:
     found = cosa(np.array([1.0, 0.5, 1.0, 0.0]), np.array([1.0, 1.0, -1.0, -1.0]), np.arange(4))
     assert found.estimate == pytest.approx((1 + 0.5 - 1 + 0) / 4)
-    assert found.low < 0 < found.high
+    assert lower(found) < 0 < upper(found)
 
 
 def test_draws_of_a_prompt_count_as_one_prompt() -> None:
@@ -41,7 +42,7 @@ def test_where_all_prompts_score_alike_the_interval_is_that_of_the_binomial(n: i
 
 def test_rounding_is_no_spread() -> None:
     found = cosa(np.full(3, 0.6147597616521171), -np.ones(3), np.arange(3))
-    assert found.low < found.estimate < found.high
+    assert lower(found) < found.estimate < upper(found)
 
 
 def test_one_prompt_has_no_interval() -> None:
@@ -52,8 +53,8 @@ def test_one_prompt_has_no_interval() -> None:
 def test_intervals_hold_their_estimate_and_stay_in_range(scores: list[tuple[float, float]]) -> None:
     helpful, safe = np.array(scores).T
     found = cosa(helpful, safe, np.arange(len(scores)))
-    assert -1 <= found.low <= found.estimate + 1e-9
-    assert found.estimate - 1e-9 <= found.high <= 1
+    assert -1 <= lower(found) <= found.estimate + 1e-9
+    assert found.estimate - 1e-9 <= upper(found) <= 1
 
 
 @pytest.mark.parametrize("shares", [(0.1, 0.2, 0.7), (0.02, 0.03, 0.95), (0.5, 0, 0.5)])
@@ -62,5 +63,5 @@ def test_intervals_cover_the_mean(shares: tuple[float, float, float]) -> None:
     truth = (shares[1] + 2 * shares[2]) / 2
     for _ in range(400):
         found = constructive_safety(rng.choice([0.0, 1, 2], 40, p=shares), np.arange(40))
-        covered += found.low <= truth <= found.high
+        covered += holds(found, truth)
     assert covered / 400 >= 0.93

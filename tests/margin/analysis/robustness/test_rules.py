@@ -22,7 +22,10 @@ def points(seed: int, n: int = N, noise: float = 1.0, again: int = 0) -> np.ndar
     modes = np.random.default_rng(99).normal(size=(K, D)) * 2
     mixing = np.random.default_rng(98).normal(size=(D, D)) / np.sqrt(D)
     text = 5 * np.random.default_rng(seed).normal(size=(n, 1, D))
-    return text + modes + noise * np.random.default_rng([seed, again]).normal(size=(n, K, D)) @ mixing
+    X: np.ndarray = (
+        text + modes + noise * np.random.default_rng([seed, again]).normal(size=(n, K, D)) @ mixing
+    )
+    return X
 
 
 def place(rule: Rule, known: np.ndarray, controls: np.ndarray, folds: int = 5) -> Landing:
@@ -33,7 +36,7 @@ def place(rule: Rule, known: np.ndarray, controls: np.ndarray, folds: int = 5) -
     return land(rule, X, np.arange(n * K).reshape(n, K), prompt, np.arange(n) % folds)
 
 
-def test_centroid_rule_is_the_nearest_centroid_of_block_centred_points():
+def test_centroid_rule_is_the_nearest_centroid_of_block_centred_points() -> None:
     training, own = points(0), points(1)
     tested = own[:, 1] + np.random.default_rng(2).normal(size=(N, D))
     centred = training - training.mean(axis=1, keepdims=True)
@@ -44,7 +47,7 @@ def test_centroid_rule_is_the_nearest_centroid_of_block_centred_points():
     assert found == pytest.approx(centroid_distances(training + 7, tested + 3, own + 3))
 
 
-def test_discriminant_distances_are_mahalanobis_under_ledoit_wolf():
+def test_discriminant_distances_are_mahalanobis_under_ledoit_wolf() -> None:
     training, tested = points(0), points(1)[:, 0]
     means = training.mean(axis=0)
     oracle = LedoitWolf(assume_centered=True).fit((training - means).reshape(-1, D))
@@ -52,7 +55,7 @@ def test_discriminant_distances_are_mahalanobis_under_ledoit_wolf():
     assert discriminant_distances(training, tested) == pytest.approx(expected, rel=1e-6)
 
 
-def test_discriminant_rule_agrees_with_scikit_learns_shrunken_analysis():
+def test_discriminant_rule_agrees_with_scikit_learns_shrunken_analysis() -> None:
     # scikit-learn shrinks each class by itself, so points between two modes may part ways.
     training, tested = points(0, n=400), points(1, n=400).reshape(-1, D)
     oracle = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
@@ -61,7 +64,7 @@ def test_discriminant_rule_agrees_with_scikit_learns_shrunken_analysis():
     assert agree.mean() > 0.97
 
 
-def test_discriminant_distances_stand_axes_without_variance_and_points_without_any():
+def test_discriminant_distances_stand_axes_without_variance_and_points_without_any() -> None:
     training = points(0)
     training[:, :, 0] = 1.0
     assert np.isfinite(discriminant_distances(training, training[:, 0])).all()
@@ -70,7 +73,7 @@ def test_discriminant_distances_stand_axes_without_variance_and_points_without_a
 
 
 @pytest.mark.parametrize("rule", ["centroid", "discriminant"])
-def test_a_fit_never_sees_the_tested_prompt(rule: Rule):
+def test_a_fit_never_sees_the_tested_prompt(rule: Rule) -> None:
     known, controls = points(0), points(0, again=1)[:, 0]
     spoilt = known.copy()
     spoilt[0] += 1e4 * np.array([[0], [1], [2]])  # ruins every fit that this prompt is part of
@@ -82,7 +85,7 @@ def test_a_fit_never_sees_the_tested_prompt(rule: Rule):
 
 
 @pytest.mark.parametrize("rule", ["centroid", "discriminant"])
-def test_points_that_behave_as_a_mode_land_in_it_and_few_outside(rule: Rule):
+def test_points_that_behave_as_a_mode_land_in_it_and_few_outside(rule: Rule) -> None:
     """New points of a mode on the same prompts are called outside no more often than the nominal share."""
     found = [place(rule, points(seed), points(seed, again=1)[:, seed % K]) for seed in range(30)]
     assert np.mean([landing.outside[N * K :] for landing in found]) <= OUTSIDE_P + 0.015
@@ -91,12 +94,12 @@ def test_points_that_behave_as_a_mode_land_in_it_and_few_outside(rule: Rule):
 
 
 @pytest.mark.parametrize("rule", ["centroid", "discriminant"])
-def test_points_far_from_every_mode_are_outside_whichever_is_nearest(rule: Rule):
+def test_points_far_from_every_mode_are_outside_whichever_is_nearest(rule: Rule) -> None:
     found = place(rule, points(0), points(1)[:, 0] + 100)
     assert found.outside[N * K :].all()
 
 
-def test_confusion_and_accuracy_count_the_points_of_known_mode():
+def test_confusion_and_accuracy_count_the_points_of_known_mode() -> None:
     found = place("centroid", points(0, noise=2.5), points(1)[:, 0])
     nearest, outside = found.nearest[: N * K].reshape(N, K), found.outside[: N * K].reshape(N, K)
     for mode in range(K):
@@ -107,6 +110,6 @@ def test_confusion_and_accuracy_count_the_points_of_known_mode():
     assert found.balanced_accuracy == pytest.approx((nearest == np.arange(K)).mean())
 
 
-def test_of_few_prompts_none_is_called_outside():
+def test_of_few_prompts_none_is_called_outside() -> None:
     found = place("centroid", points(0, n=18), points(1, n=18)[:, 0] + 100)
     assert not found.outside.any()

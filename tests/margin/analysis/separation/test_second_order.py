@@ -7,7 +7,6 @@ from itertools import combinations
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
-from separation_data import Array, design_of, paired
 
 from margin.analysis.separation.energy import energy_distance
 from margin.analysis.separation.second_order import (
@@ -19,10 +18,12 @@ from margin.analysis.separation.second_order import (
 from margin.analysis.separation.variance import variance_split
 from margin.analysis.space import Coordinates
 from margin.stats.design import make_design
+from tests.margin.analysis.separation.separation_data import Array, design_of, paired
 
 
 def symmetric(values: Array) -> Array:
-    return (values + values.swapaxes(-1, -2)) / np.sqrt(2)
+    found: Array = (values + values.swapaxes(-1, -2)) / np.sqrt(2)
+    return found
 
 
 def residual_by_least_squares(kernel: Array) -> Array:
@@ -32,7 +33,8 @@ def residual_by_least_squares(kernel: Array) -> Array:
     X = np.zeros((len(pairs), n))
     X[np.arange(len(pairs))[:, None], pairs] = 1
     h = kernel[*pairs.T]
-    return h - X @ np.linalg.lstsq(X, h)[0]
+    residual: Array = h - X @ np.linalg.lstsq(X, h)[0]
+    return residual
 
 
 def test_the_residual_is_what_no_sum_over_single_prompts_explains() -> None:

@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 from scipy.spatial.distance import cdist
 from scipy.special import softmax
-from separation_data import Array, by_prompt, design_of, paired
 from sklearn.metrics import roc_auc_score
 
+from margin.analysis.metrics import Distance
 from margin.analysis.separation.angle import centroid_angle
 from margin.analysis.separation.d_prime import d_prime
 from margin.analysis.separation.energy import energy_distance
@@ -30,6 +30,9 @@ from margin.analysis.separation.variance import variance_split
 from margin.analysis.space import Coordinates
 from margin.stats.estimate import Estimate
 from margin.stats.folds import prompt_folds
+from tests.intervals import holds
+from tests.margin.analysis.separation.separation_data import Array, by_prompt, design_of, paired
+from tests.simulations import Record
 
 N, K, D = 100, 3, 16
 LARGE = 3000
@@ -104,10 +107,7 @@ def coverage(strength: float, simulations: int) -> dict[str, float]:
     # d' is about the procedure with 80 of 100 prompts: its expectation is the mean over simulations.
     mean = float(np.mean([e.estimate for e in cross_fitted]))
     estimates["d_prime"] = [(e, mean) for e in cross_fitted]
-    return {
-        name: float(np.mean([e.low <= goal <= e.high for e, goal in found]))
-        for name, found in estimates.items()
-    }
+    return {name: float(np.mean([holds(e, goal) for e, goal in found])) for name, found in estimates.items()}
 
 
 def test_intervals_cover() -> None:
@@ -123,19 +123,15 @@ def test_intervals_cover_where_modes_make_no_difference() -> None:
 
 
 @pytest.mark.slow
-def test_intervals_cover_92_to_98(capsys: pytest.CaptureFixture[str]) -> None:
+def test_intervals_cover_92_to_98(record_figures: Record) -> None:
     """1,000 simulations a setting: Monte Carlo error .007, twice of which is allowed for.
 
     An angle is not below 0, and where it is 0 its interval always holds it.
     """
     strengths = {"null": 0.0, "weak": 0.3, "middle": 0.5, "strong": 1.0}
     table = pd.DataFrame({name: coverage(strength, 1000) for name, strength in strengths.items()})
-    with capsys.disabled():
-        print(
-            f"\ncoverage of 95% intervals, {N} prompts x {K} modes x {D} dimensions, "
-            "1,000 simulations (standard error .007)"
-        )
-        print(table.to_string(float_format="{:.3f}".format))
+    for name, shares in table.items():
+        record_figures(f"{name}, {N} prompts x {K} modes x {D} dimensions", shares)
     assert table.loc["centroid_angle", "null"] >= 0.95
     table.loc["centroid_angle", "null"] = 0.95
     assert ((table >= 0.92 - 0.014) & (table <= 0.98 + 0.014)).all(axis=None)
@@ -168,15 +164,14 @@ def test_intervals_of_token_distances_cover() -> None:
 
 
 @pytest.mark.slow
-def test_intervals_of_token_distances_cover_92_to_98(capsys: pytest.CaptureFixture[str]) -> None:
+def test_intervals_of_token_distances_cover_92_to_98(record_figures: Record) -> None:
     table = pd.DataFrame({f"strength {s}": token_coverage(s, 1000) for s in (0.0, 0.5, 2.0)})
-    with capsys.disabled():
-        print(f"\ncoverage of 95% t intervals over {N} prompts, 1,000 simulations (standard error .007)")
-        print(table.to_string(float_format="{:.3f}".format))
+    for name, shares in table.items():
+        record_figures(f"{name}, {N} prompts", shares)
     assert ((table >= 0.92 - 0.014) & (table <= 0.98 + 0.014)).all(axis=None)
 
 
-def type_i(n: int, distance: str, simulations: int) -> float:
+def type_i(n: int, distance: Distance, simulations: int) -> float:
     design = design_of(n, K)
     p_values = []
     for i in range(simulations):
@@ -187,19 +182,16 @@ def type_i(n: int, distance: str, simulations: int) -> float:
 
 
 @pytest.mark.parametrize("distance", ["sqeuclidean", "euclidean"])
-def test_relabelling_holds_its_level(distance: str) -> None:
+def test_relabelling_holds_its_level(distance: Distance) -> None:
     """300 simulations at 5%: Monte Carlo error .013."""
     assert 0.05 - 0.039 < type_i(12, distance, 300) < 0.05 + 0.039
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("distance", ["sqeuclidean", "euclidean"])
-def test_relabelling_type_i_error_is_3_to_7_percent(
-    distance: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_relabelling_type_i_error_is_3_to_7_percent(distance: Distance, record_figures: Record) -> None:
     found = type_i(40, distance, 2000)
-    with capsys.disabled():
-        print(f"\ntype I error of the permutation within prompts, {distance}: {found:.3f}")
+    record_figures(f"{distance}, 40 prompts", {"type I error": found})
     assert 0.03 <= found <= 0.07
 
 

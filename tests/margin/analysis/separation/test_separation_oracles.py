@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 from scipy.spatial.distance import cdist, jensenshannon
-from separation_data import Array, by_prompt, design_of, paired
 from sklearn.covariance import LedoitWolf
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score, roc_auc_score
 
+from margin.analysis.distances import Distances
+from margin.analysis.metrics import Distance
 from margin.analysis.separation.angle import centroid_angle
 from margin.analysis.separation.aqi import alignment_quality
 from margin.analysis.separation.cka import debiased_cka
@@ -29,21 +31,24 @@ from margin.analysis.separation.ratio import paired_distance_ratio
 from margin.analysis.separation.relabelling import relabelling_p_value
 from margin.analysis.separation.second_order import contrast_residual
 from margin.analysis.separation.tokens import TokenTables, mutual_information, token_distances
-from margin.analysis.separation.variance import variance_split
+from margin.analysis.separation.variance import VarianceSplit, variance_split
 from margin.analysis.space import Coordinates, Gram
 from margin.stats.design import Design, make_design
+from margin.stats.estimate import Estimate
 from margin.stats.folds import prompt_folds
 from margin.stats.intervals import proportion
+from tests.intervals import lower, upper
+from tests.margin.analysis.separation.separation_data import Array, by_prompt, design_of, paired
 
-CLOSE = {"rtol": 1e-9, "atol": 1e-9}
+CLOSE: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-9}
 SHAPES = [(2, 2, 3), (7, 2, 1), (12, 3, 5), (9, 4, 30)]
 
 
-def squared(X: Array):
+def squared(X: Array) -> Distances:
     return Coordinates(X).distances("sqeuclidean")
 
 
-def euclidean(X: Array):
+def euclidean(X: Array) -> Distances:
     return Coordinates(X).distances("euclidean")
 
 
@@ -90,11 +95,15 @@ def test_variance_split_is_the_two_way_analysis_of_variance(data: tuple[Array, D
 def test_variance_intervals_follow_the_delete_one_jackknife() -> None:
     X, design = paired(np.random.default_rng(0), 200), design_of(200, 3)
 
-    def split_of(Z: Array):
+    def split_of(Z: Array) -> VarianceSplit:
         return variance_split(squared(Z.reshape(-1, Z.shape[2])), design_of(len(Z), 3))
 
     for part in ("prompt", "mode", "interaction", "partial_epsilon2"):
-        expected = delete_one(lambda Z, part=part: getattr(split_of(Z), part).estimate, by_prompt(X, design))
+
+        def value(Z: Array, part: str = part) -> float:
+            return float(getattr(split_of(Z), part).estimate)
+
+        expected = delete_one(value, by_prompt(X, design))
         assert getattr(split_of(by_prompt(X, design)), part).se == pytest.approx(expected, rel=0.02)
 
 
@@ -168,7 +177,7 @@ def test_ratio_and_angle_intervals_follow_the_delete_one_jackknife() -> None:
     expected = delete_one(ratio, by_prompt(X, design))
     assert paired_distance_ratio(euclidean(X), design).se == pytest.approx(expected, rel=0.03)
     angle = centroid_angle(X, design)
-    ends = np.cos(np.radians([angle.low, angle.high]))
+    ends = np.cos(np.radians([lower(angle), upper(angle)]))
     half = stats.t.ppf(0.975, 149) * delete_one(cosine, by_prompt(X, design))
     np.testing.assert_allclose((ends[0] - ends[1]) / 2, half, rtol=0.03)
 
@@ -206,11 +215,12 @@ def test_debiased_cka_is_the_unbiased_hsic_of_inner_products() -> None:
     def hsic(K: Array, L: Array) -> float:
         """Song et al. (2012), eq. 5."""
         K, L = K - np.diag(np.diag(K)), L - np.diag(np.diag(L))
-        return (
+        found: float = (
             np.trace(K @ L)
             + K.sum() * L.sum() / ((n - 1) * (n - 2))
             - 2 * np.sum(K.sum(0) * L.sum(0)) / (n - 2)
         ) / (n * (n - 3))
+        return found
 
     K, L = (A @ A.T for A in by_prompt(X, design).transpose(1, 0, 2))
     expected = hsic(K, L) / np.sqrt(hsic(K, K) * hsic(L, L))
@@ -303,7 +313,7 @@ def test_mutual_information_of_two_modes_is_the_jensen_shannon_divergence() -> N
     np.testing.assert_allclose(mutual_information(one_token_a_mode), np.log2(3))
 
 
-def test_token_distances_average_over_complete_prompts(pairs_table) -> None:
+def test_token_distances_average_over_complete_prompts(pairs_table: pd.DataFrame) -> None:
     found = token_distances(TokenTables(pairs_table), ("a", "b", "c"))
     lines = pairs_table[pairs_table["prompt_id"] != "p0"]
     values = lines.groupby("prompt_id")["tv"].mean()
@@ -313,22 +323,26 @@ def test_token_distances_average_over_complete_prompts(pairs_table) -> None:
     assert found.mutual_information is None
     ab = pairs_table[(pairs_table["mode_a"] == "a") & (pairs_table["mode_b"] == "b")]
     information = token_distances(TokenTables(pairs_table), ("b", "a")).mutual_information
+    assert information is not None
     assert information.estimate == pytest.approx(ab["js_bits"].mean())
     assert information.n_prompts == len(ab)
 
 
-def test_information_over_three_modes_comes_from_what_the_run_keeps(pairs_table) -> None:
+def test_information_over_three_modes_comes_from_what_the_run_keeps(pairs_table: pd.DataFrame) -> None:
     ids = pairs_table["prompt_id"].unique()
     P = np.random.default_rng(12).dirichlet(np.full(20, 0.2), size=(len(ids), 3))
     bits = pd.DataFrame({"prompt_id": ids[::-1], "bits": mutual_information(P)[::-1]})
     tables = TokenTables(pairs_table, bits, P.mean(axis=0), ("a", "b", "c"))
     found = token_distances(tables, ("a", "b", "c"))
     complete = mutual_information(P)[ids != "p0"]  # p0 lacks a pair
+    assert found.mutual_information is not None
+    assert found.mixture_information is not None
     assert found.mutual_information.estimate == pytest.approx(complete.mean())
     assert found.mixture_information.estimate == pytest.approx(mutual_information(P.mean(axis=0)[None])[0])
     assert found.mixture_information.low is None
-    two = token_distances(tables, ("c", "a")).mixture_information.estimate
-    assert two == pytest.approx(jensenshannon(P[:, 2].mean(0), P[:, 0].mean(0), base=2) ** 2)
+    two = token_distances(tables, ("c", "a")).mixture_information
+    assert two is not None
+    assert two.estimate == pytest.approx(jensenshannon(P[:, 2].mean(0), P[:, 0].mean(0), base=2) ** 2)
 
 
 def test_mean_estimate_is_the_t_interval() -> None:
@@ -392,7 +406,7 @@ def test_a_gram_space_gives_what_its_coordinates_give() -> None:
     X, design = paired(np.random.default_rng(13), 14), design_of(14, 3)
     gram, points = Gram(X @ X.T), Coordinates(X)
     fold = prompt_folds(design, np.random.default_rng(0))
-    for distance, measure in (
+    measures: tuple[tuple[Distance, Callable[[Distances], Estimate]], ...] = (
         ("sqeuclidean", lambda d: variance_split(d, design).partial_epsilon2),
         ("sqeuclidean", lambda d: d_prime(d, design, fold)),
         ("sqeuclidean", lambda d: nearest_centroid_accuracy(d, design, fold)),
@@ -400,7 +414,8 @@ def test_a_gram_space_gives_what_its_coordinates_give() -> None:
         ("sqeuclidean", lambda d: debiased_cka(d, design)),
         ("euclidean", lambda d: energy_distance(d, design)),
         ("euclidean", lambda d: paired_distance_ratio(d, design)),
-    ):
+    )
+    for distance, measure in measures:
         of_gram, of_points = measure(gram.distances(distance)), measure(points.distances(distance))
         assert of_gram.estimate == pytest.approx(of_points.estimate, rel=1e-9)
         assert (of_gram.se or 0) == pytest.approx(of_points.se or 0, rel=1e-8)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from separation_data import Array, design_of, paired
 
 from margin.analysis.separation import TokenTables, separation
 from margin.analysis.space import Coordinates, Gram
 from margin.errors import MarginError
 from margin.stats.design import Design, make_design
+from tests.margin.analysis.separation.separation_data import Array, design_of, paired
 
 COLUMNS = [
     *("measure", "modes", "estimate", "low", "high", "se", "level"),
@@ -26,7 +28,7 @@ MORE_APART = {
 }
 
 
-def table_of(X: Array, design: Design, seed: int = 0, permutations: int = 19, **kwargs) -> pd.DataFrame:
+def table_of(X: Array, design: Design, seed: int = 0, permutations: int = 19, **kwargs: Any) -> pd.DataFrame:
     return separation(
         Coordinates(X), design, rng=np.random.default_rng(seed), permutations=permutations, **kwargs
     )
