@@ -15,6 +15,7 @@ Example
 
 import figures.backend  # noqa: F401 - before anything imports matplotlib
 from figures.curves import layer_curve, position_curve, trajectory
+from figures.decoys import decoy_strips
 from figures.forest import forest_height, slice_forest
 from figures.overview import overview
 from figures.pairs import pair_heatmap
@@ -33,6 +34,7 @@ __all__ = [
     "Facts",
     "Projection",
     "Quality",
+    "decoy_strips",
     "draw_projection",
     "figure",
     "forest_height",

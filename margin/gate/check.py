@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -83,9 +83,15 @@ class Verdict:
             "reason": self.reason,
             "prompts_needed": self.prompts_needed,
             **self.measured,
-            "claims": [{"status": claim.status, **asdict(claim)} for claim in self.claims],
+            "claims": [_record(claim) for claim in self.claims],
             "worst_prompts": self.worst_prompts.to_dict("records"),
         }
+
+
+def _record(claim: Claim) -> dict[str, Any]:
+    """A claim as plain values, its status first."""
+    plain = {each.name: getattr(claim, each.name) for each in fields(claim)}
+    return {"status": claim.status, **plain, "value": claim.value.to_dict()}
 
 
 def check(

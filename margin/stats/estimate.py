@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields
 from html import escape
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,14 @@ class Estimate:
     """Prompts the number rests on."""
     n_clusters: int | None = None
     """Clusters these prompts come in, which the interval is over; None where prompts are independent."""
+    influence: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
+    """(n,) influence of each prompt, where it is known: what differences from other numbers of the same
+    prompts are paired by. No part of records and tables."""
 
     def to_dict(self) -> dict[str, float | int | str | None]:
         """Plain record; `n_clusters` only where prompts come in clusters."""
-        record = asdict(self)
+        names = [each.name for each in fields(self) if each.name != "influence"]
+        record = {name: getattr(self, name) for name in names}
         if self.n_clusters is None:
             del record["n_clusters"]
         return record

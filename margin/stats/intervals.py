@@ -175,7 +175,7 @@ def mean_share(shares: NDArray[np.float64], level: float = 0.95, over: Clusters 
     """
     value = float(shares.mean())
     if len(shares if over is None else over) < 2:
-        return Estimate(value, **_units(shares, over)[1])
+        return Estimate(value, **_units((shares - value) / len(shares), over)[1])
     return proportion(value, (shares - value) / len(shares), level, over=over)
 
 
@@ -199,7 +199,8 @@ def difference(
     """
     if a.low is None or a.high is None or b.low is None or b.high is None:
         raise ValueError("a difference needs two proportions with intervals")
-    (of_a, sizes), (of_b, _) = _units(of_a, over), _units(of_b, over)
+    sizes = _units(of_a - share * of_b, over)[1]
+    of_a, of_b = (_units(each, over)[0] for each in (of_a, of_b))
     lengths = np.linalg.norm(of_a) * np.linalg.norm(of_b)
     correlation = float(np.clip(of_a @ of_b / lengths, -1, 1)) if lengths > 0 else 0.0
     value = a.estimate - share * b.estimate
@@ -217,6 +218,7 @@ def _units(
     influence: NDArray[np.float64], over: Clusters | None
 ) -> tuple[NDArray[np.float64], dict[str, Any]]:
     """Influences of the independent units, and how many prompts (and clusters) there are."""
+    about: dict[str, Any] = {"n_prompts": len(influence), "influence": influence}
     if over is None:
-        return influence, {"n_prompts": len(influence)}
-    return over.sums(influence), {"n_prompts": len(influence), "n_clusters": len(over)}
+        return influence, about
+    return over.sums(influence), about | {"n_clusters": len(over)}

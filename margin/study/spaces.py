@@ -43,7 +43,7 @@ def space_of(run: Run, name: str) -> tuple[Space, NDArray[np.int64]]:
     ------
     MarginError : an unknown name, or a layer that was not captured.
     """
-    space, rows = _all_rows(run, name)
+    space, rows = all_rows(run, name)
     of_modes = (run.rows["kind"].to_numpy() == "mode")[rows]
     return (space, rows) if of_modes.all() else (space.subset(of_modes), rows[of_modes])
 
@@ -80,7 +80,8 @@ def tokens_of(run: Run, cluster: str | None = None) -> TokenTables:
     return TokenTables(run.pairs, run.information, run.marginals(), tuple(run.modes), clusters)
 
 
-def _all_rows(run: Run, name: str) -> tuple[Space, NDArray[np.int64]]:
+def all_rows(run: Run, name: str) -> tuple[Space, NDArray[np.int64]]:
+    """One space of all rows of a run, controls too, and their places; parameters and errors as `space_of`."""
     if name in LOGIT_SPACES:
         geometry = run.logit_geometry()
         coordinates = geometry.coordinates(LOGIT_SPACES[name])

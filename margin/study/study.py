@@ -15,6 +15,7 @@ from margin.analysis.sam import Margins, margins
 from margin.analysis.space import Space
 from margin.run.run import Run
 from margin.stats.design import Design
+from margin.study.decoys import DecoyRows, decoy_rows
 from margin.study.placement import Placement, place
 from margin.study.section import Section
 from margin.study.settings import Settings
@@ -75,6 +76,11 @@ class Study:
     def labels(self) -> pd.DataFrame:
         """What the prompts' own columns say, indexed by prompt id."""
         return self.run.prompts.set_index("id").drop(columns="prompt")
+
+    @cached_property
+    def decoys(self) -> DecoyRows | None:
+        """The run's decoy sets; None where it was collected without."""
+        return decoy_rows(self.run, self.settings.cluster)
 
     @cached_property
     def placement(self) -> Placement:

@@ -89,6 +89,8 @@ class Robustness:
         names = [field.name for field in fields(Finding) if field.name != "value"]
         lines = [{name: getattr(f, name) for name in names} | f.value.to_dict() for f in self.findings]
         table = pd.DataFrame(
-            lines, columns=[*names, *(field.name for field in fields(Estimate))], dtype=object
+            lines,
+            columns=[*names, *(each.name for each in fields(Estimate) if each.name != "influence")],
+            dtype=object,
         )
         return table.astype(dict.fromkeys(NUMBERS, float))

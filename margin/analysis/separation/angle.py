@@ -67,6 +67,7 @@ def centroid_angle(X: FloatArray, design: Design, level: float = 0.95) -> Estima
         low=_degrees(of_cosine.high),
         high=_degrees(of_cosine.low),
         se=None,
+        influence=None,
         method=f"{JACKKNIFE}, on the cosine",
     )
 

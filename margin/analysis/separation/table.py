@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
 
@@ -27,12 +28,24 @@ TOKEN_UNITS = {
     "total_variation": "probability",
     "hellinger2": "squared distance",
 }
-Line = dict[str, object]
 NUMBERS = ("estimate", "low", "high", "se", "level", "p_value")
 COLUMNS = (
     *("measure", "modes", "estimate", "low", "high", "se", "level"),
     *("method", "n_prompts", "p_value", "unit", "space"),
 )
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One measure of one comparison."""
+
+    measure: str
+    modes: str
+    """"all", or "a / b"."""
+    estimate: Estimate
+    p_value: float | None
+    unit: str
+    space: str
 
 
 def separation(
@@ -71,6 +84,29 @@ def separation(
     ------
     MarginError : a design that does not fit the space, NaN or infinite points, or no two complete prompts.
     """
+    found = measured(
+        space, design, tokens, rng=rng, optional=optional, level=level, permutations=permutations
+    )
+    lines = [
+        {"measure": one.measure, "modes": one.modes, **one.estimate.to_dict()}
+        | {"p_value": one.p_value, "unit": one.unit, "space": one.space}
+        for one in found
+    ]
+    columns = [*COLUMNS, *([] if design.clusters is None else ["n_clusters"])]
+    return pd.DataFrame(lines, columns=columns).astype(dict.fromkeys(NUMBERS, np.float64))
+
+
+def measured(
+    space: Space,
+    design: Design,
+    tokens: TokenTables | None = None,
+    *,
+    rng: np.random.Generator,
+    optional: bool = False,
+    level: float = 0.95,
+    permutations: int = 999,
+) -> list[Measured]:
+    """What `separation` puts into its table, as estimates; parameters and errors as there."""
     if space.n_points != design.n_points:
         raise MarginError(f"{space.n_points} points but {design.n_points} modes: give one mode a point")
     if isinstance(space, Coordinates) and not np.isfinite(space.X).all():
@@ -78,7 +114,7 @@ def separation(
     comparisons: dict[str, tuple[str, ...]] = {ALL: design.modes}
     if design.n_modes > 2:
         comparisons |= {pair_name(pair): pair for pair in combinations(design.modes, 2)}
-    lines: list[Line] = []
+    lines: list[Measured] = []
     # All comparisons draw the same folds and relabellings, so the order of the modes does not matter; each
     # measure has a generator of its own, so neither does which others there are.
     seed = int(rng.integers(2**63))
@@ -89,26 +125,19 @@ def separation(
         if tokens is not None:
             found = partial(_tokens, tokens, modes, level)
             lines += _lines(TOKEN_UNITS, found, modes=name, space="probabilities")
-    return pd.DataFrame(lines, columns=list(COLUMNS)).astype(dict.fromkeys(NUMBERS, np.float64))
+    return lines
 
 
 def _lines(
     units: Mapping[str, str], measure: Callable[[], Sequence[Result]], modes: str, space: str
-) -> list[Line]:
+) -> list[Measured]:
     """Lines of the measures that one function gives, or of why it gives none."""
     try:
         results = measure()
     except MarginError as reason:
         results = [(Estimate(np.nan, method=f"skipped: {reason}"), None)] * len(units)
     return [
-        {
-            "measure": name,
-            "modes": modes,
-            **estimate.to_dict(),
-            "p_value": p_value,
-            "unit": unit,
-            "space": space,
-        }
+        Measured(name, modes, estimate, p_value, unit, space)
         for (name, unit), (estimate, p_value) in zip(units.items(), results, strict=True)
     ]
 

@@ -2,6 +2,7 @@
 
 from margin.study.section import Draw, Section
 from margin.study.sections.behaviour import Behaviour
+from margin.study.sections.decoys import Decoys
 from margin.study.sections.layers import Layers
 from margin.study.sections.margins import MarginsSection
 from margin.study.sections.null import Null
@@ -20,6 +21,7 @@ SECTIONS: tuple[type[Section], ...] = (
     Overview,
     Points,
     MarginsSection,
+    Decoys,
     Null,
     Spaces,
     Slices,

@@ -1,0 +1,48 @@
+"""Live tokens beside meaningless ones: what a margin has above any tokens."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from figures.columns import checked
+from figures.style import INK, MUTED
+from figures.text import label
+
+
+def decoy_strips(
+    table: pd.DataFrame,
+    ax: Axes,
+    *,
+    title: str = "Above what any tokens give",
+    xlabel: str = "silhouette (−1 to 1)",
+) -> Axes:
+    """Draw the number of the live tokens as a dot, and of each decoy set as a tick, a line a number.
+
+    table : columns name, live and decoys (the list of the sets' numbers); one row a number, in its order.
+
+    Example
+    -------
+    >>> import figures
+    >>> table = pd.DataFrame({"name": ["all"], "live": [0.3], "decoys": [[0.01, 0.05]]})
+    >>> figures.decoy_strips(table, figures.figure().add_subplot()).get_title(loc="center")
+    'Above what any tokens give'
+    """
+    data = checked(table, "decoys", ["name"], ["live"])
+    at = np.arange(len(data), dtype=float)
+    thin = float(mpl.rcParams["axes.linewidth"])
+    ax.axvline(0, color=INK, linewidth=thin, zorder=0)
+    for y, sets in zip(at, table["decoys"], strict=True):
+        ax.plot(sets, np.full(len(sets), y), "|", color=MUTED, markersize=9, zorder=2)
+    ax.plot([], [], "|", color=MUTED, markersize=9, label="a set of meaningless tokens")
+    ax.plot(data["live"], at, "o", color=INK, zorder=3, label="live tokens")
+    ax.set_yticks(at, [label(name, 28) for name in data["name"]])
+    ax.set_ylim(len(data) - 0.4, -0.6)
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    ax.set_xlabel(xlabel)
+    ax.set_title(title, loc="center")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2, frameon=False)
+    return ax

@@ -1,0 +1,90 @@
+"""Is a number more than any tokens would give? Live tokens against sets of meaningless ones.
+
+Tokens that mean nothing have a margin too: a model that has never seen them tells any strings apart. What
+training made is what the live tokens have above sets of decoys, asked like modes of the same prompts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import stats
+
+from margin.errors import MarginError
+from margin.stats.clusters import Clusters
+from margin.stats.estimate import Estimate
+from margin.stats.intervals import jackknife_variance
+
+METHOD = "paired over prompts, with the variance between decoy sets, Satterthwaite"
+
+
+@dataclass(frozen=True, eq=False)
+class AboveDecoys:
+    """One number of the live tokens beside the same number of each decoy set."""
+
+    live: float
+    decoys: tuple[float, ...]
+    """The number of each set."""
+    rank_p: float
+    """(1 + #{sets at least as large}) / (sets + 1): how surprising the live one would be as one more set."""
+    above: Estimate
+    """Live less the mean over sets, with an interval over prompts and sets; none from a single set, or where
+    the number has no influences."""
+
+    @property
+    def is_more(self) -> bool:
+        """Whether the interval lies above 0: more than any tokens give."""
+        return self.above.low is not None and self.above.low > 0
+
+
+def above_decoys(
+    live: Estimate,
+    decoys: Sequence[Estimate],
+    level: float = 0.95,
+    over: Clusters | None = None,
+) -> AboveDecoys:
+    """Set a number of the live tokens against those of M sets of decoys, on the same prompts.
+
+    Parameters
+    ----------
+    live : the number, with the influence (n,) of each prompt.
+    decoys : the number of each set, prompts in the same order.
+    over : clusters of the prompts.
+
+    The variance has two parts. That of prompts comes from influences paired by prompt: n/(n-1) times the sum
+    of (U_live - mean U_m)^2. That of sets, s^2 / M, still holds a little of the first and so errs to the safe
+    side. Degrees of freedom follow Satterthwaite (1946), "An approximate distribution of estimates of variance
+    components", from n - 1 (or G - 1 clusters) and M - 1.
+
+    Raises
+    ------
+    MarginError : no set.
+    """
+    if not decoys:
+        raise MarginError("no decoy set to set the live tokens against: collect with --decoys 5")
+    values = np.array([decoy.estimate for decoy in decoys])
+    rank_p = float((1 + np.sum(values >= live.estimate)) / (len(values) + 1))
+    difference = float(live.estimate - values.mean())
+    above = replace(
+        live, estimate=difference, low=None, high=None, se=None, level=None, method="none", influence=None
+    )
+    known = [each.influence for each in decoys if each.influence is not None]
+    if live.influence is not None and len(known) == len(values) > 1:
+        U = live.influence - np.mean(known, axis=0)
+        U = U if over is None else over.sums(U)
+        of_prompts, of_sets = float(jackknife_variance(U)), float(values.var(ddof=1) / len(values))
+        se = float(np.sqrt(of_prompts + of_sets))
+        degrees = _satterthwaite((of_prompts, len(U) - 1), (of_sets, len(values) - 1))
+        half = float(stats.t.ppf((1 + level) / 2, degrees)) * se
+        low, high = difference - half, difference + half
+        above = replace(above, low=low, high=high, se=se, level=level, method=METHOD)
+    return AboveDecoys(live.estimate, tuple(values.tolist()), rank_p, above)
+
+
+def _satterthwaite(*parts: tuple[float, int]) -> float:
+    """Degrees of freedom of a sum of variances, each with its own."""
+    whole = sum(variance for variance, _ in parts)
+    spread = sum(variance**2 / degrees for variance, degrees in parts)
+    return whole**2 / spread if spread > 0 else float(parts[0][1])

@@ -1,0 +1,60 @@
+"""The decoy sets of a run: which rows they are, and their points in any space, beside the live tokens'."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from margin.analysis.space import Space
+from margin.run.run import Run
+from margin.stats.design import Design
+from margin.study.spaces import all_rows, design_of
+
+KIND = "decoy"
+"""Kind of the rows of decoy sets: draw m * k + c is the token of set m in the place of mode c's."""
+
+
+@dataclass(frozen=True, eq=False)
+class DecoyRows:
+    """Places in a run of the rows of M decoy sets, and of the live tokens on the same prompts."""
+
+    design: Design
+    """Prompts and modes of each set's points; a decoy stands in for the mode whose place its token has."""
+    live: NDArray[np.int64]
+    """(N,) rows of the modes, in the order of the design."""
+    sets: NDArray[np.int64]
+    """(M, N) rows of each set, in the order of the design."""
+
+    def spaces(self, run: Run, name: str) -> Iterator[Space]:
+        """Points of the live tokens in a space, then of each set; fewer where the space does not hold them."""
+        space, rows = all_rows(run, name)
+        place = np.full(len(run.rows), -1, dtype=np.int64)
+        place[rows] = np.arange(len(rows))
+        for wanted in (self.live, *self.sets):
+            there = place[wanted]
+            if (there >= 0).all():
+                yield space.subset(there)
+
+
+def decoy_rows(run: Run, cluster: str | None = None) -> DecoyRows | None:
+    """The decoy sets of a run; None where it was collected without."""
+    rows = run.rows
+    decoys = rows[rows["kind"] == KIND]
+    if decoys.empty:
+        return None
+    modes = run.modes
+    prompts = decoys["prompt_id"].unique()
+    live = rows[(rows["kind"] == "mode") & rows["prompt_id"].isin(prompts)]
+    of_live = live["row"].to_numpy()
+    design = design_of(run, of_live, cluster)
+    slot = np.array([modes.index(name) for name in live["condition"]])
+    by_draw = decoys.set_index(["prompt_id", "draw"])["row"]
+    sets = int(decoys["draw"].max() + 1) // len(modes)
+    places = [
+        by_draw.loc[list(zip(live["prompt_id"], m * len(modes) + slot, strict=True))].to_numpy()
+        for m in range(sets)
+    ]
+    return DecoyRows(design, of_live, np.array(places))

@@ -1,0 +1,210 @@
+"""Is a margin more than any tokens would give?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+import figures
+from margin.analysis.decoys import AboveDecoys, above_decoys
+from margin.analysis.metrics import Distance
+from margin.analysis.robustness.landing import land
+from margin.analysis.sam import margins, pair_name
+from margin.analysis.separation.table import ALL, measured
+from margin.analysis.space import Coordinates, Space
+from margin.errors import MarginError
+from margin.stats.design import Design
+from margin.stats.estimate import Estimate
+from margin.stats.folds import prompt_folds
+from margin.stats.intervals import mean_share
+from margin.study.canvas import Canvas
+from margin.study.notation import interval, number
+from margin.study.record import Number, Record, ScoreRecord
+from margin.study.section import Fact, Section
+from margin.study.sections.margins import DISTANCES
+from margin.study.sections.variants import VARIANTS
+from margin.study.settings import Settings
+from margin.study.study import HEADLINE, SPACE, Study
+from margin.study.table import Interval, Table, table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+NO_MORE = "no more than any tokens give"
+MEASURES = {"sam": "margin", "landing_accuracy": "landing accuracy"}
+
+Key = tuple[str, str | None, Distance | None, str]
+"""Measure, variant of the margin, distance, and modes: "all" or "a / b"."""
+
+
+class DecoyRecord(ScoreRecord):
+    """One number of the live tokens beside those of the decoy sets; `estimate` is live less their mean."""
+
+    measure: str
+    """"sam", a separation measure, or "landing_accuracy"."""
+    variant: Literal["leave_prompt_out", "prompt_centred"] | None
+    distance: str | None
+    modes: str
+    live: Number
+    decoys: list[Number]
+    """The number of each set."""
+    sets: Annotated[int, Field(ge=1)]
+    rank_p: Annotated[float, Field(gt=0, le=1)]
+    """(1 + sets at least as large) / (sets + 1)."""
+
+
+class DecoysKeys(Record):
+    decoys: list[DecoyRecord] = []
+    """The live tokens' numbers above those of meaningless ones; empty without decoys."""
+
+
+def draw(study: Study, canvas: Canvas) -> Figure:
+    """Margins of the live tokens, and of each decoy set beside them."""
+    found = study.section(Decoys)
+    if found is None:
+        raise MarginError("no decoys can be drawn: collect the run with --decoys 5")
+    lines = pd.DataFrame(
+        [
+            {
+                "name": f"{modes} ({VARIANTS[variant or '']})" if modes == ALL else modes,
+                "live": one.live,
+                "decoys": one.decoys,
+            }
+            for (measure, variant, distance, modes), one in found.lines.items()
+            if measure == "sam" and distance == HEADLINE
+        ]
+    )
+    fig = canvas.figure("single", figures.forest_height(len(lines)))
+    figures.decoy_strips(lines, fig.add_subplot())
+    return fig
+
+
+@dataclass(frozen=True, eq=False)
+class Decoys(Section):
+    """The live tokens' numbers beside those of sets of meaningless tokens, on the same prompts."""
+
+    keys = DecoysKeys
+    figures = {"decoys": draw}
+    lines: Mapping[Key, AboveDecoys]
+
+    @classmethod
+    def of(cls, study: Study) -> Decoys | None:
+        """None where the run was collected without decoys."""
+        if study.decoys is None:
+            return None
+        design, settings = study.decoys.design, study.settings
+        live, *sets = (
+            dict(_numbers(space, design, settings)) for space in study.decoys.spaces(study.run, SPACE)
+        )
+        over, level = design.clusters, settings.level
+        return cls(
+            {
+                key: above_decoys(estimate, [of_set[key] for of_set in sets if key in of_set], level, over)
+                for key, estimate in live.items()
+                if any(key in of_set for of_set in sets)
+            }
+        )
+
+    @property
+    def headline(self) -> AboveDecoys:
+        """The headline margin above decoys."""
+        return self.lines["sam", "leave_prompt_out", HEADLINE, ALL]
+
+    def record(self) -> DecoysKeys:
+        """One line a number."""
+        return DecoysKeys(
+            decoys=[
+                DecoyRecord.from_estimate(
+                    one.above,
+                    measure=measure,
+                    variant=variant,
+                    distance=distance,
+                    modes=modes,
+                    live=one.live,
+                    decoys=list(one.decoys),
+                    sets=len(one.decoys),
+                    rank_p=one.rank_p,
+                )
+                for (measure, variant, distance, modes), one in self.lines.items()
+            ]
+        )
+
+    def tables(self) -> Iterator[Table]:
+        """One line a number."""
+        frame = pd.DataFrame(
+            [
+                {
+                    "measure": MEASURES.get(measure, measure.replace("_", " ")),
+                    "modes": modes,
+                    "distance": distance,
+                    "variant": None if variant is None else VARIANTS[variant],
+                    "live": one.live,
+                    "decoys": float(np.mean(one.decoys)),
+                    "least": min(one.decoys),
+                    "largest": max(one.decoys),
+                    "above decoys": Interval(one.above.estimate, one.above.low, one.above.high),
+                    "rank p": one.rank_p,
+                }
+                for (measure, variant, distance, modes), one in self.lines.items()
+            ]
+        )
+        some = self.headline
+        note = (
+            f"{len(some.decoys)} sets of meaningless tokens, asked like the modes on {some.above.n_prompts} "
+            "prompts. Above decoys: the live tokens' number less the sets' mean, with an interval over prompts "
+            "and sets; what training made is what stands above. Rank p: how surprising the live number would be "
+            "as one more set."
+        )
+        title = "Above what any tokens give"
+        yield table("decoys", title, note, frame, drawn=["above decoys"])
+
+    def facts(self) -> Iterator[Fact]:
+        """Whether the headline margin is more than any tokens would give."""
+        one = self.headline
+        above, sets = one.above, f"{len(one.decoys)} sets of meaningless tokens"
+        bounds = interval(above.low, above.high)
+        range_of_sets = f"{number(min(one.decoys))} to {number(max(one.decoys))}"
+        value = number(above.estimate) if one.is_more else NO_MORE
+        known = "" if above.low is not None else ", one set gives no interval"
+        yield Fact(
+            "above decoys",
+            value,
+            f"{number(above.estimate)} {bounds}; {sets} have {range_of_sets}{known}",
+            f"the margin is {number(above.estimate)} {bounds} above {sets} ({range_of_sets})"
+            + ("" if one.is_more else f": {NO_MORE}"),
+            alarm=not one.is_more,
+        )
+
+
+def _numbers(space: Space, design: Design, settings: Settings) -> Iterator[tuple[Key, Estimate]]:
+    """Every number of one set of tokens, live or decoys."""
+    for distance in DISTANCES:
+        found = margins(space, design, distance, settings.level)
+        yield ("sam", "leave_prompt_out", distance, ALL), found.leave_prompt_out
+        yield ("sam", "prompt_centred", distance, ALL), found.prompt_centred
+        if distance == HEADLINE:
+            for pair, estimate in found.one_vs_one.items():
+                yield ("sam", "leave_prompt_out", distance, pair_name(pair)), estimate
+    rng = settings.rng("decoys")
+    for one in measured(
+        space, design, rng=rng, optional=settings.optional, level=settings.level, permutations=1
+    ):
+        if not np.isnan(one.estimate.estimate):
+            yield (one.measure, None, None, one.modes), one.estimate
+    if isinstance(space, Coordinates) and design.is_complete:
+        yield ("landing_accuracy", None, None, ALL), _landing_accuracy(space, design, settings)
+
+
+def _landing_accuracy(space: Coordinates, design: Design, settings: Settings) -> Estimate:
+    """How often a point lands in its own mode, by the rule for tokens in their place."""
+    reference = np.empty((design.n_prompts, design.n_modes), dtype=np.intp)
+    reference[design.prompt, design.mode] = np.arange(design.n_points)
+    fold = prompt_folds(design, settings.rng("placement"))
+    X = np.asarray(space.X, dtype=np.float64)
+    found = land("centroid", X, reference, design.prompt, fold)
+    return mean_share(found.correct, settings.level, design.clusters)
