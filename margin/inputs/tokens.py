@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import unicodedata
 from itertools import islice, zip_longest
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from margin.errors import MarginError
 from margin.inputs.modes import ModeSet
+
+if TYPE_CHECKING:
+    import numpy as np
 
 BLOCK = 128
 """Code points among which a character finds others of its class: all ASCII is one block."""
