@@ -21,7 +21,8 @@ from margin.capture.repeats import repeat, rows_to_repeat
 from margin.capture.responses import Responses
 from margin.capture.resume import batching_so_far, begin, discard, require_all_shards
 from margin.capture.rounding import tolerance
-from margin.capture.verification import one_by_one, verify_batching
+from margin.capture.unbatched import one_by_one
+from margin.capture.verification import verify_batching
 from margin.capture.writer import Writer
 from margin.errors import MarginError
 from margin.run.records import Batching, HeadRecord, Throughput

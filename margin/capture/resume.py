@@ -12,7 +12,7 @@ import pandas as pd
 
 from margin.capture.plan import Plan
 from margin.capture.prepare import Job
-from margin.capture.verification import one_by_one
+from margin.capture.unbatched import one_by_one
 from margin.errors import MarginError
 from margin.inputs.prompts import PromptSet
 from margin.inputs.rows import Row

@@ -25,31 +25,16 @@ from margin.capture.plan import Batch, Ids, shared_prefix
 from margin.capture.prefix import prefix_cache
 from margin.capture.rotary import steady_up_to
 from margin.capture.rounding import tolerance
+from margin.capture.unbatched import ALONE
 from margin.capture.unquoted import unquoted
 from margin.errors import MarginError, foreign, words
 from margin.run.records import Batching
 
 OWN, OTHERS = 4, 2
 """Rows that are run at most: of the condition with the longest, and of others, one each."""
-ALONE = ": each row by itself"
 
 States = dict[str, Tensor]
 """(B, d) by name, as the hooks capture them."""
-
-
-def one_by_one(reason: str) -> Batching:
-    """Every row by a plain forward pass of its own, which is right whatever the model does; `reason` why."""
-    said = reason if reason.endswith(ALONE) else reason + ALONE
-    return Batching(
-        reuse_prefix=False,
-        prefix_reason=said,
-        pad=False,
-        pad_reason=said,
-        together=False,
-        together_reason=said,
-        narrow=False,
-        narrow_reason=said,
-    )
 
 
 def verify_batching(

@@ -48,7 +48,7 @@ def random_tokens(modes: ModeSet, like: int, count: int, rng: np.random.Generato
         pools = [alike(character) for character in shape]
         token = "".join(pool[rng.integers(len(pool))] for pool in pools)
         near = any(within_one_edit(token, other) for other in live)
-        if not near and token not in found and modes.mode_in(token) is None:
+        if not near and token not in found and modes.mode_in(token, as_it_is=True) is None:
             found.append(token)
     raise MarginError(
         "the live tokens are too short to draw random ones unlike them: use longer ones or leave random out"
@@ -75,7 +75,7 @@ def near_misses(modes: ModeSet, mode: str) -> dict[str, list[str]]:
         kind: [
             miss
             for miss in dict.fromkeys(found)
-            if miss and miss == miss.strip() and modes.mode_in(miss) is None
+            if miss and miss == miss.strip() and modes.mode_in(miss, as_it_is=True) is None
         ]
         for kind, found in edits.items()
     }
