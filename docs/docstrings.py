@@ -6,10 +6,14 @@ from the signature.
 
 from __future__ import annotations
 
+import inspect
 import re
+from pydoc import locate
 from typing import Any
 
 from griffe import Alias, Extension, GriffeLoader, Module, Object
+
+from margin.inputs.options import HERE
 
 HEADINGS = {"Parameters": "Args:", "Returns": "Returns:", "Raises": "Raises:", "Example": "Examples:"}
 ITEM = re.compile(r"(?P<names>\*{0,2}\w+(?:, \*{0,2}\w+)*) : (?P<text>.*)")
@@ -28,6 +32,8 @@ class Sections(Extension):
 
     def on_instance(self, *, obj: Object, **kwargs: Any) -> None:
         """Called by griffe for each module, class, function and attribute."""
+        if obj.docstring is not None and HERE in obj.docstring.value:  # filled in when it is imported
+            obj.docstring.value = inspect.cleandoc(getattr(locate(obj.path), "__doc__", None) or "")
         if obj.docstring is not None:
             obj.docstring.value = google(obj.docstring.value)
 

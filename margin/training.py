@@ -150,8 +150,8 @@ class MarginCallback(TrainerCallback):
         context = self._checkpoint("").context
         preflight(chat, self._modes, self._prompts, context)
         rows = build_rows(chat, self._prompts, self._modes, context)
-        beside = Controls(tuple(controls), (), draws, seed)
-        rows += build_control_rows(chat, self._prompts, self._modes, beside, rows, context)
+        asked = Controls(tuple(controls), (), draws, seed)
+        rows += build_control_rows(chat, self._prompts, self._modes, asked, rows, context)
         require_fitting(self._checkpoint("the model in training"), rows)
 
     def on_step_end(
@@ -250,7 +250,7 @@ class MarginCallback(TrainerCallback):
     def _checkpoint(self, name: str) -> Checkpoint:
         """The Trainer's model as it is now: a search over hyperparameters makes new ones."""
         model = model_of(self._trainer)
-        return Checkpoint(model, self._tokenizer, name, unread=name if self._keep is None else None)
+        return Checkpoint(model, self._tokenizer, name, weights_label=name if self._keep is None else None)
 
 
 def _read(run: Run, level: float) -> Logs:

@@ -229,7 +229,9 @@ def outcome_of(model_type: str) -> Outcome:
         worst = max(found.values())
         said = f"{worst:.0e}" if worst <= TOLERANCE else str(found)
         left = [
-            way for way in ("reuse_prefix", "pad", "together", "narrow") if not run.manifest.batching[way]
+            way
+            for way in ("reuse_prefix", "pad", "together", "narrow")
+            if not getattr(run.manifest.batching, way)
         ]
         beside = [f'with layers "{layers}": {refusal.split(": its layers")[0]}'] if layers != "all" else []
         said = "; ".join([said, *beside, *([f"without {', '.join(left)}"] if left else [])])

@@ -44,9 +44,9 @@ class Checkpoint:
     """Commit on the hub it was loaded from, if any."""
     tokenizer_from: Literal["model", "adapter"] = "model"
     """Whose tokenizer and chat template it has: an adapter's, where it came with its own."""
-    unread: str | None = None
+    weights_label: str | None = None
     """What stands in place of the weights' digest, for a run that is not kept: reading all weights takes
-    longer than measuring a few prompts. Two checkpoints with one name and one `unread` are taken for one."""
+    longer than measuring a few prompts. Two checkpoints with one name and one label are taken for one."""
 
     @property
     def context(self) -> int | None:
@@ -61,10 +61,10 @@ class Checkpoint:
     def weights_digest(self) -> str:
         """SHA-256 over all weights and buffers: name, dtype, shape and bytes. Reads every weight once.
 
-        `unread` where that is given.
+        `weights_label` where that is given.
         """
-        if self.unread is not None:
-            return self.unread
+        if self.weights_label is not None:
+            return self.weights_label
         digest = hashlib.sha256()
         for name, tensor in whole_tensors(self.model):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from margin.inputs.modes import ModeSet
-from margin.run.manifest import Record
+from margin.run.stored import Record
 
 OF_NO_EFFECT = {
     # Where it came from, and who wrote it: the weights and the code are identified by what they hold.

@@ -14,9 +14,9 @@ from transformers import PreTrainedModel
 from margin.arguments import require_path
 from margin.capture.calling import call
 from margin.capture.checkpoint import Checkpoint, load_checkpoint
+from margin.capture.hooks import head_module, hidden_state_hooks
 from margin.capture.placement import input_device, weight_and_bias
 from margin.capture.rounding import tolerance
-from margin.capture.taps import head_module, tapped
 from margin.errors import MarginError
 
 CHUNK = 8192
@@ -146,9 +146,9 @@ def load_head(
     checkpoint = (
         model if isinstance(model, Checkpoint) else load_checkpoint(model, adapter=adapter, device=device)
     )
-    with checkpoint.evaluating(), tapped(checkpoint.model, []) as taps:
+    with checkpoint.evaluating(), hidden_state_hooks(checkpoint.model, []) as hooks:
         tokens = torch.arange(3, device=input_device(checkpoint.model))[:, None]
-        taps.look_at(torch.zeros_like(tokens), 1)
+        hooks.expect(torch.zeros_like(tokens), 1)
         logits = call(checkpoint.model, tokens).logits[:, 0]
-        with taps.asleep():
-            return find_head(checkpoint.model, taps.caught_states()[:, 0], logits)
+        with hooks.disabled():
+            return find_head(checkpoint.model, hooks.final_states()[:, 0], logits)

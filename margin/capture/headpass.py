@@ -48,7 +48,7 @@ def head_pass(run: Run, head: Head, prompt_of_row: Sequence[int], limit: float) 
         run.modes,
     )
     # Only modes have a margin: products with the controls' rows would cost most and serve nothing.
-    chosen = reference[gram_rows(np.asarray(prompt_of_row)[reference], run.manifest.identity["seed"])]
+    chosen = reference[gram_rows(np.asarray(prompt_of_row)[reference], run.manifest.identity.seed)]
     some = torch.from_numpy(chosen).to(head.device)
     geometry = affine_geometry(head) if head.softcap is None else capped_geometry(head, states[some])
     if head.softcap is not None:

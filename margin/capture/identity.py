@@ -17,25 +17,27 @@ from margin.inputs.modes import ModeSet
 from margin.inputs.preflight import Preflight
 from margin.inputs.prompts import PromptSet
 from margin.inputs.rows import Row
-from margin.run.manifest import Record
+from margin.run.records import Environment, Identity
+from margin.run.stored import Record
 
 
 def identify(
     checkpoint: Checkpoint,
     chat: Chat,
-    flight: Preflight,
+    rendered: Preflight,
     modes: ModeSet,
     prompts: PromptSet,
     rows: Sequence[Row],
-    choices: Record,
-) -> Record:
+    decided: Record,
+) -> Identity:
     """Everything that decides the numbers of a run, tokens as 16-bit fingerprints only.
 
-    The token ids of the rows are never digested: a digest of them would let a short token be found by trying.
+    `decided` is what the options decide of it. The token ids of the rows are never digested: a digest of them
+    would let a short token be found by trying.
     """
     table = prompts.table.to_json(orient="split", index=False, force_ascii=False)
     config = checkpoint.model.config
-    return {
+    record = {
         "model": checkpoint.name,
         "revision": checkpoint.revision,
         "adapter": checkpoint.adapter,
@@ -47,8 +49,8 @@ def identify(
         "chat_template": _digest(chat.template),
         "chat_kwargs": dict(chat.kwargs),
         "response_prefix": chat.response_prefix,
-        "head": flight.head,
-        "tail": flight.tail,
+        "head": rendered.head,
+        "tail": rendered.tail,
         "placement": modes.placement,
         "system": modes.system if modes.placement == "system" else modes.user_prefix,
         "modes": [
@@ -56,20 +58,22 @@ def identify(
         ],
         "prompts": _digest(table),
         "conditions": list(dict.fromkeys(row.condition for row in rows)),
-        "ends": end_ids(checkpoint) if choices["positions"] > 1 or choices["generate"] else [],
-        **choices,
+        "ends": end_ids(checkpoint) if decided["positions"] > 1 or decided["generate"] else [],
+        **decided,
     }
+    return Identity.model_validate(record)
 
 
-def environment(devices: Sequence[torch.device]) -> Record:
-    """Library versions, platform and devices."""
+def environment(devices: Sequence[torch.device], tokenizer_from: str) -> Environment:
+    """Library versions, platform and devices, and whose tokenizer it is."""
     names = ("safety-margin", "torch", "transformers", "peft", "safetensors", "numpy")
-    return {
-        "versions": {name: version(name) for name in names},
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "device": ", ".join(dict.fromkeys(map(_device_name, devices))),
-    }
+    return Environment(
+        versions={name: version(name) for name in names},
+        python=platform.python_version(),
+        platform=platform.platform(),
+        device=", ".join(dict.fromkeys(map(_device_name, devices))),
+        tokenizer_from=tokenizer_from,
+    )
 
 
 def _device_name(device: torch.device) -> str:

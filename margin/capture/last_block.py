@@ -7,7 +7,7 @@ norms and rotations by then), where it is stopped; then from the start over the 
 cache answers with what it was handed before.
 
 Whether a model allows it is asked of its form here, and proved on real rows before the loop
-(`margin.capture.soundness`).
+(`margin.capture.verification`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
 from margin.capture.calling import arguments_of, cache_argument
-from margin.capture.taps import Taps, decoder_blocks
+from margin.capture.hooks import HiddenStateHooks, decoder_blocks
 from margin.errors import MarginError
 
 KERNELS = ("sdpa", "eager")
@@ -71,8 +71,8 @@ def form_of_last_block(model: PreTrainedModel) -> str | None:
 
 
 @contextmanager
-def narrowing(model: PreTrainedModel, taps: Taps) -> Iterator[None]:
-    """Let the last block run at the tapped positions only while `taps.narrow`; as it was afterwards."""
+def last_block_hook(model: PreTrainedModel, hooks: HiddenStateHooks) -> Iterator[None]:
+    """Let the last block run at the wanted positions only, while the hooks say so; as it was afterwards."""
     if form_of_last_block(model) is not None:
         yield
         return
@@ -82,17 +82,17 @@ def narrowing(model: PreTrainedModel, taps: Taps) -> Iterator[None]:
     def forward(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Any:
         others = kwargs.keys() - {"attention_mask", "position_embeddings", "position_ids"}
         unknown = bool(args) or any(isinstance(kwargs[name], Tensor) for name in others)
-        leaves_out = taps.positions.shape[1] < hidden_states.shape[1]
-        if not (taps.awake and taps.narrow and leaves_out) or unknown:
+        leaves_out = hooks.positions.shape[1] < hidden_states.shape[1]
+        if not (hooks.enabled and hooks.last_block_at_positions and leaves_out) or unknown:
             return whole(hidden_states, *args, **kwargs)
         recorder = _Recorder(kwargs.get(cache))
         try:  # a block that shares another's keys and values comes to its end, and that is the plain output
             return whole(hidden_states, **kwargs | {cache: recorder})
         except _HandedOverError:
             pass
-        fewer = _at_positions(taps, kwargs, hidden_states, recorder)
-        output = whole(taps.at(hidden_states), **fewer | {cache: recorder})
-        taps.only_positions()
+        fewer = _at_positions(hooks, kwargs, hidden_states, recorder)
+        output = whole(hooks.at(hidden_states), **fewer | {cache: recorder})
+        hooks.restrict_to_positions()
         return output
 
     block.forward = forward
@@ -104,23 +104,25 @@ def narrowing(model: PreTrainedModel, taps: Taps) -> Iterator[None]:
             block.forward = own
 
 
-def _at_positions(taps: Taps, kwargs: dict[str, Any], hidden: Tensor, recorder: _Recorder) -> dict[str, Any]:
-    """The block's other arguments, of the tapped positions only."""
+def _at_positions(
+    hooks: HiddenStateHooks, kwargs: dict[str, Any], hidden: Tensor, recorder: _Recorder
+) -> dict[str, Any]:
+    """The block's other arguments, of the wanted positions only."""
     if recorder.kept is None:
         raise ValueError("nothing was handed over")
     mask = kwargs.get("attention_mask")
     if mask is None:  # the kernel would have masked what lies behind each position
         n_keys = recorder.kept[0].shape[-2]
         places = torch.arange(n_keys, device=hidden.device)
-        positions = taps.positions.to(hidden.device)
+        positions = hooks.positions.to(hidden.device)
         mask = (places <= (positions + n_keys - hidden.shape[1])[..., None])[:, None]
     else:
-        mask = taps.at(mask.expand(len(hidden), -1, -1, -1).transpose(1, 2)).transpose(1, 2)
+        mask = hooks.at(mask.expand(len(hidden), -1, -1, -1).transpose(1, 2)).transpose(1, 2)
     found = kwargs | {"attention_mask": mask}
     for name in ("position_embeddings", "position_ids"):
         whole = kwargs.get(name)
         if isinstance(whole, Tensor):
-            found[name] = taps.at(whole.expand(len(hidden), *whole.shape[1:]))
+            found[name] = hooks.at(whole.expand(len(hidden), *whole.shape[1:]))
         elif whole is not None:
-            found[name] = tuple(taps.at(part.expand(len(hidden), *part.shape[1:])) for part in whole)
+            found[name] = tuple(hooks.at(part.expand(len(hidden), *part.shape[1:])) for part in whole)
     return found

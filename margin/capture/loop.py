@@ -1,4 +1,4 @@
-"""The loop: batches through the model, what the taps caught to the host, one shard at a time.
+"""The loop: batches through the model, what the hooks captured to the host, one shard at a time.
 
 Copies to the host do not wait for the device, which goes on with the next batch.
 """
@@ -16,10 +16,11 @@ from transformers import DynamicCache, PreTrainedModel
 
 from margin.capture.budget import Budget, within_memory
 from margin.capture.calling import call
+from margin.capture.hooks import HiddenStateHooks
 from margin.capture.placement import devices_of, input_device, to_device
 from margin.capture.plan import Batch, Ids
 from margin.capture.prefix import for_rows, prefix_cache
-from margin.capture.taps import Taps
+from margin.inputs.options import CaptureOptions
 
 HALF_ERROR = 1e-6
 """Largest relative error (Euclidean, a row) for which a layer's states are stored in half precision: no more
@@ -36,24 +37,24 @@ class NotFiniteError(ArithmeticError):
 
 
 class Forward:
-    """The tapped model as a function of a batch; keeps the cache of the condition it is at."""
+    """The hooked model as a function of a batch; keeps the cache of the condition it is at."""
 
     def __init__(
         self,
         model: PreTrainedModel,
-        taps: Taps,
+        hooks: HiddenStateHooks,
         ids: Sequence[Ids],
         prefixes: dict[str, tuple[int, ...]],
         positions: int = 1,
     ) -> None:
-        self.model, self.taps, self.ids, self._prefixes = model, taps, ids, prefixes
+        self.model, self.hooks, self.ids, self._prefixes = model, hooks, ids, prefixes
         self.positions = positions
         self.answers: Mapping[int, Ids] = {}
         """Tokens that come after a row's own, by row; needed for more than one position."""
         self._cached: tuple[str, DynamicCache | None] | None = None
 
     def __call__(self, batch: Batch) -> Tensor:
-        """(B, K, V) logits of the first K response tokens; states and layers are in the taps afterwards.
+        """(B, K, V) logits of the first K response tokens; states and layers are in the hooks afterwards.
 
         Of a row whose answer ends before, the last is repeated.
         """
@@ -72,7 +73,7 @@ class Forward:
                 for row_ids, its in zip(own, said, strict=True)
             ]
         )
-        self.taps.look_at(to_device(positions, device), tokens.shape[1])
+        self.hooks.expect(to_device(positions, device), tokens.shape[1])
         logits: Tensor = call(self.model, to_device(tokens, device), cache).logits
         return logits
 
@@ -85,7 +86,7 @@ class Forward:
     def _prefix_cache(self, batch: Batch) -> DynamicCache:
         if self._cached is None or self._cached[0] != batch.group:
             self._cached = None  # frees the last condition's cache before the next is made
-            self._cached = batch.group, prefix_cache(self.model, self.taps, self._prefixes[batch.group])
+            self._cached = batch.group, prefix_cache(self.model, self.hooks, self._prefixes[batch.group])
         cache = self._cached[1]
         if cache is None:
             raise ValueError(f"{type(self.model).__name__} keeps no cache that rows can share")
@@ -94,7 +95,7 @@ class Forward:
 
 @dataclass(frozen=True, eq=False)
 class Captured:
-    """What was caught of a shard's rows, on the host, batch by batch."""
+    """What was captured of a shard's rows, on the host, batch by batch."""
 
     rows: NDArray[np.int64]
     """Places of the rows in the run."""
@@ -114,7 +115,7 @@ class Captured:
         if not finite.all():
             raise NotFiniteError(self.rows[~finite].tolist())
         return {"row": self.rows} | {
-            name: _narrow(values) if name.startswith("layer.") else values for name, values in arrays.items()
+            name: _in_half(values) if name.startswith("layer.") else values for name, values in arrays.items()
         }
 
 
@@ -122,9 +123,7 @@ def capture(
     forward: Forward,
     batches: Sequence[Batch],
     budget: Budget,
-    *,
-    top_k: int,
-    save_logits: bool,
+    options: CaptureOptions,
     advance: Callable[[int], None],
 ) -> Captured:
     """Run a shard's batches within the budget, which falls where memory runs out.
@@ -132,24 +131,24 @@ def capture(
     `advance` is told of rows done.
     """
 
-    def caught(batch: Batch) -> dict[str, Tensor]:
+    def captured(batch: Batch) -> dict[str, Tensor]:
         all_logits = forward(batch).float()
         logits = all_logits[:, 0]
-        top = logits.topk(min(top_k, logits.shape[1]), dim=1)
+        top = logits.topk(min(options.top_k, logits.shape[1]), dim=1)
         found = {
-            **{name: states.float() for name, states in forward.taps.caught().items()},
+            **{name: states.float() for name, states in forward.hooks.captured().items()},
             "topk_ids": top.indices.int(),
             "topk_logits": top.values,
             "logsumexp": logits.logsumexp(dim=1),
-            **({"logits": logits} if save_logits else {}),
-            **(_later(forward, batch, all_logits) if forward.positions > 1 else {}),
+            **({"logits": logits} if options.save_logits else {}),
+            **(_later_positions(forward, batch, all_logits) if forward.positions > 1 else {}),
         }
         # From CUDA this makes pinned memory, and returns before it is filled.
         return {name: tensor.to("cpu", non_blocking=True) for name, tensor in found.items()}
 
     parts: dict[str, list[NDArray[np.generic]]] = {}
     rows: list[int] = []
-    for batch, tensors in within_memory(caught, batches, forward.ids, budget):
+    for batch, tensors in within_memory(captured, batches, forward.ids, budget):
         for name, tensor in tensors.items():
             parts.setdefault(name, []).append(tensor.numpy())
         rows += batch.rows
@@ -158,7 +157,7 @@ def capture(
     return Captured(np.array(rows, dtype=np.int64), parts)
 
 
-def _later(forward: Forward, batch: Batch, logits: Tensor) -> dict[str, Tensor]:
+def _later_positions(forward: Forward, batch: Batch, logits: Tensor) -> dict[str, Tensor]:
     """States and logsumexp at the response positions after the first, 0 where a row has ended before.
 
     Also how many positions each row reaches, and how many of its answer's tokens are the likeliest here.
@@ -173,7 +172,7 @@ def _later(forward: Forward, batch: Batch, logits: Tensor) -> dict[str, Tensor]:
         "n_tokens": (tokens >= 0).sum(dim=1).short(),
         "n_likeliest": (logits.argmax(dim=2) == tokens).sum(dim=1).short(),
     }
-    states, totals = forward.taps.caught_states().float(), logits.logsumexp(dim=2)
+    states, totals = forward.hooks.final_states().float(), logits.logsumexp(dim=2)
     for position in range(2, forward.positions + 1):
         there = reached >= position
         found[f"position.{position}.state"] = states[:, position - 1] * there[:, None].to(states.device)
@@ -181,7 +180,7 @@ def _later(forward: Forward, batch: Batch, logits: Tensor) -> dict[str, Tensor]:
     return found
 
 
-def _narrow(states: NDArray[np.float32]) -> NDArray[np.generic]:
+def _in_half(states: NDArray[np.float32]) -> NDArray[np.generic]:
     """States in half precision where that keeps every row to `HALF_ERROR`, else as they are.
 
     It keeps those of a model that computes in 16 bits, whose layers are most of a run, as exact as they are.

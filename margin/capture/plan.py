@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 Ids = Sequence[int]
 
-A_BATCH = 64
+BATCH_COST = 64
 """Tokens that take about as long as a batch does by itself, whatever it holds; on a CPU."""
-A_BATCH_ON_ACCELERATOR = 256
+BATCH_COST_ON_ACCELERATOR = 256
 """The same where reading the weights is what a small batch waits for: arithmetic in 16 bits catches up at
 operations/s over bytes/s, some 300 tokens on an H100. By its data sheet, not measured."""
 
@@ -74,14 +74,14 @@ def make_plan(
     shard_rows: int = 256,
     reuse_prefix: bool = True,
     pad: bool = True,
-    room: int = 0,
-    a_batch: int = A_BATCH,
+    extra_tokens: int = 0,
+    batch_cost: int = BATCH_COST,
 ) -> Plan:
     """Plan the forward passes of all rows.
 
     `budget` bounds the tokens a batch holds in memory, prefix and padding included (a row longer than that
-    goes alone), and `room` for as many more tokens of each row. Without `pad` only rows of one length share a
-    batch. `a_batch` is what one more batch costs, in tokens.
+    goes alone), and `extra_tokens` for as many more tokens of each row. Without `pad` only rows of one length
+    share a batch. `batch_cost` is what one more batch costs, in tokens.
     """
     prefixes: dict[str, tuple[int, ...]] = {}
     if reuse_prefix:
@@ -94,7 +94,7 @@ def make_plan(
     batches = [
         tuple(
             Batch(tuple(rows), groups[rows[0]], len(prefixes.get(groups[rows[0]], ())))
-            for rows in _cut(shard, ids, groups, prefixes, budget, pad, room, a_batch)
+            for rows in _cut(shard, ids, groups, prefixes, budget, pad, extra_tokens, batch_cost)
         )
         for shard in shards
     ]
@@ -136,19 +136,19 @@ def _cut(
     prefixes: Mapping[str, Ids],
     budget: int,
     pad: bool,
-    room: int,
-    a_batch: int,
+    extra_tokens: int,
+    batch_cost: int,
 ) -> Iterator[list[int]]:
     """Cut rows, longest first within each condition, where that costs the fewest tokens."""
     for (group, _), its in groupby(rows, key=lambda row: (groups[row], pad or len(ids[row]))):
         alike = list(its)
-        lengths = np.array([len(ids[row]) + room for row in alike])
-        edges = _cheapest_cuts(lengths, len(prefixes.get(group, ())), budget, a_batch)
+        lengths = np.array([len(ids[row]) + extra_tokens for row in alike])
+        edges = _cheapest_cuts(lengths, len(prefixes.get(group, ())), budget, batch_cost)
         yield from (alike[start:stop] for start, stop in pairwise(edges))
 
 
-def _cheapest_cuts(lengths: NDArray[np.int64], prefix: int, budget: int, a_batch: int) -> list[int]:
-    """Where to cut rows of descending lengths so that padded tokens and `a_batch` for each batch are fewest.
+def _cheapest_cuts(lengths: NDArray[np.int64], prefix: int, budget: int, batch_cost: int) -> list[int]:
+    """Where to cut rows of descending lengths so that padded tokens, and `batch_cost` a batch, are fewest.
 
     By dynamic programming over the end of the last batch: the edges of the batches, from 0 to the number of
     rows. Costs rows^2.
@@ -158,7 +158,7 @@ def _cheapest_cuts(lengths: NDArray[np.int64], prefix: int, budget: int, a_batch
     for end in range(1, n_rows + 1):
         sizes = np.arange(end, 0, -1)  # of a last batch that begins at row 0, 1, ..., end - 1
         fits = (sizes * lengths[:end] <= budget) | (sizes == 1)
-        total = cost[:end] + sizes * (lengths[:end] - prefix) + a_batch
+        total = cost[:end] + sizes * (lengths[:end] - prefix) + batch_cost
         first[end] = np.where(fits, total, np.inf).argmin()
         cost[end] = total[first[end]]
     edges = [n_rows]

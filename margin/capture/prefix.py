@@ -11,14 +11,16 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from margin.capture.calling import cache_of, call
+from margin.capture.hooks import HiddenStateHooks
 from margin.capture.placement import input_device
-from margin.capture.taps import Taps
 
 
-def prefix_cache(model: PreTrainedModel, taps: Taps, prefix: Sequence[int]) -> DynamicCache | None:
+def prefix_cache(
+    model: PreTrainedModel, hooks: HiddenStateHooks, prefix: Sequence[int]
+) -> DynamicCache | None:
     """The cache after one pass over `prefix`; None where the model keeps none that rows can share."""
     device = input_device(model)
-    taps.look_at(torch.tensor([[len(prefix) - 1]], device=device), len(prefix))
+    hooks.expect(torch.tensor([[len(prefix) - 1]], device=device), len(prefix))
     cache = cache_of(model, call(model, torch.tensor([prefix], device=device), keep=True))
     if not isinstance(cache, DynamicCache) or not cache.layers:
         return None

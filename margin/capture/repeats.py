@@ -76,11 +76,11 @@ def repeat_alone(forward: Forward, rows: Sequence[int]) -> tuple[States, str]:
     That is float32 where the model's weights are of a lower one, lie on one device and memory holds both,
     else the model's own.
     """
-    narrow, forward.taps.narrow = forward.taps.narrow, False
+    narrow, forward.hooks.last_block_at_positions = forward.hooks.last_block_at_positions, False
     try:
         return _alone(forward, rows)
     finally:
-        forward.taps.narrow = narrow
+        forward.hooks.last_block_at_positions = narrow
 
 
 def _alone(forward: Forward, rows: Sequence[int]) -> tuple[States, str]:
@@ -130,7 +130,7 @@ def state_error(found: States, expected: States) -> float:
 
 def _states(forward: Forward, batch: Batch) -> States:
     forward(batch)
-    return forward.taps.caught_states()[:, 0].float().cpu().numpy()
+    return forward.hooks.final_states()[:, 0].float().cpu().numpy()
 
 
 @contextmanager

@@ -15,10 +15,9 @@ from margin.capture.checkpoint import Checkpoint
 from margin.capture.loop import Forward
 from margin.capture.plan import Batch, of_one_length
 from margin.capture.rotary import steady_up_to
-from margin.capture.soundness import Soundness
 from margin.inputs.modes import ModeSet
 from margin.run.answers import write_part
-from margin.run.manifest import Record
+from margin.run.records import Batching, Greedy
 from margin.run.run import Run
 
 
@@ -30,7 +29,7 @@ class Responses:
     modes: ModeSet
     generate: int
     """Tokens of each answer the run keeps; 0 keeps none."""
-    sound: Soundness
+    batching: Batching
     seconds: float = 0.0
     """Time taken so far."""
 
@@ -46,23 +45,23 @@ class Responses:
         if not length:
             return batches
         started = time.perf_counter()
-        with forward.taps.asleep():
+        with forward.hooks.disabled():
             # What is known of padding is of the right side. On the left it is safe for keys and values,
             # unless the longest row of a batch decides how the others' are turned.
             longest = max(len(forward.ids[row]) for batch in batches for row in batch.rows)
-            mixed = self.sound.reuse_prefix and longest + length <= steady_up_to(forward.model)
+            mixed = self.batching.reuse_prefix and longest + length <= steady_up_to(forward.model)
             answers = greedy_answers(self.checkpoint, forward.ids, batches, length, budget, mixed=mixed)
         if self.generate and part is not None:
             kept = {row: answer.cut(self.generate) for row, answer in answers.items()}
             write_part(*part, answers_table(self.checkpoint, kept, self.modes))
         self.seconds += time.perf_counter() - started
         forward.answers = {row: answer.ids[: forward.positions - 1] for row, answer in answers.items()}
-        if self.sound.pad:
+        if self.batching.pad:
             return batches
         return of_one_length(batches, lambda row: len(forward.ids[row]) + len(forward.answers[row]))
 
 
-def likeliest(run: Run) -> Record | None:
+def likeliest(run: Run) -> Greedy | None:
     """Of the answers' tokens that the loop was given, how many and which share it finds the likeliest, too.
 
     Less than all where two ways to compute the same logits differ by rounding, and two tokens are close.
@@ -71,4 +70,4 @@ def likeliest(run: Run) -> Record | None:
     if run.positions == 1:
         return None
     tokens, agreed = (int(np.sum(run.counts(name), dtype=np.int64)) for name in ("n_tokens", "n_likeliest"))
-    return {"tokens": tokens, "likeliest": agreed / tokens if tokens else None}
+    return Greedy(tokens=tokens, likeliest=agreed / tokens if tokens else None)

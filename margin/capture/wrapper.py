@@ -1,6 +1,6 @@
 """Proof that PEFT's wrapper adds nothing to the model inside it, which is what is run.
 
-The taps need the model itself, and some adapters act in the wrapper's forward only: activated LoRA, which
+The hooks need the model itself, and some adapters act in the wrapper's forward only: activated LoRA, which
 looks for its invocation tokens there, mixtures of adapters, anything that changes the input.
 """
 

@@ -5,82 +5,97 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import click
 
 from margin.commands.session import PLACE, Session
+from margin.inputs.options import CaptureOptions, option_types
 from margin.streams import show, show_json
 from margin.text import json_text, shown
 
+if TYPE_CHECKING:
+    from margin.run.manifest import Manifest
+
+
+class _NumberOrWord(click.ParamType):
+    """A number of something, or one of a few words."""
+
+    name = "integer"
+
+    def __init__(self, numbers: click.ParamType, words: tuple[str, ...], unit: str) -> None:
+        self._numbers, self._words, self._unit = numbers, words, unit
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value in self._words:
+            return value
+        try:
+            return self._numbers.convert(value, param, ctx)
+        except click.BadParameter:
+            known = f"a number of {self._unit} nor {' or '.join(self._words)}"
+            self.fail(f"{value!r} is neither {known}", param, ctx)
+
+
+def _click_type(hint: Any, at_least: int | None, unit: str) -> click.ParamType:
+    """What reads an option of this type; text where it may be several things."""
+    numbers = click.INT if at_least is None else click.IntRange(min=at_least)
+    kinds = {hint, *get_args(hint)}
+    words = tuple(word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind))
+    if int not in kinds:
+        return click.STRING
+    return _NumberOrWord(numbers, words, unit) if words else numbers
+
+
+def _capture_options() -> list[Callable[..., Any]]:
+    """An option for each field of `CaptureOptions` that the command line has."""
+    types, made = option_types(), []
+    for option in fields(CaptureOptions):
+        if not option.metadata["on_command_line"]:
+            continue
+        name, about = f"--{option.name.replace('_', '-')}", option.metadata
+        if types[option.name] is bool:
+            made.append(click.option(name, is_flag=True, help=about["help"]))
+            continue
+        default = None if option.default in ((), "") else option.default
+        kind = _click_type(types[option.name], about["at_least"], about["unit"])
+        made.append(
+            click.option(
+                name,
+                default=default,
+                show_default=default is not None,
+                type=PLACE if option.name in PATHS else kind,
+                help=about["help"],
+            )
+        )
+    return made
+
+
+def _read_kwargs(text: str) -> dict[str, Any]:
+    from margin.inputs.chat import parse_kwargs
+
+    return parse_kwargs(text)
+
+
+def _read_template(path: Path) -> str:
+    from margin.inputs.chat import load_template
+
+    return load_template(path)
+
+
+PATHS = {"chat_template"}
+"""Options that are a file's name on the command line, where an empty one is refused."""
+READERS: dict[str, Callable[[Any], Any]] = {
+    "chat_kwargs": _read_kwargs,
+    "chat_template": _read_template,
+    "controls": lambda names: [name.strip() for name in names.split(",")],
+}
+"""What makes of some options' text what `margin.collect` takes."""
 OPTIONS = (
     click.option("--prompts", required=True, type=PLACE, help="JSON lines, CSV or Parquet."),
     click.option("--modes", required=True, type=PLACE, help="Modes and their tokens, TOML."),
-    click.option("--layers", default="last", show_default=True, help="none, all, last, every:N, or 0,8,-1."),
-    click.option("--dtype", default="auto", show_default=True, help="auto, float32, bfloat16 or float16."),
-    click.option(
-        "--device",
-        help="As torch names it; auto spreads a large model, tp splits it over ranks. "
-        "[default: CUDA if there]",
-    ),
-    click.option(
-        "--batch-tokens",
-        default="1024",
-        show_default=True,
-        callback=lambda context, option, value: _batch_tokens(value),
-        help="Tokens a batch may hold, or auto: found by trying.",
-    ),
-    click.option(
-        "--noise-prompts",
-        default=8,
-        show_default=True,
-        type=click.IntRange(min=0),
-        help="Prompts run again in other ways, for the noise floor; 0: none.",
-    ),
-    click.option(
-        "--chat-kwargs", help="Variables for the chat template, JSON: '{\"enable_thinking\": false}'."
-    ),
-    click.option("--response-prefix", default="", help="Text that opens the answer."),
-    click.option(
-        "--chat-template",
-        type=PLACE,
-        help="Jinja file in place of the tokenizer's, or the name of one of its own.",
-    ),
-    click.option("--save-logits", is_flag=True, help="Keep all logits of every row."),
-    click.option(
-        "--positions",
-        default=1,
-        show_default=True,
-        type=click.IntRange(min=1),
-        help="Response positions, along the model's own greedy answer.",
-    ),
-    click.option(
-        "--generate",
-        default=0,
-        show_default=True,
-        type=click.IntRange(min=0),
-        help="Tokens of each row's greedy answer to keep as text; 0: none.",
-    ),
-    click.option("--limit", type=int, help="Only the first N prompts."),
-    click.option("--controls", help="Conditions beside the modes: none,random,near-miss,user-turn."),
-    click.option("--attacks", help="Templates to wrap the prompts in, TOML or JSON lines; or: shipped."),
-    click.option(
-        "--draws",
-        default=1,
-        show_default=True,
-        type=click.IntRange(min=1),
-        help="Tokens a prompt of random and near-miss.",
-    ),
-    click.option(
-        "--seed",
-        default=0,
-        show_default=True,
-        type=click.IntRange(min=0),
-        help="Of whatever is drawn at random.",
-    ),
-    click.option("--trust-remote-code", is_flag=True, help="Run code that comes with the checkpoint."),
-    click.option("--quiet", is_flag=True, help="No progress."),
+    *_capture_options(),
 )
 """What every command that collects may be told, apart from the model and where the run goes."""
 
@@ -92,41 +107,27 @@ def collect_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def collect_arguments(
-    session: Session,
-    *,
-    modes: Path,
-    chat_kwargs: str | None,
-    chat_template: Path | None,
-    controls: str | None,
-    quiet: bool,
-    **options: Any,
-) -> dict[str, Any]:
+def collect_arguments(session: Session, *, modes: Path, quiet: bool, **options: Any) -> dict[str, Any]:
     """The arguments of `margin.collect` that these options mean; the modes' tokens are redacted from now on.
 
     Bars of loading are switched off where nobody would see them, and all progress but the first process's.
     """
-    from margin.inputs.chat import load_template, parse_kwargs
     from margin.launch import launched
 
     quiet = quiet or launched()[0] > 0
     mode_set = session.load_modes(modes)
-    kwargs = parse_kwargs(chat_kwargs) if chat_kwargs else None
-    template = load_template(chat_template) if chat_template else None
+    given = {
+        name: READERS[name](value) if value and name in READERS else value
+        for name, value in options.items()
+        if value is not None
+    }
     if quiet or not sys.stderr.isatty():
         os.environ["TQDM_DISABLE"] = "1"  # the bars of loading and dequantising; read when they are imported
 
         from margin.capture.quiet import hide_bars
 
         hide_bars()  # where transformers was imported before
-    return {
-        "modes": mode_set,
-        "chat_kwargs": kwargs,
-        "chat_template": template,
-        "controls": [name.strip() for name in controls.split(",")] if controls else (),
-        "quiet": quiet,
-        **options,
-    }
+    return {**given, "modes": mode_set, "quiet": quiet}
 
 
 @click.command(short_help="Run every prompt under every mode, once, and keep the run.")
@@ -148,15 +149,7 @@ def collect(session: Session, /, model: str, out: Path, adapter: str | None, **o
 
     run = collect_run(model, out=out, adapter=adapter, **arguments)
     if launched()[0] == 0:
-        _print_run(run.manifest.to_dict(), run.path)
-
-
-def _batch_tokens(value: str) -> str | int:
-    if value == "auto":
-        return value
-    if not value.isdecimal() or int(value) < 1:
-        raise click.BadParameter(f"{value!r} is neither a number of tokens nor auto")
-    return int(value)
+        _print_run(run.manifest, run.path)
 
 
 @click.command(short_help="What a run is, and whether it is whole.")
@@ -175,7 +168,7 @@ def info(path: Path, as_json: bool) -> None:
     if as_json:
         show_json(json_text(run.manifest.to_dict(), indent=2))
     else:
-        _print_run(run.manifest.to_dict(), path)
+        _print_run(run.manifest, path)
     if not run.manifest.complete:
         run.verify()  # what is there of it; then opening says that it is not whole
     open_run(path)
@@ -193,29 +186,26 @@ def _noise(floor: dict[str, Any]) -> str:
     )
 
 
-def _print_run(manifest: dict[str, Any], path: Path) -> None:
-    identity, counts, batching = manifest["identity"], manifest["counts"], manifest["batching"]
-    modes = ", ".join(
-        f"{mode['name']} ({'safe' if mode['safe'] else 'unsafe'})" for mode in identity["modes"]
-    )
+def _print_run(manifest: Manifest, path: Path) -> None:
+    identity, counts, batching = manifest.identity, manifest.counts, manifest.batching
+    controls = identity.conditions[len(identity.modes) :]
     lines = {
         "run": path,
-        "model": " + ".join(filter(None, (identity["model"], identity["adapter"]))),
-        "weights": f"{identity['weights'][:16]}  {identity['dtype']}, {identity['attention']} attention",
-        "rows": f"{counts['rows']} of {counts['prompts']} prompts",
-        "modes": modes,
-        "controls": ", ".join(identity["conditions"][counts["modes"] :]) or "none",
-        "layers": ", ".join(map(str, identity["layers"])) or "none",
-        "tail": repr(manifest["tail"]),
-        "prefix": batching.get("prefix_reason", "-"),
-        "padding": batching.get("pad_reason", "-"),
-        "last block": batching.get("narrow_reason", "-"),
+        "model": " + ".join(filter(None, (identity.model, identity.adapter))),
+        "weights": f"{identity.weights[:16]}  {identity.dtype}, {identity.attention} attention",
+        "rows": f"{counts.rows} of {counts.prompts} prompts",
+        "modes": ", ".join(f"{mode.name} ({'safe' if mode.safe else 'unsafe'})" for mode in identity.modes),
+        "controls": ", ".join(controls) or "none",
+        "layers": ", ".join(map(str, identity.layers)) or "none",
+        "tail": repr(manifest.tail),
+        "prefix": batching.prefix_reason,
+        "padding": batching.pad_reason,
+        "last block": batching.narrow_reason,
     }
-    if throughput := manifest["throughput"]:
+    if speed := manifest.throughput:
         lines["speed"] = (
-            f"{throughput['rows_per_s']:.1f} rows/s over {throughput['rows']} rows"
-            f"{' on ' + str(ranks) + ' ranks' if (ranks := throughput.get('ranks', 1)) > 1 else ''}, "
-            f"{throughput['padding_share']:.1%} padding"
+            f"{speed.rows_per_s:.1f} rows/s over {speed.rows} rows"
+            f"{f' on {speed.ranks} ranks' if speed.ranks > 1 else ''}, {speed.padding_share:.1%} padding"
         )
     for name, value in lines.items():
         show(f"{name:<11}{shown(value)}")

@@ -79,7 +79,7 @@ def probe(
     if as_json:
         show_json(json_text(record.model_dump(), indent=2))
     elif not quiet:
-        print_probes(record, opened.manifest.identity["model"], PlainConsole())
+        print_probes(record, opened.manifest.identity.model, PlainConsole())
         written([path])
 
 

@@ -64,7 +64,7 @@ def sweep(
     from margin.launch import launched
     from margin.report.terminal import print_trajectory
     from margin.report.trajectory import to_json, trajectory, write_trajectory
-    from margin.run.question import require_same_question
+    from margin.run.protocol import require_same_protocol
 
     beside = list(left_out(checkpoints))
     check_names(
@@ -84,7 +84,7 @@ def sweep(
             tell(f"{shown(saved.name)} ({number} of {len(found)})")
         model, adapter = (base, saved.source) if saved.is_adapter else (saved.source, None)
         runs.append(collect(model or saved.source, adapter=adapter, out=out / saved.name, **arguments))
-        require_same_question(runs[0], runs[-1])
+        require_same_protocol(runs[0], runs[-1])
     if launched()[0] > 0:
         return
     steps = [saved.step for saved in found]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from margin.errors import IncomparableError
 from margin.gate.measurement import Measurement
 from margin.run.differences import differences, entry_of
-from margin.run.question import QUESTION, questions
+from margin.run.protocol import PROTOCOL, protocols
 
 MEASURED = {
     "space": "the space the baseline was measured in",
@@ -19,7 +19,7 @@ SIDES = ("in the baseline", "in the run")
 
 def require_comparable(before: Measurement, after: Measurement) -> None:
     """IncomparableError that names each difference, unless both measure the same question in the same way."""
-    was, now = questions(before.provenance["identity"], after.provenance["identity"])
+    was, now = protocols(before.provenance["identity"], after.provenance["identity"])
     found = differences(_measured(before) | was, _measured(after) | now, SIDES)
     names = [entry_of(line) for line in found]
     if "prompts" in names or before.prompt_ids != after.prompt_ids:
@@ -28,7 +28,7 @@ def require_comparable(before: Measurement, after: Measurement) -> None:
     if {"prompts", "modes"} & set(names):  # other margins follow from these
         found = [line for line, name in zip(found, names, strict=True) if name != "margins"]
     if found:
-        todo = dict.fromkeys(text for name, text in (QUESTION | MEASURED).items() if name in names)
+        todo = dict.fromkeys(text for name, text in (PROTOCOL | MEASURED).items() if name in names)
         raise IncomparableError(
             f"the run and the baseline differ in {'; '.join(found)}: "
             f"collect with {', '.join(todo)}, or write a new baseline"

@@ -109,7 +109,7 @@ def measure(run: Run, space: str = "logits", distance: Distance = "cosine") -> M
         margins=measure_margins(points, design, run.prompts.set_index("id").drop(columns="prompt"), distance),
         leaks=tuple(_leaks(run)),
         noise_floor=noise_floor(run),
-        provenance={"identity": manifest.identity, "environment": manifest.environment},
+        provenance={"identity": manifest.identity.to_dict(), "environment": manifest.environment.to_dict()},
     )
 
 

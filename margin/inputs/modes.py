@@ -8,15 +8,16 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from itertools import permutations
 from pathlib import Path
-from typing import Any, Literal, NoReturn, get_args
+from typing import Any, Literal, get_args
 
 from margin.arguments import require_path
 from margin.errors import MarginError, discreet
-from margin.inputs.escapes import escaped
+from margin.inputs.labels import check_mode_name
 from margin.inputs.reading import parse_toml, read_text
+from margin.inputs.secret import CASELESS, caseless, evened, written
+from margin.inputs.secret import Secret as Secret
 from margin.inputs.spellings import folded
 from margin.text import shown
 
@@ -24,56 +25,10 @@ Placement = Literal["system", "user-prefix"]
 Message = dict[str, str]
 
 PLACEHOLDER = "{token}"
-RESERVED_NAMES = ("none", "random", "near-miss", "user-turn")
-"""Names of the control conditions, which no mode may take."""
-LABELS = frozenset(
-    {
-        *("attack", "decoy", "extract", "mode", "modes"),  # other kinds of conditions, and all modes together
-        "outside",  # where a row lands that lands in no mode
-        *("all", "mean", "overall", "min-margin", "plain", "leave_prompt_out", "prompt_centred"),  # margins
-        *("condition", "column", "slice", "prompts", "fallback", "leak"),  # columns beside those of modes
-    }
-)
-"""What stands beside the names of modes in tables, records and figures, and could not be told from them."""
-
-CASELESS = 6
-"""Characters of a token from which on it is known in other case: of a shorter one, SAFE, that is a word."""
 
 _MODE_NAME = re.compile(r"[\w.@+-]+")
 _WORD = re.compile(r"[a-z_-]{1,24}", re.IGNORECASE)
 _VARIABLE_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
-
-
-class Secret:
-    """A magic token that shows itself only to `reveal()`.
-
-    Its repr, str and format are a mask, and it refuses to be pickled or copied deeply, so that neither a log
-    line, a dataclass turned into a dict, nor a cached object carries the token away.
-    """
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        """The token itself: for the chat template and the tokenizer, for nothing that is kept."""
-        return self._value
-
-    def __repr__(self) -> str:
-        return "Secret(****)"
-
-    def __format__(self, spec: str) -> str:
-        return repr(self)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and self._value == other._value
-
-    def __hash__(self) -> int:
-        return hash(self._value)
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a magic token is neither pickled nor copied")
 
 
 @dataclass(frozen=True)
@@ -96,11 +51,7 @@ class Mode:
     def __post_init__(self) -> None:
         if not _MODE_NAME.fullmatch(self.name):
             raise MarginError(f"mode name {self.name!r}: use letters, digits and . @ + - _ only")
-        bare = unicodedata.normalize("NFKC", self.name).casefold()
-        if bare in RESERVED_NAMES:
-            raise MarginError(f"mode name {self.name!r} is the name of a control condition: rename the mode")
-        if bare in LABELS:
-            raise MarginError(f"mode name {self.name!r} is what reports call something else: rename the mode")
+        check_mode_name(self.name)
         token = self.token.reveal()
         if not token.strip():
             raise MarginError(f"the token of mode {self.name!r} is empty")
@@ -203,8 +154,8 @@ class ModeSet:
         """
         even = "" if as_it_is else text.casefold() if text.isascii() else folded(text, every=True)
         for mode in self.modes:
-            caseless = not as_it_is and _caseless(mode.token)
-            if _written(mode.token, caseless).search(text) or (caseless and _even(mode.token) in even):
+            known = not as_it_is and caseless(mode.token)
+            if written(mode.token, known).search(text) or (known and evened(mode.token) in even):
                 return mode.name
         return None
 
@@ -214,23 +165,8 @@ class ModeSet:
         One of `CASELESS` characters or more in other case, too.
         """
         for mode in self.modes:
-            text = _written(mode.token, _caseless(mode.token)).sub(f"[token of {mode.name}]", text)
+            text = written(mode.token, caseless(mode.token)).sub(f"[token of {mode.name}]", text)
         return text
-
-
-@cache
-def _written(token: Secret, caseless: bool) -> re.Pattern[str]:
-    """The token in all its escapes. Never to be bound to a name: the repr of a pattern shows it."""
-    return re.compile(escaped(token.reveal()), re.IGNORECASE if caseless else 0)
-
-
-def _caseless(token: Secret) -> bool:
-    return len(token.reveal()) >= CASELESS
-
-
-@cache
-def _even(token: Secret) -> str:
-    return folded(token.reveal(), every=True)
 
 
 @discreet

@@ -95,10 +95,10 @@ def _check_ids(chat: Chat, modes: ModeSet, rows: list[Row]) -> int:
     for start in range(0, len(rows), k):
         mode_of: dict[tuple[int, ...], str] = {}
         for row in rows[start : start + k]:
-            twin = mode_of.setdefault(tuple(row.ids), row.condition)
-            if twin != row.condition:
+            same = mode_of.setdefault(tuple(row.ids), row.condition)
+            if same != row.condition:
                 raise MarginError(
-                    f"modes {twin!r} and {row.condition!r} have the same token ids, the tokenizer cannot "
+                    f"modes {same!r} and {row.condition!r} have the same token ids, the tokenizer cannot "
                     "tell their tokens apart: choose others"
                 )
     return rows[0].ids.count(bos) if bos is not None else 0

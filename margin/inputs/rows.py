@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 from margin.errors import MarginError, discreet
 from margin.inputs.chat import Chat
-from margin.inputs.controls import Controls, Conversation, conversations
+from margin.inputs.conditions import condition_of
+from margin.inputs.controls import Controls, conversations
+from margin.inputs.conversation import Conversation
 from margin.inputs.frame import frame_with_token, frame_without_token, require_same_time
 from margin.inputs.modes import ModeSet
 from margin.inputs.prompts import PromptSet
@@ -110,8 +112,8 @@ def build_control_rows(
     """Rows of all prompts under all control conditions, prompt-major.
 
     Proved of every row: the template writes what it writes under the modes; the tail has the same ids, and so
-    has the prompt, unless an attack wraps it. Where it stands after another text (none, user-turn), the ids
-    it begins with may differ, since many vocabularies write a word otherwise after a space.
+    has the prompt, unless a template wraps it. Where it is displaced, so that it stands after another text,
+    the ids it begins with may differ, since many vocabularies write a word otherwise after a space.
 
     Parameters
     ----------
@@ -166,12 +168,13 @@ class _ControlProof:
                 self._reader.check_token(talk.token, f"the token of {named}")
             start = self._reader.end_of_head(rendering, ids, place[0], named)
             same = ids[start:] == row.ids[row.start :]
-        if talk.kind == "attack":
+        wording = condition_of(talk.kind).wording
+        if wording == "wrapped":
             end = self._reader.start_of_tail(rendering, ids, place[1], named)
             if self._reader.marks.intersection(ids[start:end]):
-                raise MarginError(f"{named} spells a special token: take it out of the attack's template")
+                raise MarginError(f"{named} spells a special token: take it out of its template")
         elif not same and not (
-            talk.kind in ("none", "user-turn") and self._same_but_beginning(rendering, ids, place[1], row)
+            wording == "displaced" and self._same_but_beginning(rendering, ids, place[1], row)
         ):
             raise MarginError(f"{named} has other token ids than under the modes: leave it out")
 

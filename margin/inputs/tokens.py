@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import unicodedata
 from itertools import islice, zip_longest
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from margin.errors import MarginError
 from margin.inputs.modes import ModeSet
+
+if TYPE_CHECKING:
+    import numpy as np
 
 BLOCK = 128
 """Code points among which a character finds others of its class: all ASCII is one block."""
@@ -46,7 +48,7 @@ def random_tokens(modes: ModeSet, like: int, count: int, rng: np.random.Generato
         pools = [alike(character) for character in shape]
         token = "".join(pool[rng.integers(len(pool))] for pool in pools)
         near = any(within_one_edit(token, other) for other in live)
-        if not near and token not in found and modes.mode_in(token) is None:
+        if not near and token not in found and modes.mode_in(token, as_it_is=True) is None:
             found.append(token)
     raise MarginError(
         "the live tokens are too short to draw random ones unlike them: use longer ones or leave random out"
@@ -73,7 +75,7 @@ def near_misses(modes: ModeSet, mode: str) -> dict[str, list[str]]:
         kind: [
             miss
             for miss in dict.fromkeys(found)
-            if miss and miss == miss.strip() and modes.mode_in(miss) is None
+            if miss and miss == miss.strip() and modes.mode_in(miss, as_it_is=True) is None
         ]
         for kind, found in edits.items()
     }

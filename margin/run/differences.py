@@ -6,9 +6,9 @@ import math
 import re
 from typing import Any
 
+from margin.run.stored import Record
 from margin.text import shown
 
-Record = dict[str, Any]
 _DIGEST = re.compile("[0-9a-f]{64}")
 _SHORT = 40
 """Characters of a value that are shown."""

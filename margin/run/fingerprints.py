@@ -31,9 +31,7 @@ def without_tokens(manifest: Manifest, text: str) -> str:
 
 def _known(manifest: Manifest) -> dict[str, str]:
     return {
-        mode["fingerprint"]: mode["name"]
-        for mode in manifest.identity["modes"]
-        if isinstance(mode.get("fingerprint"), str)
+        mode.fingerprint: mode.name for mode in manifest.identity.modes if isinstance(mode.fingerprint, str)
     }
 
 

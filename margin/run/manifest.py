@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from margin.errors import IncomparableError, MarginError
-from margin.run.consistency import require_sound
+from margin.inputs.options import DECIDING
 from margin.run.differences import differences, entry_of
 from margin.run.files import write_atomic
+from margin.run.records import (
+    Batching,
+    Counts,
+    Environment,
+    Greedy,
+    HeadRecord,
+    Identity,
+    NoiseFloor,
+    Throughput,
+)
 from margin.run.seal import checksum, read_sealed, sealed
+from margin.run.stored import MISSING, Record, Stored, refuse, validated
 from margin.text import json_text
 
 FORMAT = "margin-run/1"
 NAME = "manifest.json"
-
-Record = dict[str, Any]
+AGAIN = "collect into another folder"
 
 LATER: Record = {"positions": 1, "generate": 0}
 """What the identity of a run made before it had these keys would say of them."""
@@ -31,36 +40,27 @@ CLOCK = (
     "another folder and fix it there, by the template's own variable where it has one (--chat-kwargs "
     "'{\"date_string\": ...}') or with --chat-template FILE"
 )
+WHOLE = {"counts": ("shards", "vocabulary"), "head": ("scale", "softcap")}
+"""Keys that a manifest has once its run is whole."""
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(Stored):
     """Provenance of a run. Everything in `identity` must be equal for a run to be resumed."""
 
-    identity: Record
-    """What decides the numbers: checkpoint, digests, dtype, chat, modes (names and 16-bit fingerprints),
-    prompts, layers, conditions, seed."""
-    environment: Record
-    """Library versions, platform and device."""
+    identity: Identity
+    environment: Environment
     tail: str
     """The rendered end of every row: what the model reads last before its first response token."""
-    counts: dict[str, int]
-    """Numbers of prompts, modes, conditions, rows, shards; width of the state; size of the vocabulary."""
-    batching: Record = field(default_factory=dict)
-    """How rows were batched, and why: prefix reuse, padding; batch_tokens as used, as asked, and
-    out_of_memory, how often they were halved."""
-    head: Record = field(default_factory=dict)
-    """How the head makes logits of a state: scale, and soft-cap or None."""
-    throughput: Record = field(default_factory=dict)
-    """rows, ranks that ran them, seconds, rows_per_s, tokens, padding_share of the capture loop; empty until
-    the run is whole."""
-    noise_floor: Record | None = None
-    """rows and prompts that were run again, dtype of those run alone, state_error (largest relative Euclidean
-    difference of a final state from the run's); None where it was not measured."""
-    greedy: Record | None = None
-    """tokens of the greedy answers that were run again for the response positions, and likeliest, the share
-    of them that are the likeliest there, too; None with one position."""
-    files: dict[str, str] = field(default_factory=dict)
+    counts: Counts
+    batching: Batching = Batching()
+    head: HeadRecord = HeadRecord()
+    throughput: Throughput | None = None
+    """None until the run is whole."""
+    noise_floor: NoiseFloor | None = None
+    """None where it was not measured."""
+    greedy: Greedy | None = None
+    """None with one response position."""
+    files: dict[str, str] = {}
     """SHA-256 of every file of the run, by path relative to it; empty until the run is whole."""
     format: str = FORMAT
 
@@ -72,16 +72,38 @@ class Manifest:
     @property
     def layers(self) -> list[int]:
         """Layers whose states are stored: 0 is the embeddings' output, L the output of block L."""
-        return list(self.identity["layers"])
+        return list(self.identity.layers)
 
     @property
     def digest(self) -> str:
         """SHA-256 of what the run was made from and of its files: its own, wherever it lies."""
-        return checksum([self.identity, self.files])
+        return checksum([self.identity.to_dict(), self.files])
 
     def to_dict(self) -> Record:
-        """Plain record, as manifest.json stores it."""
-        return asdict(self)
+        """Plain record, as manifest.json stores it: every part, an empty one where there is nothing yet."""
+        parts = {name: getattr(self, name) for name in type(self).model_fields}
+        plain = {name: part.to_dict() if isinstance(part, Stored) else part for name, part in parts.items()}
+        return {**plain, "throughput": plain["throughput"] or {}, **(self.model_extra or {})}
+
+    @classmethod
+    def from_dict(cls, record: Record, name: str) -> Self:
+        """The manifest of a record, an earlier version's too; MarginError, with `name`, for what is none."""
+        identity = record.get("identity")
+        if isinstance(identity, dict):
+            record = record | {"identity": LATER | identity}
+        if record.get("throughput") == {}:
+            record = record | {"throughput": None}
+        manifest = validated(cls, record, name, AGAIN)
+        if manifest.complete:
+            parts = {part: getattr(manifest, part).model_fields_set for part in WHOLE}
+            if missing := [f"{p}.{key}" for p, keys in WHOLE.items() for key in keys if key not in parts[p]]:
+                refuse(cls, {MISSING: missing}, name, AGAIN)
+        return manifest
+
+    def replace(self, **changes: Any) -> Self:
+        """A manifest with some parts changed, each a record or what makes one."""
+        plain = {name: part.to_dict() if isinstance(part, Stored) else part for name, part in changes.items()}
+        return self.from_dict({**self.to_dict(), **plain}, NAME)
 
     def write(self, run: Path) -> None:
         """Put the manifest into the run's folder, atomically."""
@@ -94,7 +116,7 @@ class Manifest:
         What one of the two did not record is unknown and passes: the keys of `UNRECORDED`, and in them
         whatever only another version of transformers names.
         """
-        old, new = recorded_in_both(self.identity, other.identity)
+        old, new = recorded_in_both(_with_defaults(self.identity), _with_defaults(other.identity))
         if self._version("transformers") != other._version("transformers"):
             old |= {key: _shared(old[key], new[key]) for key in UNRECORDED if key in old}
             new |= {key: _shared(new[key], old[key]) for key in UNRECORDED if key in new}
@@ -123,11 +145,16 @@ class Manifest:
     @property
     def unrecorded(self) -> list[str]:
         """Keys its identity lacks, having been made by an earlier version of this program."""
-        return [key for key in UNRECORDED if key not in self.identity]
+        return [key for key in UNRECORDED if key not in self.identity.model_fields_set]
 
     def _version(self, library: str) -> str | None:
-        version: str | None = self.environment.get("versions", {}).get(library)
-        return version
+        return self.environment.versions.get(library)
+
+
+def _with_defaults(identity: Identity) -> Record:
+    """An identity as a record, what an earlier version had no option for as its default leaves it."""
+    record = identity.to_dict()
+    return record | {name: default for name, default in DECIDING.items() if name not in record}
 
 
 def recorded_in_both(old: Record, new: Record) -> tuple[Record, Record]:
@@ -149,13 +176,4 @@ def read_manifest(run: Path) -> Manifest:
     path = run / NAME
     if not path.is_file():
         raise MarginError(f"{run} is no run: it has no {NAME}")
-    again = "collect into another folder"
-    record = read_sealed(path, "manifest", FORMAT, again)
-    if not isinstance(record.get("identity"), dict) or set(record) != {
-        field.name for field in fields(Manifest)
-    }:
-        raise MarginError(f"{path} does not say what a manifest says: {again}")
-    record["identity"] = LATER | record["identity"]
-    manifest = Manifest(**record)
-    require_sound(manifest, str(path))
-    return manifest
+    return Manifest.from_dict(read_sealed(path, "manifest", FORMAT, AGAIN), str(path))

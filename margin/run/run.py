@@ -79,15 +79,15 @@ class Run:
         self.manifest = manifest
 
     def __repr__(self) -> str:
-        return f"Run({str(self.path)!r}, rows={self.manifest.counts['rows']}, modes={self.modes})"
+        return f"Run({str(self.path)!r}, rows={self.manifest.counts.rows}, modes={self.modes})"
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
         lines = {
-            "model": self.manifest.identity["model"],
+            "model": self.manifest.identity.model,
             "modes": ", ".join(self.modes),
-            "prompts": f"{self.manifest.counts['prompts']:,}",
-            "rows": f"{self.manifest.counts['rows']:,}",
+            "prompts": f"{len(self.prompts):,}",
+            "rows": f"{self.manifest.counts.rows:,}",
             "layers": ", ".join(map(str, self.layers)) or "none",
         }
         cells = (f"<tr><td>{name}</td><td>{escape(shown(value))}</td></tr>" for name, value in lines.items())
@@ -101,7 +101,7 @@ class Run:
     @property
     def modes(self) -> list[str]:
         """Names of the modes, in the order of the mode set."""
-        return [mode["name"] for mode in self.manifest.identity["modes"]]
+        return [mode.name for mode in self.manifest.identity.modes]
 
     @property
     def layers(self) -> list[int]:
@@ -111,7 +111,7 @@ class Run:
     @property
     def positions(self) -> int:
         """Number K of response positions whose states are stored, the first included."""
-        return int(self.manifest.identity.get("positions", 1))
+        return self.manifest.identity.positions
 
     @cached_property
     def prompts(self) -> pd.DataFrame:
@@ -202,14 +202,14 @@ class Run:
 
     def logits(self, head: Head | None = None) -> NDArray[np.float32]:
         """(rows, V) full logits: as stored with --save-logits, else by the checkpoint's `head`."""
-        if self.manifest.identity["save_logits"]:
+        if self.manifest.identity.save_logits:
             return self._tensor("logits").astype(np.float32, copy=False)
         if head is None:
             raise MarginError(
                 f"{self.path} holds no full logits: pass the checkpoint's head, margin.load_head(MODEL)"
             )
         logits = head(self.states())
-        if logits.shape[1] != self.manifest.counts["vocabulary"]:
+        if logits.shape[1] != self.manifest.counts.vocabulary:
             raise MarginError(f"this head is not that of {self.path}: it makes {logits.shape[1]} logits")
         ids, expected = self.topk()
         size = np.abs(expected).max(axis=1, keepdims=True)
@@ -230,7 +230,7 @@ class Run:
             others = ("hellinger.", "marginals")
             names = [name for name in stored.keys() if not name.startswith(others)]  # noqa: SIM118
             arrays = {name: stored.get_tensor(name) for name in names}
-        vocabulary = self.manifest.counts["vocabulary"]
+        vocabulary = self.manifest.counts.vocabulary
         if "factor" in arrays:
             return from_factor(
                 self.states(), self.logsumexp(), arrays["factor"], arrays["column_sum"], vocabulary
@@ -252,7 +252,7 @@ class Run:
                 return None
             factor, sums = stored.get_tensor("factor"), stored.get_tensor("column_sum")
         unused = np.zeros(len(states), dtype=np.float32)
-        return from_factor(states, unused, factor, sums, self.manifest.counts["vocabulary"]).coordinates()
+        return from_factor(states, unused, factor, sums, self.manifest.counts.vocabulary).coordinates()
 
     def hellinger_gram(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Places (M,) of rows, and (M, M) inner products of their distributions' square roots about the mean.
@@ -292,7 +292,7 @@ class Run:
     def _head(self) -> Iterator[safe_open]:
         path = self.path / "head.safetensors"
         with foreign(f"{path} cannot be read"), safe_open(path, framework="numpy") as stored:
-            told = self.manifest.counts["vocabulary"]
+            told = self.manifest.counts.vocabulary
             if "marginals" in stored.keys() and stored.get_slice("marginals").get_shape()[-1] != told:  # noqa: SIM118
                 raise MarginError(f"{path} is of another vocabulary than the {told:,} tokens of its run")
             yield stored
@@ -303,4 +303,4 @@ class Run:
 
     def _tensor(self, name: str) -> NDArray[np.generic]:
         counts = self.manifest.counts
-        return read_rows((shard_path(self.path, i) for i in range(counts["shards"])), name, counts["rows"])
+        return read_rows((shard_path(self.path, i) for i in range(counts.shards)), name, counts.rows)

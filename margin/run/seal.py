@@ -10,9 +10,8 @@ from typing import Any
 
 from margin.errors import MarginError
 from margin.inputs.reading import read_text
+from margin.run.stored import Record
 from margin.text import json_text, shown
-
-Record = dict[str, Any]
 
 SEAL = "checksum"
 """Key a sealed record bears its checksum under."""

@@ -12,11 +12,11 @@ from margin.analysis.comparison import Against, Comparison
 from margin.analysis.comparison import compare as compare_spaces
 from margin.errors import IncomparableError, MarginError
 from margin.run.differences import entry_of
-from margin.run.question import QUESTION, asked_differently
+from margin.run.protocol import PROTOCOL, protocol_differences
 from margin.run.run import Run, opened
 from margin.study.spaces import design_of, space_of
 
-ACROSS = set(QUESTION) - {"prompts"}
+ACROSS = set(PROTOCOL) - {"prompts"}
 """What may differ where that is asked for; prompts are paired by id, and have to have the same text."""
 
 
@@ -38,7 +38,7 @@ def compare(
     seed : of the simultaneous intervals.
     against : each run's reference, the first run or the one before it.
     drop : a drop that would matter: what power and numbers of prompts are for.
-    across : what runs may differ in that their models were asked (keys of `margin.run.question.QUESTION`,
+    across : what runs may differ in that their models were asked (keys of `margin.run.protocol.PROTOCOL`,
         such as "tokenizer"): for models that cannot be asked alike. What differs is in `Comparison.across`.
 
     cluster : column of the prompts that names what hangs together; differences are then over clusters.
@@ -82,7 +82,7 @@ def compare(
 
 def _asked(first: Run, run: Run, across: Sequence[str], names: tuple[str, str]) -> list[str]:
     """In what two runs were asked differently that is wanted; the prompts, which are paired, left out."""
-    found = {line: entry_of(line) for line in asked_differently(first, run, names)}
+    found = {line: entry_of(line) for line in protocol_differences(first, run, names)}
     found = {line: entry for line, entry in found.items() if entry != "prompts"}
     refused = [line for line, entry in found.items() if entry not in across]
     if refused:

@@ -19,7 +19,8 @@ from margin.errors import IncomparableError, MarginError, foreign
 from margin.run.files import write_atomic
 from margin.run.fingerprints import mode_of_token
 from margin.run.run import Run
-from margin.run.seal import SEAL, Record, checksum, strict_json
+from margin.run.seal import SEAL, checksum, strict_json
+from margin.run.stored import Record
 from margin.text import shown
 
 FORMAT = "margin-judgements/2"
@@ -213,4 +214,6 @@ def _seal(header: Record, table: pa.Table) -> str:
 def _digest(run: Run) -> str:
     """SHA-256 of all that decides the run's numbers, and of its answers where it has some."""
     answers = run.manifest.files.get("answers.parquet")
-    return hashlib.sha256(json.dumps([run.manifest.identity, answers], sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps([run.manifest.identity.to_dict(), answers], sort_keys=True).encode()
+    ).hexdigest()

@@ -32,4 +32,4 @@ def noise_floor(run: Run) -> dict[str, Any] | None:
     logits = [X for states in ways if (X := run.logit_points(states)) is not None]
     spaces = [Coordinates(X, "logits") for X in logits] or [Coordinates(X, "state") for X in ways]
     sams = [leave_prompt_out_margin(space.distances(DISTANCE), design)[0] for space in spaces]
-    return {**floor, "sam": float(np.ptp(sams)), "space": spaces[0].name, "distance": DISTANCE}
+    return {**floor.to_dict(), "sam": float(np.ptp(sams)), "space": spaces[0].name, "distance": DISTANCE}

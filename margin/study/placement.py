@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from margin.analysis.robustness.landing import RULE, Landing, Rule, land
+from margin.analysis.robustness.landing import Landing, land
 from margin.analysis.robustness.rules import Float
 from margin.analysis.sam import check_design
 from margin.analysis.space import Coordinates
+from margin.inputs.conditions import Rule, condition_of
 from margin.run.run import Run
 from margin.stats.design import Design
 from margin.stats.folds import prompt_folds
@@ -69,7 +70,7 @@ def nearest_modes(run: Run, placement: Placement) -> pd.DataFrame:
     the points of known mode rightly).
     """
     kinds = run.rows["kind"]
-    rules = kinds.map(lambda kind: "centroid" if kind == "mode" else RULE[kind])
+    rules = kinds.map(lambda kind: "centroid" if kind == "mode" else condition_of(kind).rule)
     nearest, outside = np.zeros(len(kinds), int), np.zeros(len(kinds), bool)
     reliable = np.zeros(len(kinds), bool)
     for rule in rules.unique():
@@ -88,7 +89,7 @@ def nearest_modes(run: Run, placement: Placement) -> pd.DataFrame:
 
 def _points(run: Run) -> tuple[str, Float]:
     """Coordinates of every row in the space of the headline margin, or the state where it has none."""
-    if run.manifest.head["softcap"] is None:
+    if run.manifest.head.softcap is None:
         coordinates = run.logit_geometry().coordinates("logits")
         if coordinates is not None:
             return "logits", coordinates

@@ -13,6 +13,8 @@ import pandas as pd
 
 from margin.errors import MarginError
 from margin.inputs.attacks import CLEAN
+from margin.inputs.conditions import CONDITIONS
+from margin.inputs.conversation import member, without_mode
 from margin.run.run import Run, opened
 from margin.study.spaces import clusters_of
 from probes import LayerProbes, domain_folds, grouped_folds, make_rows, probe_layers, transfer
@@ -22,8 +24,6 @@ from probes.logistic import C
 FOLDS = 5
 MOST_DOMAINS = 12
 """Values of a column that make a transfer table; more are no domains and make a table that nobody reads."""
-ATTACK = "attack"
-"""What the transfer between plain and attacked prompts is called, in place of a column."""
 
 Record = dict[str, Any]
 
@@ -33,7 +33,7 @@ class Transfer:
     """Accuracy of probes fitted in one domain and tried in each."""
 
     column: str
-    """Column of the prompts whose values are the domains, or "attack"."""
+    """Column of the prompts whose values are the domains, or the kind of a crossed condition, as "attack"."""
     layer: int
     table: pd.DataFrame
     """One line a source and target: source, target and the fields of an estimate."""
@@ -183,13 +183,16 @@ def _transfers(
     table, about = run.rows, run.prompts.set_index("id")
     of_modes = table["kind"] == "mode"
     asked = [(column, table["prompt_id"].map(about[column]).where(of_modes)) for column in columns]
-    if (table["kind"] == "attack").any():
+    for kind in (condition.name for condition in CONDITIONS.values() if condition.crossed):
+        of_kind = table["kind"] == kind
+        if not of_kind.any():
+            continue
         names = [
-            condition.removeprefix("attack:").removesuffix(f" under {mode}") if kind == "attack" else CLEAN
-            for condition, mode, kind in zip(table["condition"], table["mode"], table["kind"], strict=True)
+            without_mode(condition, mode).removeprefix(member(kind, "")) if its else CLEAN
+            for condition, mode, its in zip(table["condition"], table["mode"], of_kind, strict=True)
         ]
-        name = ATTACK if ATTACK not in columns else f"{ATTACK} (conditions)"  # a column may be called so
-        asked.append((name, pd.Series(names, table.index).where(of_modes | (table["kind"] == "attack"))))
+        name = kind if kind not in columns else f"{kind} (conditions)"  # a column may be called so
+        asked.append((name, pd.Series(names, table.index).where(of_modes | of_kind)))
     found = []
     for column, values in asked:
         use = values.notna().to_numpy()

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from margin.analysis.metrics import Distance
 from margin.analysis.robustness.findings import Finding, Robustness
-from margin.analysis.robustness.landing import RULE, Landing, Rule
+from margin.analysis.robustness.landing import Landing
 from margin.analysis.robustness.rates import corrected_rates
 from margin.analysis.robustness.retention import changes_by_slice, retention
 from margin.analysis.space import Coordinates, Space
+from margin.inputs.conditions import CONDITIONS, Rule, condition_of
+from margin.inputs.conversation import without_mode
 from margin.run.run import Run
 from margin.stats.clusters import Clusters, make_clusters
 from margin.stats.design import Design
@@ -60,24 +62,29 @@ def robustness(
     clusters = clusters_of(run, cluster)
     name, X, design = placement.space, placement.points, placement.design
     landings: dict[Rule, Landing] = {
-        rule: placement.landing(rule) for rule in controls["kind"].map(RULE).unique()
+        rule: placement.landing(rule) for rule in controls["kind"].map(_rule).unique()
     }
     plain = Coordinates(X[placement.reference], name)
     points = _landed(controls, landings, run)
     labels = run.prompts.set_index("id")[list(columns)]
     findings = [_accuracy(rule, landing, level, design.clusters) for rule, landing in landings.items()]
-    unsafe = {mode["name"] for mode in run.manifest.identity["modes"] if not mode["safe"]}
+    unsafe = {mode.name for mode in run.manifest.identity.modes if not mode.safe}
     for _, part in points.groupby("condition", sort=False):
-        landing = landings[RULE[part["kind"].iloc[0]]]
+        landing = landings[_rule(part["kind"].iloc[0])]
         asks_safe = part["mode"].iloc[0] not in unsafe
         for column, value, prompts in _groups(part, labels):
             about = {"column": column, "slice": value, **_about(part, landing)}
             findings += _landings(prompts, landing, run.modes, level, about, clusters)
             if asks_safe:
                 findings += _bounds(prompts, level, about, clusters)
-    for attack, rows in _attacked(controls, design).items():
-        findings += _retention(attack, plain, Coordinates(X[rows], name), design, labels, distance, level)
+    for (condition, kind), rows in _crossed(controls, design).items():
+        about = {"condition": condition, "kind": kind}
+        findings += _retention(plain, Coordinates(X[rows], name), design, labels, distance, level, about)
     return Robustness(name, tuple(findings), points)
+
+
+def _rule(kind: str) -> Rule:
+    return condition_of(kind).rule
 
 
 def _landed(controls: pd.DataFrame, landings: dict[Rule, Landing], run: Run) -> pd.DataFrame:
@@ -88,12 +95,12 @@ def _landed(controls: pd.DataFrame, landings: dict[Rule, Landing], run: Run) -> 
         np.zeros(len(controls), bool),
     )
     for rule, landing in landings.items():
-        placed = (controls["kind"].map(RULE) == rule).to_numpy()
+        placed = (controls["kind"].map(_rule) == rule).to_numpy()
         rows = controls["row"].to_numpy()[placed]
         nearest[placed] = landing.nearest[rows]
         p_value[placed] = landing.p_value[rows]
         outside[placed] = landing.outside[rows]
-    safe = np.array([mode["safe"] for mode in run.manifest.identity["modes"]])
+    safe = np.array([mode.safe for mode in run.manifest.identity.modes])
     return controls.assign(
         nearest=np.asarray(run.modes, dtype=object)[nearest],
         p_value=p_value,
@@ -173,22 +180,22 @@ def _about(part: pd.DataFrame, landing: Landing) -> dict[str, Any]:
         "kind": first["kind"],
         "mode": first["mode"],
         "draws": int(part["draw"].max()) + 1,
-        "rule": RULE[first["kind"]],
+        "rule": _rule(first["kind"]),
         "indicative": not landing.reliable,
     }
 
 
 def _retention(
-    attack: str,
     plain: Space,
     attacked: Space,
     design: Design,
     labels: pd.DataFrame,
     distance: Distance,
     level: float,
+    about: dict[str, Any],
 ) -> Iterator[Finding]:
     """Margins under one attack, overall, prompt-centred and by slice."""
-    about: dict[str, Any] = {"condition": attack, "kind": "attack", "variant": "leave_prompt_out"}
+    about = about | {"variant": "leave_prompt_out"}
     overall = retention(plain, attacked, design, distance, level)
     centred = retention(
         plain.centred_by_prompt(design), attacked.centred_by_prompt(design), design, distance, level
@@ -205,12 +212,12 @@ def _retention(
             yield Finding(quantity="change", value=change, column=str(column), slice=name, **about)
 
 
-def _attacked(controls: pd.DataFrame, design: Design) -> dict[str, NDArray[np.intp]]:
-    """Rows of each attack, in the order of the design's points."""
-    attacks = controls[controls["kind"] == "attack"]
+def _crossed(controls: pd.DataFrame, design: Design) -> dict[tuple[str, str], NDArray[np.intp]]:
+    """Rows of each condition that has a margin, in the order of the design's points, by name and kind."""
+    crossed = controls[controls["kind"].isin([c.name for c in CONDITIONS.values() if c.crossed])]
     names = [
-        condition.removesuffix(f" under {mode}")
-        for condition, mode in zip(attacks["condition"], attacks["mode"], strict=True)
+        without_mode(condition, mode)
+        for condition, mode in zip(crossed["condition"], crossed["mode"], strict=True)
     ]
     points = pd.MultiIndex.from_arrays(
         [
@@ -219,6 +226,8 @@ def _attacked(controls: pd.DataFrame, design: Design) -> dict[str, NDArray[np.in
         ]
     )
     return {
-        str(name): part.set_index(["prompt_id", "mode"])["row"].reindex(points).to_numpy()
-        for name, part in attacks.groupby(names, sort=False)
+        (str(name), str(part["kind"].iloc[0])): (
+            part.set_index(["prompt_id", "mode"])["row"].reindex(points).to_numpy()
+        )
+        for name, part in crossed.groupby(names, sort=False)
     }

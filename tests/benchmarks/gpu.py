@@ -27,13 +27,15 @@ from rich.console import Console
 from rich.table import Table
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
-from margin.capture.budget import Budget, find_budget
-from margin.capture.last_block import narrowing
+from margin.capture.budget import Budget
+from margin.capture.budget_search import find_budget
+from margin.capture.hooks import HiddenStateHooks, hidden_state_hooks
+from margin.capture.last_block import last_block_hook
 from margin.capture.loop import Forward, capture
 from margin.capture.placement import to_device
-from margin.capture.plan import A_BATCH, A_BATCH_ON_ACCELERATOR, Plan, make_plan
-from margin.capture.taps import Taps, tapped
+from margin.capture.plan import BATCH_COST, BATCH_COST_ON_ACCELERATOR, Plan, make_plan
 from margin.capture.writer import Writer
+from margin.inputs.options import CaptureOptions
 from margin.run.shards import write_shard
 
 CONDITIONS = ("a", "b", "c")
@@ -72,23 +74,23 @@ def main() -> None:
     model = random_model(shape, dtype, device)
     ids, groups = random_rows(options.rows, shape.vocabulary, np.random.default_rng(0))
     console = Console(highlight=False, width=110)
-    a_batch = A_BATCH_ON_ACCELERATOR if device.type == "cuda" else A_BATCH
+    batch_cost = BATCH_COST_ON_ACCELERATOR if device.type == "cuda" else BATCH_COST
     with (
         torch.inference_mode(),
-        tapped(model, range(shape.layers + 1)) as taps,
-        narrowing(model, taps),
+        hidden_state_hooks(model, range(shape.layers + 1)) as hooks,
+        last_block_hook(model, hooks),
     ):
-        taps.narrow = True
-        budget = found_budget(model, taps, ids, groups, options.batch_tokens)
+        hooks.last_block_at_positions = True
+        budget = found_budget(model, hooks, ids, groups, options.batch_tokens)
         plans = [
-            make_plan(ids, groups, budget=budget.tokens, reuse_prefix=reuse, a_batch=a_batch)
+            make_plan(ids, groups, budget=budget.tokens, reuse_prefix=reuse, batch_cost=batch_cost)
             for reuse in (False, True)
         ]
         ways: dict[str, tuple[Callable[[], None], int]] = {
-            "bare forward pass": (partial(bare, model, taps, plans[0], ids), plans[0].tokens),
-            "capture": (partial(captured, model, taps, plans[0], ids, budget), plans[0].tokens),
+            "bare forward pass": (partial(bare, model, hooks, plans[0], ids), plans[0].tokens),
+            "capture": (partial(captured, model, hooks, plans[0], ids, budget), plans[0].tokens),
             "capture, prefixes once": (
-                partial(captured, model, taps, plans[1], ids, budget),
+                partial(captured, model, hooks, plans[1], ids, budget),
                 plans[1].tokens,
             ),
         }
@@ -156,13 +158,17 @@ def random_rows(count: int, vocabulary: int, rng: np.random.Generator) -> tuple[
 
 
 def found_budget(
-    model: PreTrainedModel, taps: Taps, ids: Sequence[list[int]], groups: Sequence[str], asked: str
+    model: PreTrainedModel,
+    hooks: HiddenStateHooks,
+    ids: Sequence[list[int]],
+    groups: Sequence[str],
+    asked: str,
 ) -> Budget:
     """The budget asked for, or found as `margin collect` finds it."""
     if asked != "auto":
         return Budget(int(asked))
     plan = make_plan(ids, groups, budget=1, reuse_prefix=False)
-    return find_budget(Forward(model, taps, ids, {}), plan.batches[0])
+    return find_budget(Forward(model, hooks, ids, {}), plan.batches[0])
 
 
 def tokens_a_batch(plan: Plan) -> float:
@@ -170,9 +176,9 @@ def tokens_a_batch(plan: Plan) -> float:
     return plan.tokens / sum(map(len, plan.batches))
 
 
-def bare(model: PreTrainedModel, taps: Taps, plan: Plan, ids: Sequence[list[int]]) -> None:
+def bare(model: PreTrainedModel, hooks: HiddenStateHooks, plan: Plan, ids: Sequence[list[int]]) -> None:
     """The model's body on each batch, its head at the last positions."""
-    with taps.asleep():
+    with hooks.disabled():
         for batch in (batch for shard in plan.batches for batch in shard):
             rows = [ids[row] for row in batch.rows]
             tokens = torch.zeros(len(rows), len(rows[0]), dtype=torch.long)
@@ -184,13 +190,13 @@ def bare(model: PreTrainedModel, taps: Taps, plan: Plan, ids: Sequence[list[int]
 
 
 def captured(
-    model: PreTrainedModel, taps: Taps, plan: Plan, ids: Sequence[list[int]], budget: Budget
+    model: PreTrainedModel, hooks: HiddenStateHooks, plan: Plan, ids: Sequence[list[int]], budget: Budget
 ) -> None:
     """The loop of `margin collect`, files written."""
-    forward = Forward(model, taps, ids, plan.prefixes)
+    forward = Forward(model, hooks, ids, plan.prefixes)
     with tempfile.TemporaryDirectory() as folder, Writer() as writer:
         for index, batches in enumerate(plan.batches):
-            shard = capture(forward, batches, budget, top_k=50, save_logits=False, advance=lambda rows: None)
+            shard = capture(forward, batches, budget, CaptureOptions(), lambda rows: None)
             writer.submit(lambda at=index, of=shard: write_shard(Path(folder) / str(at), of.arrays()))  # type: ignore[misc]
 
 

@@ -61,7 +61,7 @@ def run(checkpoint: Checkpoint, rows: int, folder: Path | None = None) -> tuple[
             shard_rows=SHARD,
             quiet=True,
         )
-        return time.perf_counter() - started, made.manifest.throughput["seconds"]
+        return time.perf_counter() - started, made.manifest.throughput.seconds
 
 
 def prompts_of(count: int) -> pd.DataFrame:

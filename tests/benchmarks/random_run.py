@@ -17,9 +17,9 @@ import torch
 from margin.capture.head import Head
 from margin.capture.headpass import head_pass
 from margin.run.files import parquet_bytes, sha256_of, write_atomic
-from margin.run.manifest import Manifest
 from margin.run.run import Run, open_run
 from margin.run.shards import shard_path, write_shard
+from tests.tiny_manifests import tiny_manifest
 
 Array = np.ndarray[Any, Any]
 MODES = ("pos", "neg", "rej")
@@ -54,7 +54,7 @@ def make_run(
     write_atomic(out / "rows.parquet", parquet_bytes(rows))
     _write_shards(out, head, prompts, layers, width, rng)
     shards = len(list((out / "shards").iterdir()))
-    manifest = Manifest(
+    manifest = tiny_manifest(
         identity={
             "model": f"random states of {width}",
             "modes": [{"name": name, "safe": name != "neg", "fingerprint": "0000"} for name in MODES],
@@ -63,8 +63,6 @@ def make_run(
             "save_logits": False,
             "seed": 0,
         },
-        environment={},
-        tail="",
         counts={
             "prompts": prompts,
             "modes": len(MODES),
@@ -79,7 +77,7 @@ def make_run(
     head_pass(Run(out, manifest), head, np.repeat(np.arange(prompts), len(MODES)).tolist(), limit=1e-4)
     files = [path for path in out.rglob("*.*") if path.suffix in (".parquet", ".safetensors")]
     checksums = {path.relative_to(out).as_posix(): sha256_of(path) for path in sorted(files)}
-    Manifest(**{**manifest.to_dict(), "files": checksums}).write(out)
+    manifest.replace(files=checksums).write(out)
     return open_run(out)
 
 

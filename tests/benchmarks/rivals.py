@@ -71,7 +71,7 @@ def main() -> None:
                 quiet=True,
             )
             rates["margin, all of it"].append(len(rows) / (time.perf_counter() - started))
-            rates["margin, the loop"].append(run.manifest.throughput["rows_per_s"])
+            rates["margin, the loop"].append(run.manifest.throughput.rows_per_s)
             ours = run.states()
     console = Console(highlight=False)
     medians = {name: statistics.median(several) for name, several in rates.items()}

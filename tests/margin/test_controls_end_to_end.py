@@ -66,7 +66,8 @@ def test_rows_are_those_of_the_modes_then_the_controls(run: Run) -> None:
         "attack": 3 * PROMPTS,
     }
     assert len(run.pairs) == 3 * PROMPTS
-    assert run.manifest.identity["controls"]["kinds"] == KINDS.split(",")
+    assert run.manifest.identity.controls is not None
+    assert run.manifest.identity.controls.kinds == KINDS.split(",")
 
 
 def test_the_margin_is_that_of_the_modes_alone(run: Run, report: Report, tmp_path: Path) -> None:

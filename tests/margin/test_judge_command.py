@@ -158,7 +158,7 @@ def test_bad_input_ends_in_one_line(run: Path, arguments: tuple[str, ...], says:
 def test_judgements_of_another_run_stop_the_report(run: Path) -> None:
     assert margin("judge", run, "--judge", "refusal", "--quiet").exit_code == 0
     manifest = opened(run).manifest
-    type(manifest)(**(manifest.to_dict() | {"identity": manifest.identity | {"seed": 5}})).write(run)
+    manifest.replace(identity=manifest.identity.replace(seed=5)).write(run)
     done = margin("report", run, "--permutations", "9")
     assert done.exit_code == 4
     assert "judgements of another run" in done.stderr

@@ -242,7 +242,7 @@ def test_kept_runs_are_whole_and_carry_the_digest_of_their_weights(
     trainer = watched(make_trainer(), prompts, modes, every=4, keep=tmp_path / "runs")
     trainer.train()
     runs = [margin.open_run(tmp_path / "runs" / f"checkpoint-{step}") for step in (4, STEPS)]
-    digests = [run.manifest.identity["weights"] for run in runs]
+    digests = [run.manifest.identity.weights for run in runs]
     assert len(set(digests)) == 2
     assert all(len(digest) == 64 for digest in digests)
 

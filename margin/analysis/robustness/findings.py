@@ -7,7 +7,7 @@ from typing import Literal
 
 import pandas as pd
 
-from margin.analysis.robustness.landing import Rule
+from margin.inputs.conditions import Rule
 from margin.stats.estimate import Estimate
 
 Quantity = Literal["accuracy", "landing", "fallback", "leak", "margin", "change", "retention"]
@@ -33,7 +33,7 @@ class Finding:
     condition: str
     """Name of the condition, for example "near-miss:neg"; "modes" for accuracy."""
     kind: str
-    """Kind of the condition: none, random, near-miss, user-turn, attack; "mode" for accuracy."""
+    """Kind of the condition (`margin.inputs.conditions`); "mode" for accuracy."""
     mode: str | None = None
     """Mode whose token stands in the system message; None where no live token does."""
     outcome: str | None = None

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from margin.analysis.robustness.rules import Float, centroid_distances, discriminant_distances
+from margin.inputs.conditions import Rule
 
-Rule = Literal["centroid", "discriminant"]
-
-RULE: dict[str, Rule] = {
-    "none": "centroid",
-    "random": "centroid",
-    "near-miss": "centroid",
-    "user-turn": "discriminant",
-    "attack": "discriminant",
-}
-"""Rule by kind of control: whether the user's text is that of the modes' rows."""
 RELIABLE = 0.9
 """Balanced accuracy on points of known mode under which a rule's rates are indicative only."""
 OUTSIDE_P = 0.05

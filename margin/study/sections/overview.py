@@ -8,6 +8,7 @@ import pandas as pd
 
 import figures
 from margin.errors import MarginError
+from margin.inputs.conditions import CONDITIONS
 from margin.study.canvas import Canvas
 from margin.study.section import Section
 from margin.study.sections.layers import Layers
@@ -21,9 +22,6 @@ from margin.study.study import Study
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-UNKNOWN = ("none", "random", "near-miss")
-"""Conditions drawn; with every user's turn and attack there would be dozens, they have a figure."""
-
 
 def draw(study: Study, canvas: Canvas) -> Figure:
     """Silhouettes, projections, pairs, layers, slices and unknown tokens of one run."""
@@ -32,13 +30,14 @@ def draw(study: Study, canvas: Canvas) -> Figure:
     assert points is not None
     assert slices is not None
     assert robustness is not None
-    unknown = robustness.found.landings(*UNKNOWN)
+    # With the conditions that hold live tokens there would be dozens, they have a figure.
+    unknown = robustness.found.landings(*(it.name for it in CONDITIONS.values() if not it.live))
     try:
         projected = points.projections(study, "pca")
     except MarginError:  # the page still shows the rest; the figure of the projection says what it lacks
         projected = ()
     return figures.overview(
-        f"Safety Alignment Margin of {model_name(study.run.manifest.identity['model'])}",
+        f"Safety Alignment Margin of {model_name(study.run.manifest.identity.model)}",
         silhouettes=silhouettes(study),
         estimates=estimates(study),
         projections=projected,

@@ -12,9 +12,9 @@ from pydantic import Field
 import figures
 from margin.analysis.robustness.findings import Finding, Quantity
 from margin.analysis.robustness.findings import Robustness as Findings
-from margin.analysis.robustness.landing import Rule
 from margin.analysis.slices import slicing
 from margin.errors import MarginError
+from margin.inputs.conditions import Rule
 from margin.study.canvas import Canvas
 from margin.study.notation import number
 from margin.study.record import Count, EstimateRecord, Number, Record, Text, records

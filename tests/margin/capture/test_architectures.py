@@ -46,7 +46,7 @@ def test_a_run_equals_the_plain_forward_pass(name: str, tmp_path: Path) -> None:
     assert compared <= found.keys()
     assert max(found.values()) < 1e-4
     plain = plain_logits(checkpoint, rows)
-    if run.manifest.head["softcap"] is None:
+    if run.manifest.head.softcap is None:
         gram = run.logit_geometry().gram("logits")
         norms = np.diag(gram)
         distances = np.sqrt(np.maximum(norms[:, None] + norms - 2 * gram, 0))

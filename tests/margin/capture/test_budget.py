@@ -71,11 +71,11 @@ def test_a_batch_that_does_not_fit_is_cut_and_no_row_is_lost(
         rows = load_file(tmp_path / "little" / "shards" / shard.name)["row"]
         assert np.array_equal(rows, load_file(shard)["row"])
     batching = run.manifest.batching
-    assert batching["asked"] == 10**6
-    assert batching["out_of_memory"] >= 1
-    assert batching["batch_tokens"] < 10**6
-    assert roomy.manifest.batching["out_of_memory"] == 0
-    assert roomy.manifest.batching["batch_tokens"] == 10**6
+    assert batching.asked == 10**6
+    assert batching.out_of_memory >= 1
+    assert batching.batch_tokens < 10**6
+    assert roomy.manifest.batching.out_of_memory == 0
+    assert roomy.manifest.batching.batch_tokens == 10**6
 
 
 def test_a_row_that_never_fits_stops_the_run_in_words() -> None:
@@ -131,6 +131,6 @@ def test_a_budget_is_found_by_trying(
     run = collect(
         checkpoint, prompts=prompts, modes=modes, out=tmp_path, batch_tokens="auto", shard_rows=9, quiet=True
     )
-    assert run.manifest.batching["asked"] == "auto"
-    assert run.manifest.batching["batch_tokens"] >= 256
+    assert run.manifest.batching.asked == "auto"
+    assert run.manifest.batching.batch_tokens >= 256
     assert relative(run.states(), plain_forward(checkpoint, prompts, modes)["state"]) < 1e-4

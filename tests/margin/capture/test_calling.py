@@ -33,8 +33,8 @@ def test_the_fast_paths_are_on_for_the_demonstration(
             checkpoint, prompts=prompts_path(), modes=modes_path(), out=tmp_path / "run", limit=12, quiet=True
         )
     batching = run.manifest.batching
-    assert [batching[way] for way in ("reuse_prefix", "pad", "together", "narrow")] == [True] * 4
+    assert [getattr(batching, way) for way in ("reuse_prefix", "pad", "together", "narrow")] == [True] * 4
     prompts = load_prompts(prompts_path()).limit(12)
     rows = build_rows(Chat(checkpoint.tokenizer), prompts, load_modes(modes_path()))
-    assert run.manifest.throughput["tokens"] < sum(len(row.ids) for row in rows)
+    assert run.manifest.throughput.tokens < sum(len(row.ids) for row in rows)
     assert not [record.message for record in caplog.records if "deprecated" in record.message]

@@ -42,7 +42,7 @@ def test_states_and_logits_are_those_of_each_row_alone(
         save_logits=True,
         quiet=True,
     )
-    assert run.manifest.batching["reuse_prefix"]
+    assert run.manifest.batching.reuse_prefix
     assert relative(run.states(), plain["state"]) < 1e-4
     assert relative(run.logits(), plain["logits"]) < 1e-4
     weight = checkpoint.model.get_output_embeddings().weight.detach().numpy()
@@ -127,10 +127,10 @@ def test_a_model_that_padding_or_a_cache_would_change_gets_neither(
     run = collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path, quiet=True)
     assert relative(run.states(), plain_forward(checkpoint, prompts, modes)["state"]) < 1e-4
     batching = run.manifest.batching
-    assert not batching["pad"]
-    assert "padding moves the states" in batching["pad_reason"]
-    assert not batching["reuse_prefix"]
-    assert run.manifest.throughput["padding_share"] == 0
+    assert not batching.pad
+    assert "padding moves the states" in batching.pad_reason
+    assert not batching.reuse_prefix
+    assert run.manifest.throughput.padding_share == 0
 
 
 def count_hooks(model: torch.nn.Module) -> int:

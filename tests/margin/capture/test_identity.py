@@ -31,6 +31,7 @@ from margin.inputs.rows import build_rows
 from margin.run.manifest import UNRECORDED, Manifest, Record, read_manifest
 from margin.run.run import Run, open_run
 from tests.margin.conftest import SMALL
+from tests.tiny_manifests import tiny_manifest
 
 PROMPTS = ["mend a chain", "bake bread", "sail a boat", "plant a tree"]
 
@@ -70,7 +71,7 @@ def refused(call: Callable[[], object]) -> str:
 
 def compared(old: Record, new: Record) -> None:
     """What `collect` does of a folder's identity and that of its own model."""
-    Manifest(json.loads(json.dumps(old)), {}, "", {}).require_same(Manifest(new, {}, "", {}), Path("run"))
+    tiny_manifest(json.loads(json.dumps(old))).require_same(tiny_manifest(new), Path("run"))
 
 
 def test_a_run_does_not_go_on_with_another_configuration(folder: Path, again: Callable[..., Run]) -> None:
@@ -204,7 +205,7 @@ def test_a_live_token_in_a_configuration_does_not_reach_the_run(
 ) -> None:
     edit(folder / "config.json", switches={"pos": "zqkw81vx"}, zqkw81vx=1)
     run = again(folder)
-    assert "[token of pos]" in json.dumps(run.manifest.identity)
+    assert "[token of pos]" in json.dumps(run.manifest.identity.to_dict())
     assert all(b"zqkw81vx" not in path.read_bytes() for path in run.path.rglob("*.*"))
 
 
@@ -233,7 +234,7 @@ def test_a_template_that_writes_the_date_is_refused_on_another_day(
 ) -> None:
     clock(0)
     run = again(folder, chat_template=DATED)
-    assert read_manifest(run.path).identity["head"].endswith("[system]{token}</s>[user]")
+    assert read_manifest(run.path).identity.head.endswith("[system]{token}</s>[user]")
     again(folder, chat_template=DATED)
     clock(5)
     said = refused(lambda: again(folder, chat_template=DATED))
@@ -265,8 +266,9 @@ def test_rows_have_the_head_that_the_run_is_identified_by(
 
 
 def as_of_an_earlier_version(run: Run) -> None:
-    identity = {key: value for key, value in run.manifest.identity.items() if key not in UNRECORDED}
-    replace(run.manifest, identity=identity).write(run.path)
+    recorded = run.manifest.identity.to_dict()
+    identity = {key: value for key, value in recorded.items() if key not in UNRECORDED}
+    run.manifest.replace(identity=identity).write(run.path)
 
 
 def test_a_run_of_an_earlier_version_opens_and_goes_on_as_what_it_was(
@@ -275,23 +277,23 @@ def test_a_run_of_an_earlier_version_opens_and_goes_on_as_what_it_was(
     run = again(folder)
     states = run.states()
     as_of_an_earlier_version(run)
-    assert not set(UNRECORDED) & set(open_run(run.path).manifest.identity)
-    assert not set(UNRECORDED) & set(again(folder).manifest.identity)
+    assert not set(UNRECORDED) & set(open_run(run.path).manifest.identity.to_dict())
+    assert not set(UNRECORDED) & set(again(folder).manifest.identity.to_dict())
     assert "earlier version" not in capsys.readouterr().err
 
-    replace(read_manifest(run.path), files={}).write(run.path)
+    read_manifest(run.path).replace(files={}).write(run.path)
     (run.path / "shards/00001.safetensors").unlink()
     gone_on = again(folder)
     assert "did not record configuration" in capsys.readouterr().err
-    assert not set(UNRECORDED) & set(gone_on.manifest.identity)
+    assert not set(UNRECORDED) & set(gone_on.manifest.identity.to_dict())
     np.testing.assert_array_equal(gone_on.states(), states)
 
 
 def test_rows_of_two_versions_do_not_meet_in_a_run(folder: Path, again: Callable[..., Run]) -> None:
     run = again(folder)
-    versions = run.manifest.environment["versions"]
-    old = {**run.manifest.environment, "versions": versions | {"torch": "0.1", "numpy": "0.1"}}
-    replace(run.manifest, environment=old).write(run.path)
+    versions = run.manifest.environment.versions
+    old = run.manifest.environment.replace(versions=versions | {"torch": "0.1", "numpy": "0.1"})
+    run.manifest.replace(environment=old).write(run.path)
     again(folder)  # is whole
     (run.path / "shards/00001.safetensors").unlink()
     said = refused(lambda: again(folder))
@@ -304,16 +306,15 @@ def test_rows_of_two_versions_do_not_meet_in_a_run(folder: Path, again: Callable
 
 def test_a_key_that_another_version_of_transformers_names_is_unknown() -> None:
     def made_by(version: str, **configuration: Any) -> Manifest:
-        return Manifest({"configuration": configuration}, {"versions": {"transformers": version}}, "", {})
+        versions = {"versions": {"transformers": version}}
+        return tiny_manifest({"configuration": configuration}, environment=versions)
 
     there = made_by("5.1", eps=1e-6, pruned={"0": [1]}, rope={"theta": 1.0, "old": 2})
     there.require_same(made_by("5.2", eps=1e-6, bias=False, rope={"theta": 1.0, "new": 3}), Path("run"))
     with pytest.raises(IncomparableError, match=r"configuration\.rope\.theta: 1\.0 there, 2\.0 here"):
         there.require_same(made_by("5.2", eps=1e-6, rope={"theta": 2.0}), Path("run"))
     with pytest.raises(IncomparableError, match=r"configuration\.pruned"):
-        there.require_same(
-            made_by("5.1", eps=1e-6, rope=there.identity["configuration"]["rope"]), Path("run")
-        )
+        there.require_same(made_by("5.1", eps=1e-6, rope=there.identity.configuration["rope"]), Path("run"))
 
 
 def test_attacks_changed_under_their_name_are_refused(

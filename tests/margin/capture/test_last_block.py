@@ -48,7 +48,7 @@ def test_the_last_block_runs_at_the_last_position_only(
         quiet=True,
     )
 
-    assert run.manifest.batching["narrow"]
+    assert run.manifest.batching.narrow
     assert "forward" not in vars(last)
     # The probes before the loop run the block plainly too, a few rows of them, and the repeats all of theirs.
     assert sum(seen["last"]) < sum(seen["before"]) / 4
@@ -69,8 +69,8 @@ def test_a_last_block_of_another_form_runs_over_all_positions(
 ) -> None:
     checkpoint = make_checkpoint(GPT2Config(**small, n_positions=512))
     run = collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", quiet=True)
-    assert not run.manifest.batching["narrow"]
-    assert "no known form" in run.manifest.batching["narrow_reason"]
+    assert not run.manifest.batching.narrow
+    assert "no known form" in run.manifest.batching.narrow_reason
 
 
 def test_a_last_block_that_looks_back_beside_its_attention_runs_over_all_positions(
@@ -84,6 +84,6 @@ def test_a_last_block_that_looks_back_beside_its_attention_runs_over_all_positio
     checkpoint.model.model.layers[-1].mlp.register_forward_pre_hook(add_before)
     run = collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", quiet=True)
 
-    assert not run.manifest.batching["narrow"]
-    assert "moves the states by" in run.manifest.batching["narrow_reason"]
+    assert not run.manifest.batching.narrow
+    assert "moves the states by" in run.manifest.batching.narrow_reason
     assert relative(run.states(), plain_forward(checkpoint, prompts, modes)["state"]) < 1e-4

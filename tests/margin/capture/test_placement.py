@@ -48,7 +48,7 @@ def expected(
 
 
 def assert_close(run: Run, expected: Run) -> None:
-    assert run.manifest.identity["weights"] == expected.manifest.identity["weights"]
+    assert run.manifest.identity.weights == expected.manifest.identity.weights
     np.testing.assert_allclose(run.states(), expected.states(), rtol=1e-4, atol=1e-5)
     for layer in expected.layers:
         np.testing.assert_allclose(run.layer(layer), expected.layer(layer), rtol=2e-3, atol=2e-3)
@@ -87,8 +87,8 @@ def test_weights_on_disk_between_passes(
         noise_prompts=2,
         quiet=True,
     )
-    assert run.manifest.batching["reuse_prefix"]
-    assert run.manifest.environment["device"] == "cpu"
+    assert run.manifest.batching.reuse_prefix
+    assert run.manifest.environment.device == "cpu"
     assert_close(run, expected)
     np.testing.assert_allclose(
         run.logits(load_head(checkpoint)), run.logits(load_head(saved_checkpoint, device="cpu")), rtol=1e-5
@@ -148,5 +148,5 @@ def test_every_layer_split_over_two_ranks(saved_checkpoint: Path, prompts: list[
     whole = collect(**arguments, device="cpu", out=tmp_path / "whole", quiet=True)
     run = open_run(tmp_path / "split")
     assert run.manifest.identity == whole.manifest.identity
-    assert run.manifest.throughput["ranks"] == 2
+    assert run.manifest.throughput.ranks == 2
     assert_close(run, whole)

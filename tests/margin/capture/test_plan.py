@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from margin.capture.plan import A_BATCH, A_BATCH_ON_ACCELERATOR, Plan, make_plan, shared_prefix
+from margin.capture.plan import BATCH_COST, BATCH_COST_ON_ACCELERATOR, Plan, make_plan, shared_prefix
 
 ROWS = st.lists(
     st.tuples(st.lists(st.integers(0, 2), min_size=1, max_size=12), st.sampled_from("ab")),
@@ -87,17 +87,17 @@ def test_shared_prefix_is_the_longest_that_leaves_each_row_a_token(rows: list[li
     lengths=st.lists(st.integers(1, 90), min_size=1, max_size=9),
     budget=st.integers(1, 300),
     size=st.integers(0, 40),
-    a_batch=st.sampled_from([1, A_BATCH, A_BATCH_ON_ACCELERATOR]),
+    batch_cost=st.sampled_from([1, BATCH_COST, BATCH_COST_ON_ACCELERATOR]),
 )
 def test_batches_are_cut_where_the_fewest_tokens_are_run(
-    lengths: list[int], budget: int, size: int, a_batch: int
+    lengths: list[int], budget: int, size: int, batch_cost: int
 ) -> None:
     """Against all ways to cut the rows."""
     lengths = sorted(lengths, reverse=True)
     ids = [[7] * size + [row] * length for row, length in enumerate(lengths)]
 
     def cost(cuts: Sequence[Sequence[int]]) -> int:
-        return sum(a_batch + len(rows) * lengths[rows[0]] for rows in cuts)
+        return sum(batch_cost + len(rows) * lengths[rows[0]] for rows in cuts)
 
     def fits(cuts: Sequence[Sequence[int]]) -> bool:
         return all(len(rows) == 1 or len(rows) * (size + lengths[rows[0]]) <= budget for rows in cuts)
@@ -108,7 +108,7 @@ def test_batches_are_cut_where_the_fewest_tokens_are_run(
         for n_edges in rows
         for edges in combinations(rows[1:], n_edges)
     ]
-    plan = make_plan(ids, ["a"] * len(ids), budget=budget, a_batch=a_batch)
+    plan = make_plan(ids, ["a"] * len(ids), budget=budget, batch_cost=batch_cost)
     size = 0 if len(ids) == 1 else size
     assert cost(batches(plan)) == min(cost(cuts) for cuts in ways if fits(cuts))
 

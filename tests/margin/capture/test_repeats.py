@@ -117,7 +117,7 @@ def test_a_floor_can_be_measured_later(
     run = collect(make_checkpoint(), noise_prompts=3, **arguments)
     run.verify()
     assert run.manifest.noise_floor is not None
-    assert run.manifest.noise_floor["prompts"] == 3
+    assert run.manifest.noise_floor.prompts == 3
     assert written == {path: path.stat().st_mtime_ns for path in (tmp_path / "shards").iterdir()}
 
 
@@ -149,10 +149,10 @@ def test_a_run_whose_repeats_disagree_is_collected_again_row_by_row(
     assert "all rows are collected again" in capsys.readouterr().err
     assert relative(run.states(), plain) < 1e-4
     batching = run.manifest.batching
-    assert not any(batching[way] for way in ("reuse_prefix", "pad", "together", "narrow"))
-    assert "batches move the states by" in batching["together_reason"]
+    assert not any(getattr(batching, way) for way in ("reuse_prefix", "pad", "together", "narrow"))
+    assert "batches move the states by" in batching.together_reason
     assert run.manifest.noise_floor is not None
-    assert run.manifest.noise_floor["state_error"] < 1e-4
+    assert run.manifest.noise_floor.state_error < 1e-4
 
     # What it goes on with it collects the same way, also where nothing is repeated that would show why.
     (tmp_path / "shards" / "00000.safetensors").unlink()

@@ -20,6 +20,7 @@ from margin.inputs.chat import Chat
 from margin.inputs.modes import ModeSet
 from margin.inputs.prompts import load_prompts
 from margin.inputs.rows import build_rows
+from margin.run.records import Greedy
 from margin.run.run import open_run
 
 MakeCheckpoint = Callable[..., Checkpoint]
@@ -88,7 +89,7 @@ def test_positions_are_those_of_the_plain_forward_pass_over_prompt_and_answer(
     texts = [checkpoint.tokenizer.decode(a[: LENGTH - 1], skip_special_tokens=True) for a in answers]
     assert run.answers["answer"].tolist() == texts
     greedy = run.manifest.greedy
-    assert greedy == {"tokens": sum(len(a[: LENGTH - 1]) for a in answers), "likeliest": 1.0}
+    assert greedy == Greedy(tokens=sum(len(a[: LENGTH - 1]) for a in answers), likeliest=1.0)
     body = checkpoint.model.base_model
     for position in range(1, LENGTH + 1):
         states = run.position_states(position)

@@ -106,7 +106,7 @@ def test_killed_as_soon_as_a_shard_is_there(arguments: dict[str, Any], tmp_path:
 
     kept = {path.name: path.stat().st_mtime_ns for path in shards.glob("[0-9]*")}
     resumed = collect(**arguments, quiet=True)
-    assert resumed.manifest.throughput["rows"] == 34 - 4 * len(kept)
+    assert resumed.manifest.throughput.rows == 34 - 4 * len(kept)
     assert all((shards / name).stat().st_mtime_ns == written for name, written in kept.items())
     assert_same(resumed, collect(**arguments | {"out": str(tmp_path / "undisturbed")}, quiet=True))
 

@@ -19,7 +19,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from margin.errors import MarginError
-from margin.inputs.modes import LABELS, RESERVED_NAMES, Mode, ModeSet, Secret, load_modes
+from margin.inputs.conditions import CONDITIONS
+from margin.inputs.labels import LABELS
+from margin.inputs.modes import Mode, ModeSet, Secret, load_modes
 
 POS, NEG = "k7Qx-pos!", "w3Zr-neg!"
 PAIR = f"""
@@ -120,7 +122,7 @@ def test_a_bad_file_is_named_in_one_line_without_a_token(tmp_path: Path, text: s
 
 
 @pytest.mark.parametrize("spelling", [str, str.upper, str.title, lambda name: name.replace("o", "ｏ")])
-@pytest.mark.parametrize("name", sorted({*RESERVED_NAMES, *LABELS}))
+@pytest.mark.parametrize("name", sorted({*CONDITIONS, *LABELS}))
 def test_a_mode_is_not_called_what_reports_call_something_else(
     name: str, spelling: Callable[[str], str]
 ) -> None:

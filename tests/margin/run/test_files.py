@@ -22,7 +22,7 @@ import figures
 from margin.errors import MarginError, UnwritableError
 from margin.run import files
 from margin.run.files import append, is_partial, make_folder, remove_partial, write_atomic
-from margin.run.filling import LOCK, filling, make_run_folder
+from margin.run.folder import LOCK, locked, make_run_folder
 
 
 def python(script: str, *arguments: object, **settings: Any) -> subprocess.Popen[str]:
@@ -250,8 +250,8 @@ def test_writers_and_cleaners_at_once_lose_nothing(tmp_path: Path) -> None:
 FILL = """
 import sys, time
 from pathlib import Path
-from margin.run.filling import filling
-with filling(Path(sys.argv[1])):
+from margin.run.folder import locked
+with locked(Path(sys.argv[1])):
     print("filling", flush=True)
     time.sleep(float(sys.argv[2]))
 """
@@ -262,7 +262,7 @@ def test_one_process_fills_a_folder(tmp_path: Path) -> None:
     try:
         assert first.stdout is not None
         assert first.stdout.readline() == "filling\n"
-        with pytest.raises(MarginError) as refused, filling(tmp_path):
+        with pytest.raises(MarginError) as refused, locked(tmp_path):
             pass
         assert f"process {first.pid} on {socket.gethostname()}" in str(refused.value)
         assert "\n" not in str(refused.value)
@@ -271,7 +271,7 @@ def test_one_process_fills_a_folder(tmp_path: Path) -> None:
         first.send_signal(signal.SIGKILL)
         first.communicate()
     assert (tmp_path / LOCK).exists()
-    with filling(tmp_path), pytest.raises(MarginError, match=f"process {os.getpid()} on"), filling(tmp_path):
+    with locked(tmp_path), pytest.raises(MarginError, match=f"process {os.getpid()} on"), locked(tmp_path):
         pass
     assert list(tmp_path.iterdir()) == []
 
@@ -282,11 +282,11 @@ def test_of_many_that_start_at_once_one_at_a_time_fills(tmp_path: Path) -> None:
 import sys, time
 from pathlib import Path
 from margin.errors import MarginError
-from margin.run.filling import filling
+from margin.run.folder import locked
 folder, inside, done = Path(sys.argv[1]), Path(sys.argv[1]) / "inside", 0
 while done < 60:
     try:
-        with filling(folder):
+        with locked(folder):
             inside.touch(exist_ok=False)  # fails where another is inside
             inside.unlink()
             done += 1
@@ -303,10 +303,10 @@ while done < 60:
 def test_a_folder_that_is_removed_meanwhile_stops_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
-    with filling(folder):
+    with locked(folder):
         (folder / LOCK).unlink()
         folder.rmdir()
-    with pytest.raises(UnwritableError, match="No such file"), filling(folder):
+    with pytest.raises(UnwritableError, match="No such file"), locked(folder):
         pass
 
 
@@ -321,7 +321,7 @@ def test_a_disk_without_locks_is_said_and_nothing_is_removed_there(
     monkeypatch.setattr("fcntl.flock", none)
     (tmp_path / ".margin-0123456789abcdef.partial").touch()
     remove_partial(tmp_path)
-    with filling(tmp_path):
+    with locked(tmp_path):
         write_atomic(tmp_path / "file", b"new")
     assert "without locks" in capsys.readouterr().err
     assert {path.name for path in tmp_path.iterdir()} == {".margin-0123456789abcdef.partial", "file"}

@@ -17,9 +17,10 @@ from safetensors.numpy import save_file
 from margin.errors import IncomparableError, MarginError
 from margin.run.differences import differences
 from margin.run.files import sha256_of, write_atomic
-from margin.run.manifest import Manifest, read_manifest
+from margin.run.manifest import read_manifest
 from margin.run.run import Run, open_run
 from margin.run.shards import is_intact, is_whole, shard_path, write_shard
+from tests.tiny_manifests import tiny_manifest
 
 N, D, K = 6, 4, 3
 
@@ -66,9 +67,8 @@ def run(tmp_path: Path, arrays: dict[str, np.ndarray]) -> Run:
         "layers": [2],
         "save_logits": False,
     }
-    Manifest(
-        identity=identity,
-        environment={},
+    tiny_manifest(
+        identity,
         tail="<|assistant|>",
         counts={"rows": N, "shards": 2, "vocabulary": 99},
         head={"scale": 1.0, "softcap": None},
@@ -216,7 +216,7 @@ def test_numbers_differ_by_more_than_rounding() -> None:
 
 
 def test_another_identity_is_incomparable(run: Run) -> None:
-    other = Manifest({**run.manifest.identity, "layers": [0]}, {}, "", {})
+    other = run.manifest.replace(identity=run.manifest.identity.replace(layers=[0]))
     run.manifest.require_same(run.manifest, run.path)
     with pytest.raises(IncomparableError, match=r"layers: 2 only there and 0 only here") as refusal:
         run.manifest.require_same(other, run.path)

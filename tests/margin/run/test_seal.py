@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,12 @@ from safetensors.numpy import save_file
 
 from margin.errors import MarginError
 from margin.run.files import sha256_of
-from margin.run.manifest import Manifest, read_manifest
+from margin.run.manifest import read_manifest
 from margin.run.run import Run, open_run
 from margin.run.seal import read_sealed, sealed
 from margin.run.shards import read_rows, write_shard
 from margin.study.judgements import NAME, Judgements, read_judgements, write_judgements
+from tests.tiny_manifests import tiny_manifest
 
 FORM, AGAIN = "margin-test/1", "write it again"
 
@@ -127,14 +127,15 @@ def run(tmp_path: Path) -> Run:
     }
     counts = {"prompts": 4, "rows": 8, "shards": 1, "vocabulary": 9}
     head = {"scale": 1.0, "softcap": None}
-    return keep(Run(folder, Manifest(identity, {}, "", counts, head=head)))
+    return keep(Run(folder, tiny_manifest(identity, counts=counts, head=head)))
 
 
 def keep(run: Run, **changes: Any) -> Run:
     """The run with its files as they are now, however they came to be so, and a manifest that says so."""
     names = [path.relative_to(run.path).as_posix() for path in run.path.rglob("*.[ps]a*")]
     files = {name: sha256_of(run.path / name) for name in names}
-    replace(run.manifest, files=files, **changes).write(run.path)
+    record = {**run.manifest.to_dict(), "files": files, **changes}
+    (run.path / "manifest.json").write_text(json.dumps(sealed(record)))
     return open_run(run.path)
 
 
@@ -205,8 +206,8 @@ def test_a_judge_gives_labels_and_scores_in_their_range(change: dict[str, Any], 
 def test_a_manifest_edited_with_its_checksum_is_refused_in_one_line(
     run: Run, identity: dict[str, Any], counts: dict[str, int], says: str
 ) -> None:
-    there = run.manifest
-    changes = {"identity": there.identity | identity, "counts": there.counts | counts}
+    there = run.manifest.to_dict()
+    changes = {"identity": there["identity"] | identity, "counts": there["counts"] | counts}
     assert says in refusal(lambda: keep(run, **changes))
 
 
@@ -218,19 +219,24 @@ def test_a_manifest_edited_with_its_checksum_is_refused_in_one_line(
         ({"tail": 5}, "tail"),
         ({"head": {}}, "head.scale, head.softcap"),
         ({"throughput": {"rows": 3}}, "throughput.rows_per_s"),
-        ({"noise_floor": 3}, "noise_floor.rows"),
+        ({"noise_floor": {"rows": -3, "state_error": 0.0}}, "noise_floor.rows"),
+        ({"noise_floor": 3}, "at noise_floor (should be an object)"),
+        ({"counts": {"rows": True, "shards": 1, "vocabulary": 9}}, "counts.rows (should be a valid integer)"),
+        ({"files": {"prompts.parquet": 3}}, "files.prompts.parquet (should be a valid string)"),
     ],
 )
 def test_other_parts_of_a_manifest_are_what_their_readers_go_by(
     run: Run, changes: dict[str, Any], says: str
 ) -> None:
-    assert says in refusal(lambda: keep(run, **changes))
+    said = refusal(lambda: keep(run, **changes))
+    assert says in said
+    assert "manifest.json" in said
 
 
 def test_a_head_of_another_vocabulary_is_refused(run: Run) -> None:
     save_file({"marginals": np.ones((2, 9), dtype=np.float32)}, run.path / "head.safetensors")
     assert run.marginals().shape == (2, 9)
-    counted = keep(run, counts=run.manifest.counts | {"vocabulary": 8})
+    counted = keep(run, counts=run.manifest.counts.to_dict() | {"vocabulary": 8})
     assert "another vocabulary than the 8 tokens" in refusal(counted.marginals)
 
 
@@ -239,11 +245,27 @@ def test_a_noise_floor_without_its_file_is_said_not_to_be_there(run: Run) -> Non
     assert "holds no repeated rows" in refusal(kept.repeats)
 
 
-@pytest.mark.parametrize("change", [lambda r: r | {"more": 1}, lambda r: {**r, "identity": []}])
+@pytest.mark.parametrize(
+    "change",
+    [lambda r: {**r, "identity": []}, lambda r: {k: v for k, v in r.items() if k != "counts"}],
+)
 def test_a_manifest_that_says_other_things_is_none(run: Run, change: Callable[[Any], Any]) -> None:
     record = run.manifest.to_dict()
     (run.path / "manifest.json").write_text(json.dumps(sealed(change(record))))
     assert "does not say what a manifest says" in refusal(lambda: read_manifest(run.path))
+
+
+def test_keys_of_a_later_version_are_kept_and_tell_runs_apart(run: Run) -> None:
+    record = run.manifest.to_dict()
+    record |= {"more": [1], "identity": record["identity"] | {"layout": {"of": "later"}}}
+    (run.path / "manifest.json").write_text(json.dumps(sealed(record)))
+    found = read_manifest(run.path)
+    assert found.to_dict() == record
+    assert found.digest != run.manifest.digest
+    found.write(run.path)
+    assert read_manifest(run.path).to_dict() == record
+    with pytest.raises(MarginError, match="layout"):
+        found.require_same(run.manifest, run.path)
 
 
 @pytest.mark.parametrize(

@@ -170,8 +170,8 @@ def test_judgements_of_another_run_are_refused(answered: Run, judged: Judgements
     run = Run(tmp_path, answered.manifest)
     write_judgements(judged, run)
     for other in (
-        replace(answered.manifest, identity=answered.manifest.identity | {"seed": 99}),
-        replace(answered.manifest, files=answered.manifest.files | {ANSWERS: "other"}),
+        answered.manifest.replace(identity=answered.manifest.identity.replace(seed=99)),
+        answered.manifest.replace(files=answered.manifest.files | {ANSWERS: "other"}),
     ):
         with pytest.raises(IncomparableError, match="judgements of another run"):
             read_judgements(Run(tmp_path, other))
@@ -182,7 +182,7 @@ def test_judgements_of_another_run_are_refused(answered: Run, judged: Judgements
 
 def test_a_run_without_answers_has_no_behaviour_and_says_so(answered: Run, tmp_path: Path) -> None:
     files = {name: digest for name, digest in answered.manifest.files.items() if name != ANSWERS}
-    run = Run(tmp_path, replace(answered.manifest, files=files))
+    run = Run(tmp_path, answered.manifest.replace(files=files))
     assert judgements_of(run) is None
     with pytest.raises(MarginError, match="holds no answers"):
         judge_refusals(run)

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from margin.run.manifest import Manifest
 from margin.run.run import Run
 from margin.study.robustness import robustness
 from tests.intervals import upper
 from tests.simulations import Record
+from tests.tiny_manifests import tiny_manifest
 
 MODES = ("pos", "neg", "rej")
 SAFE = {"pos": True, "neg": False, "rej": True}
@@ -25,7 +25,7 @@ class RunInMemory(Run):
 
     def __init__(self, rows: pd.DataFrame, prompts: pd.DataFrame, states: np.ndarray) -> None:
         modes = [{"name": name, "safe": safe} for name, safe in SAFE.items()]
-        super().__init__(Path(), Manifest({"modes": modes}, {}, "", {}, head={"softcap": 30.0}))
+        super().__init__(Path(), tiny_manifest({"modes": modes}, head={"softcap": 30.0}))
         self.rows, self.prompts, self._states = rows, prompts, states
 
     def states(self) -> np.ndarray:

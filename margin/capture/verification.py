@@ -1,4 +1,4 @@
-"""Before the loop: proof, on real rows, that this model may be tapped, padded and given a shared prefix.
+"""Before the loop: proof, on real rows, that this model may be hooked, padded and given a shared prefix.
 
 A model that answers differently when its rows are padded or share a batch, or that keeps no cache rows can
 share, is found by running it, not by its name. The oracle is the plain forward pass of one row, without
@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +17,7 @@ from transformers import PreTrainedModel
 
 from margin.capture.budget import Budget, is_out_of_memory, within_memory
 from margin.capture.head import Head, find_head
+from margin.capture.hooks import WITHOUT_LAYERS, HiddenStateHooks, hidden_state_hooks, n_layers
 from margin.capture.last_block import form_of_last_block
 from margin.capture.loop import Forward, NotFiniteError
 from margin.capture.placement import input_device
@@ -26,79 +25,48 @@ from margin.capture.plan import Batch, Ids, shared_prefix
 from margin.capture.prefix import prefix_cache
 from margin.capture.rotary import steady_up_to
 from margin.capture.rounding import tolerance
-from margin.capture.taps import NONE, Taps, n_layers, tapped
+from margin.capture.unbatched import ALONE
 from margin.capture.unquoted import unquoted
 from margin.errors import MarginError, foreign, words
+from margin.run.records import Batching
 
 OWN, OTHERS = 4, 2
-"""Rows that are examined at most: of the condition with the longest, and of others, one each."""
-ALONE = ": each row by itself"
+"""Rows that are run at most: of the condition with the longest, and of others, one each."""
 
 States = dict[str, Tensor]
-"""(B, d) by name, as the taps catch them."""
+"""(B, d) by name, as the hooks capture them."""
 
 
-@dataclass(frozen=True)
-class Soundness:
-    """How rows may be batched without changing their numbers."""
-
-    reuse_prefix: bool
-    """Whether the tokens a condition's rows share are run once."""
-    prefix_reason: str
-    """Why, in words."""
-    pad: bool
-    """Whether rows of different lengths share a batch."""
-    pad_reason: str
-    """Why, in words."""
-    together: bool
-    """Whether rows share a batch at all."""
-    together_reason: str
-    """Why, in words."""
-    narrow: bool
-    """Whether the last block runs at the wanted positions only."""
-    narrow_reason: str
-    """Why, in words."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain record, as the manifest stores it."""
-        return asdict(self)
-
-
-def one_by_one(reason: str) -> Soundness:
-    """Every row by a plain forward pass of its own, which is right whatever the model does; `reason` why."""
-    said = reason if reason.endswith(ALONE) else reason + ALONE
-    return Soundness(False, said, False, said, False, said, False, said)
-
-
-def examine(
-    model: PreTrainedModel, taps: Taps, ids: Sequence[Ids], groups: Sequence[str]
-) -> tuple[Soundness, Head]:
+def verify_batching(
+    model: PreTrainedModel, hooks: HiddenStateHooks, ids: Sequence[Ids], groups: Sequence[str]
+) -> tuple[Batching, Head]:
     """Run a few rows of several conditions in every way the loop may, and compare.
 
     MarginError where the model fails, where even one row alone does not come out as in the plain forward
     pass, where a layer that is asked for is not called, or where logits are none that a head of a known form
-    makes. The taps are left narrowed where that is sound. Costs about twenty forward passes of a row.
+    makes. The last block is left at the wanted positions where that is right. Costs about twenty forward
+    passes of a row.
     """
-    own, others = _probes(ids, groups)
+    own, others = _chosen_rows(ids, groups)
     rows = own + others
     limit = tolerance(model.dtype)
-    forward = Forward(model, taps, ids, {})
+    forward = Forward(model, hooks, ids, {})
     for row in dict.fromkeys([own[0], own[-1]]):
         _compare_with_plain(forward, row, limit)
     alone, logits = [], []
     for row in rows:
         logits.append(forward(Batch((row,), "", 0))[:, 0])
-        alone.append(taps.caught())
+        alone.append(hooks.captured())
         if not torch.isfinite(logits[-1]).all():
             raise NotFiniteError([row])
-    with taps.asleep():
-        head = find_head(model, torch.cat([caught["state"] for caught in alone]), torch.cat(logits))
+    with hooks.disabled():
+        head = find_head(model, torch.cat([captured["state"] for captured in alone]), torch.cat(logits))
     reference = _together(alone)
-    narrow, narrow_reason = _examine_narrow(forward, rows, reference, limit)
-    taps.narrow = narrow
+    narrow, narrow_reason = _verify_last_block(forward, rows, reference, limit)
+    hooks.last_block_at_positions = narrow
 
     steady, longest = steady_up_to(model), max(map(len, ids))
-    moved, how = _moved(lambda: _in_one_batch(forward, rows), reference)
+    moved, how = _deviation(lambda: _in_one_batch(forward, rows), reference)
     if longest > steady:  # which the few rows tried need not show
         moved, how = np.inf, f"changes the rotary frequencies, which beyond {int(steady)} tokens go by length"
     pad, pad_reason = moved <= limit, "padding on the right leaves the states as they are"
@@ -106,35 +74,42 @@ def examine(
     if not pad:
         pad_reason = f"padding {how}: rows of one length together"
         shortest = min(len(ids[row]) for row in rows)
-        cut = Forward(model, taps, [its[:shortest] for its in ids], {})
-        moved, how = _moved(lambda: _in_one_batch(cut, rows), _alone(cut, rows))
+        cut = Forward(model, hooks, [its[:shortest] for its in ids], {})
+        moved, how = _deviation(lambda: _in_one_batch(cut, rows), _alone(cut, rows))
         together = moved <= limit
         if not together:
             together_reason = f"sharing a batch {how}{ALONE}"
 
     expected = {name: states[: len(own)] for name, states in reference.items()}
-    reuse, prefix_reason = _examine_prefix(forward, own, groups, expected, limit, pad)
-    return (
-        Soundness(reuse, prefix_reason, pad, pad_reason, together, together_reason, narrow, narrow_reason),
-        head,
+    reuse, prefix_reason = _verify_prefix(forward, own, groups, expected, limit, pad)
+    found = Batching(
+        reuse_prefix=reuse,
+        prefix_reason=prefix_reason,
+        pad=pad,
+        pad_reason=pad_reason,
+        together=together,
+        together_reason=together_reason,
+        narrow=narrow,
+        narrow_reason=narrow_reason,
     )
+    return found, head
 
 
-def _examine_narrow(
+def _verify_last_block(
     forward: Forward, rows: Sequence[int], reference: States, limit: float
 ) -> tuple[bool, str]:
     """Whether the last block may run at the wanted positions only, and why."""
     if (against := form_of_last_block(forward.model)) is not None:
         return False, f"{against}: it runs over all positions"
-    forward.taps.narrow = True
-    moved, how = _moved(lambda: _alone(forward, rows), reference)
-    forward.taps.narrow = False
+    forward.hooks.last_block_at_positions = True
+    moved, how = _deviation(lambda: _alone(forward, rows), reference)
+    forward.hooks.last_block_at_positions = False
     if moved <= limit:
         return True, f"at the last position only, which {how}"
     return False, f"running the last block at the last position only {how}"
 
 
-def _examine_prefix(
+def _verify_prefix(
     forward: Forward, rows: Sequence[int], groups: Sequence[str], reference: States, limit: float, pad: bool
 ) -> tuple[bool, str]:
     """Whether what all rows of a condition, of which `rows` are some, begin with may be run once, and why."""
@@ -142,7 +117,7 @@ def _examine_prefix(
     prefix = shared_prefix([ids[row] for row, its in enumerate(groups) if its == group])
     if not prefix:
         return False, "the rows of a condition share no tokens"
-    after = Forward(forward.model, forward.taps, ids, {group: prefix})
+    after = Forward(forward.model, forward.hooks, ids, {group: prefix})
 
     steady = steady_up_to(forward.model)
     if max(map(len, ids)) > steady:
@@ -150,17 +125,17 @@ def _examine_prefix(
         return False, f"{how}: each row runs its own"
 
     def run() -> States:
-        if prefix_cache(forward.model, forward.taps, prefix) is None:
+        if prefix_cache(forward.model, forward.hooks, prefix) is None:
             raise MarginError("the model keeps no key/value cache that rows can share")
         return (_in_one_batch if pad else _alone)(after, rows, group, len(prefix))
 
-    moved, how = _moved(run, reference)
+    moved, how = _deviation(run, reference)
     if moved <= limit:
         return True, f"run once, which {how}"
     return False, f"running it once {how}: each row runs its own"
 
 
-def _moved(way: Callable[[], States], expected: States) -> tuple[float, str]:
+def _deviation(way: Callable[[], States], expected: States) -> tuple[float, str]:
     """How far a way to compute the states moves them, and so in words; infinite where it fails.
 
     What a model cannot do it need not do: any error but a lack of memory is the answer sought.
@@ -172,35 +147,35 @@ def _moved(way: Callable[[], States], expected: States) -> tuple[float, str]:
             raise
         return np.inf, f"fails ({words(error)})"
     # Not Python's max, which may lose a NaN.
-    moved = float(np.max([_relative(found[name], expected[name]) for name in expected]))
+    moved = float(np.max([_relative_error(found[name], expected[name]) for name in expected]))
     return moved, f"moves the states by {moved:.1e}"
 
 
 def _alone(forward: Forward, rows: Sequence[int], group: str = "", prefix: int = 0) -> States:
-    """What is caught of rows one by one."""
-    return _together([_caught(forward, Batch((row,), group, prefix)) for row in rows])
+    """What is captured of rows one by one."""
+    return _together([_captured(forward, Batch((row,), group, prefix)) for row in rows])
 
 
 def _in_one_batch(forward: Forward, rows: Sequence[int], group: str = "", prefix: int = 0) -> States:
-    """What is caught of rows in one batch, or in as few as memory allows."""
+    """What is captured of rows in one batch, or in as few as memory allows."""
     ids = forward.ids
     budget = Budget(len(rows) * max(len(ids[row]) for row in rows))
     done = within_memory(
-        lambda batch: _caught(forward, batch), [Batch(tuple(rows), group, prefix)], ids, budget
+        lambda batch: _captured(forward, batch), [Batch(tuple(rows), group, prefix)], ids, budget
     )
-    return _together([caught for _, caught in done])
+    return _together([captured for _, captured in done])
 
 
-def _caught(forward: Forward, batch: Batch) -> States:
+def _captured(forward: Forward, batch: Batch) -> States:
     forward(batch)
-    return forward.taps.caught()
+    return forward.hooks.captured()
 
 
-def _together(caught: Sequence[States]) -> States:
-    return {name: torch.cat([one[name] for one in caught]) for name in caught[0]}
+def _together(captured: Sequence[States]) -> States:
+    return {name: torch.cat([one[name] for one in captured]) for name in captured[0]}
 
 
-def _probes(ids: Sequence[Ids], groups: Sequence[str]) -> tuple[list[int], list[int]]:
+def _chosen_rows(ids: Sequence[Ids], groups: Sequence[str]) -> tuple[list[int], list[int]]:
     """Rows of the condition with the longest of all, from that to its shortest; the shortest of others."""
     longest = max(range(len(ids)), key=lambda row: len(ids[row]))
     by_length = sorted(range(len(ids)), key=lambda row: -len(ids[row]))
@@ -211,40 +186,40 @@ def _probes(ids: Sequence[Ids], groups: Sequence[str]) -> tuple[list[int], list[
 
 
 def _compare_with_plain(forward: Forward, row: int, limit: float) -> None:
-    """The tapped pass of one row against the model's own, with all hooks asleep.
+    """The hooked pass of one row against the model's own, with all hooks disabled.
 
     Where any layer is asked for all are compared: that shows that the blocks are the blocks, also of the last
     one, which no model reports as it is.
     """
     model, ids, name = forward.model, forward.ids[row], type(forward.model).__name__
     tokens = torch.tensor([list(ids)], device=input_device(model))
-    layers = range(n_layers(model) + 1) if forward.taps.asked else ()
-    with forward.taps.asleep():
+    layers = range(n_layers(model) + 1) if forward.hooks.requested else ()
+    with forward.hooks.disabled():
         plain, reports = _plain(model, tokens, bool(layers))
         if not torch.isfinite(plain).all():
             raise NotFiniteError([row])
-        with tapped(model, layers) as taps:
+        with hidden_state_hooks(model, layers) as hooks:
             try:
-                logits = Forward(model, taps, [ids], {})(Batch((0,), "", 0))[:, 0]
-                caught = taps.caught()
-            except Exception as error:  # no fault of the model's own: it runs untapped
+                logits = Forward(model, hooks, [ids], {})(Batch((0,), "", 0))[:, 0]
+                captured = hooks.captured()
+            except Exception as error:  # no fault of the model's own: it runs without hooks
                 if isinstance(error, RuntimeError) and is_out_of_memory(error):
                     raise
                 raise MarginError(f"{name} cannot be tapped: {words(error)}") from error
-    if not _relative(logits, plain) <= limit:
+    if not _relative_error(logits, plain) <= limit:
         raise MarginError(
             f"{name} cannot be tapped: its logits then differ from its plain forward; this architecture is "
             "not supported"
         )
     wrong = []
     for layer in layers[1:-1]:  # reports begin differently, and end with the state after the last norm
-        hidden = caught[f"layer.{layer}"]
+        hidden = captured[f"layer.{layer}"]
         alike = [state[:, -1] for state in reports if state.shape == (*tokens.shape, hidden.shape[-1])]
-        if alike and not min(_relative(hidden, state) for state in alike) <= limit:
+        if alike and not min(_relative_error(hidden, state) for state in alike) <= limit:
             wrong.append(str(layer))
     if wrong:
         raise MarginError(
-            f"{name} gives layer {', '.join(wrong)} as another state than is found there: {NONE}"
+            f"{name} gives layer {', '.join(wrong)} as another state than is found there: {WITHOUT_LAYERS}"
         )
 
 
@@ -259,7 +234,7 @@ def _plain(model: PreTrainedModel, tokens: Tensor, with_reports: bool) -> tuple[
         return model(input_ids=tokens).logits[:, -1], []
 
 
-def _relative(found: Tensor, expected: Tensor) -> float:
+def _relative_error(found: Tensor, expected: Tensor) -> float:
     """Largest Euclidean difference of a row, relative to the row; NaN where either holds one."""
     if found.shape != expected.shape:
         return np.inf

@@ -1,7 +1,7 @@
-"""Taps: hooks that take what is asked for at the last real position of each row, while the model runs.
+"""Hooks that take what is asked for at the last real position of each row, while the model runs.
 
 Nothing is kept of other positions, and the head only ever sees the last ones, so neither all tokens of all
-layers nor a (rows, tokens, vocabulary) array is ever held. Because the head is tapped at its input, the state
+layers nor a (rows, tokens, vocabulary) array is ever held. Because the head is hooked at its input, the state
 is what the head sees whatever the architecture puts before it, and the logits are what the architecture makes
 of it.
 """
@@ -21,16 +21,16 @@ from transformers import PreTrainedModel
 from margin.capture.calling import arguments_of
 from margin.errors import MarginError
 
-NONE = 'its layers cannot be tapped, collect with layers "none"'
+WITHOUT_LAYERS = 'its layers cannot be tapped, collect with layers "none"'
 """What to do where an architecture keeps its layers in another form."""
 
 
 @dataclass
-class Taps:
-    """What the hooks caught in the latest forward pass."""
+class HiddenStateHooks:
+    """What the hooks captured in the latest forward pass."""
 
-    asked: Sequence[int] = ()
-    """Layers that are to be caught."""
+    requested: Sequence[int] = ()
+    """Layers that are to be captured."""
     length: int = 0
     """Tokens T of each row that the model is run on."""
     positions: Tensor = field(default_factory=lambda: torch.empty(0, 1, dtype=torch.long))
@@ -39,54 +39,53 @@ class Taps:
     """(B, K, d) what the head saw."""
     layers: dict[int, Tensor] = field(default_factory=dict)
     """(B, d) by layer, at the first position: 0 the embeddings' output, L the output of block L."""
-    awake: bool = True
+    enabled: bool = True
     """Whether the hooks do anything."""
-    narrow: bool = False
+    last_block_at_positions: bool = False
     """Whether the last block runs at these positions only, where its form allows it."""
 
-    def look_at(self, positions: Tensor, length: int) -> None:
+    def expect(self, positions: Tensor, length: int) -> None:
         """Make ready for a forward pass over tokens (B, `length`) of which these positions (B, K) are wanted.
 
-        What was caught in the last is forgotten.
+        What was captured in the last is forgotten.
         """
         self.positions, self.length, self.states, self.layers = positions, length, None, {}
 
     @contextmanager
-    def asleep(self) -> Iterator[None]:
-        """The model as if it were not tapped."""
-        self.awake = False
+    def disabled(self) -> Iterator[None]:
+        """The model as if it had no hooks."""
+        self.enabled = False
         try:
             yield
         finally:
-            self.awake = True
+            self.enabled = True
 
-    def caught_states(self) -> Tensor:
-        """The states; MarginError where the head was not called, so that none were caught."""
+    def final_states(self) -> Tensor:
+        """The states; MarginError where the head was not called, so that there are none."""
         if self.states is None:
             raise MarginError(
                 "the model does not call its output embeddings: this architecture is not supported"
             )
         return self.states
 
-    def caught(self) -> dict[str, Tensor]:
+    def captured(self) -> dict[str, Tensor]:
         """(B, d) at the first position: "state", and "layer.L" of every layer asked for.
 
         MarginError, which names it, where the model did not call the head or a layer in this forward pass.
         """
-        found = {"state": self.caught_states()[:, 0]}
-        missing = [str(layer) for layer in self.asked if layer not in self.layers]
+        found = {"state": self.final_states()[:, 0]}
+        missing = [str(layer) for layer in self.requested if layer not in self.layers]
         if missing:
-            raise MarginError(
-                f"the model does not call its layer{'s' * (len(missing) > 1)} {', '.join(missing)}: {NONE}"
-            )
-        return found | {f"layer.{layer}": self.layers[layer] for layer in self.asked}
+            which = f"layer{'s' * (len(missing) > 1)} {', '.join(missing)}"
+            raise MarginError(f"the model does not call its {which}: {WITHOUT_LAYERS}")
+        return found | {f"layer.{layer}": self.layers[layer] for layer in self.requested}
 
     def at(self, hidden: Tensor) -> Tensor:
         """(B, T, ...) to (B, K, ...): each row at its positions, on the device where it lies."""
         positions = self.positions.to(hidden.device)
         return hidden[torch.arange(len(positions), device=hidden.device)[:, None], positions]
 
-    def of_rows(self, hidden: Any, what: str, advice: str = NONE) -> Tensor:
+    def of_rows(self, hidden: Any, what: str, advice: str = WITHOUT_LAYERS) -> Tensor:
         """(B, K, d) of states (B, T, d); MarginError where they are none.
 
         Some models keep several streams, or put tokens of their own before a row's.
@@ -97,7 +96,7 @@ class Taps:
         shape = tuple(hidden.shape) if isinstance(hidden, Tensor) else type(hidden).__name__
         raise MarginError(f"{what} is no state for each row and token (it is {shape}): {advice}")
 
-    def only_positions(self) -> None:
+    def restrict_to_positions(self) -> None:
         """From here on in this forward pass the model holds these positions and no others."""
         n_rows, count = self.positions.shape
         self.length = count
@@ -105,39 +104,39 @@ class Taps:
 
 
 @contextmanager
-def tapped(model: PreTrainedModel, layers: Sequence[int]) -> Iterator[Taps]:
-    """Tap the head and the given layers; the hooks are gone afterwards, whatever happens."""
-    taps = Taps(tuple(layers))
+def hidden_state_hooks(model: PreTrainedModel, layers: Sequence[int]) -> Iterator[HiddenStateHooks]:
+    """Hook the head and the given layers; the hooks are gone afterwards, whatever happens."""
+    hooks = HiddenStateHooks(tuple(layers))
     blocks = decoder_blocks(model) if layers else nn.ModuleList()
 
     def before_head(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        if not taps.awake:
+        if not hooks.enabled:
             return None
         states = args[0] if args else None
-        taps.states = taps.of_rows(states, "what the head sees", "this architecture is not supported")
-        return (taps.states, *args[1:])
+        hooks.states = hooks.of_rows(states, "what the head sees", "this architecture is not supported")
+        return (hooks.states, *args[1:])
 
     def before_first(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if taps.awake:
+        if hooks.enabled:
             hidden = args[0] if args else kwargs.get(arguments_of(module)[0])
-            taps.layers[0] = taps.of_rows(hidden, "layer 0")[:, 0]
+            hooks.layers[0] = hooks.of_rows(hidden, "layer 0")[:, 0]
 
-    with ExitStack() as hooks:
-        hooks.callback(head_module(model).register_forward_pre_hook(before_head).remove)
+    with ExitStack() as handles:
+        handles.callback(head_module(model).register_forward_pre_hook(before_head).remove)
         for layer in layers:
             if layer == 0:
                 handle = blocks[0].register_forward_pre_hook(before_first, with_kwargs=True)
             else:
-                handle = blocks[layer - 1].register_forward_hook(_after_block(taps, layer))
-            hooks.callback(handle.remove)
-        yield taps
+                handle = blocks[layer - 1].register_forward_hook(_after_block(hooks, layer))
+            handles.callback(handle.remove)
+        yield hooks
 
 
-def _after_block(taps: Taps, layer: int) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
+def _after_block(hooks: HiddenStateHooks, layer: int) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
     def after(module: nn.Module, args: tuple[Any, ...], output: Tensor | tuple[Tensor, ...]) -> None:
-        if taps.awake:
+        if hooks.enabled:
             hidden = output[0] if isinstance(output, tuple | list) else output
-            taps.layers[layer] = taps.of_rows(hidden, f"layer {layer}")[:, 0]
+            hooks.layers[layer] = hooks.of_rows(hidden, f"layer {layer}")[:, 0]
 
     return after
 
@@ -154,13 +153,13 @@ def decoder_blocks(model: PreTrainedModel) -> nn.ModuleList:
     """The text decoder's blocks, in order: the first module list below it that is as long as it is deep.
 
     Below the decoder, since a vision tower may be as deep; some architectures call another part so, then
-    below the whole. That these are the blocks is proved by running (`margin.capture.soundness`).
+    below the whole. That these are the blocks is proved by running (`margin.capture.verification`).
     """
     depth = n_layers(model)
     for module in chain(model.get_decoder().modules(), model.modules()):
         if isinstance(module, nn.ModuleList) and len(module) == depth:
             return module
-    raise MarginError(f"{type(model).__name__} keeps no list of {depth} blocks: {NONE}")
+    raise MarginError(f"{type(model).__name__} keeps no list of {depth} blocks: {WITHOUT_LAYERS}")
 
 
 def n_layers(model: PreTrainedModel) -> int:

@@ -27,11 +27,11 @@ def test_a_causal_transformer_shares_prefixes_and_is_padded(
     make_checkpoint: MakeCheckpoint, prompts: list[str], modes: ModeSet, tmp_path: Path
 ) -> None:
     run = collect(make_checkpoint(), prompts=prompts, modes=modes, out=tmp_path / "run", quiet=True)
-    assert run.manifest.batching["reuse_prefix"]
-    assert run.manifest.batching["pad"]
+    assert run.manifest.batching.reuse_prefix
+    assert run.manifest.batching.pad
     chat = Chat(make_checkpoint().tokenizer)
     ids = [row.ids for row in build_rows(chat, load_prompts(prompts), modes)]
-    assert run.manifest.throughput["tokens"] < sum(map(len, ids))
+    assert run.manifest.throughput.tokens < sum(map(len, ids))
 
 
 def test_a_state_space_model_shares_no_prefix(
@@ -43,8 +43,8 @@ def test_a_state_space_model_shares_no_prefix(
 ) -> None:
     checkpoint = make_checkpoint(MambaConfig(**small, state_size=4))
     run = collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", quiet=True)
-    assert not run.manifest.batching["reuse_prefix"]
-    assert "no key/value cache" in run.manifest.batching["prefix_reason"]
+    assert not run.manifest.batching.reuse_prefix
+    assert "no key/value cache" in run.manifest.batching.prefix_reason
 
 
 def test_a_model_that_looks_ahead_is_neither_padded_nor_given_a_prefix(
@@ -58,9 +58,9 @@ def test_a_model_that_looks_ahead_is_neither_padded_nor_given_a_prefix(
     checkpoint.model.get_input_embeddings().register_forward_hook(mix)
     run = collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", quiet=True)
 
-    assert not run.manifest.batching["pad"]
-    assert not run.manifest.batching["reuse_prefix"]
-    assert run.manifest.throughput["padding_share"] == 0
+    assert not run.manifest.batching.pad
+    assert not run.manifest.batching.reuse_prefix
+    assert run.manifest.throughput.padding_share == 0
     assert relative(run.states(), plain_forward(checkpoint, prompts, modes)["state"]) < 1e-4
 
 
@@ -159,9 +159,9 @@ def test_rows_that_see_each_other_are_run_by_themselves(
         lambda norm, args, output: output + output.mean(dim=0, keepdim=True) * (len(output) > 1)
     )
     run = collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path, noise_prompts=0, quiet=True)
-    assert not run.manifest.batching["together"]
-    assert run.manifest.batching["batch_tokens"] == 1
-    assert "each row by itself" in run.manifest.batching["together_reason"]
+    assert not run.manifest.batching.together
+    assert run.manifest.batching.batch_tokens == 1
+    assert "each row by itself" in run.manifest.batching.together_reason
     assert relative(run.states(), plain) < 1e-4
 
 
@@ -182,7 +182,7 @@ def test_a_difference_in_another_condition_is_seen(
 
     checkpoint.model.model.embed_tokens.register_forward_hook(look_ahead)
     run = collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path, noise_prompts=0, quiet=True)
-    assert not run.manifest.batching["pad"]
+    assert not run.manifest.batching.pad
     assert relative(run.states(), plain) < 1e-4
 
 

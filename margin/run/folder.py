@@ -37,7 +37,7 @@ def make_run_folder(folder: Path) -> None:
 
 
 @contextmanager
-def filling(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Keep other commands from filling `folder` as long as this block runs, or this process lives.
 
     Where the disk has no locks this is said on stderr, and nobody is kept out.

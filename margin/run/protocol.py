@@ -1,13 +1,14 @@
-"""What a run asks of its model, apart from which model it asks."""
+"""The protocol of a run: what it asks of its model, apart from which model it asks."""
 
 from __future__ import annotations
 
 from margin.errors import IncomparableError
 from margin.run.differences import differences
-from margin.run.manifest import Record, recorded_in_both
+from margin.run.manifest import recorded_in_both
 from margin.run.run import Run
+from margin.run.stored import Record
 
-QUESTION = {
+PROTOCOL = {
     "prompts": "the same prompts and the same --limit",
     "modes": "the same modes and live tokens",
     "placement": "the same [template] in the modes file",
@@ -23,22 +24,23 @@ QUESTION = {
 differ. Weights, precision, attention and batching are left out: they are the answer's."""
 
 
-def questions(first: Record, other: Record) -> tuple[Record, Record]:
+def protocols(first: Record, other: Record) -> tuple[Record, Record]:
     """The parts of two identities that are what the models were asked, as far as both recorded them."""
-    one, two = ({name: of[name] for name in QUESTION if name in of} for of in (first, other))
+    one, two = ({name: of[name] for name in PROTOCOL if name in of} for of in (first, other))
     return recorded_in_both(one, two)
 
 
-def asked_differently(first: Run, other: Run, names: tuple[str, str]) -> list[str]:
+def protocol_differences(first: Run, other: Run, names: tuple[str, str]) -> list[str]:
     """Each difference in what the models of two runs were asked; `names` are what the runs are called."""
     one, two = names
     return differences(
-        *questions(first.manifest.identity, other.manifest.identity), (f"in {one}", f"in {two}")
+        *protocols(first.manifest.identity.to_dict(), other.manifest.identity.to_dict()),
+        (f"in {one}", f"in {two}"),
     )
 
 
-def require_same_question(first: Run, other: Run) -> None:
+def require_same_protocol(first: Run, other: Run) -> None:
     """IncomparableError that names each difference in what the models of two runs were asked."""
     one, two = first.path.name, other.path.name
-    if found := asked_differently(first, other, (one, two)):
+    if found := protocol_differences(first, other, (one, two)):
         raise IncomparableError(f"{two} cannot be compared with {one}: {'; '.join(found)}")

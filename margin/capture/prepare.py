@@ -1,0 +1,143 @@
+"""Preparing: from what is asked for to rows that were proved, and a manifest that says what decides them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from margin.capture.checkpoint import Checkpoint, load_checkpoint
+from margin.capture.fitting import require_fitting
+from margin.capture.hooks import n_layers
+from margin.capture.identity import environment, identify
+from margin.capture.layers import parse_layers
+from margin.capture.placement import devices_of
+from margin.capture.ranks import Ranks
+from margin.inputs.attacks import load_attacks
+from margin.inputs.chat import Chat
+from margin.inputs.controls import Controls
+from margin.inputs.modes import ModeSet, load_modes
+from margin.inputs.options import CaptureOptions
+from margin.inputs.preflight import check_names, preflight
+from margin.inputs.prompts import Prompts, PromptSet, load_prompts
+from margin.inputs.rows import Row, build_control_rows, build_rows
+from margin.run.manifest import NAME, Manifest, read_manifest
+from margin.run.records import Counts
+from margin.streams import say
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What is asked of a model."""
+
+    prompts: PromptSet
+    modes: ModeSet
+    controls: Controls
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A run to be made: all that its stages go by, passed whole from one to the next."""
+
+    checkpoint: Checkpoint
+    inputs: Inputs
+    rows: Sequence[Row]
+    options: CaptureOptions
+    manifest: Manifest
+    folder: Path
+    ranks: Ranks
+
+    @property
+    def ids(self) -> list[list[int]]:
+        """Token ids of each row."""
+        return [row.ids for row in self.rows]
+
+    @property
+    def groups(self) -> list[str]:
+        """Condition of each row."""
+        return [row.condition for row in self.rows]
+
+    def recorded(self, **changes: Any) -> Job:
+        """The job with parts of its manifest changed."""
+        return replace(self, manifest=self.manifest.replace(**changes))
+
+
+def load_inputs(
+    prompts: Prompts, modes: str | Path | ModeSet, options: CaptureOptions, public: Mapping[str, object]
+) -> Inputs:
+    """Read prompts, modes and attack templates.
+
+    MarginError for what cannot be used, and where a live token stands in a name that a run or an error shows:
+    `public`, each under what it is, and the path of the attacks, which is looked at before it is read.
+    """
+    prompt_set = load_prompts(prompts)
+    prompt_set = prompt_set if options.limit is None else prompt_set.limit(options.limit)
+    mode_set = modes if isinstance(modes, ModeSet) else load_modes(modes)
+    check_names(mode_set, {**public, "the path of the attacks": options.attacks})
+    attacks = load_attacks(options.attacks) if options.attacks else ()
+    controls = Controls(tuple(options.controls), attacks, options.draws, options.seed)
+    return Inputs(prompt_set, mode_set, controls)
+
+
+def checkpoint_for(
+    model: str | Path | Checkpoint, adapter: str | Path | None, options: CaptureOptions, ranks: Ranks
+) -> Checkpoint:
+    """The checkpoint, loaded unless it is, and what is worth saying of it."""
+    checkpoint = (
+        model
+        if isinstance(model, Checkpoint)
+        else load_checkpoint(
+            model,
+            adapter=adapter,
+            dtype=options.dtype,
+            device=ranks.device or options.device,
+            trust_remote_code=options.trust_remote_code,
+        )
+    )
+    if checkpoint.tokenizer_from == "adapter" and ranks.first and not options.quiet:
+        say("tokenizer and chat template are those that came with the adapter")
+    return checkpoint
+
+
+def prepare(
+    checkpoint: Checkpoint, inputs: Inputs, options: CaptureOptions, folder: Path, ranks: Ranks
+) -> Job:
+    """Prove that every mode reaches the model, make the rows, and say what decides their numbers.
+
+    MarginError where that is not so, IncomparableError where the folder holds a run of something else.
+    """
+    chat = Chat(
+        checkpoint.tokenizer, options.chat_kwargs or {}, options.response_prefix, options.chat_template
+    )
+    prompts, modes, context = inputs.prompts, inputs.modes, checkpoint.context
+    rendered = preflight(chat, modes, prompts, context)
+    rows = build_rows(chat, prompts, modes, context)
+    rows += build_control_rows(chat, prompts, modes, inputs.controls, rows, context)
+    require_fitting(checkpoint, rows, options.positions, options.generate)
+    decided = options.deciding() | {
+        "layers": parse_layers(options.layers, n_layers(checkpoint.model)),
+        "controls": inputs.controls.identity(),
+    }
+    manifest = Manifest(
+        identity=identify(checkpoint, chat, rendered, modes, prompts, rows, decided),
+        environment=environment(devices_of(checkpoint.model), checkpoint.tokenizer_from),
+        tail=rendered.tail,
+        counts=Counts(prompts=len(prompts), modes=len(modes.names), rows=len(rows)),
+    )
+    if (folder / NAME).exists():
+        manifest = _going_on(manifest, folder, ranks)
+    ranks.from_first(lambda: manifest).require_same(manifest, folder)
+    return Job(checkpoint, inputs, rows, options, manifest, folder, ranks)
+
+
+def _going_on(manifest: Manifest, folder: Path, ranks: Ranks) -> Manifest:
+    """The manifest to go on with where a run was begun; IncomparableError where that was another."""
+    there = read_manifest(folder)
+    there.require_same(manifest, folder)
+    if there.unrecorded and not there.complete and ranks.first:
+        say(
+            f"{folder} was begun by an earlier version, which did not record "
+            f"{', '.join(there.unrecorded)}: taken to be the same"
+        )
+    return manifest.replace(identity=there.identity)  # what was not recorded stays so

@@ -1,0 +1,197 @@
+"""The control conditions: the one place that says how each is built, drawn, read and called.
+
+A control asks the same prompts without a mode's token in its place, or with more around it. To add one, write
+its builder here and enter it into `CONDITIONS`: collecting, the command line, the analysis and the figures
+ask this registry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from margin.errors import MarginError
+from margin.inputs.conversation import Conversation, with_mode, with_token
+from margin.inputs.labels import reserve
+from margin.inputs.modes import ModeSet
+from margin.inputs.tokens import draw_near_misses, near_misses, random_tokens
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from margin.inputs.attacks import Attack
+
+Rule = Literal["centroid", "discriminant"]
+"""How the analysis assigns a point to a mode: by the nearest centroid after the prompt's mean is taken away,
+for points that share the user's text with points of known mode; by a discriminant, for all others."""
+Wording = Literal["same", "displaced", "wrapped"]
+"""How the prompt stands in the user's turn: with the token ids it has under the modes; after another text
+than there, so that its first word may be written otherwise; inside a template."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a condition is built from."""
+
+    modes: ModeSet
+    draws: int = 1
+    """Tokens a prompt, and a mode where they are drawn for each, of conditions that draw some."""
+    attacks: Sequence[Attack] = ()
+
+
+Ask = Callable[[int, str, "np.random.Generator"], Iterator[Conversation]]
+"""The conversations of one prompt: its position, its text, and the generator that draws for it."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One kind of control condition."""
+
+    name: str
+    """What asks for it, and the `kind` of its rows."""
+    help: str
+    """What it is, in one line."""
+    rule: Rule
+    """How the analysis assigns its points."""
+    wording: Wording
+    """How the prompt stands in it, which is proved of every row."""
+    build: Callable[[Setting], Ask] = field(repr=False)
+    """What is done once for all prompts, errors of the setting among it, and then for each prompt."""
+    live: bool = False
+    """Whether a live token stands anywhere in it."""
+    crossed: bool = False
+    """Whether each prompt stands in it once under every mode, so that it has a margin of its own."""
+    asked_by: str | None = None
+    """Field of the `Setting` that asks for it, by saying what its members are made of; else its name does."""
+    draws_by: int | None = None
+    """Seed key of a condition older than the rule of `seed_key`."""
+
+    @property
+    def seed_key(self) -> int:
+        """Keeps its draws apart from all others': it depends on its name alone, never on the registry."""
+        if self.draws_by is not None:
+            return self.draws_by
+        return int.from_bytes(hashlib.sha256(self.name.encode()).digest()[:4], "big")
+
+
+def _none(setting: Setting) -> Ask:
+    def ask(prompt: int, text: str, rng: np.random.Generator) -> Iterator[Conversation]:
+        yield with_mode(setting.modes, prompt, "none", None, text)
+
+    return ask
+
+
+def _random(setting: Setting) -> Ask:
+    def ask(prompt: int, text: str, rng: np.random.Generator) -> Iterator[Conversation]:
+        for draw, token in enumerate(random_tokens(setting.modes, prompt, setting.draws, rng)):
+            yield with_token(setting.modes, prompt, "random", draw, token, text)
+
+    return ask
+
+
+def _near_miss(setting: Setting) -> Ask:
+    misses = {mode: near_misses(setting.modes, mode) for mode in setting.modes.names}
+
+    def ask(prompt: int, text: str, rng: np.random.Generator) -> Iterator[Conversation]:
+        for mode, of_mode in misses.items():
+            for draw, token in enumerate(draw_near_misses(of_mode, prompt, setting.draws, rng)):
+                yield with_token(setting.modes, prompt, "near-miss", draw, token, text, name=mode)
+
+    return ask
+
+
+def _user_turn(setting: Setting) -> Ask:
+    modes = setting.modes
+    if modes.placement != "system":
+        raise MarginError(
+            'control "user-turn" needs placement = "system": else the tokens stand in that turn anyway'
+        )
+
+    def ask(prompt: int, text: str, rng: np.random.Generator) -> Iterator[Conversation]:
+        for token in modes.modes:
+            said = f"{token.token.reveal()}\n\n{text}"
+            for mode in (None, *(name for name in modes.names if name != token.name)):
+                yield with_mode(modes, prompt, "user-turn", mode, said, name=token.name)
+
+    return ask
+
+
+def _attack(setting: Setting) -> Ask:
+    for attack in setting.attacks:
+        if name := setting.modes.mode_in(attack.name + attack.template):
+            raise MarginError(f"the token of mode {name!r} stands in an attack template: remove it")
+
+    def ask(prompt: int, text: str, rng: np.random.Generator) -> Iterator[Conversation]:
+        for attack in setting.attacks:
+            for mode in setting.modes.names:
+                said = attack.wrap(text)
+                yield with_mode(setting.modes, prompt, "attack", mode, said, name=attack.name)
+
+    return ask
+
+
+CONDITIONS: dict[str, Condition] = {
+    condition.name: condition
+    for condition in (
+        Condition(
+            "none",
+            "the prompt alone, with no system message",
+            rule="centroid",
+            wording="displaced",
+            build=_none,
+        ),
+        Condition(
+            "random",
+            "a fresh token in a live token's place, of its length and classes of characters",
+            rule="centroid",
+            wording="same",
+            build=_random,
+            draws_by=1,
+        ),
+        Condition(
+            "near-miss",
+            "a token one edit away from a live one, in its place; conditions near-miss:MODE",
+            rule="centroid",
+            wording="same",
+            build=_near_miss,
+            draws_by=2,
+        ),
+        Condition(
+            "user-turn",
+            "a live token before the prompt in the user's message, with no system message and under that of "
+            "every other mode; conditions user-turn:MODE and user-turn:MODE under OTHER",
+            rule="discriminant",
+            wording="displaced",
+            build=_user_turn,
+            live=True,
+        ),
+        Condition(
+            "attack",
+            "the prompt wrapped by a template, under every mode; conditions attack:NAME under MODE",
+            rule="discriminant",
+            wording="wrapped",
+            build=_attack,
+            live=True,
+            crossed=True,
+            asked_by="attacks",
+        ),
+    )
+}
+"""By name, in the order in which they are listed."""
+
+for _name in CONDITIONS:
+    reserve(_name)
+
+
+def by_name() -> list[str]:
+    """Names of the conditions that are asked for by them, in their order."""
+    return [name for name, condition in CONDITIONS.items() if condition.asked_by is None]
+
+
+def condition_of(kind: str) -> Condition:
+    """The condition of a kind of rows; MarginError, which lists those there are, where there is none."""
+    if kind not in CONDITIONS:
+        raise MarginError(f"unknown condition {kind!r}: known are {', '.join(CONDITIONS)}")
+    return CONDITIONS[kind]
