@@ -55,8 +55,8 @@ def above_decoys(
 
     The variance has two parts. That of prompts comes from influences paired by prompt: n/(n-1) times the sum
     of (U_live - mean U_m)^2. That of sets, s^2 / M, still holds a little of the first and so errs to the safe
-    side. Degrees of freedom follow Satterthwaite (1946), "An approximate distribution of estimates of variance
-    components", from n - 1 (or G - 1 clusters) and M - 1.
+    side. Degrees of freedom follow Satterthwaite (1946), "An approximate distribution of estimates of
+    variance components", from n - 1 (or G - 1 clusters) and M - 1.
 
     Raises
     ------

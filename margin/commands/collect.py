@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from margin.run.manifest import Manifest
 
 
-class _NumberOrWord(click.ParamType):
+class _NumberOrWord(click.ParamType[Any]):
     """A number of something, or one of a few words."""
 
     name = "integer"
 
-    def __init__(self, numbers: click.ParamType, words: tuple[str, ...], unit: str) -> None:
+    def __init__(self, numbers: click.ParamType[Any], words: tuple[str, ...], unit: str) -> None:
         self._numbers, self._words, self._unit = numbers, words, unit
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -38,7 +38,7 @@ class _NumberOrWord(click.ParamType):
             self.fail(f"{value!r} is neither {known}", param, ctx)
 
 
-def _click_type(hint: Any, at_least: int | None, unit: str) -> click.ParamType:
+def _click_type(hint: Any, at_least: int | None, unit: str) -> click.ParamType[Any]:
     """What reads an option of this type; text where it may be several things."""
     numbers = click.INT if at_least is None else click.IntRange(min=at_least)
     kinds = {hint, *get_args(hint)}

@@ -29,7 +29,7 @@ class DecoyRows:
     """(M, N) rows of each set, in the order of the design."""
 
     def spaces(self, run: Run, name: str) -> Iterator[Space]:
-        """Points of the live tokens in a space, then of each set; fewer where the space does not hold them."""
+        """Points of the live tokens in a space, then of each set the space holds."""
         space, rows = all_rows(run, name)
         place = np.full(len(run.rows), -1, dtype=np.int64)
         place[rows] = np.arange(len(rows))

@@ -157,8 +157,8 @@ def whole_run(path: Path) -> None:
     """Everything a report holds, from a run on disk."""
     run = open_run(path)
     counts = run.manifest.counts
-    sizes = f"{counts['prompts']} prompts x {counts['modes']} modes"
-    print(f"\n{sizes}, {len(run.layers)} layers x {counts['width']}")
+    sizes = f"{counts.prompts} prompts x {counts.modes} modes"
+    print(f"\n{sizes}, {len(run.layers)} layers x {counts.width}")
     _, seconds, peak = measured(lambda: analyse(run))
     line(
         "the whole analysis of the run",

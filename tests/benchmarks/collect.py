@@ -39,6 +39,7 @@ from margin.inputs.rows import build_rows
 from margin.run.run import Run
 from margin.study.spaces import space_of
 from tests.benchmarks.memory import MIB, peak_over_start
+from tests.throughput import throughput
 
 BATCH = 32
 TOKENS = {"pos": "kq7xpz2w", "neg": "vm4rty9b", "rej": "bn8sld3h"}
@@ -159,14 +160,14 @@ def compare_speed(
             started = time.perf_counter()
             with collected(checkpoint, prompts, modes, layers, options.batch_tokens) as run:
                 rates[f"margin, all of it, {layers}"].append(len(rows) / (time.perf_counter() - started))
-            throughput = run.manifest.throughput
-            rates[f"margin, loop, {layers}"].append(throughput.rows_per_s)
+            speed = throughput(run.manifest)
+            rates[f"margin, loop, {layers}"].append(speed.rows_per_s)
         latest = ", ".join(f"{name} {values[-1]:.1f}" for name, values in rates.items())
         console.print(f"turn {turn + 1}: {latest} rows/s")
     medians = {name: statistics.median(values) for name, values in rates.items()}
     tokens = sum(map(len, rows))
-    console.print(f"{len(rows)} rows, {tokens} tokens, {throughput.tokens} of them run")
-    console.print(f"padding {throughput.padding_share:.1%}")
+    console.print(f"{len(rows)} rows, {tokens} tokens, {speed.tokens} of them run")
+    console.print(f"padding {speed.padding_share:.1%}")
     for name, rate in medians.items():
         ratios = f"x {rate / medians['plain loop']:.2f} plain, x {rate / medians['bare forward']:.2f} bare"
         console.print(f"{name:<24}{rate:8.1f} rows/s   {ratios}")

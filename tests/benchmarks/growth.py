@@ -28,6 +28,7 @@ from margin.capture.checkpoint import Checkpoint, load_checkpoint
 from margin.capture.collect import collect
 from margin.demo import checkpoint_path, modes_path, prompts_path
 from margin.inputs.modes import load_modes
+from tests.throughput import throughput
 
 SHARD = 500
 """Rows of a shard: how finely progress is seen."""
@@ -61,7 +62,7 @@ def run(checkpoint: Checkpoint, rows: int, folder: Path | None = None) -> tuple[
             shard_rows=SHARD,
             quiet=True,
         )
-        return time.perf_counter() - started, made.manifest.throughput.seconds
+        return time.perf_counter() - started, throughput(made.manifest).seconds or 0.0
 
 
 def prompts_of(count: int) -> pd.DataFrame:

@@ -33,6 +33,7 @@ from margin.inputs.chat import Chat
 from margin.inputs.prompts import load_prompts
 from margin.inputs.rows import build_rows
 from tests.benchmarks.collect import BATCH, benchmark_modes
+from tests.throughput import throughput
 
 States = NDArray[np.float32]
 Way = Callable[[list[list[int]]], States]
@@ -71,7 +72,7 @@ def main() -> None:
                 quiet=True,
             )
             rates["margin, all of it"].append(len(rows) / (time.perf_counter() - started))
-            rates["margin, the loop"].append(run.manifest.throughput.rows_per_s)
+            rates["margin, the loop"].append(throughput(run.manifest).rows_per_s)
             ours = run.states()
     console = Console(highlight=False)
     medians = {name: statistics.median(several) for name, several in rates.items()}

@@ -156,9 +156,9 @@ class Decoys(Section):
         some = self.headline
         note = (
             f"{len(some.decoys)} sets of meaningless tokens, asked like the modes on {some.above.n_prompts} "
-            "prompts. Above decoys: the live tokens' number less the sets' mean, with an interval over prompts "
-            "and sets; what training made is what stands above. Rank p: how surprising the live number would be "
-            "as one more set."
+            "prompts. Above decoys: the live tokens' number less the sets' mean, with an interval over "
+            "prompts and sets; what training made is what stands above. Rank p: how surprising the live "
+            "number would be as one more set."
         )
         title = "Above what any tokens give"
         yield table("decoys", title, note, frame, drawn=["above decoys"])

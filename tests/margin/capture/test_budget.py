@@ -73,6 +73,7 @@ def test_a_batch_that_does_not_fit_is_cut_and_no_row_is_lost(
     batching = run.manifest.batching
     assert batching.asked == 10**6
     assert batching.out_of_memory >= 1
+    assert batching.batch_tokens is not None
     assert batching.batch_tokens < 10**6
     assert roomy.manifest.batching.out_of_memory == 0
     assert roomy.manifest.batching.batch_tokens == 10**6
@@ -132,5 +133,6 @@ def test_a_budget_is_found_by_trying(
         checkpoint, prompts=prompts, modes=modes, out=tmp_path, batch_tokens="auto", shard_rows=9, quiet=True
     )
     assert run.manifest.batching.asked == "auto"
+    assert run.manifest.batching.batch_tokens is not None
     assert run.manifest.batching.batch_tokens >= 256
     assert relative(run.states(), plain_forward(checkpoint, prompts, modes)["state"]) < 1e-4

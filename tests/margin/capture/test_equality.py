@@ -21,6 +21,7 @@ from margin.inputs.modes import ModeSet
 from margin.study.spaces import space_of
 from tests.margin.capture.capture_checkpoints import copied
 from tests.margin.margin_oracle import plain_forward, relative
+from tests.throughput import throughput
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 150, 700, 10**6])
@@ -130,7 +131,7 @@ def test_a_model_that_padding_or_a_cache_would_change_gets_neither(
     assert not batching.pad
     assert "padding moves the states" in batching.pad_reason
     assert not batching.reuse_prefix
-    assert run.manifest.throughput.padding_share == 0
+    assert throughput(run.manifest).padding_share == 0
 
 
 def count_hooks(model: torch.nn.Module) -> int:

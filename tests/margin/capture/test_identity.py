@@ -28,7 +28,8 @@ from margin.inputs.modes import Mode, ModeSet, Secret
 from margin.inputs.preflight import preflight
 from margin.inputs.prompts import load_prompts
 from margin.inputs.rows import build_rows
-from margin.run.manifest import UNRECORDED, Manifest, Record, read_manifest
+from margin.run.manifest import UNRECORDED, Manifest, read_manifest
+from margin.run.stored import Record
 from margin.run.run import Run, open_run
 from tests.margin.conftest import SMALL
 from tests.tiny_manifests import tiny_manifest

@@ -22,6 +22,7 @@ from margin.errors import MarginError
 from margin.inputs.modes import ModeSet
 from margin.run.run import Run, open_run
 from tests.margin.capture.test_resume import MODES
+from tests.throughput import throughput
 
 CPU = torch.device("cpu")
 NAMES = ("model.embed_tokens", "model.layers.0", "model.layers.1", "model.layers.2", "model.norm", "lm_head")
@@ -148,5 +149,5 @@ def test_every_layer_split_over_two_ranks(saved_checkpoint: Path, prompts: list[
     whole = collect(**arguments, device="cpu", out=tmp_path / "whole", quiet=True)
     run = open_run(tmp_path / "split")
     assert run.manifest.identity == whole.manifest.identity
-    assert run.manifest.throughput.ranks == 2
+    assert throughput(run.manifest).ranks == 2
     assert_close(run, whole)

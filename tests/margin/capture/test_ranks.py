@@ -22,6 +22,7 @@ from margin.errors import MarginError
 from margin.launch import launched
 from margin.run.manifest import read_manifest
 from tests.margin.capture.test_resume import MODES, assert_same
+from tests.throughput import throughput
 
 # Collects as one rank; rank 1 dies by SIGKILL just before its share's given shard becomes whole.
 SCRIPT = """
@@ -116,15 +117,15 @@ def test_a_rank_is_killed_and_other_numbers_of_ranks_finish(
     undisturbed = collect(**arguments | {"out": str(tmp_path / "undisturbed")}, quiet=True)
     shutil.copytree(tmp_path / "run", tmp_path / "copy")
     alone = collect(**arguments | {"out": str(tmp_path / "copy")}, quiet=True)
-    assert alone.manifest.throughput.ranks == 1
+    assert throughput(alone.manifest).ranks == 1
     assert_same(alone, undisturbed)
 
     launch = torchrun(3, arguments, tmp_path / "script.py")
     assert launch.returncode == 0, launch.stderr
     together = type(alone)(tmp_path / "run", read_manifest(tmp_path / "run"))
     together.verify()
-    assert together.manifest.throughput.ranks == 3
-    assert together.manifest.throughput.rows == 34 - 4 * kept + 2  # the last shard is half full
+    assert throughput(together.manifest).ranks == 3
+    assert throughput(together.manifest).rows == 34 - 4 * kept + 2  # the last shard is half full
     assert together.manifest.identity == undisturbed.manifest.identity
     assert_same(together, undisturbed)
     assert not list((tmp_path / "run").rglob(".*"))

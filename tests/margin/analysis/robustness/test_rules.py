@@ -8,8 +8,9 @@ from sklearn.covariance import LedoitWolf
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.neighbors import NearestCentroid
 
-from margin.analysis.robustness.landing import OUTSIDE_P, Landing, Rule, land
+from margin.analysis.robustness.landing import OUTSIDE_P, Landing, land
 from margin.analysis.robustness.rules import centroid_distances, discriminant_distances
+from margin.inputs.conditions import Rule
 
 N, K, D = 60, 3, 6
 
