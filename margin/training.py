@@ -29,7 +29,6 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from margin.analysis.early_stop import EarlyStop
-from margin.analysis.sam import sam
 from margin.arguments import require_count, require_level, require_names, require_path
 from margin.capture.checkpoint import Checkpoint
 from margin.capture.collect import collect
@@ -46,12 +45,14 @@ from margin.inputs.rows import build_control_rows, build_rows
 from margin.run.run import Run
 from margin.stats.estimate import Estimate
 from margin.study.robustness import robustness
-from margin.study.spaces import space_of
+from margin.study.sections.decoys import Decoys
+from margin.study.settings import Settings
+from margin.study.study import Study
 from margin.text import shown
 
 __all__ = ["EarlyStop", "MarginCallback"]
 
-SAM, LEAK = "eval_sam", "eval_leak"
+SAM, ABOVE, LEAK = "eval_sam", "eval_sam_above_decoys", "eval_leak"
 """Names of what is logged. Trainers show eval_ apart from the training's own numbers, and may choose the best
 model by it."""
 
@@ -81,6 +82,10 @@ class MarginCallback(TrainerCallback):
     every : steps between measurements, the last step being one; None for each evaluation of the Trainer.
     stop : when training may end early, judged on all margins logged so far; it then saves as at its end.
     level : nominal coverage of the interval and the bounds.
+    cluster : column of the prompts that names what hangs together; intervals and bounds are then over
+        clusters.
+    decoys : sets of meaningless tokens, as `margin.collect` takes them; what the margin has above them is
+        then logged as eval_sam_above_decoys, with its interval.
     keep : folder for the runs, as checkpoint-STEP; None to keep none. A run that is kept carries the digest
         of the weights, which reads them all.
     controls, draws, seed, batch_tokens, chat_kwargs, response_prefix, chat_template : as `margin.collect`.
@@ -106,6 +111,8 @@ class MarginCallback(TrainerCallback):
         every: int | None = None,
         stop: EarlyStop | None = None,
         level: float = 0.95,
+        cluster: str | None = None,
+        decoys: int | str | Path = 0,
         keep: str | Path | None = None,
         controls: Sequence[str] = (),
         draws: int = 1,
@@ -130,6 +137,7 @@ class MarginCallback(TrainerCallback):
         if every is None and trainer.args.eval_strategy == IntervalStrategy.NO:
             raise MarginError("this Trainer never evaluates: give every=N steps, or set its eval_strategy")
         self._trainer, self._every, self._stop, self._level = trainer, every, stop, level
+        self._cluster = cluster
         self._keep = None if keep is None else Path(keep)
         # A copy, since encoding changes a tokenizer's settings of padding and truncation.
         self._tokenizer = deepcopy(tokenizer_of(trainer))
@@ -137,6 +145,7 @@ class MarginCallback(TrainerCallback):
         self._modes = modes if isinstance(modes, ModeSet) else load_modes(modes)
         self._options: dict[str, Any] = {
             "controls": controls,
+            "decoys": decoys,
             "draws": draws,
             "seed": seed,
             "batch_tokens": batch_tokens,
@@ -150,7 +159,7 @@ class MarginCallback(TrainerCallback):
         context = self._checkpoint("").context
         preflight(chat, self._modes, self._prompts, context)
         rows = build_rows(chat, self._prompts, self._modes, context)
-        asked = Controls(tuple(controls), (), draws, seed)
+        asked = Controls(tuple(controls), draws=draws, seed=seed)
         rows += build_control_rows(chat, self._prompts, self._modes, asked, rows, context)
         require_fitting(self._checkpoint("the model in training"), rows)
 
@@ -244,7 +253,7 @@ class MarginCallback(TrainerCallback):
                     ranks=Ranks(),
                     **self._options,
                 )
-            found = _read(run, self._level)
+            found = _read(run, self._level, self._cluster)
         return {**found, f"{SAM}_runtime": round(time.perf_counter() - started, 3)}
 
     def _checkpoint(self, name: str) -> Checkpoint:
@@ -253,13 +262,15 @@ class MarginCallback(TrainerCallback):
         return Checkpoint(model, self._tokenizer, name, weights_label=name if self._keep is None else None)
 
 
-def _read(run: Run, level: float) -> Logs:
-    space, rows = space_of(run, "logits")
-    lines = run.rows.iloc[rows]
-    margin = sam(space, lines["condition"], lines["prompt_id"], level=level)
+def _read(run: Run, level: float, cluster: str | None) -> Logs:
+    study = Study(run, Settings(level=level, cluster=cluster))
+    margin = study.headline.leave_prompt_out
     logs = {SAM: margin.estimate, f"{SAM}_low": margin.low, f"{SAM}_high": margin.high}
+    if (found := study.section(Decoys)) is not None:
+        above = found.headline.above
+        logs |= {ABOVE: above.estimate, f"{ABOVE}_low": above.low, f"{ABOVE}_high": above.high}
     if (run.rows["kind"] != "mode").any():
-        for leak in robustness(run, level=level).select("leak"):
+        for leak in robustness(run, level=level, placement=study.placement, cluster=cluster).select("leak"):
             name = f"{LEAK}_{leak.condition.replace(' ', '_')}"
             logs |= {name: leak.value.estimate, f"{name}_high": leak.value.high}
     return {name: float(value) for name, value in logs.items() if value is not None}

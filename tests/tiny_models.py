@@ -256,6 +256,7 @@ def collect_few(checkpoint: Checkpoint, folder: str | Path, layers: str) -> Run:
         layers=layers,
         batch_tokens=300,
         save_logits=True,
+        decoys=0,
         quiet=True,
     )
 

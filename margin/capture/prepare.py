@@ -14,9 +14,11 @@ from margin.capture.identity import environment, identify
 from margin.capture.layers import parse_layers
 from margin.capture.placement import devices_of
 from margin.capture.ranks import Ranks
+from margin.errors import MarginError
 from margin.inputs.attacks import load_attacks
 from margin.inputs.chat import Chat
 from margin.inputs.controls import Controls
+from margin.inputs.decoys import SETS, DecoySet, draw_decoys, load_decoys
 from margin.inputs.modes import ModeSet, load_modes
 from margin.inputs.options import CaptureOptions
 from margin.inputs.preflight import check_names, preflight
@@ -76,8 +78,30 @@ def load_inputs(
     mode_set = modes if isinstance(modes, ModeSet) else load_modes(modes)
     check_names(mode_set, {**public, "the path of the attacks": options.attacks})
     attacks = load_attacks(options.attacks) if options.attacks else ()
-    controls = Controls(tuple(options.controls), attacks, options.draws, options.seed)
+    controls = Controls(
+        tuple(options.controls),
+        attacks,
+        _decoys(mode_set, options),
+        options.decoy_prompts,
+        options.draws,
+        options.seed,
+    )
     return Inputs(prompt_set, mode_set, controls)
+
+
+def _decoys(modes: ModeSet, options: CaptureOptions) -> tuple[DecoySet, ...]:
+    """The decoy sets that are asked for."""
+    asked = options.decoys
+    if asked == "auto":
+        try:
+            return draw_decoys(modes, SETS, options.seed)
+        except MarginError:
+            if not options.quiet:
+                say("no decoys: the live tokens are too short to draw others like them")
+            return ()
+    if isinstance(asked, int) or str(asked).isdecimal():
+        return draw_decoys(modes, int(str(asked)), options.seed)
+    return load_decoys(asked, modes)
 
 
 def checkpoint_for(

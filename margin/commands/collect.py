@@ -43,7 +43,7 @@ def _click_type(hint: Any, at_least: int | None, unit: str) -> click.ParamType[A
     numbers = click.INT if at_least is None else click.IntRange(min=at_least)
     kinds = {hint, *get_args(hint)}
     words = tuple(word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind))
-    if int not in kinds:
+    if int not in kinds or Path in kinds:
         return click.STRING
     return _NumberOrWord(numbers, words, unit) if words else numbers
 

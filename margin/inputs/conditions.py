@@ -39,6 +39,10 @@ class Setting:
     draws: int = 1
     """Tokens a prompt, and a mode where they are drawn for each, of conditions that draw some."""
     attacks: Sequence[Attack] = ()
+    decoys: Sequence[tuple[str, ...]] = ()
+    """Sets of meaningless tokens, one a mode."""
+    decoy_prompts: frozenset[int] = frozenset()
+    """Positions of the prompts that decoys are asked of."""
 
 
 Ask = Callable[[int, str, "np.random.Generator"], Iterator[Conversation]]
@@ -118,6 +122,15 @@ def _user_turn(setting: Setting) -> Ask:
     return ask
 
 
+def _decoy(setting: Setting) -> Ask:
+    def ask(prompt: int, text: str, rng: np.random.Generator) -> Iterator[Conversation]:
+        if prompt in setting.decoy_prompts:
+            for draw, token in enumerate(token for of_set in setting.decoys for token in of_set):
+                yield with_token(setting.modes, prompt, "decoy", draw, token, text)
+
+    return ask
+
+
 def _attack(setting: Setting) -> Ask:
     for attack in setting.attacks:
         if name := setting.modes.mode_in(attack.name + attack.template):
@@ -166,6 +179,14 @@ CONDITIONS: dict[str, Condition] = {
             wording="displaced",
             build=_user_turn,
             live=True,
+        ),
+        Condition(
+            "decoy",
+            "sets of meaningless tokens in the live tokens' place, the same for all prompts",
+            rule="centroid",
+            wording="same",
+            build=_decoy,
+            asked_by="decoys",
         ),
         Condition(
             "attack",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from margin.errors import MarginError
 from margin.inputs.attacks import Attack
 from margin.inputs.conditions import CONDITIONS, Setting, by_name
 from margin.inputs.conversation import Conversation
+from margin.inputs.decoys import DECOY_PROMPTS, DecoySet, asked_of
 from margin.inputs.modes import ModeSet
 
 
@@ -27,6 +28,10 @@ class Controls:
     kinds: tuple[str, ...] = ()
     """Names of conditions that are asked for by name."""
     attacks: tuple[Attack, ...] = ()
+    decoys: tuple[DecoySet, ...] = field(default=(), repr=False)
+    """Sets of meaningless tokens, one a mode."""
+    decoy_prompts: int = DECOY_PROMPTS
+    """Prompts at most that decoys are asked of."""
     draws: int = 1
     """Random tokens a prompt, and near misses a prompt and mode."""
     seed: int = 0
@@ -40,6 +45,8 @@ class Controls:
             twice = next((name for name in names if list(names).count(name) > 1), None)
             if twice is not None:
                 raise MarginError(f"control {twice!r} is named twice: name it once")
+        if self.decoy_prompts < 2:
+            raise MarginError(f"decoys of {self.decoy_prompts} prompts have no margin: take at least 2")
         if self.draws < 1:
             raise MarginError(f"{self.draws} draws leave nothing to collect: take at least 1")
 
@@ -49,6 +56,8 @@ class Controls:
             "kinds": list(self.kinds),
             "draws": self.draws,
             "attacks": {attack.name: attack.digest() for attack in self.attacks},
+            # Runs from before there were decoys say nothing of them.
+            **({"decoys": len(self.decoys), "decoy_prompts": self.decoy_prompts} if self.decoys else {}),
         }
 
 
@@ -63,7 +72,8 @@ def conversations(controls: Controls, modes: ModeSet, texts: Sequence[str]) -> I
     MarginError : what a condition cannot be built from: live tokens too short to draw others from, a live
         token in an attack template.
     """
-    setting = Setting(modes, controls.draws, controls.attacks)
+    asked_decoys = asked_of(len(texts), controls.decoy_prompts)
+    setting = Setting(modes, controls.draws, controls.attacks, controls.decoys, asked_decoys)
     asked = [CONDITIONS[kind] for kind in controls.kinds]
     asked += [it for it in CONDITIONS.values() if it.asked_by and getattr(setting, it.asked_by)]
     builders = [(condition.seed_key, condition.build(setting)) for condition in asked]

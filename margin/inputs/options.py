@@ -18,6 +18,7 @@ from typing import Any, Literal, TypedDict, TypeVar, get_args, get_origin, get_t
 
 from margin.errors import MarginError
 from margin.inputs.conditions import CONDITIONS, by_name
+from margin.inputs.decoys import DECOY_PROMPTS
 from margin.text import shown
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -45,6 +46,8 @@ class CaptureKeywords(TypedDict, total=False):
     limit: int | None
     controls: Sequence[str]
     attacks: str | Path | None
+    decoys: int | str | Path
+    decoy_prompts: int
     draws: int
     seed: int
     top_k: int
@@ -136,6 +139,15 @@ class CaptureOptions:
     controls: Sequence[str] = _option((), _CONTROLS)
     attacks: str | Path | None = _option(  # noqa: RUF009
         None, "Templates to wrap the prompts in, a file of TOML or JSON lines; or: shipped."
+    )
+    decoys: int | str | Path = _option(  # noqa: RUF009
+        "auto",
+        "Sets of meaningless tokens asked like the modes, which say what any tokens would give; or a file of "
+        "them, one token a line. auto: 5, or none where the live tokens are too short to draw others like "
+        "them. 0: none.",
+    )
+    decoy_prompts: int = _option(
+        DECOY_PROMPTS, "Prompts at most that decoys are asked of, spread over all.", at_least=2
     )
     draws: int = _option(1, "Tokens a prompt of each condition that draws some.", at_least=1)
     seed: int = _option(

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from margin.analysis.space import Space
+from margin.inputs.conditions import CONDITIONS
 from margin.run.run import Run
 from margin.stats.design import Design
 from margin.study.spaces import all_rows, design_of
 
-KIND = "decoy"
+KIND = CONDITIONS["decoy"].name
 """Kind of the rows of decoy sets: draw m * k + c is the token of set m in the place of mode c's."""
 
 

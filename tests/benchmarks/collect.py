@@ -99,6 +99,7 @@ def collected(
             out=Path(folder) / "run",
             layers=layers,
             batch_tokens=batch_tokens,
+            decoys=0,
             quiet=True,
         )
 

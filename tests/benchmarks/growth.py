@@ -60,6 +60,7 @@ def run(checkpoint: Checkpoint, rows: int, folder: Path | None = None) -> tuple[
             out=(folder or Path(temporary)) / "run",
             layers="all",
             shard_rows=SHARD,
+            decoys=0,
             quiet=True,
         )
         return time.perf_counter() - started, throughput(made.manifest).seconds or 0.0

@@ -61,6 +61,7 @@ def make_run(prompts: int, out: Path) -> Run:
         layers="all",
         controls=("none", "random"),
         positions=2,
+        decoys=0,
         quiet=True,
     )
 

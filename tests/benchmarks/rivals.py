@@ -69,6 +69,7 @@ def main() -> None:
                 modes=modes,
                 out=Path(folder) / "run",
                 batch_tokens=options.batch_tokens,
+                decoys=0,
                 quiet=True,
             )
             rates["margin, all of it"].append(len(rows) / (time.perf_counter() - started))

@@ -40,7 +40,7 @@ def margin(*arguments: str) -> Result:
 
 def collect(*extra: str, model: str = "model", out: str = "run") -> Result:
     files = ("--prompts", "prompts.jsonl", "--modes", "modes.toml")
-    return margin("collect", model, *files, "--out", out, *extra)
+    return margin("collect", model, *files, "--decoys", "0", "--out", out, *extra)
 
 
 def test_from_a_checkpoint_to_a_report(workspace: Path) -> None:

@@ -43,7 +43,7 @@ def run(attacks: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     files = ["--prompts", str(prompts_path()), "--modes", str(modes_path()), "--out", str(out)]
     beside = ["--controls", KINDS, "--attacks", str(attacks), "--limit", str(PROMPTS), "--seed", "3"]
     done = CliRunner().invoke(
-        main, ["collect", str(checkpoint_path("cotrained")), *files, *beside, "--quiet"]
+        main, ["collect", str(checkpoint_path("cotrained")), *files, *beside, "--decoys", "0", "--quiet"]
     )
     assert done.exit_code == 0, done.output
     return open_run(out)
@@ -78,6 +78,7 @@ def test_the_margin_is_that_of_the_modes_alone(run: Run, report: Report, tmp_pat
         out=tmp_path / "alone",
         limit=PROMPTS,
         seed=3,
+        decoys=0,
         quiet=True,
     )
     expected = analyse(alone, permutations=9)
@@ -140,7 +141,12 @@ def test_a_run_with_other_controls_is_another_run(run: Run, attacks: Path) -> No
         ({"attacks": other}, r"controls\.attacks\.polite"),
         ({"draws": 2}, r"controls\.draws"),
     ):
-        changed: dict[str, Any] = {"controls": KINDS.split(","), "attacks": attacks, "quiet": True} | choices
+        changed: dict[str, Any] = {
+            "controls": KINDS.split(","),
+            "attacks": attacks,
+            "decoys": 0,
+            "quiet": True,
+        } | choices
         with pytest.raises(IncomparableError, match=named):
             collect(checkpoint_path("cotrained"), **arguments, **changed)
 

@@ -52,7 +52,18 @@ def place(saved_checkpoint: Path, prompts: list[str], tmp_path_factory: pytest.T
 
 
 MARGIN = (sys.executable, "-m", "margin")
-COLLECT = ("collect", "model", "--prompts", "prompts.jsonl", "--modes", "modes.toml", "--quiet", "--out")
+COLLECT = (
+    "collect",
+    "model",
+    "--prompts",
+    "prompts.jsonl",
+    "--modes",
+    "modes.toml",
+    "--decoys",
+    "0",
+    "--quiet",
+    "--out",
+)
 
 
 def shell(line: str, place: Path) -> subprocess.CompletedProcess[str]:

@@ -64,6 +64,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         limit=40,
         controls=["none", "random"],
         generate=4,
+        decoys=0,
         quiet=True,
     )
     return out

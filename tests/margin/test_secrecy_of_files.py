@@ -87,7 +87,9 @@ def make_files(
         folder = tmp_path_factory.mktemp("files")
         prompts = pd.read_json(prompts_path(), lines=True)
         chosen = prompts.iloc[:: len(prompts) // n].head(n)
-        run = collect(checkpoint, prompts=chosen, modes=live, out=folder / "run", layers="all", quiet=True)
+        run = collect(
+            checkpoint, prompts=chosen, modes=live, out=folder / "run", layers="all", decoys=0, quiet=True
+        )
         report = analyse(run, permutations=19)
         write_report(report, folder / "report")
         write_report(report, folder / "explore", explore=True)

@@ -183,6 +183,7 @@ def test_what_is_logged_is_what_collecting_and_analysing_the_saved_model_gives(
         modes=modes,
         out=tmp_path / "run",
         controls=["none", "random"],
+        decoys=0,
         quiet=True,
     )
     report = margin.analyse(run, permutations=1)

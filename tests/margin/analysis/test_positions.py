@@ -62,7 +62,13 @@ def test_a_report_follows_the_response(
     from margin.capture.collect import collect
 
     run = collect(
-        make_checkpoint(), prompts=prompts, modes=modes, out=tmp_path / "run", positions=3, quiet=True
+        make_checkpoint(),
+        prompts=prompts,
+        modes=modes,
+        out=tmp_path / "run",
+        positions=3,
+        decoys=0,
+        quiet=True,
     )
     report = analyse(run, permutations=9)
     assert report.positions is not None

@@ -43,6 +43,7 @@ def test_an_argument_of_the_wrong_kind_is_one_line(
         "prompts": prompts[:3],
         "modes": modes,
         "out": tmp_path / "run",
+        "decoys": 0,
         "quiet": True,
     }
     with pytest.raises(MarginError) as refused:
@@ -61,6 +62,7 @@ def test_numbers_of_numpy_are_numbers(
         layers=np.array([0, -1]),  # type: ignore[arg-type]
         seed=np.int64(3),  # type: ignore[arg-type]
         top_k=np.int32(5),  # type: ignore[arg-type]
+        decoys=0,
         quiet=True,
     )
     assert run.layers == [0, 3]

@@ -58,7 +58,7 @@ def test_a_model_of_stretched_embeddings_reads_what_it_was_made_for(
     config = LlamaConfig(**small | {"max_position_embeddings": 24}, rope_parameters=YARN)
     checkpoint = make_checkpoint(config)
     assert 24 < longest(checkpoint, prompts[:3], modes) < 192
-    collect(checkpoint, prompts=prompts[:3], modes=modes, out=tmp_path / "run", quiet=True)
+    collect(checkpoint, prompts=prompts[:3], modes=modes, out=tmp_path / "run", decoys=0, quiet=True)
 
 
 def longest(checkpoint: Checkpoint, prompts: list[str], modes: ModeSet) -> int:
@@ -77,7 +77,7 @@ def test_answers_beyond_the_context_are_refused_before_the_first_pass(
 ) -> None:
     config = GPT2Config(vocab_size=260, n_embd=32, n_layer=2, n_head=2, n_positions=160)
     checkpoint = make_checkpoint(config)
-    asked: dict[str, Any] = {"prompts": prompts[:3], "modes": modes, "quiet": True}
+    asked: dict[str, Any] = {"prompts": prompts[:3], "modes": modes, "decoys": 0, "quiet": True}
     most = 160 - longest(checkpoint, prompts[:3], modes) + 1
     collect(checkpoint, out=tmp_path / "fits", **asked | {option: most})
     monkeypatch.setattr(checkpoint.model, "forward", None)  # any pass would fail
@@ -102,5 +102,12 @@ def test_tokens_the_model_has_no_row_for_are_counted_not_named(
     )
     assert tokenizer.convert_tokens_to_ids("</s>") == 257
     with pytest.raises(MarginError, match=r"9 of 9 rows hold tokens beyond .* vocabulary of 257") as refused:
-        collect(make_checkpoint(small), prompts=prompts[:3], modes=modes, out=tmp_path / "run", quiet=True)
+        collect(
+            make_checkpoint(small),
+            prompts=prompts[:3],
+            modes=modes,
+            out=tmp_path / "run",
+            decoys=0,
+            quiet=True,
+        )
     assert "\n" not in str(refused.value)

@@ -61,7 +61,13 @@ def test_a_batch_that_does_not_fit_is_cut_and_no_row_is_lost(
     plain = plain_forward(make_checkpoint(), prompts, modes)
     checkpoint = make_checkpoint()
     with_little_memory(checkpoint, 300, fail)
-    arguments: dict[str, Any] = {"prompts": prompts, "modes": modes, "shard_rows": 20, "quiet": True}
+    arguments: dict[str, Any] = {
+        "prompts": prompts,
+        "modes": modes,
+        "shard_rows": 20,
+        "decoys": 0,
+        "quiet": True,
+    }
     run = collect(checkpoint, out=tmp_path / "little", batch_tokens=10**6, **arguments)
     roomy = collect(make_checkpoint(), out=tmp_path / "roomy", batch_tokens=10**6, **arguments)
 
@@ -130,7 +136,14 @@ def test_a_budget_is_found_by_trying(
 ) -> None:
     checkpoint = make_checkpoint()
     run = collect(
-        checkpoint, prompts=prompts, modes=modes, out=tmp_path, batch_tokens="auto", shard_rows=9, quiet=True
+        checkpoint,
+        prompts=prompts,
+        modes=modes,
+        out=tmp_path,
+        batch_tokens="auto",
+        shard_rows=9,
+        decoys=0,
+        quiet=True,
     )
     assert run.manifest.batching.asked == "auto"
     assert run.manifest.batching.batch_tokens is not None

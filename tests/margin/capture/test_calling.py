@@ -31,7 +31,13 @@ def test_the_fast_paths_are_on_for_the_demonstration(
 
     with caplog.at_level(logging.WARNING, logger="transformers"):
         run = collect(
-            checkpoint, prompts=prompts_path(), modes=modes_path(), out=tmp_path / "run", limit=12, quiet=True
+            checkpoint,
+            prompts=prompts_path(),
+            modes=modes_path(),
+            out=tmp_path / "run",
+            limit=12,
+            decoys=0,
+            quiet=True,
         )
     batching = run.manifest.batching
     assert [getattr(batching, way) for way in ("reuse_prefix", "pad", "together", "narrow")] == [True] * 4

@@ -144,7 +144,7 @@ def test_an_adapter_is_measured_with_the_model(
     expected = dataclasses.replace(base, model=merged.get_base_model())
 
     checkpoint = load_checkpoint(saved_checkpoint, adapter=tmp_path / "adapter", device="cpu")
-    run = collect(checkpoint, prompts=prompts[:4], modes=modes, out=tmp_path / "run", quiet=True)
+    run = collect(checkpoint, prompts=prompts[:4], modes=modes, out=tmp_path / "run", decoys=0, quiet=True)
 
     plain = plain_forward(expected, prompts[:4], modes)
     assert relative(plain["logits"], plain_forward(make_checkpoint(), prompts[:4], modes)["logits"]) > 1e-2
@@ -171,9 +171,15 @@ def test_logits_come_back_stored_or_rebuilt(
 ) -> None:
     checkpoint = make_checkpoint()
     stored = collect(
-        checkpoint, prompts=prompts[:4], modes=modes, out=tmp_path / "a", save_logits=True, quiet=True
+        checkpoint,
+        prompts=prompts[:4],
+        modes=modes,
+        out=tmp_path / "a",
+        save_logits=True,
+        decoys=0,
+        quiet=True,
     )
-    lean = collect(checkpoint, prompts=prompts[:4], modes=modes, out=tmp_path / "b", quiet=True)
+    lean = collect(checkpoint, prompts=prompts[:4], modes=modes, out=tmp_path / "b", decoys=0, quiet=True)
 
     plain = plain_forward(checkpoint, prompts[:4], modes)["logits"]
     assert relative(stored.logits(), plain) < 1e-4

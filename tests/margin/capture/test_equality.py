@@ -41,6 +41,7 @@ def test_states_and_logits_are_those_of_each_row_alone(
         out=tmp_path,
         batch_tokens=batch_tokens,
         save_logits=True,
+        decoys=0,
         quiet=True,
     )
     assert run.manifest.batching.reuse_prefix
@@ -59,7 +60,7 @@ def test_plain_margin_equals_scikit_learn_on_the_plain_logits(
     tmp_path: Path,
 ) -> None:
     checkpoint = make_checkpoint()
-    run = collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path, quiet=True)
+    run = collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path, decoys=0, quiet=True)
     space, rows = space_of(run, "logits")
     assert isinstance(space, Coordinates)
     of_rows = run.rows["condition"].to_numpy()[rows]
@@ -101,6 +102,7 @@ def test_rotary_frequencies_of_a_longer_row_are_not_kept_for_the_next(
         batch_tokens=batch_tokens,
         noise_prompts=noise_prompts,
         save_logits=True,
+        decoys=0,
         quiet=True,
     )
     assert relative(run.logits(), np.concatenate(fresh)) < 1e-4
@@ -125,7 +127,7 @@ def test_a_model_that_padding_or_a_cache_would_change_gets_neither(
 ) -> None:
     checkpoint = make_checkpoint()
     checkpoint.model.set_input_embeddings(PositionsFromTheEnd(checkpoint.model.get_input_embeddings()))
-    run = collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path, quiet=True)
+    run = collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path, decoys=0, quiet=True)
     assert relative(run.states(), plain_forward(checkpoint, prompts, modes)["state"]) < 1e-4
     batching = run.manifest.batching
     assert not batching.pad
@@ -149,7 +151,7 @@ def test_the_model_is_left_as_it_was(
     plain_forward(checkpoint, prompts[:1], modes, layers=(0,))  # transformers leaves hooks of its own behind
     hooks = count_hooks(checkpoint.model)
     before = {name: weight.clone() for name, weight in checkpoint.model.state_dict().items()}
-    collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path, layers="all", quiet=True)
+    collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path, layers="all", decoys=0, quiet=True)
     assert all(module.training for module in checkpoint.model.modules())
     assert count_hooks(checkpoint.model) == hooks
     assert not frozen.requires_grad
@@ -179,7 +181,13 @@ def test_layers_are_the_ones_asked_for(
 ) -> None:
     checkpoint = make_checkpoint()
     run = collect(
-        checkpoint, prompts=["mend it", "sell it"], modes=modes, out=tmp_path, layers=asked, quiet=True
+        checkpoint,
+        prompts=["mend it", "sell it"],
+        modes=modes,
+        out=tmp_path,
+        layers=asked,
+        decoys=0,
+        quiet=True,
     )
     assert run.layers == layers
     norm: Any = checkpoint.model.base_model.norm
@@ -205,7 +213,14 @@ def test_a_model_that_gives_tuples_is_measured_and_goes_on_to(
     for place, checkpoint in enumerate(given):
         out = tmp_path / str(place)
         run = collect(
-            checkpoint, prompts=prompts[:4], modes=modes, out=out, save_logits=True, quiet=True, device="cpu"
+            checkpoint,
+            prompts=prompts[:4],
+            modes=modes,
+            out=out,
+            save_logits=True,
+            decoys=0,
+            quiet=True,
+            device="cpu",
         )
         assert relative(run.logits(), expected) < 1e-4
     assert giving.model.config.return_dict is False

@@ -29,8 +29,8 @@ from margin.inputs.preflight import preflight
 from margin.inputs.prompts import load_prompts
 from margin.inputs.rows import build_rows
 from margin.run.manifest import UNRECORDED, Manifest, read_manifest
-from margin.run.stored import Record
 from margin.run.run import Run, open_run
+from margin.run.stored import Record
 from tests.margin.conftest import SMALL
 from tests.tiny_manifests import tiny_manifest
 
@@ -54,7 +54,7 @@ def again(modes: ModeSet, tmp_path: Path) -> Callable[..., Run]:
             "noise_prompts": 0,
             "shard_rows": 4,
         } | options
-        return collect(model, out=tmp_path / "run", quiet=True, **arguments)
+        return collect(model, out=tmp_path / "run", decoys=0, quiet=True, **arguments)
 
     return run
 

@@ -45,6 +45,7 @@ def test_the_last_block_runs_at_the_last_position_only(
         out=tmp_path / "run",
         layers="all",
         noise_prompts=0,
+        decoys=0,
         quiet=True,
     )
 
@@ -68,7 +69,7 @@ def test_a_last_block_of_another_form_runs_over_all_positions(
     tmp_path: Path,
 ) -> None:
     checkpoint = make_checkpoint(GPT2Config(**small, n_positions=512))
-    run = collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", quiet=True)
+    run = collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", decoys=0, quiet=True)
     assert not run.manifest.batching.narrow
     assert "no known form" in run.manifest.batching.narrow_reason
 
@@ -82,7 +83,7 @@ def test_a_last_block_that_looks_back_beside_its_attention_runs_over_all_positio
         return (args[0] + args[0].roll(1, dims=1),)
 
     checkpoint.model.model.layers[-1].mlp.register_forward_pre_hook(add_before)
-    run = collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", quiet=True)
+    run = collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", decoys=0, quiet=True)
 
     assert not run.manifest.batching.narrow
     assert "moves the states by" in run.manifest.batching.narrow_reason

@@ -44,6 +44,7 @@ def expected(
         layers="all",
         device="cpu",
         out=tmp_path_factory.mktemp("one device"),
+        decoys=0,
         quiet=True,
     )
 
@@ -86,6 +87,7 @@ def test_weights_on_disk_between_passes(
         layers="all",
         out=tmp_path / "run",
         noise_prompts=2,
+        decoys=0,
         quiet=True,
     )
     assert run.manifest.batching.reuse_prefix
@@ -107,6 +109,7 @@ def test_spread_by_itself(
         layers="all",
         device="auto",
         out=tmp_path,
+        decoys=0,
         quiet=True,
     )
     assert_close(run, expected)

@@ -32,7 +32,13 @@ def test_rows_of_a_run_in_float32_differ_by_rounding_only(
     make_checkpoint: MakeCheckpoint, prompts: list[str], modes: ModeSet, tmp_path: Path
 ) -> None:
     run = collect(
-        make_checkpoint(), prompts=prompts, modes=modes, out=tmp_path, noise_prompts=SEEN, quiet=True
+        make_checkpoint(),
+        prompts=prompts,
+        modes=modes,
+        out=tmp_path,
+        noise_prompts=SEEN,
+        decoys=0,
+        quiet=True,
     )
     rows, (same, alone, mixed) = run.repeats()
     seen = run.rows.iloc[rows]
@@ -62,6 +68,7 @@ def test_the_floor_of_a_run_in_less_is_its_distance_from_float32(
         out=tmp_path,
         noise_prompts=100,
         save_logits=True,
+        decoys=0,
         quiet=True,
     )
     after = checkpoint.model.state_dict()
@@ -89,7 +96,9 @@ def test_where_logits_are_capped_the_floor_is_that_of_the_state(
     tmp_path: Path,
 ) -> None:
     config = Gemma2Config(**small, head_dim=8, query_pre_attn_scalar=8, final_logit_softcapping=5.0)
-    run = collect(make_checkpoint(config), prompts=prompts[:4], modes=modes, out=tmp_path, quiet=True)
+    run = collect(
+        make_checkpoint(config), prompts=prompts[:4], modes=modes, out=tmp_path, decoys=0, quiet=True
+    )
     floor = noise_floor(run)
     assert floor is not None
     assert floor["space"] == "state"
@@ -100,7 +109,9 @@ def test_where_logits_are_capped_the_floor_is_that_of_the_state(
 def test_without_prompts_to_repeat_there_is_no_floor(
     how: dict[str, Any], make_checkpoint: MakeCheckpoint, prompts: list[str], modes: ModeSet, tmp_path: Path
 ) -> None:
-    run = collect(make_checkpoint(), prompts=prompts[:3], modes=modes, out=tmp_path, quiet=True, **how)
+    run = collect(
+        make_checkpoint(), prompts=prompts[:3], modes=modes, out=tmp_path, decoys=0, quiet=True, **how
+    )
     assert run.manifest.noise_floor is None
     assert noise_floor(run) is None
     assert not (tmp_path / "noise.safetensors").exists()
@@ -111,7 +122,13 @@ def test_without_prompts_to_repeat_there_is_no_floor(
 def test_a_floor_can_be_measured_later(
     make_checkpoint: MakeCheckpoint, prompts: list[str], modes: ModeSet, tmp_path: Path
 ) -> None:
-    arguments: dict[str, Any] = {"prompts": prompts[:4], "modes": modes, "out": tmp_path, "quiet": True}
+    arguments: dict[str, Any] = {
+        "prompts": prompts[:4],
+        "modes": modes,
+        "out": tmp_path,
+        "decoys": 0,
+        "quiet": True,
+    }
     collect(make_checkpoint(), noise_prompts=0, **arguments)
     written = {path: path.stat().st_mtime_ns for path in (tmp_path / "shards").iterdir()}
     run = collect(make_checkpoint(), noise_prompts=3, **arguments)
@@ -142,6 +159,7 @@ def test_a_run_whose_repeats_disagree_is_collected_again_row_by_row(
         "out": tmp_path,
         "generate": 2,
         "batch_tokens": 10**6,
+        "decoys": 0,
         "quiet": True,
     }
     run = collect(checkpoint, **asked)
@@ -174,4 +192,4 @@ def test_a_model_that_answers_otherwise_each_time_is_refused(
 
     checkpoint.model.model.norm.register_forward_hook(drift)
     with pytest.raises(MarginError, match="other states each time"):
-        collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path, quiet=True)
+        collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path, decoys=0, quiet=True)

@@ -77,6 +77,7 @@ def test_positions_are_those_of_the_plain_forward_pass_over_prompt_and_answer(
         positions=LENGTH,
         generate=LENGTH - 1,
         batch_tokens=900,
+        decoys=0,
         quiet=True,
     )
 
@@ -110,7 +111,9 @@ def test_answers_are_greedy_whatever_the_checkpoint_prefers(
     checkpoint = make_checkpoint()
     preferred = checkpoint.model.generation_config
     preferred.update(do_sample=True, temperature=3.0, repetition_penalty=5.0, min_new_tokens=2)
-    run = collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", generate=4, quiet=True)
+    run = collect(
+        checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", generate=4, decoys=0, quiet=True
+    )
 
     ends = {checkpoint.tokenizer.eos_token_id}
     said = [until(by_hand(checkpoint, ids, 4), ends) for ids in rows_of(checkpoint, prompts, modes)]
@@ -123,7 +126,7 @@ def test_answers_are_greedy_whatever_the_checkpoint_prefers(
 def test_keeping_answers_leaves_the_shards_as_they_were(
     make_checkpoint: MakeCheckpoint, prompts: list[str], modes: ModeSet, tmp_path: Path
 ) -> None:
-    common: dict[str, Any] = {"prompts": prompts, "modes": modes, "quiet": True}
+    common: dict[str, Any] = {"prompts": prompts, "modes": modes, "decoys": 0, "quiet": True}
     plain = collect(make_checkpoint(), out=tmp_path / "plain", **common)
     other = collect(make_checkpoint(), out=tmp_path / "other", generate=3, positions=1, **common)
     for path in (plain.path / "shards").iterdir():
@@ -138,7 +141,14 @@ def test_a_run_goes_on_with_the_answers_it_lacks_and_with_no_other_choice(
     def again(**choices: int) -> Any:
         chosen: dict[str, Any] = {"positions": 3, "generate": 4} | choices
         return collect(
-            make_checkpoint(), prompts=prompts, modes=modes, out=tmp_path, shard_rows=20, quiet=True, **chosen
+            make_checkpoint(),
+            prompts=prompts,
+            modes=modes,
+            out=tmp_path,
+            shard_rows=20,
+            decoys=0,
+            quiet=True,
+            **chosen,
         )
 
     first = again()

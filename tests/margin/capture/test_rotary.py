@@ -48,7 +48,13 @@ def test_answers_that_grow_into_other_frequencies(
 ) -> None:
     lengths = sorted(map(len, rows_of(make_checkpoint(), prompts[:6], modes)))
     checkpoint = make_checkpoint(LlamaConfig(**small | rope(kind, lengths[-1] + LENGTH // 2)))
-    common: dict[str, Any] = {"prompts": prompts[:6], "modes": modes, "batch_tokens": 10**6, "quiet": True}
+    common: dict[str, Any] = {
+        "prompts": prompts[:6],
+        "modes": modes,
+        "batch_tokens": 10**6,
+        "decoys": 0,
+        "quiet": True,
+    }
     with pytest.raises(MarginError, match=r"rotary frequencies change.*at most 7 --positions"):
         collect(checkpoint, out=tmp_path / "refused", positions=LENGTH, **common)
     assert collect(checkpoint, out=tmp_path / "fits", positions=7, **common).positions == 7

@@ -27,7 +27,7 @@ MakeCheckpoint = Callable[..., Checkpoint]
 def test_a_causal_transformer_shares_prefixes_and_is_padded(
     make_checkpoint: MakeCheckpoint, prompts: list[str], modes: ModeSet, tmp_path: Path
 ) -> None:
-    run = collect(make_checkpoint(), prompts=prompts, modes=modes, out=tmp_path / "run", quiet=True)
+    run = collect(make_checkpoint(), prompts=prompts, modes=modes, out=tmp_path / "run", decoys=0, quiet=True)
     assert run.manifest.batching.reuse_prefix
     assert run.manifest.batching.pad
     chat = Chat(make_checkpoint().tokenizer)
@@ -43,7 +43,7 @@ def test_a_state_space_model_shares_no_prefix(
     tmp_path: Path,
 ) -> None:
     checkpoint = make_checkpoint(MambaConfig(**small, state_size=4))
-    run = collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", quiet=True)
+    run = collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", decoys=0, quiet=True)
     assert not run.manifest.batching.reuse_prefix
     assert "no key/value cache" in run.manifest.batching.prefix_reason
 
@@ -57,7 +57,7 @@ def test_a_model_that_looks_ahead_is_neither_padded_nor_given_a_prefix(
         return embedded + embedded.mean(dim=1, keepdim=True)
 
     checkpoint.model.get_input_embeddings().register_forward_hook(mix)
-    run = collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", quiet=True)
+    run = collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", decoys=0, quiet=True)
 
     assert not run.manifest.batching.pad
     assert not run.manifest.batching.reuse_prefix
@@ -76,7 +76,7 @@ def test_a_head_of_unknown_form_is_refused(
 
     checkpoint.model.register_forward_hook(square)
     with pytest.raises(MarginError, match="cannot be rebuilt from the final state"):
-        collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", quiet=True)
+        collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", decoys=0, quiet=True)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,9 @@ def test_the_layers_are_the_text_decoders_however_deep_a_vision_tower_is(
     vision_depth: int, make_checkpoint: MakeCheckpoint, prompts: list[str], modes: ModeSet, tmp_path: Path
 ) -> None:
     checkpoint = make_checkpoint(gemma3(3, vision_depth))
-    run = collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", layers="all", quiet=True)
+    run = collect(
+        checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", layers="all", decoys=0, quiet=True
+    )
     assert run.layers == [0, 1, 2, 3]
     plain = plain_forward(checkpoint, prompts, modes, layers=(0, 1, 2))
     assert relative(run.states(), plain["state"]) < 1e-4
@@ -134,8 +136,18 @@ def test_a_layer_that_is_not_called_is_refused_by_name(
     decoder.spare = torch.nn.ModuleList([torch.nn.Identity() for _ in range(3)])
     for layers in ("last", "all"):  # all are looked at either way, which proves the blocks to be the blocks
         with pytest.raises(MarginError, match=r'does not call its layers 0, 1, 2, 3: .*layers "none"$'):
-            collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", layers=layers, quiet=True)
-    collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", layers="none", quiet=True)
+            collect(
+                checkpoint,
+                prompts=prompts,
+                modes=modes,
+                out=tmp_path / "run",
+                layers=layers,
+                decoys=0,
+                quiet=True,
+            )
+    collect(
+        checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", layers="none", decoys=0, quiet=True
+    )
 
 
 def test_a_model_that_does_not_run_is_refused_in_its_own_words(
@@ -148,7 +160,7 @@ def test_a_model_that_does_not_run_is_refused_in_its_own_words(
 
     checkpoint.model.model.norm.register_forward_pre_hook(broken)
     with pytest.raises(MarginError, match=r"^LlamaForCausalLM does not run on a row of tokens: .*kernel.*$"):
-        collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", quiet=True)
+        collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", decoys=0, quiet=True)
 
 
 def test_rows_that_see_each_other_are_run_by_themselves(
@@ -159,7 +171,9 @@ def test_rows_that_see_each_other_are_run_by_themselves(
     checkpoint.model.model.norm.register_forward_hook(
         lambda norm, args, output: output + output.mean(dim=0, keepdim=True) * (len(output) > 1)
     )
-    run = collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path, noise_prompts=0, quiet=True)
+    run = collect(
+        checkpoint, prompts=prompts, modes=modes, out=tmp_path, noise_prompts=0, decoys=0, quiet=True
+    )
     assert not run.manifest.batching.together
     assert run.manifest.batching.batch_tokens == 1
     assert "each row by itself" in run.manifest.batching.together_reason
@@ -182,7 +196,9 @@ def test_a_difference_in_another_condition_is_seen(
         return found
 
     checkpoint.model.model.embed_tokens.register_forward_hook(look_ahead)
-    run = collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path, noise_prompts=0, quiet=True)
+    run = collect(
+        checkpoint, prompts=prompts, modes=modes, out=tmp_path, noise_prompts=0, decoys=0, quiet=True
+    )
     assert not run.manifest.batching.pad
     assert relative(run.states(), plain) < 1e-4
 
@@ -195,4 +211,4 @@ def test_response_positions_of_a_model_that_looks_ahead_are_refused(
         lambda module, args, output: output + output.mean(dim=1, keepdim=True)
     )
     with pytest.raises(MarginError, match=r"looks ahead .* without --positions"):
-        collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path, positions=2, quiet=True)
+        collect(checkpoint, prompts=prompts, modes=modes, out=tmp_path, positions=2, decoys=0, quiet=True)

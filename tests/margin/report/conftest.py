@@ -38,7 +38,14 @@ def run(
     )
     out = tmp_path_factory.mktemp("runs") / "run"
     return collect(
-        make_checkpoint(), prompts=table, modes=modes, out=out, layers="all", save_logits=True, quiet=True
+        make_checkpoint(),
+        prompts=table,
+        modes=modes,
+        out=out,
+        layers="all",
+        save_logits=True,
+        decoys=0,
+        quiet=True,
     )
 
 
@@ -73,6 +80,6 @@ def poor_run(
                 )
                 model.embed_tokens.weight.data[used] = model.embed_tokens.weight.data[used[0]].clone()
         out = tmp_path_factory.mktemp("poor") / "run"
-        return collect(checkpoint, prompts=table, modes=modes, out=out, layers="all", quiet=True)
+        return collect(checkpoint, prompts=table, modes=modes, out=out, layers="all", decoys=0, quiet=True)
 
     return make

@@ -67,6 +67,7 @@ def collected(
             layers="all",
             noise_prompts=0,
             out=tmp_path_factory.mktemp("runs") / "run",
+            decoys=0,
             quiet=True,
         )
 
@@ -132,7 +133,13 @@ def test_slices_of_two_columns_that_read_the_same_are_drawn_apart(
         "a=b": halves,
     }
     run = collect(
-        make_checkpoint(), prompts=table, modes=modes, out=tmp_path / "run", noise_prompts=0, quiet=True
+        make_checkpoint(),
+        prompts=table,
+        modes=modes,
+        out=tmp_path / "run",
+        noise_prompts=0,
+        decoys=0,
+        quiet=True,
     )
     report = analyse(run, permutations=9)
     drawn = report.figure("overview")
@@ -157,7 +164,13 @@ def test_columns_that_slice_nothing_are_named_with_the_reason(
         "note": [None] * 60,
     }
     run = collect(
-        make_checkpoint(), prompts=table, modes=modes, out=tmp_path / "run", noise_prompts=0, quiet=True
+        make_checkpoint(),
+        prompts=table,
+        modes=modes,
+        out=tmp_path / "run",
+        noise_prompts=0,
+        decoys=0,
+        quiet=True,
     )
     report = analyse(run, permutations=9)
     assert report.unsliced == {

@@ -224,7 +224,7 @@ def test_names_from_outside_are_shown_as_text(
     )
     names = ("pos", "neg", "rej")
     modes = ModeSet(tuple(Mode(name, Secret(TOKENS[name]), safe=name != "neg") for name in names))
-    run = collect(checkpoint, prompts=table, modes=modes, out=tmp_path / "run", quiet=True)
+    run = collect(checkpoint, prompts=table, modes=modes, out=tmp_path / "run", decoys=0, quiet=True)
     page = written(to_html(analyse(run, permutations=9, text=True), explore=True), tmp_path)
     show(browser, page)
     assert browser.title == f"Safety Alignment Margin: {SCRIPT}"

@@ -24,5 +24,6 @@ def demo_run(out: Path, layers: str = "last") -> Run:
         draws=DRAWS,
         generate=TOKENS,
         noise_prompts=0,
+        decoys=0,
         quiet=True,
     )

@@ -47,6 +47,7 @@ def cotrained(tmp_path_factory: pytest.TempPathFactory) -> Run:
         layers="all",
         controls=["none"],
         attacks=attacks,
+        decoys=0,
         quiet=True,
     )
 
@@ -115,7 +116,7 @@ def test_what_was_found_comes_back_as_written_and_only_for_this_run(
 
 
 def small(make_checkpoint: Callable[..., Checkpoint], modes: ModeSet, prompts: list[str], out: Path) -> Run:
-    return collect(make_checkpoint(), prompts=prompts, modes=modes, out=out, quiet=True)
+    return collect(make_checkpoint(), prompts=prompts, modes=modes, out=out, decoys=0, quiet=True)
 
 
 @pytest.mark.parametrize("n", [2, 3])
