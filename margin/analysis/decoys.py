@@ -53,10 +53,13 @@ def above_decoys(
     decoys : the number of each set, prompts in the same order.
     over : clusters of the prompts.
 
-    The variance has two parts. That of prompts comes from influences paired by prompt: n/(n-1) times the sum
-    of (U_live - mean U_m)^2. That of sets, s^2 / M, still holds a little of the first and so errs to the safe
-    side. Degrees of freedom follow Satterthwaite (1946), "An approximate distribution of estimates of
-    variance components", from n - 1 (or G - 1 clusters) and M - 1.
+    The interval is for what training made: without it the live tokens would be one more set, drawn like the
+    others. Its variance has two parts. That of prompts comes from influences paired by prompt: n/(n-1) times
+    the sum of (U_live - mean U_m)^2. That of sets is s^2 (1 + 1/M), with s^2 the variance between sets: of
+    one more set, and of the mean of M. (s^2 / M alone would be for the live tokens less the average set, and
+    calls an untrained model's tokens better or worse than others.) It still holds a little of the first part,
+    and so errs to the safe side. Degrees of freedom follow Satterthwaite (1946), "An approximate distribution
+    of estimates of variance components", from n - 1 (or G - 1 clusters) and M - 1.
 
     Raises
     ------
@@ -74,7 +77,7 @@ def above_decoys(
     if live.influence is not None and len(known) == len(values) > 1:
         U = live.influence - np.mean(known, axis=0)
         U = U if over is None else over.sums(U)
-        of_prompts, of_sets = float(jackknife_variance(U)), float(values.var(ddof=1) / len(values))
+        of_prompts, of_sets = float(jackknife_variance(U)), float(values.var(ddof=1) * (1 + 1 / len(values)))
         se = float(np.sqrt(of_prompts + of_sets))
         degrees = _satterthwaite((of_prompts, len(U) - 1), (of_sets, len(values) - 1))
         half = float(stats.t.ppf((1 + level) / 2, degrees)) * se

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NO_MORE = "no more than any tokens give"
-MEASURES = {"sam": "margin", "landing_accuracy": "landing accuracy"}
 
 Key = tuple[str, str | None, Distance | None, str]
 """Measure, variant of the margin, distance, and modes: "all" or "a / b"."""
@@ -135,24 +134,7 @@ class Decoys(Section):
         )
 
     def tables(self) -> Iterator[Table]:
-        """One line a number."""
-        frame = pd.DataFrame(
-            [
-                {
-                    "measure": MEASURES.get(measure, measure.replace("_", " ")),
-                    "modes": modes,
-                    "distance": distance,
-                    "variant": None if variant is None else VARIANTS[variant],
-                    "live": one.live,
-                    "decoys": float(np.mean(one.decoys)),
-                    "least": min(one.decoys),
-                    "largest": max(one.decoys),
-                    "above decoys": Interval(one.above.estimate, one.above.low, one.above.high),
-                    "rank p": one.rank_p,
-                }
-                for (measure, variant, distance, modes), one in self.lines.items()
-            ]
-        )
+        """Margins over all modes and by pair, and the other measures over all; the rest is in the record."""
         some = self.headline
         note = (
             f"{len(some.decoys)} sets of meaningless tokens, asked like the modes on {some.above.n_prompts} "
@@ -160,8 +142,21 @@ class Decoys(Section):
             "prompts and sets; what training made is what stands above. Rank p: how surprising the live "
             "number would be as one more set."
         )
-        title = "Above what any tokens give"
-        yield table("decoys", title, note, frame, drawn=["above decoys"])
+        of_margins = [
+            {"modes": modes, "distance": distance, "variant": VARIANTS[variant or ""], **_cells(one)}
+            for (measure, variant, distance, modes), one in self.lines.items()
+            if measure == "sam"
+        ]
+        title = "Margins above what any tokens give"
+        yield table("decoys", title, note, pd.DataFrame(of_margins), drawn=["above decoys"])
+        others = [
+            {"measure": measure.replace("_", " "), **_cells(one)}
+            for (measure, _, _, modes), one in self.lines.items()
+            if measure != "sam" and modes == ALL
+        ]
+        note = "As above, over all modes; a measure without an interval of its own has none here."
+        title = "Other measures beside those of any tokens"
+        yield table("decoys-measures", title, note, pd.DataFrame(others))
 
     def facts(self) -> Iterator[Fact]:
         """Whether the headline margin is more than any tokens would give."""
@@ -179,6 +174,17 @@ class Decoys(Section):
             + ("" if one.is_more else f": {NO_MORE}"),
             alarm=not one.is_more,
         )
+
+
+def _cells(one: AboveDecoys) -> dict[str, object]:
+    return {
+        "live": one.live,
+        "decoys": float(np.mean(one.decoys)),
+        "least": min(one.decoys),
+        "largest": max(one.decoys),
+        "above decoys": Interval(one.above.estimate, one.above.low, one.above.high),
+        "rank p": one.rank_p,
+    }
 
 
 def _numbers(space: Space, design: Design, settings: Settings) -> Iterator[tuple[Key, Estimate]]:
