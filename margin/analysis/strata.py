@@ -1,7 +1,7 @@
 """The margin within slices: what is left when points are compared with points of their own slice only.
 
-A pooled silhouette mixes what prompts differ in (a language, a topic) into the margin: points of one mode in two
-languages may lie farther apart than points of two modes in one. Within a slice they do not.
+A pooled silhouette mixes what prompts differ in (a language, a topic) into the margin: points of one mode in
+two languages may lie farther apart than points of two modes in one. Within a slice they do not.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from margin.analysis.metrics import Distance
 from margin.analysis.sam import check_design, leave_prompt_out_margin
-from margin.analysis.silhouette import mode_sums, silhouette
+from margin.analysis.silhouette import mode_sums, silhouette, twin_distances
 from margin.analysis.space import Space
 from margin.errors import MarginError
 from margin.stats.design import Design
@@ -38,7 +38,7 @@ class StratifiedMargin:
     left_out: int
     """Prompts of slices too small to have a margin, or without a value."""
     between_share: float
-    """Share of the prompts' variance that lies between slices, at most 1; about 0 where slices do not differ."""
+    """Share of the prompts' variance that lies between slices, at most 1; about 0 without a difference."""
 
 
 def stratified_margin(
@@ -107,17 +107,17 @@ def _between_share(space: Space, design: Design, codes: NDArray[np.intp]) -> flo
     points = known[design.prompt]
     own, code = design.part(points), codes[known]
     distances = space.subset(points).distances("sqeuclidean")
-    n = own.n_prompts
-    share = np.zeros((own.n_points, n))
-    share[np.arange(own.n_points), own.prompt] = 1 / np.bincount(own.prompt)[own.prompt]
-    sizes = np.bincount(code)
-    weights = np.column_stack([share @ (code == s) / sizes[s] for s in range(len(sizes))])
-    to_slice = distances.matmul(np.column_stack([weights, share.mean(axis=1)]))
-    # |mean of prompt - centroid|^2 from distances alone: (u - v).D(u - v) = -2 |sum of (u - v) x|^2.
-    of_prompt = share.T @ to_slice
-    inner = np.column_stack([weights, share.mean(axis=1)]).T @ to_slice
-    own_spread = np.einsum("ip,ip->p", share, distances.matmul(share)) / 2
-    squared = of_prompt - own_spread[:, None] - np.diag(inner) / 2
+    n, sizes = own.n_prompts, np.bincount(code)
+    points_of = np.bincount(own.prompt)
+    in_slice = (code[:, None] == np.arange(len(sizes))) / sizes  # (n, slices)
+    weights = np.column_stack([in_slice, np.full(n, 1 / n)])[own.prompt] / points_of[own.prompt][:, None]
+    # |mean of a prompt - centroid|^2 from distances alone: u.D v for weights u, v that sum to 1, less what
+    # each spreads about its own mean.
+    to_centroids = distances.matmul(weights)
+    of_prompt = own.mean_by_prompt(to_centroids)
+    inner = np.einsum("ic,ic->c", weights, to_centroids)
+    own_spread = own.sum_by_prompt(twin_distances(distances, own).sum(axis=1)) / (2 * points_of**2)
+    squared = of_prompt - own_spread[:, None] - inner / 2
     within = float(squared[np.arange(n), code].sum() / max(n - len(sizes), 1))
     total = float(squared[:, -1].sum() / (n - 1))
     return 1 - within / total if total > 0 else 0.0

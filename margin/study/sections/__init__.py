@@ -3,6 +3,7 @@
 from margin.study.section import Draw, Section
 from margin.study.sections.behaviour import Behaviour
 from margin.study.sections.decoys import Decoys
+from margin.study.sections.dependence import DependenceSection
 from margin.study.sections.layers import Layers
 from margin.study.sections.margins import MarginsSection
 from margin.study.sections.null import Null
@@ -16,6 +17,7 @@ from margin.study.sections.robustness import Robustness
 from margin.study.sections.separation import Separation
 from margin.study.sections.slices import Slices
 from margin.study.sections.spaces import Spaces
+from margin.study.sections.strata import Strata
 
 SECTIONS: tuple[type[Section], ...] = (
     Overview,
@@ -25,6 +27,7 @@ SECTIONS: tuple[type[Section], ...] = (
     Null,
     Spaces,
     Slices,
+    Strata,
     Layers,
     Positions,
     Probes,
@@ -32,6 +35,7 @@ SECTIONS: tuple[type[Section], ...] = (
     Behaviour,
     Separation,
     Prompts,
+    DependenceSection,
     Provenance,
 )
 FIGURES: dict[str, Draw] = {name: draw for section in SECTIONS for name, draw in section.figures.items()}
