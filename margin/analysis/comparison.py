@@ -80,6 +80,8 @@ class Comparison:
     differences: tuple[Difference, ...]
     drop: float
     """Drop of a margin, above 0, that power and `prompts_for_drop` are about."""
+    clusters: Clusters | None = None
+    """Which of the shared prompts hang together, in their order; None where they are independent."""
     across: tuple[str, ...] = ()
     """In what the models were asked differently, one line each; empty where they were asked alike."""
 
@@ -159,7 +161,7 @@ def compare(
         influences = [of_run[a].influence[margin] - of_run[b].influence[margin] for a, b in pairs]
         U, own = np.column_stack(influences), generator(seed, margin)
         differences += _differences(pairs, margin, values, U, own, level, drop, design.clusters)
-    return Comparison(first, design.prompt_ids, of_run, tuple(differences), drop)
+    return Comparison(first, design.prompt_ids, of_run, tuple(differences), drop, design.clusters)
 
 
 def shared_points(designs: Mapping[str, Design]) -> dict[str, NDArray[np.intp]]:

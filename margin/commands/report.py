@@ -116,7 +116,14 @@ def write_with_figures(report: Report, out: Path, explore: bool = False) -> Draw
 
 
 @click.command(short_help="Margins of several runs, paired by prompt.")
-@click.argument("runs", nargs=-1, required=True, type=PLACE)
+@click.argument("runs", nargs=-1, type=PLACE)
+@click.option(
+    "--recipe",
+    "recipes",
+    multiple=True,
+    metavar="NAME=RUN,...",
+    help="Runs of several trainings of one recipe; given twice, the recipes are compared over trainings too.",
+)
 @click.option(
     "--level", default=0.95, show_default=True, callback=coverage, help="Nominal coverage of the intervals."
 )
@@ -133,6 +140,7 @@ def write_with_figures(report: Report, out: Path, explore: bool = False) -> Draw
 @click.option("--json", "as_json", is_flag=True, help="Every margin and difference, as JSON.")
 def compare(
     runs: tuple[Path, ...],
+    recipes: tuple[str, ...],
     level: float,
     drop: float,
     seed: int,
@@ -148,12 +156,26 @@ def compare(
     """
 
     from margin.console import PlainConsole
+    from margin.report.recipes import print_recipes, recipe_record
     from margin.report.terminal import print_comparison
     from margin.study.comparison import compare as compare_runs
+    from margin.study.comparison import compare_recipes
 
-    if len(runs) < 2:
+    if recipes and runs:
+        raise MarginError("name runs, or recipes with --recipe, not both")
+    if len(runs) < 2 and not recipes:
         raise MarginError("nothing to compare: name two runs or more")
     allowed = [name.strip() for name in (across or "").split(",") if name.strip()]
+    if recipes:
+        of_names = dict(map(_recipe, recipes))
+        if len(recipes) != 2 or len(of_names) != 2:
+            raise MarginError("--recipe compares two recipes: give it twice, with a name each")
+        between = compare_recipes(*of_names.values(), level=level, across=allowed, cluster=cluster)
+        if as_json:
+            show_json(json_text(recipe_record(between, tuple(of_names)), indent=2))
+        else:
+            print_recipes(between, tuple(of_names), PlainConsole())
+        return
     found = compare_runs(*runs, level=level, seed=seed, drop=drop, across=allowed, cluster=cluster)
     if as_json:
         show_json(json_text(found.to_dict(), indent=2))
@@ -161,3 +183,12 @@ def compare(
         print_comparison(found, PlainConsole())
     for line in found.across:
         say(f"asked differently: {line}")
+
+
+def _recipe(given: str) -> tuple[str, list[Path]]:
+    """Name and runs of a recipe as --recipe gives them."""
+    name, equals, runs = given.partition("=")
+    paths = [Path(run.strip()) for run in runs.split(",") if run.strip()]
+    if not (name and equals and paths):
+        raise MarginError(f"--recipe {given!r} is no recipe: write NAME=RUN,RUN,...")
+    return name, paths

@@ -119,6 +119,8 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     )
     console.print(quality, highlight=False)
     console.print("one-sided 5%; prompts for a power of 0.8", style="dim", highlight=False)
+    told = "these intervals are over prompts, not over trainings: for recipes, margin compare --recipe"
+    console.print(told, style="dim", highlight=False)
 
 
 def prompts(needed: int | None) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from margin.analysis.comparison import Against, Comparison
 from margin.analysis.comparison import compare as compare_spaces
+from margin.analysis.trainings import RecipeDifference, recipe_difference
 from margin.errors import IncomparableError, MarginError
 from margin.run.differences import entry_of
 from margin.run.protocol import PROTOCOL, protocol_differences
@@ -78,6 +79,33 @@ def compare(
         spaces[name] = (space, design_of(run, rows, cluster))
     found = compare_spaces(spaces, np.random.default_rng(seed), level=level, against=against, drop=drop)
     return replace(found, across=tuple(asked))
+
+
+def compare_recipes(
+    first: Sequence[Run | str | Path],
+    second: Sequence[Run | str | Path],
+    *,
+    level: float = 0.95,
+    across: Sequence[str] = (),
+    cluster: str | None = None,
+) -> RecipeDifference:
+    """Leave-prompt-out margin of one recipe of training less that of another, over trainings and prompts.
+
+    Parameters
+    ----------
+    first, second : runs of the checkpoints that each recipe made, one a training, all on the same prompts.
+    level, across, cluster : as in `compare`.
+
+    Raises
+    ------
+    MarginError, IncomparableError : as `compare` does for all the runs together.
+    """
+    found = compare(*first, *second, level=level, across=across, cluster=cluster)
+    margins = [
+        (margins.leave_prompt_out.estimate, margins.influence["leave_prompt_out"].to_numpy())
+        for margins in found.margins.values()
+    ]
+    return recipe_difference(margins[: len(first)], margins[len(first) :], level, found.clusters)
 
 
 def _asked(first: Run, run: Run, across: Sequence[str], names: tuple[str, str]) -> list[str]:
