@@ -7,7 +7,7 @@ influences, prompt by prompt, often a hundredth of what two independent runs wou
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Literal
 
@@ -48,7 +48,7 @@ class Difference:
     p_value: float
     """Two-sided, of no difference."""
     p_holm: float
-    """The same, adjusted over runs (this margin)."""
+    """The same, adjusted over all runs and margins compared (Holm)."""
     detectable: float
     """Smallest drop that these prompts find with probability 0.8 (one-sided 5%)."""
     power: float
@@ -161,7 +161,11 @@ def compare(
         influences = [of_run[a].influence[margin] - of_run[b].influence[margin] for a, b in pairs]
         U, own = np.column_stack(influences), generator(seed, margin)
         differences += _differences(pairs, margin, values, U, own, level, drop, design.clusters)
-    return Comparison(first, design.prompt_ids, of_run, tuple(differences), drop, design.clusters)
+    adjusted = holm([difference.p_value for difference in differences])
+    all_differences = tuple(
+        replace(difference, p_holm=float(p)) for difference, p in zip(differences, adjusted, strict=True)
+    )
+    return Comparison(first, design.prompt_ids, of_run, all_differences, drop, design.clusters)
 
 
 def shared_points(designs: Mapping[str, Design]) -> dict[str, NDArray[np.intp]]:
@@ -218,9 +222,7 @@ def _differences(
     together = simultaneous_estimates(values, influence, rng, level=level, over=over)
     p_values = np.array([_two_sided(e, n) for e in paired])
     found = []
-    for (run, against), own, joint, p, adjusted in zip(
-        pairs, paired, together, p_values, holm(p_values), strict=True
-    ):
+    for (run, against), own, joint, p in zip(pairs, paired, together, p_values, strict=True):
         if own.se is None:
             continue
         sd = own.se * np.sqrt(n)
@@ -232,7 +234,7 @@ def _differences(
                 difference=own,
                 simultaneous=joint,
                 p_value=float(p),
-                p_holm=float(adjusted),
+                p_holm=float(p),  # until all margins are there to adjust it over
                 detectable=detectable_difference(sd, n),
                 power=float(power(drop, sd, n)),
                 prompts_for_drop=_in_prompts(prompts_needed(drop, sd), each),

@@ -61,8 +61,8 @@ def recipe_difference(
     over : clusters of the prompts.
 
     The variance is that of prompts, from the influences averaged over trainings, and that of trainings,
-    s^2 / R of each recipe (Welch, 1947, "The generalization of 'Student's' problem"), with Satterthwaite's degrees of
-    freedom.
+    s^2 / R of each recipe (Welch, 1947, "The generalization of 'Student's' problem"), with Satterthwaite's
+    degrees of freedom.
 
     Raises
     ------
