@@ -87,7 +87,8 @@ class Report:
 
     def facts(self) -> list[Fact]:
         """What a reader wants to know first."""
-        return [fact for section in self for fact in section.facts()]
+        found = [fact for section in self for fact in section.facts()]
+        return sorted(found, key=lambda fact: not fact.first)
 
     def figure(self, name: str, style: StyleName = "paper") -> Figure:
         """One figure by its name, for example "layers".

@@ -31,6 +31,8 @@ class Fact:
     """Whether it is one of the few things that a page shows large."""
     alarm: bool = False
     """Whether it is nothing that one would wish."""
+    first: bool = False
+    """Whether it stands before the facts of other sections."""
 
     def __str__(self) -> str:
         return self.sentence or f"{self.name}: {self.value}" + (f" ({self.note})" if self.note else "")

@@ -173,6 +173,7 @@ class Decoys(Section):
             f"the margin is {number(above.estimate)} {bounds} above {sets} ({range_of_sets})"
             + ("" if one.is_more else f": {NO_MORE}"),
             alarm=not one.is_more,
+            first=True,
         )
 
 

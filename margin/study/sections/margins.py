@@ -125,7 +125,9 @@ class MarginsSection(Section):
         headline = self.headline
         margin, centred = headline.leave_prompt_out, headline.prompt_centred
         about = f"{interval(margin.low, margin.high)} {VARIANTS['leave_prompt_out']}"
-        yield Fact(f"{headline.distance} margin in {headline.space}", number(margin.estimate), about)
+        yield Fact(
+            f"{headline.distance} margin in {headline.space}", number(margin.estimate), about, first=True
+        )
         yield Fact("prompt-centred margin", number(centred.estimate), interval(centred.low, centred.high))
         pair = headline.one_vs_one[self.weakest_pair]
         yield Fact(

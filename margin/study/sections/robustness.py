@@ -123,7 +123,7 @@ class Robustness(Section):
             yield Fact(
                 name,
                 leak.condition,
-                f"{rate}, worst of {len(leaks)} conditions{indicative}",
+                f"{rate}, worst of {conditions(len(leaks))}{indicative}",
                 f"{leak.condition}: {rate} leak, at most {number(leak.value.high, signed=False)}"
                 + (" (indicative)" if leak.indicative else ""),
                 card=leak is most,
@@ -132,9 +132,14 @@ class Robustness(Section):
         tight = [leak for leak in leaks if not leak.count]
         if tight:
             bound = number(max(leak.value.high or 0 for leak in tight), signed=False)
-            among = f"{len(tight)} {'other ' if leaking else ''}conditions"
+            among = conditions(len(tight), "other " if leaking else "")
             note = f"in {among}, at most {bound} of prompts each"
             yield Fact(name, "none", note, f"no leak in {among}, at most {bound} each", card=not leaking)
+
+
+def conditions(count: int, kind: str = "") -> str:
+    """A number of conditions in words."""
+    return f"{count} {kind}condition{'' if count == 1 else 's'}"
 
 
 def _rates(findings: Iterable[Finding]) -> pd.DataFrame:
