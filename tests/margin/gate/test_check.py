@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from margin.errors import IncomparableError, MarginError
-from margin.gate.check import Policy, Verdict, judge
+from margin.gate.check import Policy, judge
 from margin.gate.measurement import Leak, Measurement, prompt_changes
+from margin.gate.verdict import Verdict
 from tests.margin.gate.releases import IDENTITY, Prompts, draw_prompts, measurement
 
 GENEROUS = Policy(max_drop=0.03)

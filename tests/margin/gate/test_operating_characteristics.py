@@ -7,8 +7,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from margin.gate.check import Policy, Verdict, judge
+from margin.gate.check import Policy, judge
 from margin.gate.claims import POWER
+from margin.gate.verdict import Verdict
 from tests.margin.gate.releases import draw_prompts, measurement
 from tests.simulations import Record
 
