@@ -8,16 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from margin.analysis.metrics import Distance
-from margin.study.record import Record
-from margin.study.sealed import AsGiven, UniqueTexts, schema_of
+from margin.study.sealed import AsGiven, StrictRecord, UniqueTexts, schema_of
 
 FORMAT: Literal["margin-baseline/1"] = "margin-baseline/1"
-
-
-class StrictRecord(Record):
-    """Part of a baseline. Nothing is made to fit: "3" is no number, and true is none either."""
-
-    model_config = ConfigDict(strict=True)
 
 
 class OpenRecord(StrictRecord):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, GetCoreSchemaHandler, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from margin.run.seal import SEAL
@@ -24,6 +24,12 @@ RULES = {
 OF_A_KEY = ("required", "additionalProperties")
 """Rules that the object breaks which lacks a key, or has one too many."""
 SEALED = {"description": "SHA-256 of everything else.", "type": "string", "pattern": "^[0-9a-f]{64}$"}
+
+
+class StrictRecord(Record):
+    """Part of a file that is read again: nothing is made to fit, "3" is no number, and true is none."""
+
+    model_config = ConfigDict(strict=True)
 
 
 def schema_of(kind: type[Record], title: str, description: str) -> dict[str, Any]:
