@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from figures.projection import principal_axes
+from figures.linear import principal_axes
 from figures.quality import Judge, whole_prompts
 from figures.style import Look, mode_looks
 from margin.analysis.vectors import unit_rows
