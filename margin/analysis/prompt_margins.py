@@ -12,7 +12,7 @@ from margin.analysis.bootstrap import prompt_weights, replicate_samples
 from margin.analysis.distances import Distances
 from margin.analysis.metrics import Distance
 from margin.analysis.sam import check_design
-from margin.analysis.silhouette import ModeSums, mode_sums, silhouette, twin_distances
+from margin.analysis.silhouette import ModeSums, counterpart_distances, mode_sums, silhouette
 from margin.analysis.space import Space
 from margin.analysis.vectors import FloatArray
 from margin.stats.clusters import Clusters
@@ -215,8 +215,8 @@ def _distance_ratios(sums: ModeSums, distances: Distances) -> FloatArray:
     known = ~np.isnan(within)
     others = design.sum_by_prompt(np.where(known, within, 0))
     others /= np.maximum(design.sum_by_prompt(known.astype(np.float64)), 1)
-    pairs = design.sum_by_prompt((design.twin >= 0).sum(axis=1) - 1.0)
-    own = design.sum_by_prompt(twin_distances(distances, design).sum(axis=1))
+    pairs = design.sum_by_prompt((design.counterpart >= 0).sum(axis=1) - 1.0)
+    own = design.sum_by_prompt(counterpart_distances(distances, design).sum(axis=1))
     defined = (pairs > 0) & (others > 0)
     shares: FloatArray = np.divide(own, pairs * others, where=defined, out=np.full(design.n_prompts, np.nan))
     return shares
