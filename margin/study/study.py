@@ -38,7 +38,7 @@ class Study:
     Example
     -------
     >>> study = Study(run)                       # doctest: +SKIP
-    >>> study.section(Layers).curve.parting      # doctest: +SKIP
+    >>> study.section(Layers).curve.onset      # doctest: +SKIP
     """
 
     def __init__(self, run: Run, settings: Settings | None = None) -> None:
