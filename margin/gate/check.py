@@ -72,10 +72,10 @@ def check(
             "collect those layers, or write a new baseline"
         )
     after = measure(run, space or before.space, distance or before.distance)
-    return judge(before, after, policy or Policy())
+    return decide(before, after, policy or Policy())
 
 
-def judge(before: Measurement, after: Measurement, policy: Policy) -> Verdict:
+def decide(before: Measurement, after: Measurement, policy: Policy) -> Verdict:
     """The verdict on two measurements; errors as in `check`."""
     require_comparable(before, after)
     claims = _claims(before, after, policy)
