@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from figures.discriminant import cross_fitted
 from figures.layout import layout
 from figures.linear import LinearAxes, principal_axes
-from figures.quality import Judge, Quality, whole_prompts
+from figures.quality import Quality, QualityMeasure, whole_prompts
 
 Method = Literal["pca", "lda", "tsne", "umap"]
 
@@ -67,7 +67,7 @@ class Projection:
                 f"the axes were fitted in {len(self.axes.mean)} dimensions, the points have {points.shape[1]}"
             )
         coordinates = self.axes.transform(points)
-        judged = Judge(points, mode_names, prompt_names, silhouette_full=silhouette)(coordinates)
+        quality = QualityMeasure(points, mode_names, prompt_names, silhouette_full=silhouette)(coordinates)
         return Projection(
             self.method,
             self.centred,
@@ -76,7 +76,7 @@ class Projection:
             prompt_names,
             self.axis_names,
             self.axes,
-            judged,
+            quality,
         )
 
 
@@ -136,8 +136,8 @@ def project(
         names = (f"{title} 1 (no unit)", f"{title} 2 (no unit)")
     else:
         raise ValueError(f"method {method!r} is unknown: choose pca, lda, tsne or umap")
-    judged = Judge(points, mode_names, prompt_names, silhouette_full=silhouette)(coordinates)
-    return Projection(method, centre_prompts, coordinates, mode_names, prompt_names, names, axes, judged)
+    quality = QualityMeasure(points, mode_names, prompt_names, silhouette_full=silhouette)(coordinates)
+    return Projection(method, centre_prompts, coordinates, mode_names, prompt_names, names, axes, quality)
 
 
 def seed_range(
@@ -167,8 +167,8 @@ def seed_range(
     points, mode_names, prompt_names = _checked(X, modes, prompts, centre_prompts)
     keep = whole_prompts(prompt_names, limit, seed=0)
     points, mode_names, prompt_names = points[keep], mode_names[keep], prompt_names[keep]
-    judge = Judge(points, mode_names, prompt_names)
-    rows = [judge(layout(points, method, seed)).to_frame() for seed in seeds]
+    measure = QualityMeasure(points, mode_names, prompt_names)
+    rows = [measure(layout(points, method, seed)).to_frame() for seed in seeds]
     return pd.concat(rows, ignore_index=True).assign(seed=list(seeds), sampled=not keep.all())
 
 

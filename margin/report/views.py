@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from figures.linear import principal_axes
-from figures.quality import Judge, whole_prompts
+from figures.quality import QualityMeasure, whole_prompts
 from figures.style import Look, mode_looks
 from margin.analysis.vectors import unit_rows
 from margin.report.report import Report
@@ -142,13 +142,15 @@ def _layers(report: Report, points: Points, keep: NDArray[np.intp]) -> list[Reco
         view: Record = {"name": name}
         for panel, drawn, value in (("raw", X, margin), ("centred", X - own, centred)):
             flat, shares = _plane(drawn, size, last and last[panel])
-            judged = NOTHING
+            quality = NOTHING
             if shares.any():
-                judge = Judge(drawn, modes, prompts, silhouette_full=value.estimate, limit=JUDGED_POINTS)
-                judged = str(judge(flat)).replace("\n", " · ")
+                measure = QualityMeasure(
+                    drawn, modes, prompts, silhouette_full=value.estimate, limit=JUDGED_POINTS
+                )
+                quality = str(measure(flat)).replace("\n", " · ")
             x, y = np.round(flat, 4).T.tolist()
             text = with_interval(value.estimate, value.low, value.high)
-            view[panel] = {"x": x, "y": y, "shares": shares.tolist(), "margin": text, "quality": judged}
+            view[panel] = {"x": x, "y": y, "shares": shares.tolist(), "margin": text, "quality": quality}
         found.append(view)
 
     curve = report.layers
