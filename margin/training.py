@@ -38,7 +38,8 @@ from margin.capture.trainer import model_of, tokenizer_of, undisturbed
 from margin.errors import LONGEST, MarginError
 from margin.inputs.chat import Chat
 from margin.inputs.controls import Controls
-from margin.inputs.modes import ModeSet, load_modes
+from margin.inputs.modes import ModeSet
+from margin.inputs.modes_file import load_modes
 from margin.inputs.preflight import preflight
 from margin.inputs.prompts import PromptSet, load_prompts
 from margin.inputs.rows import build_control_rows, build_rows

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from margin.analysis.margins import check_design, leave_prompt_out_margin
 from margin.analysis.metrics import Distance
-from margin.analysis.sam import check_design, leave_prompt_out_margin
 from margin.analysis.separation.variance import variance_split
 from margin.analysis.space import Space
 from margin.errors import MarginError

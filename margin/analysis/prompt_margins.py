@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from margin.analysis.bootstrap import prompt_weights, replicate_samples
 from margin.analysis.distances import Distances
+from margin.analysis.margins import check_design
 from margin.analysis.metrics import Distance
-from margin.analysis.sam import check_design
 from margin.analysis.silhouette import ModeSums, counterpart_distances, mode_sums, silhouette
 from margin.analysis.space import Space
 from margin.analysis.vectors import FloatArray

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from margin.analysis.margins import margins, pair_name
 from margin.analysis.metrics import Distance
-from margin.analysis.sam import margins, pair_name
 from margin.analysis.slices import slice_margins, slicing
 from margin.analysis.space import Space
 from margin.errors import MarginError

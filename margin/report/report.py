@@ -10,12 +10,12 @@ import pandas as pd
 
 from margin.analysis.behaviour.findings import Behaviour as BehaviourFindings
 from margin.analysis.layers import LayerCurve
+from margin.analysis.margins import Margins
 from margin.analysis.metrics import Distance
 from margin.analysis.permutation import PermutationNull
 from margin.analysis.positions import PositionCurve
 from margin.analysis.prompt_margins import Spread
 from margin.analysis.robustness.findings import Robustness as RobustnessFindings
-from margin.analysis.sam import Margins
 from margin.analysis.slices import SliceMargins
 from margin.errors import MarginError
 from margin.report.record import FORMAT

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from margin.analysis.margins import check_design
 from margin.analysis.robustness.landing import Landing, land
 from margin.analysis.robustness.rules import Float
-from margin.analysis.sam import check_design
 from margin.analysis.space import Coordinates
 from margin.inputs.conditions import Rule, condition_of
 from margin.run.run import Run

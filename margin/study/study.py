@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from margin.analysis.distances import Distances
+from margin.analysis.margins import Margins, margins
 from margin.analysis.metrics import Distance
-from margin.analysis.sam import Margins, margins
 from margin.analysis.space import Space
 from margin.run.run import Run
 from margin.stats.design import Design

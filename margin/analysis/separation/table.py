@@ -10,7 +10,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from margin.analysis.sam import pair_name
+from margin.analysis.margins import pair_name
 from margin.analysis.separation.measures import MEASURES, OPTIONAL, Contrast, Result
 from margin.analysis.separation.paired import complete
 from margin.analysis.separation.tokens import TokenTables, token_distances

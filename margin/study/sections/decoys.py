@@ -12,9 +12,9 @@ from pydantic import Field
 
 import figures
 from margin.analysis.decoys import AboveDecoys, above_decoys
+from margin.analysis.margins import margins, pair_name
 from margin.analysis.metrics import Distance
 from margin.analysis.robustness.landing import land
-from margin.analysis.sam import margins, pair_name
 from margin.analysis.separation.table import ALL, measured
 from margin.analysis.space import Coordinates, Space
 from margin.errors import MarginError
