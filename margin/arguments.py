@@ -80,6 +80,13 @@ def require_path(value: object, name: str, other: str = "") -> None:
         raise MarginError(f"{name} must be a path{other}, got {type(value).__name__}")
 
 
+def require_folder(value: str | os.PathLike[str], name: str, why: str) -> None:
+    """MarginError, which says why, where an argument is no path, or that of something that is no folder."""
+    require_path(value, name)
+    if os.path.lexists(value) and not os.path.isdir(value):
+        raise MarginError(f"{name} {shown(value)} is no folder: {why}")
+
+
 def require_count(value: object, name: str, least: int = 0, other: str = "") -> None:
     """MarginError where something is no whole number from `least` on; `other` is what it may be besides."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
