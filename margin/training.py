@@ -168,12 +168,9 @@ class MarginCallback(TrainerCallback):
         **kwargs: Any,
     ) -> TrainerControl:
         """Measure at an evaluation, once a step, and put what was measured among its metrics."""
-        # Outside of a training one step may see several models.
-        found = (
-            training_log.logged_at(state.log_history, state.global_step)
-            if self._trainer.is_in_train
-            else None
-        )
+        found = None
+        if self._trainer.is_in_train:  # outside of a training one step may see several models
+            found = training_log.logged_at(state.log_history, state.global_step)
         if found is None and self._every is None:
             found = self._measure(state, control)
         if metrics is not None:

@@ -11,7 +11,8 @@ from margin.analysis.behaviour.agreement import agreement
 from margin.analysis.behaviour.findings import MODES, Behaviour, Observation
 from margin.analysis.behaviour.scores import constructive_safety, cosa
 from margin.errors import MarginError
-from margin.run.run import ANSWERS, Run
+from margin.run.run import Run
+from margin.run.run_tables import ANSWERS
 from margin.stats.clusters import Clusters, make_clusters
 from margin.stats.intervals import share_of_prompts
 from margin.study.judgements import Judgements, expecting, judge_refusals, read_judgements

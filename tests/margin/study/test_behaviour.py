@@ -18,7 +18,8 @@ from sklearn.metrics import cohen_kappa_score
 from margin.demo import modes_path
 from margin.errors import IncomparableError, MarginError
 from margin.inputs.modes_file import load_modes
-from margin.run.run import ANSWERS, Run
+from margin.run.run import Run
+from margin.run.run_tables import ANSWERS
 from margin.run.seal import checksum
 from margin.study.behaviour import behaviour, judgements_of
 from margin.study.judgements import (
