@@ -30,7 +30,7 @@ from margin.study.judgements import (
     read_judgements,
     write_judgements,
 )
-from margin.study.placement import nearest_modes, place
+from margin.study.placement import nearest_modes, placement_of
 from tests.intervals import lower, upper
 
 
@@ -81,7 +81,7 @@ def test_the_modes_refuse_where_they_should(answered: Run, judged: Judgements) -
 
 def test_agreement_is_that_of_the_nearest_modes_label(answered: Run, judged: Judgements) -> None:
     found = behaviour(answered, judged)
-    nearest = nearest_modes(answered, place(answered))["nearest"].to_numpy()
+    nearest = nearest_modes(answered, placement_of(answered))["nearest"].to_numpy()
     expected = np.where(nearest == "rej", "refusal", "answer")
     labels = judged.table["label"].to_numpy()
     for condition, rows in {
@@ -97,7 +97,7 @@ def test_agreement_is_that_of_the_nearest_modes_label(answered: Run, judged: Jud
 
 
 def test_labels_named_as_modes_are_compared_as_modes(answered: Run) -> None:
-    nearest = nearest_modes(answered, place(answered))
+    nearest = nearest_modes(answered, placement_of(answered))
     labels = nearest["nearest"].where(nearest["row"] != 7, "neg")
     given = expecting(
         Judgements("me", pd.DataFrame({"row": nearest["row"], "label": labels})), answered.modes
