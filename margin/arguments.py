@@ -71,7 +71,7 @@ def labels(values: ArrayLike | Sequence[object], name: str) -> NDArray[Any]:
 def require_level(level: float) -> None:
     """MarginError where a nominal coverage is none."""
     if not (isinstance(level, int | float | np.number) and 0 < level < 1):
-        raise MarginError(f"level {level!r} is no coverage: take a number between 0 and 1")
+        raise MarginError(f"level {level!r} is not a coverage probability: take a number between 0 and 1")
 
 
 def require_path(value: object, name: str, other: str = "") -> None:

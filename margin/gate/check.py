@@ -147,8 +147,8 @@ def _outcome(
 
 
 def _listed(names: list[str]) -> str:
-    shown = names if len(names) <= NAMED else [*names[:NAMED], f"{len(names) - NAMED} more"]
-    return ", ".join(shown)
+    named = names if len(names) <= NAMED else [*names[:NAMED], f"{len(names) - NAMED} more"]
+    return ", ".join(named)
 
 
 def _noise(before: Measurement, after: Measurement) -> float:

@@ -214,7 +214,7 @@ class Report:
 
     @property
     def spreads(self) -> tuple[Spread, ...]:
-        """How each per-prompt margin is spread over prompts, and the share below the even value."""
+        """How each per-prompt margin is spread over prompts, and the share below the neutral value."""
         return self._of(Prompts, lambda found: found.spreads)
 
     def worst_prompts(self, count: int = 10) -> pd.DataFrame:

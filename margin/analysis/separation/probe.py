@@ -24,7 +24,7 @@ class Probe:
     """How well a cross-fitted linear probe tells the modes."""
 
     accuracy: Estimate
-    """Share of points whose mode is told rightly; chance is 1/k."""
+    """Share of points whose mode is classified correctly; chance is 1/k."""
     auc: Estimate
     """Probability that the probe ranks one prompt's point of a mode above another's of a rival mode;
     mean over pairs of modes, chance is 1/2."""

@@ -20,7 +20,7 @@ from margin.study.table import Table, intervals, table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SHARE = "mode's share"
+MODE_SHARE = "mode's share"
 SHARE_NOTE = "Mode's share is that of the variance within prompts (epsilon squared, squared Euclidean)."
 
 
@@ -117,7 +117,7 @@ class Layers(Section):
         if not shares.empty:
             note += f" {SHARE_NOTE}"
             found = dict(zip(shares["layer"], intervals(shares, signed=False), strict=True))
-            frame[SHARE] = frame["layer"].map(found)
+            frame[MODE_SHARE] = frame["layer"].map(found)
         yield table("layers", "By layer", note, frame, drawn=tuple(VARIANTS.values()))
 
     def facts(self) -> Iterator[Fact]:
