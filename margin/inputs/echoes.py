@@ -15,7 +15,7 @@ from margin.inputs.tokens import within_one_edit
 MARK = "[token]"
 """What stands in an answer where a token stood."""
 LONG = 6
-"""Characters of a token from which on near misses of it are taken out, too: of a shorter one, words would be."""
+"""Characters a token has at least for its near misses to be taken out, too: else words would be."""
 PIECE = 5
 """Characters in a row that give a token away, where no word is made of them; of one of eight or fewer, 4."""
 
