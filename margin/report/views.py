@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -13,12 +11,11 @@ from figures.quality import QualityMeasure, whole_prompts
 from figures.style import Look, mode_looks
 from margin.analysis.vectors import unit_rows
 from margin.report.report import Report
+from margin.run.stored import Record
 from margin.stats.estimate import Estimate
 from margin.study.notation import with_interval
 from margin.study.sections.points import Points
 from margin.text import shown
-
-Record = dict[str, Any]
 
 MOST_POINTS = 3000
 """Points a page shows; of larger runs a sample of whole prompts, so that it opens at once."""
