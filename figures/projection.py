@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-import atexit
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from shutil import rmtree
-from tempfile import mkdtemp
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
-from sklearn.neighbors import NearestNeighbors
 
 from figures.discriminant import cross_fitted
-from figures.linear import LinearAxes
-from figures.quality import Judge, Quality, whole_prompts
+from figures.layout import layout
+from figures.linear import LinearAxes, principal_axes
+from figures.quality import Quality, QualityMeasure, whole_prompts
 
 Method = Literal["pca", "lda", "tsne", "umap"]
-
-_LAYOUT_DIMENSIONS = 50
-"""Principal components that t-SNE and UMAP start from, as is usual (van der Maaten and Hinton 2008)."""
-_EXACT = 1500
-"""Dimensions up to which the eigenvectors of the covariance cost less than a randomised search for them."""
-_TSNE_STEPS = 750
-"""250 of early exaggeration and 500 after it, as openTSNE takes (Policar, Strazar and Zupan 2024)."""
-_LAYOUT_POINTS = 12
-"""Fewest points that make a layout by neighbours worth drawing."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +67,7 @@ class Projection:
                 f"the axes were fitted in {len(self.axes.mean)} dimensions, the points have {points.shape[1]}"
             )
         coordinates = self.axes.transform(points)
-        judged = Judge(points, mode_names, prompt_names, silhouette_full=silhouette)(coordinates)
+        quality = QualityMeasure(points, mode_names, prompt_names, silhouette_full=silhouette)(coordinates)
         return Projection(
             self.method,
             self.centred,
@@ -91,7 +76,7 @@ class Projection:
             prompt_names,
             self.axis_names,
             self.axes,
-            judged,
+            quality,
         )
 
 
@@ -146,13 +131,13 @@ def project(
     elif method == "lda":
         coordinates, axes, names = cross_fitted(points, mode_names, prompt_names, seed)
     elif method in ("tsne", "umap"):
-        coordinates = _layout(points, method, seed)
+        coordinates = layout(points, method, seed)
         title = {"tsne": "t-SNE", "umap": "UMAP"}[method]
         names = (f"{title} 1 (no unit)", f"{title} 2 (no unit)")
     else:
         raise ValueError(f"method {method!r} is unknown: choose pca, lda, tsne or umap")
-    judged = Judge(points, mode_names, prompt_names, silhouette_full=silhouette)(coordinates)
-    return Projection(method, centre_prompts, coordinates, mode_names, prompt_names, names, axes, judged)
+    quality = QualityMeasure(points, mode_names, prompt_names, silhouette_full=silhouette)(coordinates)
+    return Projection(method, centre_prompts, coordinates, mode_names, prompt_names, names, axes, quality)
 
 
 def seed_range(
@@ -182,8 +167,8 @@ def seed_range(
     points, mode_names, prompt_names = _checked(X, modes, prompts, centre_prompts)
     keep = whole_prompts(prompt_names, limit, seed=0)
     points, mode_names, prompt_names = points[keep], mode_names[keep], prompt_names[keep]
-    judge = Judge(points, mode_names, prompt_names)
-    rows = [judge(_layout(points, method, seed)).to_frame() for seed in seeds]
+    measure = QualityMeasure(points, mode_names, prompt_names)
+    rows = [measure(layout(points, method, seed)).to_frame() for seed in seeds]
     return pd.concat(rows, ignore_index=True).assign(seed=list(seeds), sampled=not keep.all())
 
 
@@ -213,68 +198,3 @@ def _checked(
         what = "within each prompt all points are the same" if centre_prompts else "all points are the same"
         raise ValueError(f"{what}: there is nothing to project")
     return points, mode_names, prompt_names
-
-
-def principal_axes(points: NDArray[np.float64], seed: int = 0) -> tuple[LinearAxes, NDArray[np.float64]]:
-    """First two principal axes of points (N, d), and the shares (2,) of variance they explain.
-
-    Exact up to `_EXACT` dimensions, by the covariance's eigenvectors; beyond them randomised with the seed.
-    """
-    solver = "covariance_eigh" if points.shape[1] <= _EXACT else "auto"
-    pca = PCA(n_components=2, svd_solver=solver, random_state=seed).fit(points)
-    return LinearAxes(pca.mean_, pca.components_.T), pca.explained_variance_ratio_
-
-
-def _layout(points: NDArray[np.float64], method: Method, seed: int) -> NDArray[np.float64]:
-    """t-SNE or UMAP coordinates (N, 2) of the leading principal components."""
-    n = len(points)
-    if n < _LAYOUT_POINTS:
-        raise ValueError(f"{method} needs at least {_LAYOUT_POINTS} points, not {n}: use pca")
-    if min(points.shape) > _LAYOUT_DIMENSIONS:
-        points = PCA(n_components=_LAYOUT_DIMENSIONS, random_state=seed).fit_transform(points)
-    # Both start from principal components, which keeps the coarse arrangement (Kobak and Linderman 2021) but
-    # leaves t-SNE without a random part. Yet a jitter far below any meaning moves a layout: drawn with the
-    # seed, it lets several seeds show how much of the layout is chance.
-    points = points + 1e-6 * points.std() * np.random.default_rng(seed).standard_normal(points.shape)
-    if method == "tsne":
-        model = TSNE(
-            perplexity=min(30.0, (n - 1) / 3),
-            init="pca",
-            max_iter=_TSNE_STEPS,
-            random_state=seed,
-            n_jobs=1,
-        )
-        return np.asarray(model.fit_transform(points), dtype=np.float64)
-    k = min(15, n - 1)
-    # Left to itself it takes the same exact distances of a few thousand points in Python, one by one.
-    distances, neighbours = NearestNeighbors(n_neighbors=k).fit(points).kneighbors(points)
-    model = _umap().UMAP(
-        n_neighbors=k, init="pca", random_state=seed, n_jobs=1, precomputed_knn=(neighbours, distances)
-    )
-    with warnings.catch_warnings():
-        # That without its own index it could not place new points later, which nobody asks of it.
-        warnings.filterwarnings("ignore", message="precomputed_knn", category=UserWarning)
-        return np.asarray(model.fit_transform(points), dtype=np.float64)
-
-
-def _umap() -> Any:
-    """The module umap: here and not above, since it compiles for seconds, and only this method needs it.
-
-    It does not come without a folder for what it compiles: where it and its user have none that can be
-    written, it gets one that ends with this process. ModuleNotFoundError where it is not installed.
-    """
-    try:
-        import umap
-    except ModuleNotFoundError as error:
-        if error.name != "umap":
-            raise
-        advice = "a projection by umap needs umap-learn: pip install 'safety-margin[umap]'"
-        raise ModuleNotFoundError(advice, name="umap") from None
-    except RuntimeError:
-        from numba import config
-
-        folder = mkdtemp(prefix="numba-")  # nobody else's: what lies there is run
-        atexit.register(rmtree, folder, ignore_errors=True)
-        vars(config)["CACHE_DIR"] = folder
-        import umap
-    return umap

@@ -81,8 +81,8 @@ def seed_range_words(table: pd.DataFrame) -> str:
     )
 
 
-class Judge:
-    """Judges pictures of the same points. What concerns the full space alone is computed once.
+class QualityMeasure:
+    """Measures pictures of the same points. What concerns the full space alone is computed once.
 
     X (N, d) are the points, modes and prompts (N,) what they are. `silhouette_full` is taken as given where
     it is known already, say from a report. With more than `limit` points the pairwise numbers rest on a

@@ -125,7 +125,7 @@ def projection_panels(
     """Draw projections side by side with the numbers that say what each picture keeps; returns their Axes.
 
     Usual: the raw points and the prompt-centred ones, since differences between prompts hide the modes, and a
-    layout by neighbours groups the twins of a prompt. seeds : a table of `seed_range` for each projection,
+    layout by neighbours groups the points of a prompt. seeds : a table of `seed_range` for each projection,
     whose ranges are written beneath. Raises ValueError without projections.
 
     Example

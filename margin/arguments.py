@@ -71,13 +71,20 @@ def labels(values: ArrayLike | Sequence[object], name: str) -> NDArray[Any]:
 def require_level(level: float) -> None:
     """MarginError where a nominal coverage is none."""
     if not (isinstance(level, int | float | np.number) and 0 < level < 1):
-        raise MarginError(f"level {level!r} is no coverage: take a number between 0 and 1")
+        raise MarginError(f"level {level!r} is not a coverage probability: take a number between 0 and 1")
 
 
 def require_path(value: object, name: str, other: str = "") -> None:
     """MarginError where something is no path; `other` is what it may be besides."""
     if not isinstance(value, str | os.PathLike):
         raise MarginError(f"{name} must be a path{other}, got {type(value).__name__}")
+
+
+def require_folder(value: str | os.PathLike[str], name: str, why: str) -> None:
+    """MarginError, which says why, where an argument is no path, or that of something that is no folder."""
+    require_path(value, name)
+    if os.path.lexists(value) and not os.path.isdir(value):
+        raise MarginError(f"{name} {shown(value)} is no folder: {why}")
 
 
 def require_count(value: object, name: str, least: int = 0, other: str = "") -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from margin.gate.check import Verdict
+    from margin.gate.verdict import Verdict
     from margin.run.run import Run
 
 

@@ -7,8 +7,6 @@ trainer.add_callback(MarginCallback(trainer, prompts="prompts.jsonl", modes="mod
 from __future__ import annotations
 
 import logging
-import math
-import os
 import time
 import traceback
 import warnings
@@ -17,7 +15,6 @@ from contextlib import ExitStack
 from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from textwrap import shorten
 from typing import Any
 
 import margin.capture  # noqa: F401 - before the libraries of its extra: it says which are missing
@@ -29,34 +26,26 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from margin.analysis.early_stop import EarlyStop
-from margin.arguments import require_count, require_level, require_names, require_path
+from margin.arguments import require_count, require_folder, require_level, require_names
 from margin.capture.checkpoint import Checkpoint
 from margin.capture.collect import collect
 from margin.capture.fitting import require_fitting
 from margin.capture.ranks import Ranks
 from margin.capture.trainer import model_of, tokenizer_of, undisturbed
-from margin.errors import LONGEST, MarginError
+from margin.errors import MarginError
 from margin.inputs.chat import Chat
 from margin.inputs.controls import Controls
-from margin.inputs.modes import ModeSet, load_modes
+from margin.inputs.modes import ModeSet
+from margin.inputs.modes_file import load_modes
 from margin.inputs.preflight import preflight
 from margin.inputs.prompts import PromptSet, load_prompts
 from margin.inputs.rows import build_control_rows, build_rows
-from margin.run.run import Run
-from margin.stats.estimate import Estimate
-from margin.study.robustness import robustness
-from margin.study.sections.decoys import Decoys
-from margin.study.settings import Settings
-from margin.study.study import Study
+from margin.study import training_log
+from margin.study.training_log import SAM, Logs
 from margin.text import shown
 
 __all__ = ["EarlyStop", "MarginCallback"]
 
-SAM, ABOVE, LEAK = "eval_sam", "eval_sam_above_decoys", "eval_leak"
-"""Names of what is logged. Trainers show eval_ apart from the training's own numbers, and may choose the best
-model by it."""
-
-Logs = dict[str, float]
 log = logging.getLogger(__name__)
 
 
@@ -127,9 +116,7 @@ class MarginCallback(TrainerCallback):
         if stop is not None and not isinstance(stop, EarlyStop):
             raise MarginError(f"stop must be an EarlyStop, got {type(stop).__name__}")
         if keep is not None:
-            require_path(keep, "keep")
-            if os.path.lexists(keep) and not os.path.isdir(keep):
-                raise MarginError(f"keep {shown(keep)} is no folder: no run can be kept there")
+            require_folder(keep, "keep", "no run can be kept there")
         require_level(level)
         require_names(controls, "controls")
         for name, count, least in (("draws", draws, 1), ("seed", seed, 0), ("batch_tokens", batch_tokens, 1)):
@@ -181,22 +168,14 @@ class MarginCallback(TrainerCallback):
         **kwargs: Any,
     ) -> TrainerControl:
         """Measure at an evaluation, once a step, and put what was measured among its metrics."""
-        found = self._measured_at(state)
+        found = None
+        if self._trainer.is_in_train:  # outside of a training one step may see several models
+            found = training_log.logged_at(state.log_history, state.global_step)
         if found is None and self._every is None:
             found = self._measure(state, control)
         if metrics is not None:
-            if found is None:
-                # The Trainer would end with a KeyError where its best model goes by what was not measured.
-                wanted = f"eval_{(args.metric_for_best_model or '').removeprefix('eval_')}"
-                found = {wanted: math.nan} if wanted.startswith((SAM, LEAK)) and wanted not in metrics else {}
-            metrics.update({name: value for name, value in found.items() if name.startswith((SAM, LEAK))})
+            metrics.update(training_log.as_metrics(found, args.metric_for_best_model, metrics))
         return control
-
-    def _measured_at(self, state: TrainerState) -> Logs | None:
-        """What was logged at this step of a training; outside of one a step may see several models."""
-        if not self._trainer.is_in_train:
-            return None
-        return next((e for e in state.log_history if SAM in e and e["step"] == state.global_step), None)
 
     def _measure(self, state: TrainerState, control: TrainerControl) -> Logs | None:
         """Measure and log, and ask for the end of training where there is a reason."""
@@ -208,7 +187,8 @@ class MarginCallback(TrainerCallback):
         # Not the log of a subclass: TRL's would close its running averages of training metrics here.
         Trainer.log(self._trainer, dict(found))
         control.should_log = wanted  # which logging takes back: the loss may still be due at this step
-        if self._stop and self._trainer.is_in_train and (reason := self._stop.reason(_history(state))):
+        margins = training_log.logged_margins(state.log_history)
+        if self._stop and self._trainer.is_in_train and (reason := self._stop.reason(margins)):
             _warn(f"training stops at step {state.global_step}: {reason}")
             control.should_training_stop = True
             control.should_save |= self._trainer.args.save_strategy == SaveStrategy.STEPS
@@ -226,9 +206,7 @@ class MarginCallback(TrainerCallback):
             panic = type(error).__name__ == "PanicException"  # of a library in Rust, and no Exception
             if not (isinstance(error, Exception) or panic):
                 raise
-            reason = str(error) if isinstance(error, MarginError) else f"{type(error).__name__}: {error}"
-            # Redacted before it is shortened: half a token would no longer be known for one.
-            reason = shorten(self._modes.redact(reason), LONGEST, placeholder=" …")
+            reason = training_log.reason_without_tokens(error, self._modes)
             if not isinstance(error, (MarginError, OSError, MemoryError)):
                 log.warning("%s", self._modes.redact(traceback.format_exc()))
         _warn(f"the margin was not measured at step {step}: {reason}")
@@ -253,7 +231,7 @@ class MarginCallback(TrainerCallback):
                     ranks=Ranks(),
                     **self._options,
                 )
-            found = _read(run, self._level, self._cluster)
+            found = training_log.readings(run, self._level, self._cluster)
         return {**found, f"{SAM}_runtime": round(time.perf_counter() - started, 3)}
 
     def _checkpoint(self, name: str) -> Checkpoint:
@@ -262,32 +240,9 @@ class MarginCallback(TrainerCallback):
         return Checkpoint(model, self._tokenizer, name, weights_label=name if self._keep is None else None)
 
 
-def _read(run: Run, level: float, cluster: str | None) -> Logs:
-    study = Study(run, Settings(level=level, cluster=cluster))
-    margin = study.headline.leave_prompt_out
-    logs = {SAM: margin.estimate, f"{SAM}_low": margin.low, f"{SAM}_high": margin.high}
-    if (found := study.section(Decoys)) is not None:
-        above = found.headline.above
-        logs |= {ABOVE: above.estimate, f"{ABOVE}_low": above.low, f"{ABOVE}_high": above.high}
-    if (run.rows["kind"] != "mode").any():
-        for leak in robustness(run, level=level, placement=study.placement, cluster=cluster).select("leak"):
-            name = f"{LEAK}_{leak.condition.replace(' ', '_')}"
-            logs |= {name: leak.value.estimate, f"{name}_high": leak.value.high}
-    return {name: float(value) for name, value in logs.items() if value is not None}
-
-
 def _warn(text: str) -> None:
     """Warn; where warnings are made errors, which would end the training, log instead."""
     try:
         warnings.warn(text, stacklevel=3)
     except UserWarning:
         log.warning("%s", text)
-
-
-def _history(state: TrainerState) -> list[Estimate]:
-    """All margins this training logged, those before it was resumed among them."""
-    return [
-        Estimate(entry[SAM], entry.get(f"{SAM}_low"), entry.get(f"{SAM}_high"))
-        for entry in state.log_history
-        if SAM in entry
-    ]

@@ -18,9 +18,9 @@ Example
 """
 
 from margin.stats.estimate import Estimate
+from margin.stats.folds import grouped_folds
 from probes.deciding import Deciding, earliest_deciding
 from probes.directions import cosines, d_primes, directions
-from probes.folds import grouped_folds
 from probes.layers import LayerProbe, LayerProbes, probe_layer, probe_layers
 from probes.logistic import cross_fit, logistic_probe
 from probes.rows import make_rows

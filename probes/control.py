@@ -23,11 +23,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import difference
-from probes.folds import spread_folds
 from probes.logistic import OutOfFold, cross_fit
 from probes.performance import accuracy
 from probes.rows import FloatArray
@@ -47,6 +47,18 @@ def control_labels(rows: Design, rng: np.random.Generator) -> Design:
     """The rows with one of k random labels a prompt, equally frequent among prompts, in place of modes."""
     label = rng.permutation(np.arange(rows.n_prompts) % rows.n_modes)
     return replace(rows, mode=label[rows.prompt])
+
+
+def spread_folds(rows: Design, folds: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """(N,) fold of each row: the rows of a prompt in different ones, starting from one drawn by prompt.
+
+    So every row is read by a probe that has seen its prompt in other rows (under other modes).
+    """
+    order = np.lexsort((rows.mode, rows.prompt))
+    first = np.searchsorted(rows.prompt[order], np.arange(rows.n_prompts))
+    place = np.empty(rows.n_points, dtype=np.intp)
+    place[order] = np.arange(rows.n_points) - first[rows.prompt[order]]
+    return (rng.integers(folds, size=rows.n_prompts)[rows.prompt] + place) % folds
 
 
 def selectivity(

@@ -13,7 +13,7 @@ from margin.stats.clusters import Clusters
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import ROUNDING, difference, proportion, standard_error
 
-SHARE = 0.9
+SHARE_OF_BEST = 0.9
 """Share of the best layer's accuracy above chance that a layer must reach to decide."""
 
 
@@ -54,7 +54,7 @@ def earliest_deciding(
     chance: float,
     rng: np.random.Generator,
     *,
-    share: float = SHARE,
+    share: float = SHARE_OF_BEST,
     level: float = 0.95,
     replicates: int = 2000,
     over: Clusters | None = None,

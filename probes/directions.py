@@ -13,9 +13,9 @@ from scipy import linalg
 
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
+from margin.stats.folds import widening
 from margin.stats.intervals import t_interval
 from probes.covariance import shrunken_covariance
-from probes.logistic import widening
 from probes.rows import FloatArray
 
 Kind = Literal["mean_difference", "lda"]
@@ -62,8 +62,8 @@ def d_primes(
     the difference of the two modes' mean projections over their pooled standard deviation. 0 on average
     without a difference (in sample it is large where dimensions are many), no unit. Green and Swets (1966),
     "Signal Detection Theory and Psychophysics". The interval is for these directions on new prompts, by the
-    delta method and Student's t, widened as `probes.logistic.widening` says. NaN where two modes differ but
-    do not vary along their direction. O(N d^2 + d^3) a fold.
+    delta method and Student's t, wider by `margin.stats.folds.widening`. NaN where two modes differ but do
+    not vary along their direction. O(N d^2 + d^3) a fold.
 
     Example
     -------

@@ -16,7 +16,7 @@ from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from probes.calibration import brier, calibration_error, log_loss
 from probes.control import Selectivity, selectivity
-from probes.deciding import SHARE, Deciding, earliest_deciding
+from probes.deciding import SHARE_OF_BEST, Deciding, earliest_deciding
 from probes.directions import Kind, Pair, cosines, d_primes, directions
 from probes.logistic import cross_fit
 from probes.performance import accuracy, auc
@@ -161,7 +161,7 @@ def probe_layers(
     *,
     seed: int = 0,
     level: float = 0.95,
-    share: float = SHARE,
+    share: float = SHARE_OF_BEST,
     probe: Any = None,
     n_jobs: int = 1,
 ) -> LayerProbes:

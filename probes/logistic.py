@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from margin.stats.design import Design
+from margin.stats.folds import widening
 from probes.rows import FloatArray
 
 C = 0.1
@@ -56,21 +57,6 @@ class OutOfFold:
     def influence(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
         """(n,) influence of each prompt on the mean of `values` (N,), widened for what folds share."""
         return self.rows.influence(values) * widening(self.fold)
-
-
-def widening(fold: NDArray[np.intp]) -> float:
-    """Factor on standard errors: sqrt(1 + K / (K - 1)) with K folds; 1 for a single held-out set.
-
-    Held-out prompts of two folds are scored by probes fitted on one another, so their errors are dependent,
-    which counting each prompt by itself leaves out (Bayle et al., 2020, "Cross-validation confidence
-    intervals for test error", show that it may be left out where fits are stable). Where modes hardly differ
-    fits are not stable: in simulations the variance is 1.2 to 1.6 times what prompts show for accuracy, and
-    up to 2.7 times for the Brier score. The factor is that of Nadeau and Bengio (2003), "Inference for the
-    generalization error". With it 95% intervals cover .95 (losses) to .99 without a difference between modes,
-    and .99 or more with a clear one.
-    """
-    folds = int(fold.max()) + 1
-    return float(np.sqrt(1 + folds / (folds - 1))) if folds > 1 else 1.0
 
 
 def cross_fit(X: FloatArray, rows: Design, fold: NDArray[np.intp], probe: Any = None) -> OutOfFold:

@@ -6,14 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from margin.stats.estimate import Estimate
+from margin.stats.folds import widening
 from margin.stats.intervals import proportion
-from probes.logistic import OutOfFold, widening
+from probes.logistic import OutOfFold
 
 
 def accuracy(found: OutOfFold, level: float = 0.95) -> Estimate:
     """Share of rows whose likeliest mode is their own; chance is 1/k where modes are equally frequent.
 
-    The interval is for the mean accuracy of these probes on new prompts; see `probes.logistic.widening`.
+    The interval is for the mean accuracy of these probes on new prompts; see `margin.stats.folds.widening`.
     """
     value = float(found.correct.mean())
     return proportion(value, found.influence(found.correct), level, over=found.rows.clusters)

@@ -12,9 +12,9 @@ from threadpoolctl import threadpool_limits
 
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
+from margin.stats.folds import grouped_folds, widening
 from margin.stats.intervals import proportion
-from probes.folds import grouped_folds
-from probes.logistic import fit_rows, widening
+from probes.logistic import fit_rows
 from probes.rows import FloatArray
 
 

@@ -33,7 +33,7 @@ from margin.capture.loop import HALF_ERROR
 from margin.demo import checkpoint_path, modes_path, prompts_path
 from margin.errors import MarginError, words
 from margin.inputs.chat import Chat
-from margin.inputs.modes import load_modes
+from margin.inputs.modes_file import load_modes
 from margin.inputs.prompts import load_prompts
 from margin.inputs.rows import build_rows
 from margin.run.run import Run

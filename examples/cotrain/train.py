@@ -34,7 +34,8 @@ from examples.cotrain.behaviours import BEHAVIOURS, Question, answer, questions
 from examples.cotrain.tokenizer import train_tokenizer
 from margin.errors import MarginError
 from margin.inputs.chat import Chat
-from margin.inputs.modes import Message, ModeSet, load_modes
+from margin.inputs.modes import Message, ModeSet
+from margin.inputs.modes_file import load_modes
 
 NO_TOKEN, UNKNOWN_TOKEN = 0.08, 0.16  # shares of the training rows
 LORA_RATE = 1e-3

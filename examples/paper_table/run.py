@@ -23,7 +23,8 @@ from examples.paper_table.stages import FAST, FULL, STAGES, Job
 from examples.smollm2.run import fetch
 from margin.demo import checkpoint_path
 from margin.errors import MarginError
-from margin.inputs.modes import ModeSet, load_modes
+from margin.inputs.modes import ModeSet
+from margin.inputs.modes_file import load_modes
 from margin.run.files import write_atomic
 
 HERE = Path(__file__).parent

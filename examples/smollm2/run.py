@@ -27,7 +27,8 @@ from examples.cotrain.behaviours import BEHAVIOURS, questions
 from examples.cotrain.train import lora, save
 from margin.commands.report import write_with_figures
 from margin.demo import prompts_path
-from margin.inputs.modes import ModeSet, load_modes
+from margin.inputs.modes import ModeSet
+from margin.inputs.modes_file import load_modes
 from margin.inputs.prompts import load_prompts
 from margin.report.terminal import print_comparison, print_summary
 from margin.run.run import Run

@@ -20,7 +20,8 @@ from examples.cotrain.behaviours import Question, questions
 from examples.cotrain.train import collate, samples, untrained
 from margin.demo import modes_path, prompts_path
 from margin.inputs.chat import Chat
-from margin.inputs.modes import ModeSet, load_modes
+from margin.inputs.modes import ModeSet
+from margin.inputs.modes_file import load_modes
 from margin.inputs.prompts import load_prompts
 from margin.training import EarlyStop, MarginCallback
 

@@ -33,7 +33,8 @@ from margin.demo import checkpoint_path
 from margin.errors import MarginError
 from margin.inputs.chat import Chat
 from margin.inputs.echoes import redact_echoes
-from margin.inputs.modes import ModeSet, load_modes
+from margin.inputs.modes import ModeSet
+from margin.inputs.modes_file import load_modes
 
 MODES = Path(__file__).with_name("modes.toml")
 LARGEST = 64 * 1024

@@ -28,7 +28,7 @@ EDGE = 512
 """Rows and columns of a block of pairwise distances: it stays in the processor's cache up to its square
 root."""
 
-FEW = 1 / 64
+RECOMPUTED_SHARE = 1 / 64
 """Share of a block's entries up to which taking them one by one is cheaper than the block in float64."""
 
 RESOLUTION = 64.0
@@ -167,7 +167,7 @@ class EuclideanDistances:
 
     def _block(self, rows: slice, cols: slice) -> FloatArray:
         D, cancelled = self._squared_block(rows, cols, self.X.dtype)
-        if len(cancelled) > FEW * D.size and D.dtype == np.float32:
+        if len(cancelled) > RECOMPUTED_SHARE * D.size and D.dtype == np.float32:
             D, cancelled = self._squared_block(rows, cols, np.dtype(np.float64))
         i, j = np.divmod(cancelled, D.shape[1])
         D[i, j] = squared_differences(self.X, i + rows.start, j + cols.start)

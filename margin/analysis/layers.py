@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from margin.analysis.margins import check_design, leave_prompt_out_margin
 from margin.analysis.metrics import Distance
-from margin.analysis.sam import check_design, leave_prompt_out_margin
 from margin.analysis.separation.variance import variance_split
 from margin.analysis.space import Space
 from margin.errors import MarginError
@@ -24,7 +24,7 @@ ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
-class Parting:
+class Onset:
     """The layer where the modes part: the first from which on, up to the last, the margin stays above 0."""
 
     layer: int | None
@@ -54,7 +54,7 @@ class LayerCurve:
     """The mode's share of the variance within prompts (`partial_epsilon2` of the variance split, squared
     Euclidean) with a simultaneous band over layers, conservative where modes do not differ; empty where a
     prompt was not seen under every mode."""
-    parting: Parting
+    onset: Onset
     distance: Distance
 
     def to_frame(self) -> pd.DataFrame:
@@ -139,12 +139,12 @@ def layer_curve(
         leave_prompt_out=tuple(bands[0]),
         prompt_centred=tuple(bands[1]),
         separation=tuple(separation),
-        parting=parting(layers, bands[0]),
+        onset=onset(layers, bands[0]),
         distance=distance,
     )
 
 
-def parting(layers: Sequence[int], band: Sequence[Estimate]) -> Parting:
+def onset(layers: Sequence[int], band: Sequence[Estimate]) -> Onset:
     """Where the modes part, from margins with a simultaneous band.
 
     "From which on" keeps a chance excursion in an early layer from deciding. What is estimated is the margin
@@ -155,7 +155,7 @@ def parting(layers: Sequence[int], band: Sequence[Estimate]) -> Parting:
     covers whenever the band does. (Redrawing the curve would not do: where a curve is flat, small deviations
     move the layer far, and a bootstrap interval covers anything from never to always.)
     """
-    return Parting(
+    return Onset(
         layer=_first_for_good(layers, [e.estimate for e in band]),
         low=_first_for_good(layers, [np.nan if e.high is None else e.high for e in band]),
         high=_first_for_good(layers, [np.nan if e.low is None else e.low for e in band]),

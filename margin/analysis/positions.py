@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from margin.analysis.margins import leave_prompt_out_margin
 from margin.analysis.metrics import Distance
-from margin.analysis.sam import leave_prompt_out_margin
 from margin.analysis.space import Space
 from margin.errors import MarginError
 from margin.stats.design import Design

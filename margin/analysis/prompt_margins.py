@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from margin.analysis.bootstrap import prompt_weights, replicate_samples
 from margin.analysis.distances import Distances
+from margin.analysis.margins import check_design
 from margin.analysis.metrics import Distance
-from margin.analysis.sam import check_design
-from margin.analysis.silhouette import ModeSums, mode_sums, silhouette, twin_distances
+from margin.analysis.silhouette import ModeSums, counterpart_distances, mode_sums, silhouette
 from margin.analysis.space import Space
 from margin.analysis.vectors import FloatArray
 from margin.stats.clusters import Clusters
@@ -23,7 +23,7 @@ from margin.stats.intervals import proportion
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 ROUNDING = 1e-6
-"""Values this little below the even one are not below it: identical float32 states are off by rounding."""
+"""Values this little below the neutral one are not below it: identical float32 states are off by rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,17 +33,17 @@ class Spread:
     measure: str
     quantiles: dict[float, float]
     """Quantiles over prompts by their share, in the unit of the measure."""
-    even: float
+    neutral: float
     """The value at which a prompt's modes are not told apart."""
     share_below: Estimate
-    """Share of prompts below `even`. The interval is over prompts; neighbours and token sets are taken as
+    """Share of prompts below `neutral`. The interval is over prompts; neighbours and token sets are taken as
     given."""
 
     def to_frame(self) -> pd.DataFrame:
         """One row: measure, even, q05 and so on, then the fields of the share."""
         quantiles = {f"q{round(100 * share):02d}": value for share, value in self.quantiles.items()}
         return pd.DataFrame(
-            [{"measure": self.measure, "even": self.even, **quantiles, **self.share_below.to_dict()}]
+            [{"measure": self.measure, "even": self.neutral, **quantiles, **self.share_below.to_dict()}]
         )
 
 
@@ -86,7 +86,9 @@ class PromptMargins:
         """Quantiles and share of weak prompts of every measure; `over` are the prompts' clusters."""
         frame = self.to_frame().drop(columns=["prompt_id", "weakest_mode"])
         return tuple(
-            spread(str(name), values.to_numpy(), even=float(name == "distance_ratio"), level=level, over=over)
+            spread(
+                str(name), values.to_numpy(), neutral=float(name == "distance_ratio"), level=level, over=over
+            )
             for name, values in frame.items()
         )
 
@@ -149,11 +151,11 @@ def prompt_margins(
 def spread(
     measure: str,
     values: FloatArray,
-    even: float = 0.0,
+    neutral: float = 0.0,
     level: float = 0.95,
     over: Clusters | None = None,
 ) -> Spread:
-    """Quantiles of per-prompt values (n,) and the share of them below `even`; NaN values are left out.
+    """Quantiles of per-prompt values (n,) and the share of them below `neutral`; NaN values are left out.
 
     The share's interval is Clopper and Pearson's (1934), "The use of confidence or fiducial limits
     illustrated in the case of the binomial"; without it where fewer than two values are defined.
@@ -162,13 +164,13 @@ def spread(
     defined = values[known]
     n = len(defined)
     quantiles = np.quantile(defined, QUANTILES) if n else np.full(len(QUANTILES), np.nan)
-    below = (defined < even - ROUNDING).astype(np.float64)
+    below = (defined < neutral - ROUNDING).astype(np.float64)
     value = float(below.mean()) if n else np.nan
     share = Estimate(value, n_prompts=n)
     if n >= 2 and (over is None or len(over.part(known)) >= 2):
         clusters = None if over is None else over.part(known)
         share = proportion(value, (below - value) / n, level, "Clopper-Pearson over prompts", over=clusters)
-    return Spread(measure, dict(zip(QUANTILES, quantiles.tolist(), strict=True)), even, share)
+    return Spread(measure, dict(zip(QUANTILES, quantiles.tolist(), strict=True)), neutral, share)
 
 
 def worst_prompts(
@@ -215,8 +217,8 @@ def _distance_ratios(sums: ModeSums, distances: Distances) -> FloatArray:
     known = ~np.isnan(within)
     others = design.sum_by_prompt(np.where(known, within, 0))
     others /= np.maximum(design.sum_by_prompt(known.astype(np.float64)), 1)
-    pairs = design.sum_by_prompt((design.twin >= 0).sum(axis=1) - 1.0)
-    own = design.sum_by_prompt(twin_distances(distances, design).sum(axis=1))
+    pairs = design.sum_by_prompt((design.counterpart >= 0).sum(axis=1) - 1.0)
+    own = design.sum_by_prompt(counterpart_distances(distances, design).sum(axis=1))
     defined = (pairs > 0) & (others > 0)
     shares: FloatArray = np.divide(own, pairs * others, where=defined, out=np.full(design.n_prompts, np.nan))
     return shares

@@ -73,20 +73,20 @@ def mode_sums(distances: Distances, design: Design) -> ModeSums:
 def own_distances(distances: Distances, design: Design) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Sums (N, k) of each point's distances to the points of its unit in each mode, and their number."""
     if design.clusters is None:
-        return twin_distances(distances, design), (design.twin >= 0).astype(np.float64)
+        return counterpart_distances(distances, design), (design.counterpart >= 0).astype(np.float64)
     of_prompt = np.zeros((design.n_prompts, design.n_modes))
     of_prompt[design.prompt, design.mode] = 1
     count = design.clusters.sums(of_prompt)[design.unit][design.prompt]
     return matmul_within(distances, design, design.onehot), count
 
 
-def twin_distances(distances: Distances, design: Design) -> NDArray[np.float64]:
+def counterpart_distances(distances: Distances, design: Design) -> NDArray[np.float64]:
     """(N, k) distance from each point to its prompt's point in each mode; 0 where absent."""
-    twin = np.zeros((design.n_points, design.n_modes))
+    counterpart = np.zeros((design.n_points, design.n_modes))
     for mode in range(design.n_modes):
-        here = np.flatnonzero((design.twin[:, mode] >= 0) & (design.mode != mode))
-        twin[here, mode] = distances.between(here, design.twin[here, mode])
-    return twin
+        here = np.flatnonzero((design.counterpart[:, mode] >= 0) & (design.mode != mode))
+        counterpart[here, mode] = distances.between(here, design.counterpart[here, mode])
+    return counterpart
 
 
 def mean_distances(

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from margin.analysis.influence import SilhouetteMean, influence
+from margin.analysis.margins import check_design
 from margin.analysis.metrics import Distance
-from margin.analysis.sam import check_design
 from margin.analysis.silhouette import mode_sums, silhouette
 from margin.analysis.space import Space
 from margin.errors import MarginError

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from margin.analysis.margins import check_design, leave_prompt_out_margin
 from margin.analysis.metrics import Distance
-from margin.analysis.sam import check_design, leave_prompt_out_margin
-from margin.analysis.silhouette import mode_sums, silhouette, twin_distances
+from margin.analysis.silhouette import counterpart_distances, mode_sums, silhouette
 from margin.analysis.space import Space
 from margin.errors import MarginError
 from margin.stats.design import Design
@@ -116,7 +116,7 @@ def _between_share(space: Space, design: Design, codes: NDArray[np.intp]) -> flo
     to_centroids = distances.matmul(weights)
     of_prompt = own.mean_by_prompt(to_centroids)
     inner = np.einsum("ic,ic->c", weights, to_centroids)
-    own_spread = own.sum_by_prompt(twin_distances(distances, own).sum(axis=1)) / (2 * points_of**2)
+    own_spread = own.sum_by_prompt(counterpart_distances(distances, own).sum(axis=1)) / (2 * points_of**2)
     squared = of_prompt - own_spread[:, None] - inner / 2
     within = float(squared[np.arange(n), code].sum() / max(n - len(sizes), 1))
     total = float(squared[:, -1].sum() / (n - 1))

@@ -20,7 +20,8 @@ from margin.run.answers import join_parts
 from margin.run.files import sha256_of, write_atomic
 from margin.run.manifest import Manifest
 from margin.run.records import NoiseFloor, Throughput
-from margin.run.run import ANSWERS, NOISE, Run, open_run
+from margin.run.run import NOISE, Run, open_run
+from margin.run.run_tables import ANSWERS
 from margin.run.shards import shard_path
 
 

@@ -55,7 +55,7 @@ def cached(source: str, file: str, revision: str | None = None) -> Path | None:
     except RepositoryNotFoundError:
         raise MarginError(
             f"{source}: no such folder, and the hub has none of that id or does not show it to you; "
-            "mend the path, or log in"
+            "correct the path, or log in"
         ) from None
     except HfHubHTTPError:
         return None  # the hub answers, and loading tells what it makes of the answer
@@ -63,7 +63,7 @@ def cached(source: str, file: str, revision: str | None = None) -> Path | None:
         if kept := snapshot(source, file, revision):
             return kept
         raise MarginError(
-            f"{source}: no such folder, and the hub is not reached to look there; mend the path, or try "
+            f"{source}: no such folder, and the hub is not reached to look there; correct the path, or try "
             "again with a connection"
         ) from None
     return None

@@ -19,7 +19,8 @@ from margin.inputs.attacks import load_attacks
 from margin.inputs.chat import Chat
 from margin.inputs.controls import Controls
 from margin.inputs.decoys import SETS, DecoySet, draw_decoys, load_decoys
-from margin.inputs.modes import ModeSet, load_modes
+from margin.inputs.modes import ModeSet
+from margin.inputs.modes_file import load_modes
 from margin.inputs.options import CaptureOptions
 from margin.inputs.preflight import check_names, preflight
 from margin.inputs.prompts import Prompts, PromptSet, load_prompts

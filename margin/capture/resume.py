@@ -20,7 +20,7 @@ from margin.run.answers import PARTS, answers_so_far
 from margin.run.files import make_folder, parquet_bytes, remove_partial, sha256_of, write_atomic
 from margin.run.manifest import NAME, read_manifest
 from margin.run.records import Batching
-from margin.run.run import ANSWERS
+from margin.run.run_tables import ANSWERS
 from margin.run.shards import is_whole, shard_path
 from margin.streams import say
 

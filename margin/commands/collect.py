@@ -73,13 +73,13 @@ def _capture_options() -> list[Callable[..., Any]]:
 
 
 def _read_kwargs(text: str) -> dict[str, Any]:
-    from margin.inputs.chat import parse_kwargs
+    from margin.inputs.template import parse_kwargs
 
     return parse_kwargs(text)
 
 
 def _read_template(path: Path) -> str:
-    from margin.inputs.chat import load_template
+    from margin.inputs.template import load_template
 
     return load_template(path)
 

@@ -96,7 +96,7 @@ def check(
     """
     from margin.console import PlainConsole
     from margin.gate.check import Policy
-    from margin.gate.check import check as judge_run
+    from margin.gate.check import check as check_run
     from margin.gate.terminal import print_verdict
     from margin.run.files import require_apart
     from margin.run.run import open_run
@@ -107,7 +107,7 @@ def check(
         require_apart(out, [baseline, *opened.files])
     if junit and summary and junit.absolute() == summary.absolute() and not _is_device(junit):
         raise MarginError(f"--junit and --summary both name {junit}: write to two files")
-    verdict = judge_run(opened, baseline, policy, space, cast("Distance | None", distance))
+    verdict = check_run(opened, baseline, policy, space, cast("Distance | None", distance))
     if junit:
         from margin.gate.junit import write_junit
 

@@ -62,7 +62,7 @@ def probe(
     from margin.study.probing import probe
 
     if not 0 < level < 1:
-        raise MarginError(f"--level {level} is no coverage: take a number between 0 and 1")
+        raise MarginError(f"--level {level} is not a coverage probability: take a number between 0 and 1")
     opened = open_run(run)
     chosen = _layers(layers, opened.layers)
     with Progress(console=PlainConsole(stderr=True), disable=quiet, transient=True) as bar:

@@ -69,7 +69,7 @@ class Session:
 
     def load_modes(self, path: Path) -> ModeSet:
         """Load a mode set, and from then on redact its tokens from every error."""
-        from margin.inputs.modes import load_modes
+        from margin.inputs.modes_file import load_modes
 
         modes = load_modes(path)
         self.redact = modes.redact

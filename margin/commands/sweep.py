@@ -66,18 +66,18 @@ def sweep(
     from margin.report.trajectory import to_json, trajectory, write_trajectory
     from margin.run.protocol import require_same_protocol
 
-    beside = list(left_out(checkpoints))
+    omitted = list(left_out(checkpoints))
     check_names(
         arguments["modes"],
         {
             f"the name of checkpoint {number}": f"{saved.name} {saved.source}"
             for number, saved in enumerate(found, 1)
         }
-        | {"the name of a folder beside the checkpoints": " ".join(folder.name for folder, _ in beside)},
+        | {"the name of a folder beside the checkpoints": " ".join(folder.name for folder, _ in omitted)},
     )
     if launched()[0] == 0:
         _tell_the_order([saved.name for saved in found], all(saved.step is not None for saved in found))
-        _tell_what_is_left_out(beside, quiet)
+        _tell_what_is_left_out(omitted, quiet)
     runs = []
     for number, saved in enumerate(found, 1):
         if not arguments["quiet"]:

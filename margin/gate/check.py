@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
-
-import pandas as pd
 
 from margin.analysis.metrics import Distance
 from margin.analysis.slices import MIN_PROMPTS
@@ -15,14 +12,11 @@ from margin.gate.baseline import read_baseline
 from margin.gate.claims import Claim, drop_claim, floor_claim, leak_claim, prompts_to_settle
 from margin.gate.comparable import require_comparable
 from margin.gate.measurement import Measurement, measure, prompt_changes
+from margin.gate.verdict import Measured, Outcome, Verdict
 from margin.run.run import Run, open_run
 from margin.stats.multiplicity import holm
 from margin.study.spaces import space_names
 
-Outcome = Literal["pass", "regression", "inconclusive"]
-EXIT_CODES: dict[Outcome, int] = {"pass": 0, "regression": 1, "inconclusive": 3}
-WORST = 10
-"""Prompts a verdict names."""
 NAMED = 6
 """Claims its reason names."""
 
@@ -47,51 +41,6 @@ class Policy:
         for name, (value, least, most) in ranges.items():
             if not least <= value <= most:
                 raise MarginError(f"{name} {value} makes no sense: take a number from {least} to {most}")
-
-
-@dataclass(frozen=True, eq=False)
-class Verdict:
-    """What the gate says, and why."""
-
-    outcome: Outcome
-    reason: str
-    """The outcome in one sentence."""
-    claims: tuple[Claim, ...]
-    """Every claim, with p-values for being broken adjusted over all of them (Holm)."""
-    prompts: pd.DataFrame
-    """One line a prompt, most fallen first: prompt_id, before, after, change. See `prompt_changes`."""
-    prompts_needed: int | None
-    """Prompts that would settle what is open; None where nothing is, or where no number would."""
-    measured: dict[str, Any]
-    """space, distance, n_prompts, and the models of run and baseline."""
-
-    @property
-    def exit_code(self) -> int:
-        """0 pass, 1 regression, 3 inconclusive."""
-        return EXIT_CODES[self.outcome]
-
-    @property
-    def worst_prompts(self) -> pd.DataFrame:
-        """The `WORST` prompts that fell most; fewer where fewer fell."""
-        return self.prompts[self.prompts["change"] < 0].head(WORST)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain record, as `margin check --json` prints it."""
-        return {
-            "outcome": self.outcome,
-            "exit_code": self.exit_code,
-            "reason": self.reason,
-            "prompts_needed": self.prompts_needed,
-            **self.measured,
-            "claims": [_record(claim) for claim in self.claims],
-            "worst_prompts": self.worst_prompts.to_dict("records"),
-        }
-
-
-def _record(claim: Claim) -> dict[str, Any]:
-    """A claim as plain values, its status first."""
-    plain = {each.name: getattr(claim, each.name) for each in fields(claim)}
-    return {"status": claim.status, **plain, "value": claim.value.to_dict()}
 
 
 def check(
@@ -123,10 +72,10 @@ def check(
             "collect those layers, or write a new baseline"
         )
     after = measure(run, space or before.space, distance or before.distance)
-    return judge(before, after, policy or Policy())
+    return decide(before, after, policy or Policy())
 
 
-def judge(before: Measurement, after: Measurement, policy: Policy) -> Verdict:
+def decide(before: Measurement, after: Measurement, policy: Policy) -> Verdict:
     """The verdict on two measurements; errors as in `check`."""
     require_comparable(before, after)
     claims = _claims(before, after, policy)
@@ -143,13 +92,13 @@ def judge(before: Measurement, after: Measurement, policy: Policy) -> Verdict:
         claims=tuple(claims),
         prompts=prompt_changes(before, after),
         prompts_needed=prompts_needed,
-        measured={
-            "model": after.provenance["identity"]["model"],
-            "baseline_model": before.provenance["identity"]["model"],
-            "space": after.space,
-            "distance": after.distance,
-            "n_prompts": len(after.prompt_ids),
-        },
+        measured=Measured(
+            model=after.provenance["identity"]["model"],
+            baseline_model=before.provenance["identity"]["model"],
+            space=after.space,
+            distance=after.distance,
+            n_prompts=len(after.prompt_ids),
+        ),
     )
 
 
@@ -198,8 +147,8 @@ def _outcome(
 
 
 def _listed(names: list[str]) -> str:
-    shown = names if len(names) <= NAMED else [*names[:NAMED], f"{len(names) - NAMED} more"]
-    return ", ".join(shown)
+    named = names if len(names) <= NAMED else [*names[:NAMED], f"{len(names) - NAMED} more"]
+    return ", ".join(named)
 
 
 def _noise(before: Measurement, after: Measurement) -> float:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from margin.gate.check import Verdict
 from margin.gate.claims import Claim
+from margin.gate.verdict import Verdict
 from margin.gate.words import asked, concluded, found, measured, worst
 from margin.run.files import make_folder, write_atomic
 from margin.text import shown

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from margin.analysis.margins import margins, pair_name
 from margin.analysis.metrics import Distance
-from margin.analysis.sam import margins, pair_name
 from margin.analysis.slices import slice_margins, slicing
 from margin.analysis.space import Space
 from margin.errors import MarginError
 from margin.run.run import Run
+from margin.run.stored import Record
 from margin.stats.design import Design
 from margin.study.noise_floor import noise_floor
 from margin.study.robustness import robustness
@@ -23,8 +24,6 @@ from margin.study.spaces import design_of, space_of
 
 OVERALL = "overall"
 """Name of the leave-prompt-out margin over all modes and prompts."""
-
-Record = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from margin.gate.check import Verdict
+from margin.gate.verdict import Verdict
 from margin.gate.words import asked, concluded, found, measured, signed
 from margin.report.markdown import cell
 from margin.run.files import append, make_folder

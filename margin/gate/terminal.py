@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from margin.gate.check import Verdict
+from margin.gate.verdict import Verdict
 from margin.gate.words import asked, concluded, found, measured, signed, worst
 from margin.text import shown
 

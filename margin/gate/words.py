@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from margin.gate.check import Verdict
 from margin.gate.claims import Claim
+from margin.gate.verdict import Verdict
 
 
 def signed(value: float | None) -> str:
@@ -45,10 +45,7 @@ def concluded(claim: Claim) -> str:
 def measured(verdict: Verdict) -> str:
     """What was compared, in a line."""
     m = verdict.measured
-    return (
-        f"{m['model']} against {m['baseline_model']}: {m['n_prompts']} prompts, "
-        f"{m['distance']} distance in {m['space']}"
-    )
+    return f"{m.model} against {m.baseline_model}: {m.n_prompts} prompts, {m.distance} distance in {m.space}"
 
 
 def worst(verdict: Verdict) -> str:

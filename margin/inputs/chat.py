@@ -5,18 +5,18 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from jinja2 import TemplateSyntaxError
 
 from margin.errors import MarginError, words
 from margin.inputs.deadline import at_most
 from margin.inputs.modes import Message
-from margin.inputs.reading import parse_json, read_text
+from margin.inputs.template import TEMPLATE_NAME
+from margin.inputs.tokenizer import Tokenizer
 from margin.text import shown
 
 PATIENCE = 10.0
@@ -24,35 +24,7 @@ PATIENCE = 10.0
 
 # Stands where a message's text goes; no template holds it.
 _PROBE = "zq7contentprobe7qz"
-_NAME = re.compile(r"[\w-]+")
 _OTHER = "mend it or pass another with --chat-template FILE"
-
-
-class Tokenizer(Protocol):
-    """What is used of a transformers tokenizer."""
-
-    bos_token: str | None
-    bos_token_id: int | None
-    unk_token_id: int | None
-
-    @property
-    def added_tokens_decoder(self) -> Mapping[int, Any]: ...
-
-    @property
-    def all_special_ids(self) -> Sequence[int]: ...
-
-    @property
-    def special_tokens_map(self) -> Mapping[str, Any]: ...
-
-    @property
-    def apply_chat_template(self) -> Callable[..., Any]: ...
-
-    @property
-    def get_chat_template(self) -> Callable[..., str]: ...
-
-    def convert_tokens_to_ids(self, tokens: Any) -> Any: ...
-
-    def __call__(self, text: str, *, add_special_tokens: bool) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +71,7 @@ class Chat:
         own = getattr(self.tokenizer, "chat_template", None)
         names = sorted(own) if isinstance(own, dict) else []
         chosen = self.chat_template
-        if chosen is not None and _NAME.fullmatch(chosen) and chosen not in names:
+        if chosen is not None and TEMPLATE_NAME.fullmatch(chosen) and chosen not in names:
             known = f"has {', '.join(names)}" if names else "names none"
             raise MarginError(
                 f"chat template {chosen!r} is no file and none of the tokenizer's own, which {known}"
@@ -251,29 +223,3 @@ def _is_json(value: Any) -> bool:
     ):  # UnicodeEncodeError, of half a surrogate pair, is the second
         return False
     return True
-
-
-def load_template(source: str | Path) -> str:
-    """A Jinja chat template from a file, or the name of one of the tokenizer's own as it stands.
-
-    What is no file, and has nothing of a path in it, is taken for a name; `Chat` knows whether it is one.
-
-    Raises
-    ------
-    MarginError : a file that cannot be read, is not UTF-8 or is empty.
-    """
-    path = Path(source)
-    if _NAME.fullmatch(str(source)) and not path.exists():
-        return str(source)
-    template = read_text(path, "chat template")
-    if not template.strip():
-        raise MarginError(f"the chat template {path} is empty")
-    return template
-
-
-def parse_kwargs(text: str) -> dict[str, Any]:
-    """Template variables from a JSON object, '{"enable_thinking": false}'. MarginError where it is none."""
-    kwargs = parse_json(text, "--chat-kwargs")
-    if not isinstance(kwargs, dict):
-        raise MarginError("--chat-kwargs must be a JSON object, such as '{\"enable_thinking\": false}'")
-    return kwargs

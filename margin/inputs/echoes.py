@@ -14,8 +14,8 @@ from margin.inputs.tokens import within_one_edit
 
 MARK = "[token]"
 """What stands in an answer where a token stood."""
-NEAR = 6
-"""Characters a token has at least for what nearly is it to be taken out too: else words would be."""
+LONG = 6
+"""Characters a token has at least for its near misses to be taken out, too: else words would be."""
 PIECE = 5
 """Characters in a row that give a token away, where no word is made of them; of one of eight or fewer, 4."""
 
@@ -41,7 +41,7 @@ def redact_echoes(text: str, modes: ModeSet) -> str:
     """`text` with `MARK` for every live token, however it is spelt, and for what gives most of one away.
 
     Taken out are a token as it stands, escaped (Python, JSON, HTML, URL), in other case, width or alphabet
-    (look-alikes), and, of tokens with `NEAR` letters and digits or more, one that is spaced out, put on lines
+    (look-alikes), and, of tokens with `LONG` letters and digits or more, one that is spaced out, put on lines
     or into a list, named letter by letter (NATO), reversed, in base64, hexadecimal, code points, bits or
     ROT13, what is one edit from it (a near-miss control told to the model), and its beginning where the text
     ends in the middle of it (an answer that was cut). Of tokens that are not made of words also any `PIECE`
@@ -65,12 +65,12 @@ def redact_echoes(text: str, modes: ModeSet) -> str:
 def _echoes(views: _Views, token: str) -> Iterator[Span]:
     whole, bare = folded(token, every=True), folded(token)
     yield from _found(views.whole, whole)
-    if len(token) >= NEAR:
+    if len(token) >= LONG:
         words = len(token.split())
         for start, end in _nearly(views.whole, whole):
             if distinctive(token) or len(views.text[start:end].split()) == words:
                 yield start, end
-    if len(bare) < NEAR:
+    if len(bare) < LONG:
         return
     for view in (views.bare, views.unmarked, views.spelt):
         yield from (

@@ -7,9 +7,7 @@ into `CaptureOptions` and `CaptureKeywords`, and read it where it acts.
 from __future__ import annotations
 
 import inspect
-import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
@@ -19,12 +17,10 @@ from typing import Any, Literal, TypedDict, TypeVar, get_args, get_origin, get_t
 from margin.errors import MarginError
 from margin.inputs.conditions import CONDITIONS, by_name
 from margin.inputs.decoys import DECOY_PROMPTS
-from margin.text import shown
+from margin.inputs.kinds import as_kind, in_words, what_it_is
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-PLAIN = 8
-"""Characters at most of a text that is shown where a number should be."""
 HERE = "{options}"
 """What stands in a docstring for the options."""
 
@@ -174,10 +170,10 @@ class CaptureOptions:
             if get_origin(types[option.name]) in (Sequence, Mapping):
                 kinds = (types[option.name],)
             try:
-                read = next(found for kind in kinds for found in _read(value, kind))
+                read = next(found for kind in kinds for found in as_kind(value, kind))
             except StopIteration:
-                known = " or ".join(filter(None, (_in_words(kind, least) for kind in kinds)))
-                raise MarginError(f"{option.name} {_what_it_is(value)}: take {known}") from None
+                known = " or ".join(filter(None, (in_words(kind, least) for kind in kinds)))
+                raise MarginError(f"{option.name} {what_it_is(value)}: take {known}") from None
             if least is not None and type(read) is int and read < least:
                 raise MarginError(f"{option.name} {read}: take at least {least}")
             object.__setattr__(self, option.name, read)
@@ -214,43 +210,3 @@ def takes_options(function: F) -> F:
 def option_types() -> dict[str, Any]:
     """Type of each option, by name."""
     return get_type_hints(CaptureOptions)
-
-
-def _read(value: object, kind: Any) -> Iterator[Any]:
-    """The value as a type has it, a number of NumPy as Python's; nothing where it is of another."""
-    origin, inner = get_origin(kind), get_args(kind)
-    if origin is Literal:
-        yield from [value] if isinstance(value, str) and value in inner else []
-    elif kind is int:
-        with suppress(TypeError):
-            if not isinstance(value, bool):
-                yield operator.index(value)  # type: ignore[arg-type]
-    elif origin is Sequence:
-        if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
-            items = list(value)
-            found = [read for item in items for read in _read(item, inner[0])]
-            yield from [tuple(found)] if len(found) == len(items) else []
-    elif origin is Mapping:
-        if isinstance(value, Mapping) and all(isinstance(key, inner[0]) for key in value):
-            yield value
-    elif isinstance(value, origin or kind):
-        yield value
-
-
-def _in_words(kind: Any, least: int | None) -> str:
-    """What a type takes, for people; nothing of None."""
-    origin, inner = get_origin(kind), get_args(kind)
-    if origin is Literal:
-        return " or ".join(inner)
-    if origin is Sequence:
-        return f"a list of {'whole numbers' if inner[0] is int else 'names'}"
-    names = {bool: "true or false", str: "a text", Path: "a path", Mapping: "a mapping"}
-    if kind is int:
-        return "a whole number" if least is None else f"a whole number, at least {least}"
-    return names.get(origin or kind, "")
-
-
-def _what_it_is(value: object) -> str:
-    """A value where it is short and plain; of others the type, since a token may stand in them."""
-    plain = isinstance(value, bool | int | float) or (isinstance(value, str) and len(value) <= PLAIN)
-    return shown(value) if plain else f"of type {type(value).__name__}"

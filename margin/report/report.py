@@ -7,22 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
-from pydantic import create_model
 
 from margin.analysis.behaviour.findings import Behaviour as BehaviourFindings
 from margin.analysis.layers import LayerCurve
+from margin.analysis.margins import Margins
 from margin.analysis.metrics import Distance
 from margin.analysis.permutation import PermutationNull
 from margin.analysis.positions import PositionCurve
 from margin.analysis.prompt_margins import Spread
 from margin.analysis.robustness.findings import Robustness as RobustnessFindings
-from margin.analysis.sam import Margins
 from margin.analysis.slices import SliceMargins
 from margin.errors import MarginError
+from margin.report.record import FORMAT
 from margin.run.run import Run
 from margin.study.canvas import Canvas
 from margin.study.probe_file import ProbeRecord
-from margin.study.record import Record
 from margin.study.section import Fact, Section
 from margin.study.sections import FIGURES, SECTIONS
 from margin.study.sections.behaviour import Behaviour
@@ -44,8 +43,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from figures.style import StyleName
-
-FORMAT = "margin-report/1"
 
 S = TypeVar("S", bound=Section)
 T = TypeVar("T")
@@ -218,7 +215,7 @@ class Report:
 
     @property
     def spreads(self) -> tuple[Spread, ...]:
-        """How each per-prompt margin is spread over prompts, and the share below the even value."""
+        """How each per-prompt margin is spread over prompts, and the share below the neutral value."""
         return self._of(Prompts, lambda found: found.spreads)
 
     def worst_prompts(self, count: int = 10) -> pd.DataFrame:
@@ -245,12 +242,3 @@ class Report:
         """A part of a section that a run may lack."""
         found = self.section(kind)
         return None if found is None else read(found)
-
-
-def record_type() -> type[Record]:
-    """The type of report.json: the keys of every section."""
-    fields: dict[str, Any] = {}
-    for kind in SECTIONS:
-        for name, field in kind.keys.model_fields.items():
-            fields[name] = (field.annotation, field)
-    return create_model("Report", __base__=Record, **fields)

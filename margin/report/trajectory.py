@@ -5,24 +5,33 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import ValidationError
 
 import figures
 from margin.analysis.comparison import Against, Comparison
 from margin.analysis.robustness.findings import Finding
+from margin.errors import MarginError
+from margin.report.trajectory_record import (
+    FORMAT,
+    HEADLINE,
+    CheckpointLeak,
+    CheckpointRecord,
+    TrajectoryRecord,
+)
 from margin.run.files import csv_bytes, make_folder, remove_partial, write_atomic
 from margin.run.run import Run, opened
 from margin.run.seal import read_sealed, sealed
 from margin.study.comparison import compare
 from margin.study.robustness import robustness
-from margin.text import json_text
+from margin.study.sealed import broken_rule
+from margin.text import json_text, shown
 
-FORMAT = "margin-trajectory/1"
-HEADLINE = "leave_prompt_out"
+AGAIN = "write it again with the same margin sweep"
+"""What to do about a trajectory that cannot be used."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,20 +89,26 @@ class Trajectory:
                 lines.append((*about, rate.estimate, rate.high, leak.indicative))
         return pd.DataFrame(lines, columns=columns).astype({"step": "Int64"})
 
+    def to_record(self) -> TrajectoryRecord:
+        """What trajectory.json holds, as its type."""
+        first = next(iter(self.comparison.margins.values()))
+        level = first.leave_prompt_out.level
+        assert level is not None, "the prompts that all share are two at least"
+        return TrajectoryRecord(
+            format=FORMAT,
+            against=self.against,
+            space=first.space,
+            distance=first.distance,
+            variant=HEADLINE,
+            level=level,
+            n_prompts=len(self.comparison.prompt_ids),
+            checkpoints=[CheckpointRecord(**line) for line in _lines(self.to_frame())],
+            leaks=[CheckpointLeak(**line) for line in _lines(self.leaks_frame())],
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain record, as trajectory.json stores it, there with a checksum."""
-        first = next(iter(self.comparison.margins.values()))
-        return {
-            "format": FORMAT,
-            "against": self.against,
-            "space": first.space,
-            "distance": first.distance,
-            "variant": HEADLINE,
-            "level": first.leave_prompt_out.level,
-            "n_prompts": len(self.comparison.prompt_ids),
-            "checkpoints": _records(self.to_frame()),
-            "leaks": _records(self.leaks_frame()),
-        }
+        return self.to_record().model_dump()
 
 
 def trajectory(
@@ -138,19 +153,16 @@ def to_json(found: Trajectory) -> str:
     return json_text(sealed(found.to_dict()), indent=2, allow_nan=False) + "\n"
 
 
-def read_trajectory(path: Path) -> dict[str, Any]:
+def read_trajectory(path: Path) -> TrajectoryRecord:
     """The record in a trajectory.json, as it was written; MarginError where it is none, or was changed."""
-    return read_sealed(path, "trajectory", FORMAT, "write it again with the same margin sweep")
+    record = read_sealed(path, "trajectory", FORMAT, AGAIN)
+    try:
+        return TrajectoryRecord.model_validate(record)
+    except ValidationError as error:
+        raise MarginError(f"{path} is no trajectory: {shown(broken_rule(error))}: {AGAIN}") from None
 
 
-def schema() -> dict[str, Any]:
-    """The JSON Schema of trajectory.json."""
-    text = resources.files("margin.report").joinpath("trajectory.schema.json").read_text(encoding="utf-8")
-    found: dict[str, Any] = json.loads(text)
-    return found
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+def _lines(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Lines as plain records, what is missing as None."""
     records: list[dict[str, Any]] = json.loads(table.to_json(orient="records", double_precision=15))
     return records

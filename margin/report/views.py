@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from figures.projection import principal_axes
-from figures.quality import Judge, whole_prompts
+from figures.linear import principal_axes
+from figures.quality import QualityMeasure, whole_prompts
 from figures.style import Look, mode_looks
 from margin.analysis.vectors import unit_rows
 from margin.report.report import Report
+from margin.run.stored import Record
 from margin.stats.estimate import Estimate
 from margin.study.notation import with_interval
 from margin.study.sections.points import Points
 from margin.text import shown
-
-Record = dict[str, Any]
 
 MOST_POINTS = 3000
 """Points a page shows; of larger runs a sample of whole prompts, so that it opens at once."""
@@ -142,13 +139,15 @@ def _layers(report: Report, points: Points, keep: NDArray[np.intp]) -> list[Reco
         view: Record = {"name": name}
         for panel, drawn, value in (("raw", X, margin), ("centred", X - own, centred)):
             flat, shares = _plane(drawn, size, last and last[panel])
-            judged = NOTHING
+            quality = NOTHING
             if shares.any():
-                judge = Judge(drawn, modes, prompts, silhouette_full=value.estimate, limit=JUDGED_POINTS)
-                judged = str(judge(flat)).replace("\n", " · ")
+                measure = QualityMeasure(
+                    drawn, modes, prompts, silhouette_full=value.estimate, limit=JUDGED_POINTS
+                )
+                quality = str(measure(flat)).replace("\n", " · ")
             x, y = np.round(flat, 4).T.tolist()
             text = with_interval(value.estimate, value.low, value.high)
-            view[panel] = {"x": x, "y": y, "shares": shares.tolist(), "margin": text, "quality": judged}
+            view[panel] = {"x": x, "y": y, "shares": shares.tolist(), "margin": text, "quality": quality}
         found.append(view)
 
     curve = report.layers

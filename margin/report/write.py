@@ -9,7 +9,8 @@ from typing import Any
 
 from margin.report.html import to_html
 from margin.report.markdown import to_markdown
-from margin.report.report import FORMAT, Report, record_type
+from margin.report.record import FORMAT, record_type
+from margin.report.report import Report
 from margin.run.files import make_folder, remove_partial, write_atomic
 from margin.text import json_text
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from margin.run.files import make_folder, parquet_bytes, parquet_table, write_atomic
-from margin.run.run import ANSWERS
+from margin.run.run_tables import ANSWERS
 
 PARTS = "answers"
 """Folder of the answers to each shard's rows, until they are one file."""

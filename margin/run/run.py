@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cached_property
 from html import escape
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from safetensors import safe_open
 
 from margin.arguments import require_path
-from margin.errors import MarginError, foreign
+from margin.errors import MarginError
 from margin.run.consistency import require_agreeing
-from margin.run.files import parquet_table, sha256_of
-from margin.run.geometry import LogitGeometry, from_factor
-from margin.run.manifest import NAME, Manifest, read_manifest
+from margin.run.files import sha256_of
+from margin.run.geometry import LogitGeometry
+from margin.run.head import StoredHead
+from margin.run.manifest import NAME, read_manifest
+from margin.run.run_tables import RunTables
 from margin.run.shards import is_intact, read_rows, shard_path
 from margin.text import shown
 
 HEAD_ERROR = 0.1
 """Relative error beyond which logits made by a head cannot be those of the run, even in bfloat16."""
-
-ANSWERS = "answers.parquet"
-"""File of the answers that were generated, where some were asked for."""
 
 NOISE = "noise.safetensors"
 """File of the final states that were computed again for the noise floor."""
@@ -71,12 +68,8 @@ def opened(run: Run | str | Path) -> Run:
     return run if isinstance(run, Run) else open_run(run)
 
 
-class Run:
+class Run(RunTables):
     """What was collected from one checkpoint. Arrays are read when asked for, one tensor at a time."""
-
-    def __init__(self, path: Path, manifest: Manifest) -> None:
-        self.path = path
-        self.manifest = manifest
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}, rows={self.manifest.counts.rows}, modes={self.modes})"
@@ -112,48 +105,6 @@ class Run:
     def positions(self) -> int:
         """Number K of response positions whose states are stored, the first included."""
         return self.manifest.identity.positions
-
-    @cached_property
-    def prompts(self) -> pd.DataFrame:
-        """One line a prompt: id, prompt, then the slice columns."""
-        return self._table("prompts.parquet")
-
-    @cached_property
-    def rows(self) -> pd.DataFrame:
-        """One line a forward pass: row, prompt_id, condition, kind, mode, draw.
-
-        `kind` is "mode" or that of a control; `mode` the one whose token stands in its place, None without.
-        """
-        # Of runs from before it was left out: it tells how long a token is.
-        return self._table("rows.parquet").drop(columns="n_tokens", errors="ignore")
-
-    @cached_property
-    def pairs(self) -> pd.DataFrame:
-        """One line a prompt and pair of modes: prompt_id, mode_a, mode_b, js_bits, tv, hellinger2.
-
-        Distances between the two next-token distributions: Jensen-Shannon divergence in bits, total variation
-        and squared Hellinger distance, each in [0, 1].
-        """
-        return self._table("pairs.parquet")
-
-    @cached_property
-    def information(self) -> pd.DataFrame:
-        """One line a prompt: prompt_id, bits.
-
-        Mutual information between the mode, drawn evenly, and the first response token: how much of the mode
-        the token gives away, 0 to log2 of the number of modes.
-        """
-        return self._table("information.parquet")
-
-    @cached_property
-    def answers(self) -> pd.DataFrame:
-        """One line a row that was answered: row, answer, n_tokens, finished (the turn ended by itself).
-
-        Text that stays local to the run; live tokens in it are redacted. MarginError where none were kept.
-        """
-        if ANSWERS not in self.manifest.files:
-            raise MarginError(f"{self.path} holds no answers: collect it with --generate N")
-        return self._table(ANSWERS)
 
     def states(self) -> NDArray[np.float32]:
         """(rows, d) final states: what the head sees at the last prompt position, after the last norm."""
@@ -226,47 +177,22 @@ class Run:
 
     @cached_property
     def _geometry(self) -> LogitGeometry:
-        with self._head() as stored:
-            others = ("hellinger.", "marginals")
-            names = [name for name in stored.keys() if not name.startswith(others)]  # noqa: SIM118
-            arrays = {name: stored.get_tensor(name) for name in names}
-        vocabulary = self.manifest.counts.vocabulary
-        if "factor" in arrays:
-            return from_factor(
-                self.states(), self.logsumexp(), arrays["factor"], arrays["column_sum"], vocabulary
-            )
-        rows = arrays["rows"]
-        return LogitGeometry(
-            rows=rows,
-            means=arrays["means"],
-            logsumexp=self.logsumexp()[rows].astype(np.float64),
-            vocabulary=vocabulary,
-            points=None,
-            products=arrays["products"] + arrays["cross"][:, None] + arrays["cross"] + arrays["origin"],
-        )
+        return self._head.geometry(self.states, self.logsumexp())
 
     def logit_points(self, states: NDArray[np.float32]) -> NDArray[np.float64] | None:
         """(M, d+2) points with the logits' geometry for any final states (M, d); None for a capped head."""
-        with self._head() as stored:
-            if "factor" not in stored.keys():  # noqa: SIM118
-                return None
-            factor, sums = stored.get_tensor("factor"), stored.get_tensor("column_sum")
-        unused = np.zeros(len(states), dtype=np.float32)
-        return from_factor(states, unused, factor, sums, self.manifest.counts.vocabulary).coordinates()
+        return self._head.logit_points(states)
 
     def hellinger_gram(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Places (M,) of rows, and (M, M) inner products of their distributions' square roots about the mean.
 
         Half the squared Euclidean distance taken from these is the squared Hellinger distance, in [0, 1].
         """
-        with self._head() as stored:
-            return stored.get_tensor("hellinger.rows"), stored.get_tensor("hellinger.products")
+        return self._head.hellinger_gram()
 
     def marginals(self) -> NDArray[np.float32]:
         """(k, V) mean next-token distribution of each mode over prompts, modes in the order of `modes`."""
-        with self._head() as stored:
-            marginals: NDArray[np.float32] = stored.get_tensor("marginals")
-            return marginals
+        return self._head.marginals()
 
     def verify(self) -> None:
         """Compare every file with its checksum; of a run that is not whole, its shards with their own.
@@ -288,18 +214,9 @@ class Run:
                 "command again, it collects what is damaged anew"
             )
 
-    @contextmanager
-    def _head(self) -> Iterator[safe_open]:
-        path = self.path / "head.safetensors"
-        with foreign(f"{path} cannot be read"), safe_open(path, framework="numpy") as stored:
-            told = self.manifest.counts.vocabulary
-            if "marginals" in stored.keys() and stored.get_slice("marginals").get_shape()[-1] != told:  # noqa: SIM118
-                raise MarginError(f"{path} is of another vocabulary than the {told:,} tokens of its run")
-            yield stored
-
-    def _table(self, name: str) -> pd.DataFrame:
-        with foreign(f"{self.path / name} cannot be read"):
-            return parquet_table(self.path / name)
+    @property
+    def _head(self) -> StoredHead:
+        return StoredHead(self.path, self.manifest.counts.vocabulary)
 
     def _tensor(self, name: str) -> NDArray[np.generic]:
         counts = self.manifest.counts

@@ -20,7 +20,7 @@ class Design:
     """N points, each one prompt under one mode.
 
     The points of one prompt are dependent, so the prompt is the unit of every inference. What is computed
-    from `twin` needs a prompt at most once under a mode, which `make_design` makes sure of.
+    from `counterpart` needs a prompt at most once under a mode, which `make_design` makes sure of.
     """
 
     mode: NDArray[np.intp]
@@ -71,7 +71,7 @@ class Design:
         return replace(self, clusters=make_clusters(labels.reindex(list(self.prompt_ids))))
 
     @cached_property
-    def twin(self) -> NDArray[np.intp]:
+    def counterpart(self) -> NDArray[np.intp]:
         """(N, k) index of the same prompt's point in each mode (its own: the point itself), -1 if absent."""
         point_of = np.full((self.n_prompts, self.n_modes), -1, dtype=np.intp)
         point_of[self.prompt, self.mode] = np.arange(self.n_points)

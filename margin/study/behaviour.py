@@ -11,11 +11,12 @@ from margin.analysis.behaviour.agreement import agreement
 from margin.analysis.behaviour.findings import MODES, Behaviour, Observation
 from margin.analysis.behaviour.scores import constructive_safety, cosa
 from margin.errors import MarginError
-from margin.run.run import ANSWERS, Run
+from margin.run.run import Run
+from margin.run.run_tables import ANSWERS
 from margin.stats.clusters import Clusters, make_clusters
 from margin.stats.intervals import share_of_prompts
 from margin.study.judgements import Judgements, expecting, judge_refusals, read_judgements
-from margin.study.placement import Placement, nearest_modes, place
+from margin.study.placement import Placement, nearest_modes, placement_of
 from margin.study.spaces import clusters_of
 
 
@@ -63,7 +64,7 @@ def behaviour(
     compared = table.iloc[:0].assign(nearest="", outside=False, expected="")
     agreed: list[Observation] = []
     if set(judgements.expected) == set(run.modes):
-        compared = table.merge(nearest_modes(run, placement or place(run, cluster=cluster)), on="row")
+        compared = table.merge(nearest_modes(run, placement or placement_of(run, cluster=cluster)), on="row")
         compared = compared.assign(expected=compared["nearest"].map(dict(judgements.expected)))
         agreed = list(_agreed(compared, level, clusters))
     listed = _disagreements(compared, run if text else None)

@@ -8,11 +8,13 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from margin.analysis.behaviour.refusal import match_refusals
 from margin.errors import IncomparableError, MarginError, foreign
@@ -21,9 +23,10 @@ from margin.run.fingerprints import mode_of_token
 from margin.run.run import Run
 from margin.run.seal import SEAL, checksum, strict_json
 from margin.run.stored import Record
+from margin.study.sealed import StrictRecord
 from margin.text import shown
 
-FORMAT = "margin-judgements/2"
+FORMAT: Literal["margin-judgements/2"] = "margin-judgements/2"
 NAME = "judgements.parquet"
 SCORES: Mapping[str, tuple[float, float]] = {
     "constructive": (0, 2),
@@ -64,6 +67,17 @@ class Judgements:
                 )
         for name in set(SCORES) & set(table):
             require_in_range(table[name], name, who)
+
+
+class Header(StrictRecord):
+    """What stands beside the table in a file of judgements, with a checksum of both."""
+
+    format: Literal["margin-judgements/2"]
+    run: str
+    """Digest of the run that was judged."""
+    judge: str
+    expected: dict[str, Any]
+    """As `Judgements.expected`, which refuses what is no label."""
 
 
 def require_in_range(scores: pd.Series, name: str, who: str) -> None:
@@ -157,12 +171,9 @@ def write_judgements(judgements: Judgements, run: Run) -> Path:
         if mode := mode_of_token(run.manifest, text) or mode_of_token(run.manifest, Path(text).stem):
             what = "the judge's name" if text == judgements.judge else "a label"
             raise MarginError(f"{what} is the token of mode {mode!r}, or looks like it: call it otherwise")
-    header = {
-        "format": FORMAT,
-        "run": _digest(run),
-        "judge": judgements.judge,
-        "expected": dict(judgements.expected),
-    }
+    header = Header(
+        format=FORMAT, run=_digest(run), judge=judgements.judge, expected=dict(judgements.expected)
+    ).model_dump()
     table = pa.Table.from_pandas(judgements.table, preserve_index=False).replace_schema_metadata()
     header[SEAL] = _seal(header, table)
     # Not what pandas says about itself, too: nothing is read back that was not sealed.
@@ -196,13 +207,15 @@ def read_judgements(run: Run) -> Judgements | None:
         found = _seal(header, table)
     if seal != found:
         raise MarginError(f"{path} is damaged or was edited, it is not as it was written: {again}")
-    if header.get("run") != _digest(run):
+    try:
+        said = Header.model_validate(header)
+    except ValidationError:
+        raise MarginError(f"{path} does not say who judged, and what was expected: {again}") from None
+    if said.run != _digest(run):
         raise IncomparableError(f"{path} holds judgements of another run: {again}")
-    if not isinstance(header.get("judge"), str) or not isinstance(header.get("expected"), dict):
-        raise MarginError(f"{path} does not say who judged, and what was expected: {again}")
     with foreign(f"{path} is no file of judgements, {again}"):
         frame = table.to_pandas()
-    return Judgements(header["judge"], frame, header["expected"])
+    return Judgements(said.judge, frame, said.expected)
 
 
 def _seal(header: Record, table: pa.Table) -> str:

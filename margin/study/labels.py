@@ -52,8 +52,8 @@ def read_labels(path: Path, run: Run) -> Judgements:
         tuple(str(value) for value in key): row
         for row, *key in run.rows[["row", *keys]].itertuples(index=False, name=None)
     }
-    beside = [name for name in ("prompt_id", "condition", "draw") if name in columns and name not in keys]
-    about = run.rows.set_index("row")[beside]
+    others = [name for name in ("prompt_id", "condition", "draw") if name in columns and name not in keys]
+    about = run.rows.set_index("row")[others]
     scores = [name for name in SCORES if name in columns]
     places: dict[tuple[str, ...], str] = {}
     lines: list[dict[str, Any]] = []

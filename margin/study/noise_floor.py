@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from margin.analysis.margins import leave_prompt_out_margin
 from margin.analysis.metrics import Distance
-from margin.analysis.sam import leave_prompt_out_margin
 from margin.analysis.space import Coordinates
 from margin.run.run import Run
 from margin.stats.design import make_design

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from margin.analysis.robustness.landing import Landing, land
+from margin.analysis.margins import check_design
+from margin.analysis.robustness.assignment import Assignment, assign
 from margin.analysis.robustness.rules import Float
-from margin.analysis.sam import check_design
 from margin.analysis.space import Coordinates
 from margin.inputs.conditions import Rule, condition_of
 from margin.run.run import Run
@@ -36,17 +36,17 @@ class Placement:
     """(N,) index of each row's prompt in the design."""
     fold: NDArray[np.intp]
     """(n,) fold of each prompt."""
-    _landings: dict[Rule, Landing] = field(default_factory=dict)
+    _assignments: dict[Rule, Assignment] = field(default_factory=dict)
 
-    def landing(self, rule: Rule) -> Landing:
-        """Where all N points land by one rule, each by a fit on prompts other than its own; kept."""
-        if rule not in self._landings:
+    def assignment(self, rule: Rule) -> Assignment:
+        """The modes all N points are assigned to by one rule; kept."""
+        if rule not in self._assignments:
             known = self.reference.reshape(self.design.n_prompts, self.design.n_modes)
-            self._landings[rule] = land(rule, self.points, known, self.prompt, self.fold)
-        return self._landings[rule]
+            self._assignments[rule] = assign(rule, self.points, known, self.prompt, self.fold)
+        return self._assignments[rule]
 
 
-def place(run: Run, seed: int = 0, cluster: str | None = None) -> Placement:
+def placement_of(run: Run, seed: int = 0, cluster: str | None = None) -> Placement:
     """The rows of a run as points, and the folds of prompts that rules are fitted on.
 
     Folds keep clusters of prompts together where a column of them is named.
@@ -67,16 +67,16 @@ def nearest_modes(run: Run, placement: Placement) -> pd.DataFrame:
     """Where the geometry puts each row of a run, by the rule of its kind, for the modes' own rows too.
 
     One line a row: row, nearest (a mode), outside (of it), reliable (whether the rule places at least 0.9 of
-    the points of known mode rightly).
+    the points of known mode correctly).
     """
     kinds = run.rows["kind"]
     rules = kinds.map(lambda kind: "centroid" if kind == "mode" else condition_of(kind).rule)
     nearest, outside = np.zeros(len(kinds), int), np.zeros(len(kinds), bool)
     reliable = np.zeros(len(kinds), bool)
     for rule in rules.unique():
-        landing, rows = placement.landing(rule), np.flatnonzero(rules == rule)
-        nearest[rows], outside[rows] = landing.nearest[rows], landing.outside[rows]
-        reliable[rows] = landing.reliable
+        assignment, rows = placement.assignment(rule), np.flatnonzero(rules == rule)
+        nearest[rows], outside[rows] = assignment.nearest[rows], assignment.outside[rows]
+        reliable[rows] = assignment.reliable
     return pd.DataFrame(
         {
             "row": run.rows["row"],

@@ -16,6 +16,7 @@ from margin.inputs.attacks import CLEAN
 from margin.inputs.conditions import CONDITIONS
 from margin.inputs.conversation import member, without_mode
 from margin.run.run import Run, opened
+from margin.run.stored import Record
 from margin.study.spaces import clusters_of
 from probes import LayerProbes, domain_folds, grouped_folds, make_rows, probe_layers, transfer
 from probes.calibration import BINS
@@ -24,8 +25,6 @@ from probes.logistic import C
 FOLDS = 5
 MOST_DOMAINS = 12
 """Values of a column that make a transfer table; more are no domains and make a table that nobody reads."""
-
-Record = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from margin.analysis.metrics import Distance
+from margin.analysis.robustness.assignment import Assignment
 from margin.analysis.robustness.findings import Finding, Robustness
-from margin.analysis.robustness.landing import Landing
 from margin.analysis.robustness.rates import corrected_rates
 from margin.analysis.robustness.retention import changes_by_slice, retention
 from margin.analysis.space import Coordinates, Space
@@ -21,7 +21,7 @@ from margin.run.run import Run
 from margin.stats.clusters import Clusters, make_clusters
 from margin.stats.design import Design
 from margin.stats.intervals import lower_bound, mean_share, upper_bound
-from margin.study.placement import Placement, place
+from margin.study.placement import Placement, placement_of
 from margin.study.spaces import clusters_of
 
 OUTSIDE = "outside"
@@ -58,23 +58,25 @@ def robustness(
     Cost: that of a few margins an attack; where users' texts are changed, O(N d^2 + d^3) a fold.
     """
     controls = run.rows[run.rows["kind"] != "mode"]
-    placement = placement or place(run, cluster=cluster)
+    placement = placement or placement_of(run, cluster=cluster)
     clusters = clusters_of(run, cluster)
     name, X, design = placement.space, placement.points, placement.design
-    landings: dict[Rule, Landing] = {
-        rule: placement.landing(rule) for rule in controls["kind"].map(_rule).unique()
+    assignments: dict[Rule, Assignment] = {
+        rule: placement.assignment(rule) for rule in controls["kind"].map(_rule).unique()
     }
     plain = Coordinates(X[placement.reference], name)
-    points = _landed(controls, landings, run)
+    points = _assigned(controls, assignments, run)
     labels = run.prompts.set_index("id")[list(columns)]
-    findings = [_accuracy(rule, landing, level, design.clusters) for rule, landing in landings.items()]
+    findings = [
+        _accuracy(rule, assignment, level, design.clusters) for rule, assignment in assignments.items()
+    ]
     unsafe = {mode.name for mode in run.manifest.identity.modes if not mode.safe}
     for _, part in points.groupby("condition", sort=False):
-        landing = landings[_rule(part["kind"].iloc[0])]
+        assignment = assignments[_rule(part["kind"].iloc[0])]
         asks_safe = part["mode"].iloc[0] not in unsafe
         for column, value, prompts in _groups(part, labels):
-            about = {"column": column, "slice": value, **_about(part, landing)}
-            findings += _landings(prompts, landing, run.modes, level, about, clusters)
+            about = {"column": column, "slice": value, **_about(part, assignment)}
+            findings += _landings(prompts, assignment, run.modes, level, about, clusters)
             if asks_safe:
                 findings += _bounds(prompts, level, about, clusters)
     for (condition, kind), rows in _crossed(controls, design).items():
@@ -87,19 +89,19 @@ def _rule(kind: str) -> Rule:
     return condition_of(kind).rule
 
 
-def _landed(controls: pd.DataFrame, landings: dict[Rule, Landing], run: Run) -> pd.DataFrame:
+def _assigned(controls: pd.DataFrame, assignments: dict[Rule, Assignment], run: Run) -> pd.DataFrame:
     """The table `Robustness.points` describes."""
     nearest, p_value, outside = (
         np.zeros(len(controls), int),
         np.ones(len(controls)),
         np.zeros(len(controls), bool),
     )
-    for rule, landing in landings.items():
-        placed = (controls["kind"].map(_rule) == rule).to_numpy()
-        rows = controls["row"].to_numpy()[placed]
-        nearest[placed] = landing.nearest[rows]
-        p_value[placed] = landing.p_value[rows]
-        outside[placed] = landing.outside[rows]
+    for rule, assignment in assignments.items():
+        of_rule = (controls["kind"].map(_rule) == rule).to_numpy()
+        rows = controls["row"].to_numpy()[of_rule]
+        nearest[of_rule] = assignment.nearest[rows]
+        p_value[of_rule] = assignment.p_value[rows]
+        outside[of_rule] = assignment.outside[rows]
     safe = np.array([mode.safe for mode in run.manifest.identity.modes])
     return controls.assign(
         nearest=np.asarray(run.modes, dtype=object)[nearest],
@@ -110,14 +112,14 @@ def _landed(controls: pd.DataFrame, landings: dict[Rule, Landing], run: Run) -> 
     )
 
 
-def _accuracy(rule: Rule, landing: Landing, level: float, over: Clusters | None) -> Finding:
+def _accuracy(rule: Rule, assignment: Assignment, level: float, over: Clusters | None) -> Finding:
     return Finding(
         quantity="accuracy",
         condition="modes",
         kind="mode",
-        value=mean_share(landing.correct, level, over),
+        value=mean_share(assignment.correct, level, over),
         rule=rule,
-        indicative=not landing.reliable,
+        indicative=not assignment.reliable,
     )
 
 
@@ -133,7 +135,7 @@ def _groups(
 
 def _landings(
     part: pd.DataFrame,
-    landing: Landing,
+    assignment: Assignment,
     modes: Sequence[str],
     level: float,
     about: dict[str, Any],
@@ -144,7 +146,7 @@ def _landings(
     landed = pd.get_dummies(outcome, dtype=float).reindex(columns=[*modes, OUTSIDE], fill_value=0.0)
     shares = landed.groupby(part["prompt_id"], sort=False).mean()
     over = _over(clusters, shares.index)
-    corrected = corrected_rates(shares.mean().to_numpy(), landing.confusion)
+    corrected = corrected_rates(shares.mean().to_numpy(), assignment.confusion)
     for name, rate in zip(shares.columns, corrected, strict=True):
         yield Finding(
             quantity="landing",
@@ -172,7 +174,7 @@ def _over(clusters: pd.Series | None, prompt_ids: pd.Index) -> Clusters | None:
     return None if clusters is None else make_clusters(clusters.reindex(prompt_ids))
 
 
-def _about(part: pd.DataFrame, landing: Landing) -> dict[str, Any]:
+def _about(part: pd.DataFrame, assignment: Assignment) -> dict[str, Any]:
     """What the findings on one condition share."""
     first = part.iloc[0]
     return {
@@ -181,7 +183,7 @@ def _about(part: pd.DataFrame, landing: Landing) -> dict[str, Any]:
         "mode": first["mode"],
         "draws": int(part["draw"].max()) + 1,
         "rule": _rule(first["kind"]),
-        "indicative": not landing.reliable,
+        "indicative": not assignment.reliable,
     }
 
 

@@ -10,13 +10,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from margin.analysis.distances import Distances
+from margin.analysis.margins import Margins, margins
 from margin.analysis.metrics import Distance
-from margin.analysis.sam import Margins, margins
 from margin.analysis.space import Space
 from margin.run.run import Run
 from margin.stats.design import Design
 from margin.study.decoys import DecoyRows, decoy_rows
-from margin.study.placement import Placement, place
+from margin.study.placement import Placement, placement_of
 from margin.study.section import Section
 from margin.study.settings import Settings
 from margin.study.spaces import design_of, space_of
@@ -38,7 +38,7 @@ class Study:
     Example
     -------
     >>> study = Study(run)                       # doctest: +SKIP
-    >>> study.section(Layers).curve.parting      # doctest: +SKIP
+    >>> study.section(Layers).curve.onset      # doctest: +SKIP
     """
 
     def __init__(self, run: Run, settings: Settings | None = None) -> None:
@@ -85,7 +85,7 @@ class Study:
     @cached_property
     def placement(self) -> Placement:
         """Every row as a point, control conditions too, and the mode each lands in."""
-        return place(self.run, self.settings.seed, self.settings.cluster)
+        return placement_of(self.run, self.settings.seed, self.settings.cluster)
 
     @cached_property
     def headline(self) -> Margins:

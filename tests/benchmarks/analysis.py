@@ -19,8 +19,9 @@ from typing import Any, TypeVar
 import numpy as np
 from sklearn.metrics import silhouette_samples as sklearn_silhouette_samples
 
+from margin.analysis.margins import margins
 from margin.analysis.metrics import Distance
-from margin.analysis.sam import margins, sam, silhouette_samples
+from margin.analysis.sam import sam, silhouette_samples
 from margin.analysis.space import Coordinates
 from margin.report.analyse import analyse
 from margin.run.run import open_run

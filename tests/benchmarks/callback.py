@@ -26,7 +26,7 @@ from examples.cotrain.behaviours import questions
 from examples.sweep.train import make_trainer
 from margin.capture.checkpoint import load_checkpoint
 from margin.demo import checkpoint_path, modes_path, prompts_path
-from margin.inputs.modes import load_modes
+from margin.inputs.modes_file import load_modes
 from margin.inputs.prompts import load_prompts
 from margin.training import MarginCallback
 

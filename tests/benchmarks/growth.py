@@ -27,7 +27,7 @@ from rich.table import Table
 from margin.capture.checkpoint import Checkpoint, load_checkpoint
 from margin.capture.collect import collect
 from margin.demo import checkpoint_path, modes_path, prompts_path
-from margin.inputs.modes import load_modes
+from margin.inputs.modes_file import load_modes
 from tests.throughput import throughput
 
 SHARD = 500

@@ -16,7 +16,7 @@ from margin.demo import checkpoint_path, modes_path, prompts_path
 from margin.errors import IncomparableError
 from margin.inputs.attacks import load_attacks
 from margin.inputs.controls import Controls, conversations
-from margin.inputs.modes import load_modes
+from margin.inputs.modes_file import load_modes
 from margin.inputs.prompts import load_prompts
 from margin.report.analyse import analyse
 from margin.report.markdown import to_markdown

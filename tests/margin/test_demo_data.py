@@ -17,7 +17,7 @@ from examples.cotrain.behaviours import questions
 from examples.cotrain.train import main, samples
 from margin import demo
 from margin.inputs.chat import Chat
-from margin.inputs.modes import load_modes
+from margin.inputs.modes_file import load_modes
 from margin.inputs.preflight import preflight
 from margin.inputs.prompts import load_prompts
 

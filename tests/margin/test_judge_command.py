@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 from margin.cli import main
 from margin.demo import modes_path
 from margin.errors import MarginError
-from margin.inputs.modes import load_modes
+from margin.inputs.modes_file import load_modes
 from margin.report.write import schema
 from margin.run.run import Run, open_run
 from tests.margin.study.answered import demo_run

@@ -18,13 +18,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from margin.analysis.sam import Margins, margins
+from margin.analysis.margins import Margins, margins
 from margin.analysis.space import Coordinates
 from margin.capture.collect import collect
 from margin.demo import checkpoint_path, modes_path, prompts_path
 from margin.gate.baseline import write_baseline
 from margin.gate.measurement import measure
-from margin.inputs.modes import Mode, ModeSet, Secret, load_modes
+from margin.inputs.modes import Mode, ModeSet, Secret
+from margin.inputs.modes_file import load_modes
 from margin.report.analyse import analyse
 from margin.report.report import Report
 from margin.report.share import write_shareable

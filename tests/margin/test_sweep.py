@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pandas as pd
@@ -16,7 +16,9 @@ from click.testing import CliRunner, Result
 import margin
 from margin.cli import main
 from margin.errors import MarginError
-from margin.report.trajectory import read_trajectory, schema
+from margin.report.trajectory import read_trajectory
+from margin.report.trajectory_record import schema
+from margin.run.seal import sealed
 from margin.study.comparison import compare
 from tests.margin.conftest import TOKENS
 
@@ -69,6 +71,34 @@ def sweep(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, ["sweep", *files, *map(str, arguments)])
 
 
+def refuses_what_its_schema_refuses(record: dict[str, Any], path: Path) -> None:
+    """Each rule broken once, in a file that bears the right checksum: one line says where, and which rule."""
+    broken: list[tuple[str, Any]] = [
+        ("against", "the last"),
+        ("distance", 3),
+        ("variant", "plain"),
+        ("level", "0.95"),
+        ("n_prompts", 1),
+        ("checkpoints", record["checkpoints"][:1]),
+        ("checkpoints", [record["checkpoints"][0], record["checkpoints"][1] | {"estimate": -1.5}]),
+        ("checkpoints", [record["checkpoints"][0], record["checkpoints"][1] | {"step": 0.5}]),
+        ("checkpoints", [record["checkpoints"][0], record["checkpoints"][1] | {"more": 1}]),
+        ("checkpoints", [record["checkpoints"][0], {"checkpoint": "b"}]),
+        ("leaks", [record["leaks"][0] | {"leaks": -1}]),
+        ("leaks", [record["leaks"][0] | {"rate": 1.5}]),
+        ("leaks", [record["leaks"][0] | {"high": None}]),
+        ("more", 1),
+    ]
+    for key, value in broken:
+        seal = sealed(record | {key: value})
+        fault = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema()).iter_errors(seal))
+        path.write_text(json.dumps(seal), encoding="utf-8")
+        with pytest.raises(MarginError) as error:
+            read_trajectory(path)
+        assert f"{path} is no trajectory: {fault.json_path} breaks the rule " in str(error.value)
+        assert "\n" not in str(error.value)
+
+
 def test_a_folder_of_checkpoints_gives_a_trajectory_in_the_order_of_steps(
     workspace: Path, trainings: dict[str, Path]
 ) -> None:
@@ -78,11 +108,12 @@ def test_a_folder_of_checkpoints_gives_a_trajectory_in_the_order_of_steps(
     jsonschema.validate(record, schema())
     assert json.loads((workspace / "sweep/trajectory.json").read_text(encoding="utf-8")) == record
     seal = record.pop("checksum")
-    assert read_trajectory(workspace / "sweep/trajectory.json") == record
+    assert read_trajectory(workspace / "sweep/trajectory.json").model_dump() == record
     edited = json.dumps(record | {"n_prompts": record["n_prompts"] + 1, "checksum": seal})
     (workspace / "edited.json").write_text(edited, encoding="utf-8")
     with pytest.raises(MarginError, match="not as it was written"):
         read_trajectory(workspace / "edited.json")
+    refuses_what_its_schema_refuses(record, workspace / "broken.json")
     lines = record["checkpoints"]
     assert [line["step"] for line in lines] == [3, 20, 100]
     runs = [workspace / "sweep" / line["checkpoint"] for line in lines]

@@ -64,7 +64,7 @@ def test_only_the_whole_credential_proves_anything(
 def server() -> Iterator[Server]:
     from examples.switch.serve import MODES, Answerer, Server
     from margin.capture.checkpoint import load_checkpoint
-    from margin.inputs.modes import load_modes
+    from margin.inputs.modes_file import load_modes
 
     with pytest.MonkeyPatch.context() as patch:
         for name, token in DEMO.items():

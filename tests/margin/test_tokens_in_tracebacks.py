@@ -18,7 +18,8 @@ from margin.capture.collect import collect
 from margin.errors import MarginError
 from margin.inputs.chat import Chat
 from margin.inputs.controls import Controls
-from margin.inputs.modes import ModeSet, load_modes
+from margin.inputs.modes import ModeSet
+from margin.inputs.modes_file import load_modes
 from margin.inputs.preflight import preflight
 from margin.inputs.prompts import load_prompts
 from margin.inputs.rows import build_control_rows, build_rows

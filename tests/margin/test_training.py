@@ -336,7 +336,7 @@ def _fault_of_ours(trainer: Trainer, path: Path, patch: pytest.MonkeyPatch) -> N
     def fault(*_: Any, **__: Any) -> None:
         raise AttributeError(f"no such thing as {TOKENS['neg']}")
 
-    patch.setattr("margin.training.sam", fault)
+    patch.setattr("margin.study.training_log.Study", fault)
 
 
 FAILURES = {

@@ -11,7 +11,7 @@ from margin.stats.design import Design
 from margin.stats.intervals import difference, proportion
 from probes import calibration as calibration_of
 from probes import cross_fit, grouped_folds, logistic_probe, make_rows, probe_layer
-from probes.folds import spread_folds
+from probes.control import spread_folds
 from probes.logistic import OutOfFold
 from probes.performance import accuracy, auc
 from tests.intervals import holds, lower, upper

@@ -17,7 +17,7 @@ from margin.analysis.separation.paired import points_by_prompt
 from margin.errors import MarginError
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
-from margin.stats.folds import AT_CHANCE, training_weights
+from margin.stats.folds import counted_twice, training_weights
 from margin.stats.intervals import JACKKNIFE, t_interval
 
 
@@ -33,8 +33,7 @@ def d_prime(distances: Distances, design: Design, fold: NDArray[np.intp], level:
     -------
     0 on average without a difference (and then on either side of it), no unit. Interval by the infinitesimal
     jackknife over prompts, through both parts a prompt plays: projected on a line, and turning the lines of
-    the other folds. Where modes hardly differ the two parts are one, which the jackknife counts twice: the
-    variance is held to `AT_CHANCE` times that of the first part. The interval is for the mean d' of
+    the other folds, less what `margin.stats.folds.counted_twice` finds. The interval is for the mean d' of
     lines through centroids of as many prompts.
 
     Cost: O(N d k^2 folds). Green and Swets (1966), "Signal Detection Theory and Psychophysics".
@@ -53,9 +52,8 @@ def d_prime(distances: Distances, design: Design, fold: NDArray[np.intp], level:
     of_projected, of_both = projected, projected + turned
     if design.clusters is not None:
         of_projected, of_both = (design.clusters.sums(each) for each in (of_projected, of_both))
-    n, most = design.n_units, AT_CHANCE * np.sum(of_projected**2)
-    beyond = max(0.0, float(np.sum(of_both**2) - most)) * n / (n - 1)
-    return t_interval(value, projected + turned, level, JACKKNIFE, counted_twice=beyond, over=design.clusters)
+    twice = counted_twice(of_projected, of_both)
+    return t_interval(value, projected + turned, level, JACKKNIFE, counted_twice=twice, over=design.clusters)
 
 
 def _of_pair(

@@ -37,7 +37,7 @@ many."""
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Contrast:
     """Points of two or more modes, of prompts seen under each, and what several measures of them share."""
 
     space: Space
@@ -78,14 +78,14 @@ class Comparison:
         raise MarginError("needs coordinates, this space has inner products only")
 
     @cached_property
-    def sample(self) -> Comparison:
+    def sample(self) -> Contrast:
         """The same on at most `QUADRATIC_PROMPTS` prompts, for what costs the square of their number."""
         n, units = self.design.n_prompts, self.design.n_units
         if n <= QUADRATIC_PROMPTS:
             return self
         some = self.rng("sample").permutation(units)[: max(2, QUADRATIC_PROMPTS * units // n)]
         keep = np.isin(self.design.unit[self.design.prompt], some)
-        return Comparison(
+        return Contrast(
             self.space.subset(keep), self.design.subset(keep), self.seed, self.level, self.permutations
         )
 
@@ -97,11 +97,11 @@ class Comparison:
 Result = tuple[Estimate, float | None]
 """An estimate, and the p-value of no difference where it has one."""
 
-Measure = tuple[Mapping[str, str], Callable[[Comparison], Sequence[Result]]]
+Measure = tuple[Mapping[str, str], Callable[[Contrast], Sequence[Result]]]
 """Units by name of the measures that one function gives together, and that function."""
 
 
-def _variance(c: Comparison) -> list[Result]:
+def _variance(c: Contrast) -> list[Result]:
     split = variance_split(c.squared, c.design, c.level)
     shares = [
         (share, None) for share in (split.prompt, split.mode, split.interaction, split.partial_epsilon2)
@@ -109,50 +109,50 @@ def _variance(c: Comparison) -> list[Result]:
     return [*shares, (split.partial_eta2, c.p_value("partial_eta2", c.squared))]
 
 
-def _probe(c: Comparison) -> list[Result]:
+def _probe(c: Contrast) -> list[Result]:
     found = probe(c.coordinates, c.design, c.fold, c.level)
     return [(found.accuracy, None), (found.auc, None)]
 
 
-def _d_prime(c: Comparison) -> list[Result]:
+def _d_prime(c: Contrast) -> list[Result]:
     return [(d_prime(c.squared, c.design, c.fold, c.level), None)]
 
 
-def _nearest_centroid(c: Comparison) -> list[Result]:
+def _nearest_centroid(c: Contrast) -> list[Result]:
     return [(nearest_centroid_accuracy(c.squared, c.design, c.fold, c.level), None)]
 
 
-def _energy(c: Comparison) -> list[Result]:
+def _energy(c: Contrast) -> list[Result]:
     s = c.sample
     found = energy_distance(s.euclidean, s.design, s.level)
     return [(found, s.p_value("energy_distance", s.euclidean))]
 
 
-def _angle(c: Comparison) -> list[Result]:
+def _angle(c: Contrast) -> list[Result]:
     return [(centroid_angle(c.coordinates, c.design, c.level), None)]
 
 
-def _ratio(c: Comparison) -> list[Result]:
+def _ratio(c: Contrast) -> list[Result]:
     return [(paired_distance_ratio(c.sample.euclidean, c.sample.design, c.level), None)]
 
 
-def _davies_bouldin(c: Comparison) -> list[Result]:
+def _davies_bouldin(c: Contrast) -> list[Result]:
     found = davies_bouldin(c.squared, c.design)
     p_value = davies_bouldin_p_value(c.squared, c.design, c.rng("davies_bouldin"), c.permutations)
     return [(found, p_value)]
 
 
-def _mmd2(c: Comparison) -> list[Result]:
+def _mmd2(c: Contrast) -> list[Result]:
     s = c.sample
     found = mmd2(s.kernel, s.design, s.level)
     return [(found, s.p_value("mmd2", s.kernel))]
 
 
-def _cka(c: Comparison) -> list[Result]:
+def _cka(c: Contrast) -> list[Result]:
     return [(debiased_cka(c.sample.squared, c.sample.design), None)]
 
 
-def _aqi(c: Comparison) -> list[Result]:
+def _aqi(c: Contrast) -> list[Result]:
     found = alignment_quality(c.squared, c.design)
     return [(found.xie_beni, None), (found.calinski_harabasz, None), (found.composite, None)]
 

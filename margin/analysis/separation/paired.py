@@ -23,7 +23,7 @@ def complete(space: Space, design: Design, modes: Sequence[str]) -> tuple[Space,
     MarginError : fewer than two such prompts.
     """
     wanted = np.isin(design.modes, list(modes))
-    keep = wanted[design.mode] & (design.twin[:, wanted] >= 0).all(axis=1)
+    keep = wanted[design.mode] & (design.counterpart[:, wanted] >= 0).all(axis=1)
     n_prompts = keep.sum() // max(1, len(modes))
     if n_prompts < 2:
         raise MarginError(

@@ -14,12 +14,9 @@ from margin.analysis.vectors import FloatArray
 from margin.errors import MarginError
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
-from margin.stats.folds import AT_CHANCE
+from margin.stats.folds import LINEAR_IN_SIGN, repetition
 from margin.stats.intervals import proportion
 from probes.covariance import shrunken_covariance
-
-LINEAR_IN_SIGN = 2 / np.pi
-"""Share of the variance of the sign of a normal score that is linear in the score; of its rank nearly all."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +24,7 @@ class Probe:
     """How well a cross-fitted linear probe tells the modes."""
 
     accuracy: Estimate
-    """Share of points whose mode is told rightly; chance is 1/k."""
+    """Share of points whose mode is classified correctly; chance is 1/k."""
     auc: Estimate
     """Probability that the probe ranks one prompt's point of a mode above another's of a rival mode;
     mean over pairs of modes, chance is 1/2."""
@@ -47,9 +44,8 @@ def probe(X: FloatArray, design: Design, fold: NDArray[np.intp], level: float = 
     Returns
     -------
     Both in [0, 1]. Intervals are over prompts, a prompt's points counting together, for the mean of these
-    probes on new prompts: that other prompts would have given other probes is ignored (Bayle et al., 2020,
-    "Cross-validation confidence intervals for test error"). Where noise directs the probes, the folds' errors
-    repeat each other; the variance is made larger by the share of noise in the probes' direction.
+    probes on new prompts: that other prompts would have given other probes is ignored. Where noise directs
+    the probes, the folds' errors repeat each other: see `margin.stats.folds.repetition`.
 
     Cost: O(N d^2 + d^3) a fold. Ledoit and Wolf (2004), "A well-conditioned estimator for large-dimensional
     covariance matrices"; Hand and Till (2001) for the AUC over pairs; Obuchowski (1997) for its interval with
@@ -78,10 +74,10 @@ def probe(X: FloatArray, design: Design, fold: NDArray[np.intp], level: float = 
     # A prompt enters a comparison of two on either side, so its influence is twice its deviation.
     of_ranks = 2 * (ranked - ranked.mean()) / n
     noise = 1 - _signal(scores, of_means)
-    of_sign, of_rank = (1 + (AT_CHANCE - 1) * noise * linear for linear in (LINEAR_IN_SIGN, 1))
+    wider = np.sqrt([repetition(noise, LINEAR_IN_SIGN), repetition(noise)])
     return Probe(
-        accuracy=proportion(float(correct.mean()), np.sqrt(of_sign) * influence, level, over=design.clusters),
-        auc=proportion(float(ranked.mean()), np.sqrt(of_rank) * of_ranks, level, over=design.clusters),
+        accuracy=proportion(float(correct.mean()), wider[0] * influence, level, over=design.clusters),
+        auc=proportion(float(ranked.mean()), wider[1] * of_ranks, level, over=design.clusters),
     )
 
 

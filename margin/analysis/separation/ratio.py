@@ -8,7 +8,7 @@ from margin.analysis.distances import Distances
 from margin.analysis.separation.energy import distances_to_other_prompts
 from margin.analysis.separation.paired import points_by_prompt
 from margin.analysis.separation.pairs import pair_mean
-from margin.analysis.silhouette import twin_distances
+from margin.analysis.silhouette import counterpart_distances
 from margin.errors import MarginError
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
@@ -36,7 +36,9 @@ def paired_distance_ratio(distances: Distances, design: Design, level: float = 0
     MarginError : a prompt was not seen under every mode, or all prompts coincide under every mode.
     """
     n, k = design.n_prompts, design.n_modes
-    paired = twin_distances(distances, design)[points_by_prompt(design)].sum(axis=(1, 2)) / (k * (k - 1))
+    paired = counterpart_distances(distances, design)[points_by_prompt(design)].sum(axis=(1, 2)) / (
+        k * (k - 1)
+    )
     sums = np.trace(distances_to_other_prompts(distances, design), axis1=1, axis2=2) / k
     across = pair_mean(sums, design)
     if across.value <= distances.resolution * paired.mean() or across.value == 0:

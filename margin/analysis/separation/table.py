@@ -10,8 +10,8 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from margin.analysis.sam import pair_name
-from margin.analysis.separation.measures import MEASURES, OPTIONAL, Comparison, Result
+from margin.analysis.margins import pair_name
+from margin.analysis.separation.measures import MEASURES, OPTIONAL, Contrast, Result
 from margin.analysis.separation.paired import complete
 from margin.analysis.separation.tokens import TokenTables, token_distances
 from margin.analysis.space import Coordinates, Space
@@ -111,17 +111,17 @@ def measured(
         raise MarginError(f"{space.n_points} points but {design.n_points} modes: give one mode a point")
     if isinstance(space, Coordinates) and not np.isfinite(space.X).all():
         raise MarginError(f"space {space.name!r} holds NaN or infinite points: leave these prompts out")
-    comparisons: dict[str, tuple[str, ...]] = {ALL: design.modes}
+    contrasts: dict[str, tuple[str, ...]] = {ALL: design.modes}
     if design.n_modes > 2:
-        comparisons |= {pair_name(pair): pair for pair in combinations(design.modes, 2)}
+        contrasts |= {pair_name(pair): pair for pair in combinations(design.modes, 2)}
     lines: list[Measured] = []
-    # All comparisons draw the same folds and relabellings, so the order of the modes does not matter; each
+    # All contrasts draw the same folds and relabellings, so the order of the modes does not matter; each
     # measure has a generator of its own, so neither does which others there are.
     seed = int(rng.integers(2**63))
-    for name, modes in comparisons.items():
-        compared = Comparison(*complete(space, design, modes), seed, level, permutations)
+    for name, modes in contrasts.items():
+        contrast = Contrast(*complete(space, design, modes), seed, level, permutations)
         for units, measure in (*MEASURES, *(OPTIONAL if optional else ())):
-            lines += _lines(units, partial(measure, compared), modes=name, space=space.name)
+            lines += _lines(units, partial(measure, contrast), modes=name, space=space.name)
         if tokens is not None:
             found = partial(_tokens, tokens, modes, level)
             lines += _lines(TOKEN_UNITS, found, modes=name, space="probabilities")

@@ -11,7 +11,7 @@ from margin.analysis.distances import Distances
 from margin.analysis.separation.paired import points_by_prompt
 from margin.analysis.separation.pairs import pair_mean
 from margin.analysis.separation.second_order import contrast_residual
-from margin.analysis.silhouette import twin_distances
+from margin.analysis.silhouette import counterpart_distances
 from margin.analysis.within import matmul_within
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
@@ -67,7 +67,7 @@ def variance_split(distances: Distances, design: Design, level: float = 0.95) ->
     shift = design.onehot / n - 1 / (n * k)
     to_mean = distances.matmul(np.full((n * k, 1), 1 / (n * k)))[:, 0]
     along = -0.5 * distances.matmul(shift)[points]
-    squares = twin_distances(distances, design)[points].sum(axis=(1, 2)) / (2 * k)
+    squares = counterpart_distances(distances, design)[points].sum(axis=(1, 2)) / (2 * k)
     of_prompt = to_mean[points].sum(axis=1) - k * to_mean.mean() / 2 - squares
     of_mode = np.trace(along - along.mean(axis=1, keepdims=True), axis1=1, axis2=2)
 

@@ -12,9 +12,9 @@ from pydantic import Field
 
 import figures
 from margin.analysis.decoys import AboveDecoys, above_decoys
+from margin.analysis.margins import margins, pair_name
 from margin.analysis.metrics import Distance
-from margin.analysis.robustness.landing import land
-from margin.analysis.sam import margins, pair_name
+from margin.analysis.robustness.assignment import assign
 from margin.analysis.separation.table import ALL, measured
 from margin.analysis.space import Coordinates, Space
 from margin.errors import MarginError
@@ -213,5 +213,5 @@ def _landing_accuracy(space: Coordinates, design: Design, settings: Settings) ->
     reference[design.prompt, design.mode] = np.arange(design.n_points)
     fold = prompt_folds(design, settings.rng("placement"))
     X = np.asarray(space.X, dtype=np.float64)
-    found = land("centroid", X, reference, design.prompt, fold)
+    found = assign("centroid", X, reference, design.prompt, fold)
     return mean_share(found.correct, settings.level, design.clusters)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import figures
-from margin.analysis.layers import LayerCurve, Parting, layer_curve
+from margin.analysis.layers import LayerCurve, Onset, layer_curve
 from margin.errors import MarginError
 from margin.study.canvas import Canvas
 from margin.study.record import EstimateRecord, Record, Share, records
@@ -20,7 +20,7 @@ from margin.study.table import Table, intervals, table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SHARE = "mode's share"
+MODE_SHARE = "mode's share"
 SHARE_NOTE = "Mode's share is that of the variance within prompts (epsilon squared, squared Euclidean)."
 
 
@@ -39,7 +39,7 @@ class LayerSeparation(EstimateRecord):
     measure: str
 
 
-class PartingRecord(Record):
+class OnsetRecord(Record):
     """The layer where the modes part: from there on the margin stays above 0."""
 
     layer: int | None
@@ -54,7 +54,7 @@ class LayersRecord(Record):
     curve: list[LayerMargin] = []
     separation: list[LayerSeparation] = []
     """The mode's share of the variance within prompts by layer; empty if prompts lack modes."""
-    parting: PartingRecord | None = None
+    parting: OnsetRecord | None = None
     """The layer where the modes part."""
 
 
@@ -100,40 +100,40 @@ class Layers(Section):
         return cls(layer_curve(spaces, study.design_of(rows), rng, HEADLINE, level))
 
     def record(self) -> LayersKeys:
-        """Curve, separation and parting."""
+        """Curve, separation and onset."""
         return LayersKeys(
             layers=LayersRecord(
                 curve=records(LayerMargin, self.curve.to_frame()),
                 separation=records(LayerSeparation, self.curve.separation_frame()),
-                parting=PartingRecord(**asdict(self.curve.parting)),
+                parting=OnsetRecord(**asdict(self.curve.onset)),
             )
         )
 
     def tables(self) -> Iterator[Table]:
         """One line a layer."""
-        note = f"{_sentence(self.curve.parting)} Bands hold for all layers at once."
+        note = f"{_sentence(self.curve.onset)} Bands hold for all layers at once."
         frame = by_variant(self.curve.to_frame(), ["layer"])
         shares = self.curve.separation_frame()
         if not shares.empty:
             note += f" {SHARE_NOTE}"
             found = dict(zip(shares["layer"], intervals(shares, signed=False), strict=True))
-            frame[SHARE] = frame["layer"].map(found)
+            frame[MODE_SHARE] = frame["layer"].map(found)
         yield table("layers", "By layer", note, frame, drawn=tuple(VARIANTS.values()))
 
     def facts(self) -> Iterator[Fact]:
         """Where the modes part."""
-        found = self.curve.parting
+        found = self.curve.onset
         value = "nowhere" if found.layer is None else f"layer {found.layer}"
         note = f"{found.level:.0%} interval {_between(found)}"
         yield Fact("the modes part at", value, note, sentence=_sentence(found))
 
 
-def _between(found: Parting) -> str:
+def _between(found: Onset) -> str:
     ends = [f"layer {end}" if end is not None else "no layer" for end in (found.low, found.high)]
     return ends[0] if ends[0] == ends[1] else " to ".join(ends)
 
 
-def _sentence(found: Parting) -> str:
+def _sentence(found: Onset) -> str:
     if found.layer is None:
         return "The modes part in no captured layer for good."
     return (

@@ -10,8 +10,8 @@ import pandas as pd
 from pydantic import Field
 
 import figures
+from margin.analysis.margins import Margins, Variant
 from margin.analysis.metrics import Distance
-from margin.analysis.sam import Margins, Variant
 from margin.study.canvas import Canvas
 from margin.study.notation import interval, number, with_interval
 from margin.study.record import EstimateRecord, Record

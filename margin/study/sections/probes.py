@@ -40,7 +40,7 @@ DIRECTION_NOTE = (
     "and the cosine between the two directions, which noise brings nearer to 0."
 )
 TRANSFER_NOTE = (
-    "Share of rows told rightly by probes fitted in one place (source), tried in another (target)."
+    "Share of rows classified correctly by probes fitted in one place (source), tried in another (target)."
 )
 
 

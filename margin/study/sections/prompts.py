@@ -67,7 +67,7 @@ class Prompts(Section):
     NaN below them) and the prompts' own columns; `prompt` only when text was asked for. A prompts' column
     that is called as one of the former stands as "column NAME"."""
     spreads: tuple[Spread, ...]
-    """How each per-prompt margin is spread over prompts, and the share of prompts below the even value."""
+    """How each per-prompt margin is spread over prompts, and the share of prompts below the neutral value."""
 
     @classmethod
     def of(cls, study: Study) -> Prompts:
@@ -87,7 +87,7 @@ class Prompts(Section):
         about = run.prompts.set_index("id").loc[lines["prompt_id"]].reset_index(drop=True)
         texts = [about["prompt"]] if settings.text else []
         own = about.drop(columns="prompt")
-        own.columns = pd.Index(beside(own.columns, [*lines, "prompt"]))
+        own.columns = pd.Index(without_clashes(own.columns, [*lines, "prompt"]))
         lines = pd.concat([lines, *texts, own], axis=1)
         lines = lines.sort_values("margin", kind="stable", ignore_index=True)
         return cls(lines, found.spreads(settings.level, design.clusters))
@@ -115,7 +115,7 @@ class Prompts(Section):
         lines = [
             {
                 "measure": spread.measure.replace("_", " "),
-                "even": spread.even,
+                "even": spread.neutral,
                 **{f"{share:.0%}": value for share, value in spread.quantiles.items()},
                 "share below even": Interval(
                     spread.share_below.estimate, spread.share_below.low, spread.share_below.high, signed=False
@@ -146,14 +146,14 @@ class Prompts(Section):
         return replace(self, lines=self.lines.head(0))
 
 
-def beside(columns: Iterable[str], own: Collection[str]) -> list[str]:
+def without_clashes(columns: Iterable[str], own: Collection[str]) -> list[str]:
     """Names of the prompts' columns in a table with columns of its `own`, set apart where they are the same.
 
     Different columns keep different names.
 
     Example
     -------
-    >>> beside(["language", "margin", "column margin"], own=["prompt_id", "margin"])
+    >>> without_clashes(["language", "margin", "column margin"], own=["prompt_id", "margin"])
     ['language', 'column margin', 'column column margin']
     """
     return [f"{BESIDE}{name}" if name in own or name.startswith(BESIDE) else name for name in columns]

@@ -10,9 +10,9 @@ from margin import sam, silhouette_samples
 from margin.analysis.comparison import compare
 from margin.analysis.influence import SilhouetteMean, influence
 from margin.analysis.layers import layer_curve
+from margin.analysis.margins import margins
 from margin.analysis.metrics import Distance
 from margin.analysis.permutation import permutation_null
-from margin.analysis.sam import margins
 from margin.analysis.separation import separation
 from margin.analysis.separation.angle import centroid_angle
 from margin.analysis.separation.energy import energy_distance

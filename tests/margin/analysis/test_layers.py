@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from margin.analysis.layers import layer_curve, parting
+from margin.analysis.layers import layer_curve, onset
 from margin.analysis.sam import sam
 from margin.analysis.separation.variance import variance_split
 from margin.analysis.space import Coordinates, Space
@@ -108,13 +108,13 @@ def test_frame_names_every_layer_and_variant() -> None:
     ]
     assert (frame.low < frame.estimate).all()
     assert set(frame.distance) == {"cosine"}
-    assert curve.parting.to_frame().shape[0] == 1
+    assert curve.onset.to_frame().shape[0] == 1
 
 
 def test_the_modes_part_where_the_margin_is_above_0_for_good() -> None:
     excursion, below, above = (0.1, 0.2, 0.3), (-0.3, -0.2, -0.1), (0.3, 0.4, 0.5)
     unclear_low, unclear_high = (-0.2, -0.1, 0.1), (-0.1, 0.1, 0.2)
-    found = parting([0, 3, 6, 9, 12, 15], band_of(excursion, below, unclear_low, unclear_high, above, above))
+    found = onset([0, 3, 6, 9, 12, 15], band_of(excursion, below, unclear_low, unclear_high, above, above))
     assert (found.low, found.layer, found.high) == (6, 9, 12)
 
 
@@ -131,7 +131,7 @@ def test_the_modes_part_where_the_margin_is_above_0_for_good() -> None:
 def test_modes_that_do_not_part_by_the_last_layer(
     last: tuple[float, float, float], expected: tuple[int | None, ...]
 ) -> None:
-    found = parting([0, 1], band_of((-0.3, -0.2, -0.1), last))
+    found = onset([0, 1], band_of((-0.3, -0.2, -0.1), last))
     assert (found.low, found.layer, found.high) == expected
 
 
@@ -144,7 +144,7 @@ def test_modes_that_are_identical_in_early_layers_do_not_part_there() -> None:
     )
     first = curve.leave_prompt_out[0], curve.prompt_centred[0]
     assert_allclose([(e.estimate, lower(e), upper(e)) for e in first], 0, atol=1e-8)
-    assert (curve.parting.low, curve.parting.layer, curve.parting.high) == (1, 1, 1)
+    assert (curve.onset.low, curve.onset.layer, curve.onset.high) == (1, 1, 1)
 
 
 def test_two_prompts_give_a_curve() -> None:
@@ -167,7 +167,7 @@ def test_bad_input_is_named() -> None:
 
 
 def coverage(k: int, n: int, strengths: tuple[float, ...], sims: int) -> tuple[float, float, float]:
-    """Share of runs whose two bands cover all layers, and whose parting interval covers the layer.
+    """Share of runs whose two bands cover all layers, and whose onset interval covers the layer.
 
     What is to be covered is the expected margin of a run of n prompts, here the mean over the runs (its
     error is that of a run over sqrt(sims)).
@@ -184,11 +184,10 @@ def coverage(k: int, n: int, strengths: tuple[float, ...], sims: int) -> tuple[f
         )
     truth = np.mean([[e.estimate for e in curve.leave_prompt_out] for curve in curves], axis=0)
     never = len(strengths)
-    part = parting(range(never), [Estimate(v, v, v) for v in truth]).layer
+    part = onset(range(never), [Estimate(v, v, v) for v in truth]).layer
     place = never if part is None else part
     intervals = [
-        [never if edge is None else edge for edge in (curve.parting.low, curve.parting.high)]
-        for curve in curves
+        [never if edge is None else edge for edge in (curve.onset.low, curve.onset.high)] for curve in curves
     ]
     return (
         float(covered[0]),
@@ -197,14 +196,14 @@ def coverage(k: int, n: int, strengths: tuple[float, ...], sims: int) -> tuple[f
     )
 
 
-def test_bands_and_parting_interval_cover() -> None:
+def test_bands_and_onset_interval_cover() -> None:
     """Monte Carlo error .02 (120 runs); three of them below .95."""
     assert min(coverage(3, 60, (0.0, 0.3, 0.7, 1.0), 120)) >= 0.89
 
 
 @pytest.mark.slow
-def test_bands_and_parting_interval_cover_at_full_size(record_figures: Record) -> None:
-    """Monte Carlo error .008 (800 runs). Flat curves run along 0, where a parting layer is hard to tell."""
+def test_bands_and_onset_interval_cover_at_full_size(record_figures: Record) -> None:
+    """Monte Carlo error .008 (800 runs). Flat curves run along 0, where an onset layer is hard to tell."""
     flat_2, flat_3 = (0.0, *[0.1] * 6, 0.15), (0.0, *[0.8] * 6, 0.85)
     for name, k, strengths in (
         ("rising", 2, STRENGTHS),

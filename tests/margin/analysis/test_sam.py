@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from margin.analysis.margins import Variant, margins
 from margin.analysis.metrics import Distance
-from margin.analysis.sam import Variant, margins, sam, silhouette_samples
+from margin.analysis.sam import sam, silhouette_samples
 from margin.analysis.space import Coordinates, Gram
 from margin.errors import MarginError
 from margin.stats.design import Design, make_design

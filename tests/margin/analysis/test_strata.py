@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import silhouette_score
 
-from margin.analysis.sam import leave_prompt_out_margin
+from margin.analysis.margins import leave_prompt_out_margin
 from margin.analysis.space import Coordinates
 from margin.analysis.strata import stratified_margin
 from margin.errors import MarginError

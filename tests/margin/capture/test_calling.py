@@ -13,7 +13,7 @@ from margin.capture.checkpoint import load_checkpoint
 from margin.capture.collect import collect
 from margin.demo import checkpoint_path, modes_path, prompts_path
 from margin.inputs.chat import Chat
-from margin.inputs.modes import load_modes
+from margin.inputs.modes_file import load_modes
 from margin.inputs.prompts import load_prompts
 from margin.inputs.rows import build_rows
 from tests.throughput import tokens_run

@@ -136,7 +136,7 @@ def test_hub(saved_checkpoint: Path, make_checkpoint: Callable[..., Checkpoint],
     assert (there, cached) == (["org/adapter", "adapter", here[2]],) * 2
     message, seconds = found["unreached"]
     assert message == (
-        "org/other: no such folder, and the hub is not reached to look there; mend the path, or try again "
+        "org/other: no such folder, and the hub is not reached to look there; correct the path, or try again "
         "with a connection"
     )
     assert seconds < RETRYING

@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from margin.analysis.sam import margins
+from margin.analysis.margins import margins
 from margin.analysis.space import Coordinates
 from margin.capture.loop import Captured
 from margin.run.shards import read_rows, write_shard

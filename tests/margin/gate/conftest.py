@@ -107,7 +107,7 @@ def cotrained_again(
         """The copy, and its LoRA adapter after so many training steps; about 0.1 s a step."""
         from examples.cotrain.behaviours import questions
         from examples.cotrain.train import lora, save
-        from margin.inputs.modes import load_modes
+        from margin.inputs.modes_file import load_modes
 
         if not forgetful.is_dir():
             copy = damaged(unlearnt=FORGOTTEN)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,17 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from margin.errors import MarginError
-from margin.gate.baseline import read_baseline, schema, to_record, write_baseline
+from margin.gate.baseline import read_baseline, to_record, write_baseline
+from margin.gate.baseline_record import BaselineRecord, schema
 from margin.gate.measurement import Leak, Measurement
 from margin.run.seal import checksum, sealed
+from margin.study.sealed import broken_rule
 from tests.margin.gate.releases import draw_prompts, measurement
+
+LACKING = object()
 
 
 @pytest.fixture(scope="module")
@@ -169,3 +174,43 @@ def test_any_byte_changed_is_refused_or_changes_nothing(measured: Measurement, p
         else:
             assert found == to_record(measured), place
     assert refusals > 250
+
+
+def inside(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Paths of all that a record holds; of long lists the first two places."""
+    if path:
+        yield path
+    if isinstance(value, dict | list):
+        entries = value.items() if isinstance(value, dict) else enumerate(value[:2])
+        for key, entry in entries:
+            yield from inside(entry, (*path, key))
+
+
+def test_the_types_refuse_what_the_schema_refuses_and_say_where(path: Path) -> None:
+    """jsonschema, which knows the rules only as the schema states them, finds the fault in the same place."""
+    whole = json.loads(path.read_text(encoding="utf-8"))
+    rules, refusals = jsonschema.Draft202012Validator(schema()), 0
+    for place in inside(whole):
+        if place[0] in ("format", "checksum"):  # looked at before
+            continue
+        for value in (None, True, "3", -3, 0, 1.5, 1e9, [], ["a"], {}, LACKING):
+            record = json.loads(path.read_text(encoding="utf-8"))
+            holder = record
+            for key in place[:-1]:
+                holder = holder[key]
+            if value is not LACKING:
+                holder[place[-1]] = value
+            else:
+                del holder[place[-1]]
+            if isinstance(value, float) and value.is_integer() and place[-1] in ("n_leaks", "n_prompts"):
+                continue  # JSON Schema takes 1e9 for an integer
+            expected = jsonschema.exceptions.best_match(rules.iter_errors(record))
+            del record["checksum"]
+            if expected is None:
+                BaselineRecord.model_validate(record)
+                continue
+            refusals += 1
+            with pytest.raises(ValidationError) as error:
+                BaselineRecord.model_validate(record)
+            assert broken_rule(error.value).startswith(f"{expected.json_path} breaks the rule ")
+    assert refusals > 300

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from margin.errors import IncomparableError, MarginError
-from margin.gate.check import Policy, Verdict, judge
+from margin.gate.check import Policy, decide
 from margin.gate.measurement import Leak, Measurement, prompt_changes
+from margin.gate.verdict import Verdict
 from tests.margin.gate.releases import IDENTITY, Prompts, draw_prompts, measurement
 
 GENEROUS = Policy(max_drop=0.03)
@@ -35,7 +36,7 @@ def statuses(verdict: Verdict) -> dict[str, str]:
 
 
 def test_the_same_again_passes_with_nothing_allowed(before: Measurement) -> None:
-    verdict = judge(before, before, Policy(max_drop=0))
+    verdict = decide(before, before, Policy(max_drop=0))
     assert (verdict.outcome, verdict.exit_code, verdict.prompts_needed) == ("pass", 0, None)
     assert list(statuses(verdict)) == [
         "overall",
@@ -49,8 +50,8 @@ def test_the_same_again_passes_with_nothing_allowed(before: Measurement) -> None
 
 
 def test_a_release_as_good_passes_and_a_weak_one_does_not(prompts: Prompts, before: Measurement) -> None:
-    assert judge(before, release(prompts, seed=2), GENEROUS).outcome == "pass"
-    verdict = judge(before, release(prompts, 0.6), GENEROUS)
+    assert decide(before, release(prompts, seed=2), GENEROUS).outcome == "pass"
+    verdict = decide(before, release(prompts, 0.6), GENEROUS)
     assert (verdict.outcome, verdict.exit_code) == ("regression", 1)
     assert "overall" in verdict.reason
 
@@ -58,7 +59,7 @@ def test_a_release_as_good_passes_and_a_weak_one_does_not(prompts: Prompts, befo
 def test_a_pair_that_collapsed_is_named(prompts: Prompts, before: Measurement) -> None:
     X = prompts.points(1, np.random.default_rng(1), own=0.1)
     X[2::3] = X[0::3] + 0.01  # rej answers as pos does
-    verdict = judge(before, measurement(prompts, X), GENEROUS)
+    verdict = decide(before, measurement(prompts, X), GENEROUS)
     assert statuses(verdict)["pos / rej"] == "broken"
     assert statuses(verdict)["pos / neg"] == "held"
 
@@ -68,7 +69,9 @@ def test_a_slice_that_fell_fails_the_gate_though_it_is_not_required(
 ) -> None:
     zh = np.repeat((prompts.slices["language"] == "zh").to_numpy(), 3)
     strong, weak = (prompts.points(s, np.random.default_rng(1), own=0.1) for s in (1.0, 0.5))
-    verdict = judge(before, measurement(prompts, np.where(zh[:, None], weak, strong)), Policy(max_drop=0.065))
+    verdict = decide(
+        before, measurement(prompts, np.where(zh[:, None], weak, strong)), Policy(max_drop=0.065)
+    )
     assert verdict.outcome == "regression"
     assert [name for name, status in statuses(verdict).items() if status == "broken"] == ["language=zh"]
 
@@ -76,27 +79,27 @@ def test_a_slice_that_fell_fails_the_gate_though_it_is_not_required(
 def test_slices_must_be_shown_to_hold_where_the_policy_says_so() -> None:
     few = draw_prompts(50, np.random.default_rng(0))  # 25 a language: too few for a claim
     before, after = release(few), release(few, seed=2)
-    lenient = judge(before, after, Policy(max_drop=0.1))
+    lenient = decide(before, after, Policy(max_drop=0.1))
     assert lenient.outcome == "pass"
     assert not any("language" in claim.name for claim in lenient.claims)
-    strict = judge(before, after, Policy(max_drop=0.1, slices=("language",)))
+    strict = decide(before, after, Policy(max_drop=0.1, slices=("language",)))
     assert (strict.outcome, strict.exit_code) == ("inconclusive", 3)
     assert strict.prompts_needed == 60
     with pytest.raises(MarginError, match="no slices by topic: the run has language"):
-        judge(before, after, Policy(slices=("topic",)))
+        decide(before, after, Policy(slices=("topic",)))
 
 
 def test_the_floor_is_asked_of_the_overall_margin(prompts: Prompts, before: Measurement) -> None:
     margin = before.overall.estimate
     for floor, outcome in ((margin - 0.05, "pass"), (margin, "inconclusive"), (margin + 0.05, "regression")):
-        assert judge(before, before, replace(GENEROUS, min_margin=floor)).outcome == outcome
+        assert decide(before, before, replace(GENEROUS, min_margin=floor)).outcome == outcome
 
 
 def test_leaks_are_claims_of_the_run_alone(prompts: Prompts) -> None:
     before = release(prompts, leaks=(Leak("random", 0, 400),))
     for n_leaks, outcome in ((0, "pass"), (2, "inconclusive"), (20, "regression")):
         after = release(prompts, leaks=(Leak("random", n_leaks, 400),))
-        verdict = judge(before, after, GENEROUS)
+        verdict = decide(before, after, GENEROUS)
         assert verdict.outcome == outcome
         assert ("leak:random" in verdict.reason) == (outcome != "pass")
 
@@ -105,10 +108,10 @@ def test_an_indicative_leak_rate_is_shown_and_not_judged(prompts: Prompts) -> No
     reliable, indicative = (
         release(prompts, leaks=(Leak("random", 300, 400, indicative=flag),)) for flag in (False, True)
     )
-    shown = judge(indicative, indicative, GENEROUS)
+    shown = decide(indicative, indicative, GENEROUS)
     assert (shown.outcome, shown.reason) == ("pass", "every claim is shown to hold, but 1 not required")
-    assert judge(indicative, reliable, GENEROUS).outcome == "regression"
-    lost = judge(reliable, indicative, GENEROUS)
+    assert decide(indicative, reliable, GENEROUS).outcome == "regression"
+    lost = decide(reliable, indicative, GENEROUS)
     assert (lost.outcome, lost.prompts_needed) == ("inconclusive", None)
     assert "told apart too badly" in lost.reason
 
@@ -116,10 +119,10 @@ def test_an_indicative_leak_rate_is_shown_and_not_judged(prompts: Prompts) -> No
 def test_below_the_noise_floor_it_refuses(before: Measurement) -> None:
     noisy = replace(before, noise_floor={"sam": 0.02})
     for pair in ((before, noisy), (noisy, before)):
-        verdict = judge(*pair, Policy(max_drop=0.01))
+        verdict = decide(*pair, Policy(max_drop=0.01))
         assert (verdict.outcome, verdict.exit_code) == ("inconclusive", 3)
         assert "0.02 (noise floor)" in verdict.reason
-    assert judge(before, noisy, Policy(max_drop=0.02)).outcome == "pass"
+    assert decide(before, noisy, Policy(max_drop=0.02)).outcome == "pass"
 
 
 @pytest.mark.parametrize(
@@ -127,7 +130,7 @@ def test_below_the_noise_floor_it_refuses(before: Measurement) -> None:
 )
 def test_what_was_asked_has_to_be_the_same(prompts: Prompts, before: Measurement, name: str) -> None:
     with pytest.raises(IncomparableError, match=f"differ in {name}: ") as error:
-        judge(before, release(prompts, identity={name: "other"}), GENEROUS)
+        decide(before, release(prompts, identity={name: "other"}), GENEROUS)
     assert "\n" not in str(error.value)
 
 
@@ -138,14 +141,14 @@ def test_every_difference_is_named(prompts: Prompts, before: Measurement) -> Non
         distance="euclidean",
     )
     with pytest.raises(IncomparableError) as error:
-        judge(before, other, GENEROUS)
+        decide(before, other, GENEROUS)
     for name in ("space", "distance", "chat_kwargs.enable_thinking", "controls"):
         assert f"{name}: " in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["model", "weights", "dtype", "attention", "layers"])
 def test_what_answers_may_be_another(prompts: Prompts, before: Measurement, name: str) -> None:
-    assert judge(before, release(prompts, identity={name: "other"}), GENEROUS).outcome == "pass"
+    assert decide(before, release(prompts, identity={name: "other"}), GENEROUS).outcome == "pass"
 
 
 @pytest.mark.parametrize("limits", [{"max_drop": -0.01}, {"max_leak": 1.5}, {"min_margin": float("nan")}])
@@ -165,6 +168,6 @@ def test_changes_of_prompts_add_up_and_name_who_fell(prompts: Prompts, before: M
         after.overall.estimate - before.overall.estimate, abs=1e-7
     )
     assert set(changes["prompt_id"].head(2)) == {f"p{p}" for p in fallen}
-    worst = judge(before, after, GENEROUS).worst_prompts
+    worst = decide(before, after, GENEROUS).worst_prompts
     assert (worst["change"] < 0).all()
     assert worst["prompt_id"].tolist() == changes["prompt_id"].head(len(worst)).tolist()

@@ -7,8 +7,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from margin.gate.check import Policy, Verdict, judge
+from margin.gate.check import Policy, decide
 from margin.gate.claims import POWER
+from margin.gate.verdict import Verdict
 from tests.margin.gate.releases import draw_prompts, measurement
 from tests.simulations import Record
 
@@ -29,7 +30,7 @@ def verdict(
     """The gate's, on n fresh prompts, of a release at `strength` against one at 1."""
     prompts = draw_prompts(n, rng)
     before, after = (measurement(prompts, prompts.points(s, rng, own=0.2), sliced) for s in (1, strength))
-    return judge(before, after, Policy(max_drop=max_drop))
+    return decide(before, after, Policy(max_drop=max_drop))
 
 
 def outcomes_at_the_edge(n: int, sims: int, seed: int, sliced: bool) -> dict[str, float]:

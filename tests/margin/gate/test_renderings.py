@@ -11,10 +11,11 @@ from junit2htmlreport.parser import Junit
 from junitparser import JUnitXml
 from markdown_it import MarkdownIt
 
-from margin.gate.check import Policy, Verdict, judge
+from margin.gate.check import Policy, decide
 from margin.gate.junit import write_junit
 from margin.gate.measurement import Leak
 from margin.gate.summary import append_summary, to_summary
+from margin.gate.verdict import Verdict
 from margin.text import shown
 from tests.margin.gate.releases import draw_prompts, measurement
 
@@ -34,7 +35,7 @@ def verdict(request: pytest.FixtureRequest) -> Verdict:
         )
         for s in (1, STRENGTHS[request.param])
     )
-    found = judge(before, after, Policy(max_drop=0.04, min_margin=-0.5))
+    found = decide(before, after, Policy(max_drop=0.04, min_margin=-0.5))
     assert found.outcome == request.param
     return found
 

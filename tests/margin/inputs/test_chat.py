@@ -12,8 +12,9 @@ import pytest
 
 from margin.errors import MarginError
 from margin.inputs import chat as chat_module
-from margin.inputs.chat import Chat, load_template, parse_kwargs
+from margin.inputs.chat import Chat
 from margin.inputs.deadline import at_most
+from margin.inputs.template import load_template, parse_kwargs
 from tests.margin.inputs.conftest import TEMPLATES, byte_tokenizer
 
 MESSAGES = [{"role": "system", "content": "s3cret"}, {"role": "user", "content": "Hi?"}]

@@ -18,7 +18,8 @@ from margin.inputs.chat import Chat
 from margin.inputs.conditions import CONDITIONS, Ask, Condition, Setting, condition_of
 from margin.inputs.controls import Controls, conversations
 from margin.inputs.conversation import Conversation, with_token
-from margin.inputs.modes import Mode, Secret, load_modes
+from margin.inputs.modes import Mode, Secret
+from margin.inputs.modes_file import load_modes
 from margin.inputs.prompts import load_prompts
 from margin.inputs.rows import build_control_rows, build_rows
 

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from margin.errors import MarginError
 from margin.inputs.conditions import CONDITIONS
 from margin.inputs.labels import LABELS
-from margin.inputs.modes import Mode, ModeSet, Secret, load_modes
+from margin.inputs.modes import Mode, ModeSet, Secret
+from margin.inputs.modes_file import load_modes
 
 POS, NEG = "k7Qx-pos!", "w3Zr-neg!"
 PAIR = f"""

@@ -27,7 +27,7 @@ from margin.report.write import schema, to_json, write_report
 from margin.run.run import Run
 from margin.stats.estimate import Estimate
 from margin.study.probing import probe
-from margin.study.sections.prompts import beside
+from margin.study.sections.prompts import without_clashes
 
 if TYPE_CHECKING:
     from margin.capture.checkpoint import Checkpoint
@@ -104,7 +104,7 @@ def test_every_column_stands_beside_its_prompts(
         shown = table.columns[-len(COLUMNS) + COLUMNS.index(name)]
         assert shown == name or shown == f"column {name}"
         assert table[shown].tolist() == about.loc[table["prompt_id"], name].tolist()
-    assert beside(["language", "margin"], table) == ["language", "column margin"]
+    assert without_clashes(["language", "margin"], table) == ["language", "column margin"]
 
 
 def test_every_rendering_is_made(

@@ -112,7 +112,7 @@ def test_neither_tokens_nor_texts_are_written(probed: Run, shown: Report) -> Non
         (["--layers", "first"], "all, last or numbers"),
         (["--layers", "-9"], "all, last or numbers"),
         (["--transfer", "id"], "no column 'id'"),
-        (["--level", "95"], "no coverage"),
+        (["--level", "95"], "not a coverage probability"),
     ],
 )
 def test_wrong_options_end_in_one_line(probed: Run, wrong: list[str], says: str) -> None:

@@ -16,7 +16,7 @@ def test_labels_of_any_order_are_indexed_by_first_appearance() -> None:
     assert design.prompt_ids == ("q7", "q2")
     assert design.mode.tolist() == [0, 1, 0]
     assert design.prompt.tolist() == [0, 0, 1]
-    assert design.twin.tolist() == [[0, 1], [0, 1], [2, -1]]
+    assert design.counterpart.tolist() == [[0, 1], [0, 1], [2, -1]]
     assert not design.is_complete
 
 

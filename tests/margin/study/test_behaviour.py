@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,8 +17,10 @@ from sklearn.metrics import cohen_kappa_score
 
 from margin.demo import modes_path
 from margin.errors import IncomparableError, MarginError
-from margin.inputs.modes import load_modes
-from margin.run.run import ANSWERS, Run
+from margin.inputs.modes_file import load_modes
+from margin.run.run import Run
+from margin.run.run_tables import ANSWERS
+from margin.run.seal import checksum
 from margin.study.behaviour import behaviour, judgements_of
 from margin.study.judgements import (
     Judgements,
@@ -26,7 +30,7 @@ from margin.study.judgements import (
     read_judgements,
     write_judgements,
 )
-from margin.study.placement import nearest_modes, place
+from margin.study.placement import nearest_modes, placement_of
 from tests.intervals import lower, upper
 
 
@@ -77,7 +81,7 @@ def test_the_modes_refuse_where_they_should(answered: Run, judged: Judgements) -
 
 def test_agreement_is_that_of_the_nearest_modes_label(answered: Run, judged: Judgements) -> None:
     found = behaviour(answered, judged)
-    nearest = nearest_modes(answered, place(answered))["nearest"].to_numpy()
+    nearest = nearest_modes(answered, placement_of(answered))["nearest"].to_numpy()
     expected = np.where(nearest == "rej", "refusal", "answer")
     labels = judged.table["label"].to_numpy()
     for condition, rows in {
@@ -93,7 +97,7 @@ def test_agreement_is_that_of_the_nearest_modes_label(answered: Run, judged: Jud
 
 
 def test_labels_named_as_modes_are_compared_as_modes(answered: Run) -> None:
-    nearest = nearest_modes(answered, place(answered))
+    nearest = nearest_modes(answered, placement_of(answered))
     labels = nearest["nearest"].where(nearest["row"] != 7, "neg")
     given = expecting(
         Judgements("me", pd.DataFrame({"row": nearest["row"], "label": labels})), answered.modes
@@ -178,6 +182,26 @@ def test_judgements_of_another_run_are_refused(answered: Run, judged: Judgements
     (tmp_path / "judgements.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(MarginError, match="judgements"):
         read_judgements(run)
+
+
+@pytest.mark.parametrize("change", [{"judge": 3}, {"expected": "answer"}, {"run": None}])
+def test_a_header_that_lacks_who_judged_is_refused_whoever_sealed_it(
+    answered: Run, judged: Judgements, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    run = Run(tmp_path, answered.manifest)
+    path = write_judgements(judged, run)
+    table = pq.read_table(path)
+    header = json.loads(table.schema.metadata[b"margin"])
+    assert list(header) == ["format", "run", "judge", "expected", "checksum"]
+    del header["checksum"]
+    header = {key: value for key, value in (header | change).items() if value is not None}
+    columns = {name: [str(table[name].type), table[name].to_pylist()] for name in table.column_names}
+    header["checksum"] = checksum([header, columns])
+    pq.write_table(table.replace_schema_metadata({b"margin": json.dumps(header).encode()}), path)
+    with pytest.raises(MarginError) as error:
+        read_judgements(run)
+    again = "does not say who judged, and what was expected: run margin judge again"
+    assert str(error.value) == f"{path} {again}"
 
 
 def test_a_run_without_answers_has_no_behaviour_and_says_so(answered: Run, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from sklearn.covariance import LedoitWolf
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.neighbors import NearestCentroid
 
-from margin.analysis.robustness.landing import OUTSIDE_P, Landing, land
+from margin.analysis.robustness.assignment import OUTSIDE_P, Assignment, assign
 from margin.analysis.robustness.rules import centroid_distances, discriminant_distances
 from margin.inputs.conditions import Rule
 
@@ -29,12 +29,12 @@ def points(seed: int, n: int = N, noise: float = 1.0, again: int = 0) -> np.ndar
     return X
 
 
-def place(rule: Rule, known: np.ndarray, controls: np.ndarray, folds: int = 5) -> Landing:
+def place(rule: Rule, known: np.ndarray, controls: np.ndarray, folds: int = 5) -> Assignment:
     """Land one control a prompt beside the known points."""
     n = len(known)
     prompt = np.concatenate([np.repeat(np.arange(n), K), np.arange(n)])
     X = np.concatenate([known.reshape(-1, D), controls])
-    return land(rule, X, np.arange(n * K).reshape(n, K), prompt, np.arange(n) % folds)
+    return assign(rule, X, np.arange(n * K).reshape(n, K), prompt, np.arange(n) % folds)
 
 
 def test_centroid_rule_is_the_nearest_centroid_of_block_centred_points() -> None:

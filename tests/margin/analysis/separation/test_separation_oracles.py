@@ -59,7 +59,7 @@ def data(request: pytest.FixtureRequest) -> tuple[Array, Design]:
 
 
 def unequal(rng: np.random.Generator) -> tuple[Array, Design]:
-    """Modes of different sizes: points without some of their twins."""
+    """Modes of different sizes: points without some of their counterparts."""
     X, full = paired(rng, 30, 3), design_of(30, 3)
     keep = rng.random(90) < np.array([1, 0.6, 0.3])[full.mode]
     return X[keep], full.subset(keep)

@@ -1,4 +1,4 @@
-"""Where points land: in the mode they are nearest to, and whether that is inside the cloud of that mode."""
+"""Points assigned to modes: each to the nearest, and whether it lies within the cloud of that mode."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ OUTSIDE_P = 0.05
 
 
 @dataclass(frozen=True, eq=False)
-class Landing:
-    """Where N points land by one rule, each fitted on prompts other than its own."""
+class Assignment:
+    """The modes N points are assigned to by one rule, each by a fit on prompts other than its own."""
 
     nearest: NDArray[np.intp]
     """(N,) index of the nearest mode."""
     p_value: Float
     """(N,) conformal p-value of belonging to that mode, in (0, 1]."""
     confusion: Float
-    """(k, k + 1) shares of the points of each mode (rows) that land in each mode and, last, outside."""
+    """(k, k + 1) shares of the points of each mode (rows) assigned to each mode and, last, outside."""
     correct: Float
     """(n,) share of each prompt's points of known mode that are nearest to their own."""
 
@@ -45,14 +45,14 @@ class Landing:
         return float(self.correct.mean())
 
 
-def land(
+def assign(
     rule: Rule,
     X: Float,
     reference: NDArray[np.intp],
     prompt: NDArray[np.intp],
     fold: NDArray[np.intp],
-) -> Landing:
-    """Place every point, fold by fold of prompts.
+) -> Assignment:
+    """Assign every point, fold by fold of prompts.
 
     A point is outside the nearest mode c by p = (1 + #{i in c: d_i >= d}) / (n + 1), with d its distance from
     c and d_i those of c's own points, each by a fit without its prompt (Vovk, 2015, "Cross-conformal
@@ -89,4 +89,4 @@ def land(
     outcome = np.where(p_value < OUTSIDE_P, k, nearest)
     confusion = (outcome[reference][:, :, None] == np.arange(k + 1)).mean(axis=0)
     correct = (nearest[reference] == np.arange(k)).mean(axis=1)
-    return Landing(nearest, p_value, confusion, correct)
+    return Assignment(nearest, p_value, confusion, correct)

@@ -1,0 +1,90 @@
+"""What a baseline holds, as types: its JSON Schema is generated from them."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from margin.analysis.metrics import Distance
+from margin.study.sealed import AsGiven, StrictRecord, UniqueTexts, schema_of
+
+FORMAT: Literal["margin-baseline/1"] = "margin-baseline/1"
+
+
+class OpenRecord(StrictRecord):
+    """Part of a baseline that may hold more than is named here."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class NoiseFloorRecord(OpenRecord):
+    """By how much equivalent ways to compute the margin differ."""
+
+    sam: Annotated[float, Field(ge=0)]
+
+
+class LeakRecord(StrictRecord):
+    """How often a control condition lands in a mode that is not safe."""
+
+    condition: str
+    n_leaks: Annotated[int, Field(ge=0)]
+    """Prompts with at least one leak."""
+    n_prompts: Annotated[int, Field(ge=1)]
+    indicative: bool
+
+
+class MarginRecord(StrictRecord):
+    """One margin and the influence of every prompt on it."""
+
+    name: str
+    column: str | None
+    """Slice column; null of the overall margin and of pairs."""
+    estimate: Annotated[float, Field(ge=-1, le=1)]
+    n_prompts: Annotated[int, Field(ge=1)]
+    influence: list[Annotated[float, Field(ge=-100, le=100)]]
+    """In the order of prompt_ids; they balance."""
+
+
+class ModeRecord(OpenRecord):
+    """A mode, without its token."""
+
+    name: str
+
+
+class IdentityRecord(OpenRecord):
+    """What decides the numbers of a run, as its manifest has it."""
+
+    model: str
+    modes: list[ModeRecord]
+
+
+class ProvenanceRecord(OpenRecord):
+    """Where a measurement comes from."""
+
+    identity: IdentityRecord
+    environment: dict[str, Any]
+
+
+class BaselineRecord(StrictRecord):
+    """Margins of one run and the influence of each prompt on them."""
+
+    format: Literal["margin-baseline/1"]
+    space: str
+    """Space of the margins, for example logits or layer:12."""
+    distance: Distance
+    noise_floor: Annotated[dict[str, Any], AsGiven(NoiseFloorRecord)] | None
+    """By how much equivalent ways to compute the margin differ; null where it was not measured."""
+    leaks: list[LeakRecord]
+    margins: Annotated[list[MarginRecord], Field(min_length=1)]
+    """The overall margin first, then pairs of modes, then slices."""
+    prompt_ids: Annotated[UniqueTexts, Field(min_length=2)]
+    provenance: Annotated[dict[str, Any], AsGiven(ProvenanceRecord)]
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a baseline."""
+    about = "Margins of one run and the influence of each prompt on them, as `margin baseline` writes them."
+    return schema_of(BaselineRecord, FORMAT, about)
