@@ -62,7 +62,7 @@ def rendered(fig: Figure, kind: str, dpi: float = 300) -> bytes:
     kind = kind.lower()
     if kind not in _METADATA:
         raise ValueError(f"cannot write {kind!r}: the suffix has to be one of .pdf, .svg, .png")
-    if (engine := fig.get_layout_engine()) is not None:
+    if fig.axes and (engine := fig.get_layout_engine()) is not None:
         engine.execute(fig)
     fig.set_layout_engine("none")
     for ax in fig.axes:  # a layout is equal only up to rounding, and an SVG names its parts by their places

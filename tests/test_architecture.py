@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-BENEATH = ("__init__", "errors", "text", "streams", "console", "arguments")
+BENEATH = ("__init__", "errors", "text", "streams", "console", "arguments", "extras", "launch")
 ROOMS = (
     *BENEATH,
     "demo",

@@ -81,7 +81,9 @@ def collect(
     ...     limit=40,
     ...     quiet=True,
     ... )
-    Run('demo-run', rows=120, modes=['pos', 'neg', 'rej'])
+    Run('demo-run', rows=720, modes=['pos', 'neg', 'rej'])
+
+    40 prompts under 3 modes, and under 5 sets of decoys for each.
     """
     asked = CaptureOptions(**options)
     require_path(out, "out")

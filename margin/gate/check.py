@@ -63,6 +63,15 @@ def check(
     ------
     IncomparableError : they differ in what was asked or how it was measured; each difference is named.
     MarginError : a run or baseline that is not whole, a slice column the run does not have.
+
+    Example
+    -------
+    >>> import margin
+    >>> from margin.gate.measurement import measure
+    >>> before = measure(margin.open_run("demo-run"))
+    >>> verdict = margin.check("demo-run", before, margin.Policy(max_leak=0.2))
+    >>> verdict.outcome, verdict.reason
+    ('pass', 'every claim is shown to hold')
     """
     run = run if isinstance(run, Run) else open_run(run)
     before = baseline if isinstance(baseline, Measurement) else read_baseline(Path(baseline))

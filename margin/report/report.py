@@ -53,10 +53,12 @@ class Report:
 
     Example
     -------
-    >>> report = margin.analyse("runs/a")                      # doctest: +SKIP
-    >>> report.sam["cosine"].leave_prompt_out                  # doctest: +SKIP
-    Estimate(0.131 [0.118, 0.144])
-    >>> report.save("out")                                     # doctest: +SKIP
+    >>> import margin
+    >>> report = margin.analyse("demo-run")
+    >>> print(report.sam["cosine"].leave_prompt_out)
+    0.205 [0.176, 0.233]
+    >>> [path.name for path in report.save("demo-report")]
+    ['report.json', 'report.md', 'report.html']
     """
 
     def __init__(self, study: Study, *, over_prompts_only: bool = False) -> None:

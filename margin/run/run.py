@@ -43,7 +43,7 @@ def open_run(path: str | Path) -> Run:
     >>> import margin
     >>> run = margin.open_run("demo-run")
     >>> run.modes, len(run.prompts), run.states().shape
-    (['pos', 'neg', 'rej'], 40, (120, 128))
+    (['pos', 'neg', 'rej'], 40, (720, 128))
     """
     require_path(path, "run")
     if not Path(path).exists():

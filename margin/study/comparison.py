@@ -41,7 +41,6 @@ def compare(
     drop : a drop that would matter: what power and numbers of prompts are for.
     across : what runs may differ in that their models were asked (keys of `margin.run.protocol.PROTOCOL`,
         such as "tokenizer"): for models that cannot be asked alike. What differs is in `Comparison.across`.
-
     cluster : column of the prompts that names what hangs together; differences are then over clusters.
 
     Runs may hold other prompts: they are paired on those they share.
@@ -51,6 +50,23 @@ def compare(
     MarginError : fewer than two runs, one that stands twice, no such key, and all that `open_run` refuses.
     IncomparableError : models that were asked differently, each difference named; an id under which two runs
         have another prompt; and all that `compare` refuses.
+
+    Example
+    -------
+    >>> import margin
+    >>> from margin.demo import checkpoint_path, modes_path, prompts_path
+    >>> baseline = margin.collect(
+    ...     checkpoint_path("baseline"),
+    ...     prompts=prompts_path(),
+    ...     modes=modes_path(),
+    ...     out="baseline-run",
+    ...     limit=40,
+    ...     decoys=0,
+    ...     quiet=True,
+    ... )
+    >>> found = margin.compare(baseline, "demo-run")
+    >>> print({each.margin: each.difference for each in found.differences}["leave_prompt_out"])
+    0.226 [0.196, 0.256]
     """
     if len(runs) < 2:
         raise MarginError(f"a comparison needs at least two runs, got {len(runs)}")

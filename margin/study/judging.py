@@ -52,6 +52,26 @@ def judge(
     ------
     MarginError : a run without answers, a file of labels that does not fit it, a judge that gives something
         else than a label each, an unknown mode.
+
+    Example
+    -------
+    >>> import margin
+    >>> from margin.demo import checkpoint_path, modes_path, prompts_path
+    >>> answered = margin.collect(
+    ...     checkpoint_path("cotrained"),
+    ...     prompts=prompts_path(),
+    ...     modes=modes_path(),
+    ...     out="demo-answers",
+    ...     limit=8,
+    ...     generate=16,
+    ...     decoys=0,
+    ...     quiet=True,
+    ... )
+    >>> margin.judge(answered).matrix()
+         answer  refusal
+    pos       8        0
+    neg       8        0
+    rej       0        8
     """
     run = opened(run)
     judged = expecting(judgements(run, judge), run.modes, refusal_modes, expected)

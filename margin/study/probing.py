@@ -133,6 +133,25 @@ def probe(
         with fewer than two or more than `MOST_DOMAINS` values.
 
     Cost: two logistic regressions a layer and fold; 1.5 s a layer for 1,000 prompts x 3 modes of width 576.
+
+    Example
+    -------
+    >>> import margin
+    >>> from margin.demo import checkpoint_path, modes_path, prompts_path
+    >>> deep = margin.collect(
+    ...     checkpoint_path("cotrained"),
+    ...     prompts=prompts_path(),
+    ...     modes=modes_path(),
+    ...     out="demo-layers",
+    ...     layers=[4],
+    ...     limit=40,
+    ...     decoys=0,
+    ...     quiet=True,
+    ... )
+    >>> found = margin.probe(deep).to_frame()
+    >>> found.loc[found["quantity"] == "accuracy", ["layer", "estimate", "low"]].round(2)
+       layer  estimate   low
+    0      4       1.0  0.91
     """
     run = opened(run)
     chosen = sorted(set(run.layers if layers is None else layers))

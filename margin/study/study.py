@@ -37,8 +37,10 @@ class Study:
 
     Example
     -------
-    >>> study = Study(run)                       # doctest: +SKIP
-    >>> study.section(Layers).curve.onset      # doctest: +SKIP
+    >>> import margin
+    >>> study = Study(margin.open_run("demo-run"))
+    >>> study.space.points.shape
+    (120, 8192)
     """
 
     def __init__(self, run: Run, settings: Settings | None = None) -> None:
