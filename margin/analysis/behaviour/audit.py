@@ -104,7 +104,8 @@ class Sample:
         return self._counts(self.labelled & called)
 
     def _counts(self, rows: NDArray[np.bool_]) -> Float:
-        return np.bincount(self.stratum, rows, len(self.sizes)).astype(np.float64)
+        counts: Float = np.bincount(self.stratum, rows, int(self.stratum.max()) + 1).astype(np.float64)
+        return counts
 
 
 def corrected_share(sample: Sample, called: NDArray[np.bool_], level: float = 0.95) -> Estimate:
@@ -176,7 +177,7 @@ def _score(
         start = value + STEP * np.sign(bound - value)
         if abs(bound - value) <= STEP or excess(bound) <= 0:
             return bound
-        return float(brentq(excess, start, bound, xtol=1e-10)) if excess(start) < 0 else value
+        return float(brentq(excess, start, bound, xtol=1e-8)) if excess(start) < 0 else value
 
     b, c = equation(value)
     scale = float(np.sum(W * x / m)) if np.any(b != 1) else 1.0
@@ -197,10 +198,12 @@ def _likeliest(x: Float, m: Float, a: Float, total: float) -> Float:
 
     def at(u: float) -> Float:
         k = a * unit * u / (1 - u * u)
+        both = m + k
         root = np.sqrt(np.maximum((m - k) ** 2 + 4 * k * (m - x), 0.0))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            p: Float = np.where(m + k > 0, 2 * x / (m + k + root), (m + k - root) / (2 * k))
-        return np.clip(np.nan_to_num(p), 0.0, 1.0)
+        # Of the two ways to write the root of the quadratic, the one that loses no digits.
+        positive = both > 0
+        p: Float = np.where(positive, 2 * x, both - root) / np.where(positive, both + root, 2 * k)
+        return np.minimum(np.maximum(p, 0.0), 1.0)
 
     def over(u: float) -> float:
         return float(a @ at(u)) - total

@@ -59,13 +59,24 @@ class World:
         over = Clusters(cluster) if self.size > 1 else None
         return Sample(stratum, labelled, np.arange(self.n), over), truth, of_stratum
 
-    def coverage(self, m: int, times: int, seed: int = 0) -> dict[str, float]:
-        """How often the intervals of the rate, sensitivity and specificity hold the true ones."""
+    def coverage(self, m: int, times: int, seed: int = 0) -> float:
+        """How often the interval of the rate holds the true one."""
+        rng = np.random.default_rng(seed)
+        drawn = (self.audit(rng, m) for _ in range(times))
+        return float(
+            np.mean([holds(corrected_share(sample, truth), self.rate) for sample, truth, _ in drawn])
+        )
+
+    def coverages(self, m: int, times: int, seed: int = 0) -> dict[str, float]:
+        """How often the intervals of the rate, and of sensitivity and specificity (every third time), hold
+        the true ones."""
         rng = np.random.default_rng(seed)
         held: dict[str, list[bool]] = {"rate": [], "sensitivity": [], "specificity": []}
-        for _ in range(times):
+        for time in range(times):
             sample, truth, said = self.audit(rng, m)
             held["rate"].append(holds(corrected_share(sample, truth), self.rate))
+            if time % 3:
+                continue
             true = recall(sample, truth, said), recall(sample, ~truth, ~said)
             for name, found, value in zip(
                 ("sensitivity", "specificity"), true, (self.sensitivity, self.specificity), strict=True
@@ -196,7 +207,7 @@ def test_copies_of_an_answer_tell_no_more_than_one() -> None:
 def test_counted_on_the_sample_alone_the_sensitivity_would_be_biased() -> None:
     """The judge seldom says it, so that what it says is labelled more often than what it does not."""
     world, rng, ours, counted = World(0.1, 0.6, 0.98), np.random.default_rng(0), [], []
-    for _ in range(300):
+    for _ in range(120):
         sample, truth, said = world.audit(rng, 60)
         seen = sample.labelled & truth
         found = recall(sample, truth, said)
@@ -235,12 +246,11 @@ def test_the_allocation_gives_every_stratum_its_least_and_conditions_alike(
 
 @pytest.mark.parametrize(("rate", "m"), [(0.02, 50), (0.3, 50), (0.95, 100)])
 def test_intervals_cover_however_badly_the_judge_does(rate: float, m: int) -> None:
-    found = World(rate, 0.7, 0.75).coverage(m, 120)
-    assert found["rate"] >= 0.9, found
+    assert World(rate, 0.7, 0.75).coverage(m, 120) >= 0.9
 
 
 def test_the_judges_own_interval_would_not() -> None:
-    """What is mended: an exact interval of the judge's rate, at a sensitivity of .7 and a specificity of .75."""
+    """What is mended: an exact interval of the rate of a judge of sensitivity .7 and specificity .75."""
     rng, held = np.random.default_rng(0), 0
     for _ in range(100):
         sample, _, said = World(0.3, 0.7, 0.75).audit(rng, 50)
@@ -251,11 +261,10 @@ def test_the_judges_own_interval_would_not() -> None:
 
 
 def test_intervals_cover_over_clusters() -> None:
-    found = World(0.3, 0.8, 0.85, size=6, rho=0.5).coverage(100, 120)
-    assert found["rate"] >= 0.9, found
+    assert World(0.3, 0.8, 0.85, size=6, rho=0.5).coverage(100, 120) >= 0.9
 
 
-ERRORS = [(1.0, 0.7), (0.7, 1.0), (0.7, 0.7), (0.7, 0.85), (0.85, 0.7), (0.85, 0.85), (0.95, 0.95)]
+ERRORS = [(1.0, 0.7), (0.7, 1.0), (0.7, 0.7), (0.85, 0.85), (0.95, 0.95)]
 """Sensitivity and specificity."""
 
 
@@ -264,10 +273,10 @@ ERRORS = [(1.0, 0.7), (0.7, 1.0), (0.7, 0.7), (0.7, 0.85), (0.85, 0.7), (0.85, 0
 @pytest.mark.parametrize("m", [50, 100])
 def test_coverage_of_corrected_rates(rate: float, m: int, record_figures: Record) -> None:
     for sensitivity, specificity in ERRORS:
-        found = World(rate, sensitivity, specificity).coverage(m, 500)
+        found = World(rate, sensitivity, specificity).coverages(m, 400)
         about = f"rate {rate}, {m} labelled, sensitivity {sensitivity}, specificity {specificity}"
         record_figures(about, found)
-        assert 0.91 <= found["rate"]
+        assert found["rate"] >= 0.9
 
 
 @pytest.mark.slow
@@ -275,6 +284,6 @@ def test_coverage_of_corrected_rates(rate: float, m: int, record_figures: Record
 @pytest.mark.parametrize(("size", "rho"), [(6, 0.01), (6, 0.3), (6, 0.7), (10, 0.5), (15, 0.5)])
 def test_coverage_over_clusters(rate: float, size: int, rho: float, record_figures: Record) -> None:
     for m in (50, 100):
-        found = World(rate, 0.8, 0.85, size=size, rho=rho).coverage(m, 400)
+        found = World(rate, 0.8, 0.85, size=size, rho=rho).coverages(m, 400)
         record_figures(f"rate {rate}, {m} labelled, {300 // size} clusters of {size}, rho {rho}", found)
-        assert found["rate"] >= 0.88
+        assert found["rate"] >= 0.9
