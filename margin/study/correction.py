@@ -53,20 +53,18 @@ def _rates(
     first, sample, found = part.iloc[0], _sample(part, clusters), []
     for label in labels:
         said, called = (part["label"] == label).to_numpy(), (part[AUDIT] == label).to_numpy()
-        if said.any() or called.any():
-            shares = np.bincount(sample.prompt, said) / np.bincount(sample.prompt)
-            value, judged = corrected_share(sample, called, level), mean_share(shares, level, sample.over)
-            found.append(
-                CorrectedRate(
-                    first["condition"],
-                    first["kind"],
-                    label,
-                    judged,
-                    value,
-                    len(part),
-                    int(sample.labelled.sum()),
-                )
+        shares = np.bincount(sample.prompt, said) / np.bincount(sample.prompt)
+        found.append(
+            CorrectedRate(
+                condition=first["condition"],
+                kind=first["kind"],
+                label=label,
+                judged=mean_share(shares, level, sample.over),
+                corrected=corrected_share(sample, called, level),
+                answers=len(part),
+                audited=int(sample.labelled.sum()),
             )
+        )
     return found
 
 

@@ -92,7 +92,8 @@ class Sample:
     @cached_property
     def shares(self) -> Float:
         """(S,) share of all rows that is in each stratum."""
-        return self.sizes / self.sizes.sum()
+        shares: Float = self.sizes / self.sizes.sum()
+        return shares
 
     @cached_property
     def unit(self) -> Int:
