@@ -69,9 +69,21 @@ def draw_audit(
 
     Example
     -------
-    >>> drawn = margin.draw_audit("demo-run", 40)        # doctest: +SKIP
-    >>> drawn.path                                       # doctest: +SKIP
-    PosixPath('demo-run/audit.csv')
+    >>> import margin
+    >>> from margin.demo import checkpoint_path, modes_path, prompts_path
+    >>> run = margin.collect(
+    ...     checkpoint_path("cotrained"),
+    ...     prompts=prompts_path(),
+    ...     modes=modes_path(),
+    ...     out="answered-run",
+    ...     limit=8,
+    ...     generate=12,
+    ...     decoys=0,
+    ...     quiet=True,
+    ... )
+    >>> drawn = margin.draw_audit(run, 12)
+    >>> drawn.path.name, drawn.allocation["drawn"].sum()
+    ('audit.csv', 12)
     """
     run = opened(run)
     answers, judged = run.answers, judgements_of(run)

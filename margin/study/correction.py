@@ -75,6 +75,8 @@ def _accuracies(
     level: float,
     clusters: pd.Series | None,
 ) -> list[Accuracy]:
+    """Over the modes' answers: controls and decoys have as many draws as somebody asked for."""
+    table = table[table["kind"] == "mode"].reset_index(drop=True)
     sample, found = _sample(table, clusters), []
     of_stratum = table["label"].groupby(sample.stratum).first().to_numpy()
     for label in labels:

@@ -34,13 +34,13 @@ class CorrectedRate:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How well a judge knows one label, over the answers of all conditions."""
+    """How well a judge knows one label, over the answers under all modes."""
 
     label: str
     modes: tuple[str, ...]
     """Modes whose answers should bear it."""
     said: float
-    """Share of all answers to which the judge gives it: the sensitivity of one that guesses as often."""
+    """Share of these answers to which the judge gives it: the sensitivity of one that guesses as often."""
     sensitivity: Estimate | None
     """Share of what a person calls so that the judge calls so; None where a person called nothing so."""
     specificity: Estimate | None

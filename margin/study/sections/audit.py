@@ -35,7 +35,7 @@ class CorrectedRecord(Record):
 
 
 class AccuracyRecord(Record):
-    """How well the judge knows one label."""
+    """How well the judge knows one label, over the modes' answers."""
 
     label: str
     modes: list[str]
@@ -44,7 +44,7 @@ class AccuracyRecord(Record):
     hits: Count
     """Audited answers that a person calls so."""
     said: Share
-    """Share of all answers to which the judge gives it: the sensitivity of one that guesses as often."""
+    """Share of these answers to which the judge gives it: the sensitivity of one that guesses as often."""
     sensitivity: EstimateRecord | None
     """Null where a person called nothing so."""
     specificity: EstimateRecord | None
@@ -130,10 +130,10 @@ class AuditSection(Section):
         )
         note = (
             f"Judge: {self.found.judge}. By hand: answers that a person calls so, of those labelled. Said: "
-            "the share of all answers that the judge calls so. Sensitivity: the share of what a person calls "
+            "the share of answers that the judge calls so. Sensitivity: the share of what a person calls "
             "so that the judge calls so. Specificity: the share of what a person does not call so that the "
-            "judge does not. Over all conditions, weighted back to all answers. A judge tells a label where "
-            "the interval of its sensitivity lies above what guessing as often would give."
+            "judge does not. Over the modes' answers, weighted back to all of them. A judge tells a label "
+            "where the interval of its sensitivity lies above what guessing as often would give."
         )
         yield table("judge", "What the judge gets wrong", note, errors)
 
