@@ -82,7 +82,7 @@ def draw_audit(
     ...     quiet=True,
     ... )
     >>> drawn = margin.draw_audit(run, 12)
-    >>> drawn.path.name, drawn.allocation["drawn"].sum()
+    >>> drawn.path.name, int(drawn.allocation["drawn"].sum())
     ('audit.csv', 12)
     """
     run = opened(run)
