@@ -21,7 +21,7 @@ from margin.analysis.behaviour.audited import Audit
 from margin.cli import main
 from margin.demo import modes_path
 from margin.errors import MarginError
-from margin.inputs.modes import load_modes
+from margin.inputs.modes_file import load_modes
 from margin.report.analyse import analyse
 from margin.report.write import schema
 from margin.run.files import parquet_bytes, sha256_of
