@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from margin.report.report import Report
     from margin.run.run import Run, open_run
     from margin.stats.estimate import Estimate
+    from margin.study.audit import draw_audit
     from margin.study.comparison import compare
     from margin.study.judging import judge
     from margin.study.probing import probe
@@ -30,6 +31,7 @@ __all__ = [
     "check",
     "collect",
     "compare",
+    "draw_audit",
     "judge",
     "load_head",
     "open_run",
@@ -50,6 +52,7 @@ _HOMES = {
     "check": "margin.gate.check",
     "collect": "margin.capture.collect",
     "compare": "margin.study.comparison",
+    "draw_audit": "margin.study.audit",
     "judge": "margin.study.judging",
     "load_head": "margin.capture.head",
     "open_run": "margin.run.run",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from margin.commands.report import CLUSTER
+from margin.commands.report import CLUSTER, SEED
 from margin.commands.session import PLACE, Session
 from margin.errors import MarginError
 from margin.streams import show_json, written
@@ -17,17 +17,40 @@ from margin.text import json_text
 if TYPE_CHECKING:
     from margin.run.run import Run
     from margin.study.judgements import Judge
+    from margin.study.section import Section
+    from margin.study.table import Table
+
+DRAWN = (
+    "Fill in the column label of every line, in the judge's words, and give the file back with --audit. It "
+    "shows prompts and answers, not what the judge said."
+)
 
 
 @click.command(short_help="Judge a run's answers: the behaviour beside the geometry.")
 @click.argument("run", type=PLACE)
 @click.option(
     "--judge",
-    required=True,
     metavar="WHO",
     help="refusal (the matcher), a file of labels (CSV, JSON lines, Parquet), or a text classifier: a folder "
-    "or a hub id.",
+    "or a hub id. With --draw-audit or --audit alone: who judged last.",
 )
+@click.option(
+    "--audit",
+    type=PLACE,
+    metavar="FILE",
+    help="The file that --draw-audit wrote, with your labels: corrected rates, and the judge's errors.",
+)
+@click.option(
+    "--draw-audit",
+    "draw",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Write N answers for you to label, drawn within each condition and label of the judge.",
+)
+@click.option(
+    "--out", type=PLACE, metavar="FILE", help="Of --draw-audit: .csv or .jsonl.  [default: RUN/audit.csv]"
+)
+@click.option("--seed", default=0, show_default=True, type=SEED, help="Of --draw-audit.")
 @click.option(
     "--refusal-mode",
     "refusal_modes",
@@ -52,7 +75,11 @@ if TYPE_CHECKING:
 def judge(
     session: Session,
     run: Path,
-    judge: str,
+    judge: str | None,
+    audit: Path | None,
+    draw: int | None,
+    out: Path | None,
+    seed: int,
     refusal_modes: tuple[str, ...],
     expected: tuple[str, ...],
     device: str | None,
@@ -64,27 +91,55 @@ def judge(
 ) -> None:
     """Judge the answers of RUN: what was asked for and what came, with exact intervals.
 
-    Keeps the labels in RUN/judgements.parquet, where margin report finds them; answers are not copied.
+    Keeps the labels in RUN/judgements.parquet, where margin report finds them; answers are not copied, but
+    by --draw-audit.
     """
     from margin.console import PlainConsole
     from margin.report.terminal import print_tables
     from margin.run.run import open_run
+    from margin.study.audit import draw_audit
     from margin.study.judgements import NAME
     from margin.study.judging import judge as judge_run
+    from margin.study.sections.audit import AuditSection
     from margin.study.sections.behaviour import Behaviour
+    from margin.study.table import table
 
+    if judge is None and audit is None and draw is None:
+        raise click.UsageError("Missing option '--judge'.")
     opened = open_run(run)
     session.redact_tokens_of(opened)
-    who = _judge(opened, judge, device, trust_remote_code, quiet)
-    found = judge_run(
-        opened, who, refusal_modes=refusal_modes, expected=_pairs(expected), text=text, cluster=cluster
-    )
+    record: dict[str, object] = {}
+    tables: list[Table] = []
+    files: list[Path] = []
+    if judge is not None or audit is not None:
+        who = None if judge is None else _judge(opened, judge, device, trust_remote_code, quiet)
+        found = judge_run(
+            opened,
+            who,
+            audit=audit,
+            refusal_modes=refusal_modes,
+            expected=_pairs(expected),
+            text=text,
+            cluster=cluster,
+        )
+        record |= {"judge": found.judge, "expected": dict(found.expected), "behaviour": found.records()}
+        sections: list[Section] = [Behaviour(found)]
+        if found.audit is not None:
+            section = AuditSection(found.audit)
+            record |= section.record().model_dump()
+            sections.append(section)
+        tables += [table for section in sections for table in section.tables() if table.rows]
+        files.append(opened.path / NAME)
+    if draw is not None:
+        drawn = draw_audit(opened, draw, out=out, seed=seed)
+        record["drawn"] = {"file": str(drawn.path), "allocation": drawn.allocation.to_dict("records")}
+        tables.append(table("drawn", "Answers to label", DRAWN, drawn.allocation))
+        files.append(drawn.path)
     if as_json:
-        record = {"judge": found.judge, "expected": dict(found.expected), "behaviour": found.records()}
         show_json(json_text(record, indent=2))
     elif not quiet:
-        print_tables((table for table in Behaviour(found).tables() if table.rows), PlainConsole())
-        written([opened.path / NAME])
+        print_tables(iter(tables), PlainConsole())
+        written(files)
 
 
 def _judge(run: Run, who: str, device: str | None, trust_remote_code: bool, quiet: bool) -> str | Judge:

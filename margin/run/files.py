@@ -25,13 +25,13 @@ _PARTIAL = re.compile(r"\.margin-[0-9a-f]{16}\.partial")
 over from a process that was killed, on whatever machine it ran."""
 
 
-def write_atomic(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: bytes, mode: int = 0o666) -> None:
     """Write `data` under a temporary name beside `path`, flush it to the disk and rename it into place.
 
     A reader, or a process started after a crash, sees the old file or the new one, never a part. A link stays
     one, and what it leads to is replaced. A device, a pipe, or this process's own output under whatever name
-    (/dev/null, /dev/stdout) is written to as it stands. A new file gets the mode that the umask leaves; one
-    that is replaced keeps its own, as far as the umask leaves it, and so never becomes more open.
+    (/dev/null, /dev/stdout) is written to as it stands. A new file gets what the umask leaves of `mode`; one
+    that is replaced keeps its own, as far as these leave it, and so never becomes more open.
 
     Raises UnwritableError (an OSError too); the temporary file is then removed.
     """
@@ -40,7 +40,7 @@ def write_atomic(path: Path, data: bytes) -> None:
             with stream:
                 stream.write(data)
         else:
-            _replace(Path(os.path.realpath(path)), data)
+            _replace(Path(os.path.realpath(path)), data, mode)
 
 
 def append(path: Path, data: bytes) -> None:
@@ -133,11 +133,14 @@ def csv_bytes(table: pd.DataFrame) -> bytes:
     return csv
 
 
-def _csv_cell(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    line = shown(value)
+def csv_text(text: str) -> str:
+    """A text as it stands in a CSV file of ours, and comes back from a spreadsheet."""
+    line = shown(text)
     return f"'{line}" if line.startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠")) else line
+
+
+def _csv_cell(value: object) -> object:
+    return csv_text(value) if isinstance(value, str) else value
 
 
 def _stream(path: Path) -> BinaryIO | None:
@@ -155,9 +158,9 @@ def _stream(path: Path) -> BinaryIO | None:
     return None if stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode) else path.open("wb")
 
 
-def _replace(target: Path, data: bytes) -> None:
-    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666
-    temporary, file = _draft(target.parent, mode & 0o666)
+def _replace(target: Path, data: bytes, mode: int) -> None:
+    own = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666
+    temporary, file = _draft(target.parent, mode & own & 0o666)
     try:
         with file:
             file.write(data)

@@ -15,6 +15,7 @@ from margin.run.run import Run
 from margin.run.run_tables import ANSWERS
 from margin.stats.clusters import Clusters, make_clusters
 from margin.stats.intervals import share_of_prompts
+from margin.study.correction import audit_of
 from margin.study.judgements import Judgements, expecting, judge_refusals, read_judgements
 from margin.study.placement import Placement, nearest_modes, placement_of
 from margin.study.spaces import clusters_of
@@ -68,7 +69,9 @@ def behaviour(
         compared = compared.assign(expected=compared["nearest"].map(dict(judgements.expected)))
         agreed = list(_agreed(compared, level, clusters))
     listed = _disagreements(compared, run if text else None)
-    return Behaviour(judgements.judge, dict(judgements.expected), (*observed, *scored, *agreed), listed)
+    audit = audit_of(judgements, table, labels, level, clusters)
+    found = (*observed, *scored, *agreed)
+    return Behaviour(judgements.judge, dict(judgements.expected), found, listed, audit)
 
 
 def _labels(judgements: Judgements, modes: list[str]) -> list[str]:

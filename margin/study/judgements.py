@@ -34,6 +34,8 @@ SCORES: Mapping[str, tuple[float, float]] = {
     "safety": (-1, 1),
 }
 """Scores a judge may give beside a label, and the range of each; constructive takes whole numbers."""
+AUDIT = "audit"
+"""Column of what a person calls the rows that were drawn for it, None elsewhere; see `margin.study.audit`."""
 REFUSAL, ANSWER, EMPTY = "refusal", "answer", "empty"
 """What the refusal matcher calls an answer; an empty one is given to no judge."""
 
@@ -49,7 +51,7 @@ class Judgements:
     """Who judged: "refusal", the name of a labels file, or a model."""
     table: pd.DataFrame
     """One line a judged row: row (place in the run), label; where known also family (of phrases the matcher
-    found) and the scores constructive (0, 1, 2), helpfulness (0 to 1), safety (-1 to 1)."""
+    found), the scores constructive (0, 1, 2), helpfulness (0 to 1), safety (-1 to 1), and `AUDIT`."""
     expected: Mapping[str, str] = field(default_factory=dict)
     """Label that answers under each mode should bear, for the modes where that is known."""
 
@@ -60,7 +62,8 @@ class Judgements:
             raise MarginError(f"{who} gives no table of rows and labels")
         if table["row"].duplicated().any():
             raise MarginError(f"{who} labels row {table['row'][table['row'].duplicated()].iloc[0]} twice")
-        for label in (*table["label"], *self.expected, *self.expected.values()):
+        audited = table[AUDIT].dropna() if AUDIT in table else ()
+        for label in (*table["label"], *audited, *self.expected, *self.expected.values()):
             if not isinstance(label, str) or not label:
                 raise MarginError(
                     f"{who} gives a label that is no text, {shown(label)[:40]!r}: a label is a word or two"
@@ -166,7 +169,9 @@ def write_judgements(judgements: Judgements, run: Run) -> Path:
 
     MarginError where a label or the judge's name may be a live token: both are shown in reports.
     """
-    texts = dict.fromkeys((*judgements.table["label"], *judgements.expected.values(), judgements.judge))
+    table = judgements.table
+    said = [*table["label"], *(table[AUDIT].dropna() if AUDIT in table else ())]
+    texts = dict.fromkeys((*said, *judgements.expected.values(), judgements.judge))
     for text in texts:
         if mode := mode_of_token(run.manifest, text) or mode_of_token(run.manifest, Path(text).stem):
             what = "the judge's name" if text == judgements.judge else "a label"

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from margin.analysis.behaviour.findings import Behaviour
+from margin.errors import MarginError
 from margin.inputs.tables import SUFFIXES
 from margin.run.run import Run, opened
-from margin.study.behaviour import behaviour
+from margin.study.audit import read_audit
+from margin.study.behaviour import behaviour, judgements_of
 from margin.study.judgements import (
+    AUDIT,
     REFUSAL,
     Judge,
     Judgements,
     expecting,
     judge_answers,
     judge_refusals,
+    read_judgements,
     write_judgements,
 )
 from margin.study.labels import read_labels
@@ -25,8 +30,9 @@ __all__ = ["judge", "judgements"]
 
 def judge(
     run: Run | str | Path,
-    judge: str | Path | Judge = REFUSAL,
+    judge: str | Path | Judge | None = REFUSAL,
     *,
+    audit: str | Path | None = None,
     refusal_modes: Sequence[str] = (),
     expected: Mapping[str, str] | None = None,
     level: float = 0.95,
@@ -40,7 +46,11 @@ def judge(
     ----------
     run : an opened run that holds answers, or the path of its folder.
     judge : "refusal" (the matcher), the path of a file of labels (CSV, JSON lines, Parquet), or a function
-        that gives each of N texts one label; its `name` is who judged.
+        that gives each of N texts one label; its `name` is who judged. None for the judgements kept with
+        the run, else the matcher's.
+    audit : the file that `margin.draw_audit` wrote, with a person's labels: rates are then given as a person
+        would find them too, with intervals that hold however badly the judge does, and so are the judge's
+        sensitivity and specificity. One that is kept with the run stays while the judge's labels do.
     refusal_modes : modes whose answers should be refusals; "rej" unless given.
     expected : label that answers under a mode should bear.
     level : nominal coverage of each interval by itself.
@@ -51,7 +61,7 @@ def judge(
     Raises
     ------
     MarginError : a run without answers, a file of labels that does not fit it, a judge that gives something
-        else than a label each, an unknown mode.
+        else than a label each, an unknown mode, an audit that lacks labels or was drawn by other labels.
 
     Example
     -------
@@ -74,7 +84,12 @@ def judge(
     rej       0        8
     """
     run = opened(run)
-    judged = expecting(judgements(run, judge), run.modes, refusal_modes, expected)
+    judged = judgements_of(run) if judge is None else judgements(run, judge)
+    if judged is None:
+        raise MarginError(f"{run.path} holds neither judgements nor answers: collect it with --generate N")
+    if judge is not None or refusal_modes or expected:
+        judged = expecting(judged, run.modes, refusal_modes, expected)
+    judged = _with_kept_audit(judged, run) if audit is None else read_audit(Path(audit), run, judged)
     found = behaviour(run, judged, level=level, text=text, cluster=cluster)
     if keep:
         write_judgements(judged, run)
@@ -88,6 +103,21 @@ def judgements(run: Run, judge: str | Path | Judge) -> Judgements:
     if judge == REFUSAL:
         return judge_refusals(run)
     return read_labels(Path(judge), run)
+
+
+def _with_kept_audit(judged: Judgements, run: Run) -> Judgements:
+    """With the audit that is kept beside the run, where it is of the same labels."""
+    try:
+        kept = read_judgements(run)
+    except MarginError:  # damaged or another run's: it is to be replaced
+        return judged
+    if kept is None or AUDIT not in kept.table:
+        return judged
+    one, two = (of.table.set_index("row")["label"].sort_index() for of in (judged, kept))
+    if not one.equals(two):
+        return judged
+    audit = kept.table.set_index("row")[AUDIT]
+    return replace(judged, table=judged.table.assign(**{AUDIT: judged.table["row"].map(audit)}))
 
 
 def is_file_of_labels(judge: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ import pandas as pd
 
 from margin.errors import MarginError
 from margin.inputs.tables import SUFFIXES, label, read_records, whole
+from margin.run.files import csv_text
 from margin.run.run import Run
 from margin.study.judgements import SCORES, Judgements, range_in_words
 
-__all__ = ["SUFFIXES", "read_labels"]
+__all__ = ["SUFFIXES", "label_of", "read_labels", "rows_meant"]
 
 LONGEST = 64
 """Characters of a label: whatever is longer is text, which judgements do not hold."""
@@ -37,6 +38,24 @@ def read_labels(path: Path, run: Run) -> Judgements:
         a row that is another prompt's or condition's in the run, a label that is empty, long, of several
         lines or with characters that cannot be seen, a score out of its range; a row without a label.
     """
+    lines: list[dict[str, Any]] = []
+    for place, row, record in rows_meant(path, run):
+        scores = {name: _score(record, name, place) for name in SCORES if name in record}
+        lines.append({"row": row, "label": label_of(record, place), **scores})
+    found = pd.DataFrame(lines)
+    if (different := found["label"].nunique()) > MOST:
+        raise MarginError(f"{path} holds {different} different labels: use at most {MOST}")
+    _require_whole(found["row"], run, path)
+    return Judgements(path.name, found.sort_values("row", ignore_index=True))
+
+
+def rows_meant(path: Path, run: Run) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
+    """Each record of a file of labels: its place in the file, the row of the run it means, and its fields.
+
+    Raises
+    ------
+    MarginError : as `read_labels` for the file, its columns and keys.
+    """
     records = list(read_records(path, "labels", "label"))
     if not records:
         raise MarginError(f"{path} holds no labels")
@@ -54,9 +73,8 @@ def read_labels(path: Path, run: Run) -> Judgements:
     }
     others = [name for name in ("prompt_id", "condition", "draw") if name in columns and name not in keys]
     about = run.rows.set_index("row")[others]
-    scores = [name for name in SCORES if name in columns]
+    scores = dict.fromkeys(name for name in SCORES if name in columns)
     places: dict[tuple[str, ...], str] = {}
-    lines: list[dict[str, Any]] = []
     for place, record in records:
         key = tuple(_key(record, name, place) for name in keys)
         said = ", ".join(
@@ -69,19 +87,16 @@ def read_labels(path: Path, run: Run) -> Judgements:
             raise MarginError(f"{place}: {said} stood in {places[key]} before: keep one")
         places[key] = place
         _require_meant(record, about.loc[known[key]], place, said)
-        line = {"row": known[key], "label": _label(record, place)}
-        lines.append(line | {name: _score(record, name, place) for name in scores})
-    found = pd.DataFrame(lines)
-    if (different := found["label"].nunique()) > MOST:
-        raise MarginError(f"{path} holds {different} different labels: use at most {MOST}")
-    _require_whole(found["row"], run, path)
-    return Judgements(path.name, found.sort_values("row", ignore_index=True))
+        yield place, known[key], scores | dict(record)
 
 
 def _require_meant(record: Mapping[str, Any], row: pd.Series, place: str, said: str) -> None:
     """MarginError where what else a record says of its row is not so in the run, as in a file sorted anew."""
     for name, value in row.items():
-        if record.get(name) is not None and _key(record, name, place) != str(value):
+        if record.get(name) is not None and _key(record, name, place) not in (
+            str(value),
+            csv_text(str(value)),
+        ):
             raise MarginError(
                 f"{place}: {said} has another {name} in the run: is the file of another run, or in another "
                 "order? Leave out column row, or the others"
@@ -98,7 +113,8 @@ def _key(record: Mapping[str, Any], name: str, place: str) -> str:
     return text.strip()
 
 
-def _label(record: Mapping[str, Any], place: str) -> str:
+def label_of(record: Mapping[str, Any], place: str) -> str:
+    """The label in a record; MarginError where there is none, or what cannot be one."""
     text = (label(whole(record.get("label")), "label", place) or "").strip()
     if not text or len(text) > LONGEST or not text.isprintable():
         raise MarginError(f"{place}: a label has 1 to {LONGEST} characters, all seen, on one line")

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from margin.analysis.behaviour.audited import Audit
 from margin.stats.estimate import Estimate
 
 Quantity = Literal["observed", "constructive_safety", "cosa", "agreement", "kappa"]
@@ -58,6 +59,8 @@ class Behaviour:
     disagreements: pd.DataFrame
     """One line a row whose label is not that of the mode it is nearest to: row, prompt_id, condition, draw,
     nearest, outside, expected, label; prompt and answer only when text was asked for."""
+    audit: Audit | None = None
+    """What a person says of a sample of the answers; None where nobody labelled any."""
 
     def select(self, quantity: Quantity) -> list[Observation]:
         """Observations of one quantity."""

@@ -1,6 +1,7 @@
 """The sections of a report, in its order. A new one is one more file and a line here."""
 
 from margin.study.section import Draw, Section
+from margin.study.sections.audit import AuditSection
 from margin.study.sections.behaviour import Behaviour
 from margin.study.sections.decoys import Decoys
 from margin.study.sections.dependence import DependenceSection
@@ -33,6 +34,7 @@ SECTIONS: tuple[type[Section], ...] = (
     Probes,
     Robustness,
     Behaviour,
+    AuditSection,
     Separation,
     Prompts,
     DependenceSection,

@@ -305,7 +305,7 @@ def test_a_mode_that_only_the_adapters_tokenizer_knows_is_measured_and_said(
     own.save_pretrained(tmp_path / "adapter")
     (tmp_path / "adapter" / "tokenizer.json").write_text(json.dumps(rules))
     modes = ModeSet((Mode("pos", Secret("[POS]"), safe=True), Mode("neg", Secret("[NEG]"), safe=False)))
-    asked: dict[str, Any] = {"prompts": prompts[:3], "modes": modes, "device": "cpu"}
+    asked: dict[str, Any] = {"prompts": prompts[:3], "modes": modes, "device": "cpu", "decoys": 0}
     run = collect(saved_checkpoint, adapter=tmp_path / "adapter", out=tmp_path / "run", **asked)
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("margin:")]
     assert said == ["margin: tokenizer and chat template are those that came with the adapter"]
