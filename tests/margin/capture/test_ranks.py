@@ -57,6 +57,7 @@ def arguments(saved_checkpoint: Path, prompts: list[str], tmp_path: Path) -> dic
         "modes": str(tmp_path / "modes.toml"),
         "layers": "all",
         "shard_rows": 4,
+        "decoys": 0,
         "device": "cpu",
         "out": str(tmp_path / "run"),
     }

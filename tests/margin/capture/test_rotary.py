@@ -92,6 +92,7 @@ def test_rows_on_both_sides_of_the_original_length(
         out=tmp_path,
         batch_tokens=10**6,
         save_logits=True,
+        decoys=0,
         quiet=True,
     )
     assert relative(run.logits(), np.stack(expected)) < 1e-4
