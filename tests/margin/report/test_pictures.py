@@ -29,7 +29,7 @@ from margin.run.run import Run
 from margin.study.canvas import Canvas
 from margin.study.study import Study
 
-PLAIN = [name for name in FIGURES if name not in ("robustness", "probes", "positions")]
+PLAIN = [name for name in FIGURES if name not in ("decoys", "robustness", "probes", "positions")]
 """What a run of one position without controls, that was not probed, is enough for."""
 
 
