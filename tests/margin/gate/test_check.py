@@ -70,7 +70,7 @@ def test_a_slice_that_fell_fails_the_gate_though_it_is_not_required(
     zh = np.repeat((prompts.slices["language"] == "zh").to_numpy(), 3)
     strong, weak = (prompts.points(s, np.random.default_rng(1), own=0.1) for s in (1.0, 0.5))
     verdict = decide(
-        before, measurement(prompts, np.where(zh[:, None], weak, strong)), Policy(max_drop=0.065)
+        before, measurement(prompts, np.where(zh[:, None], weak, strong)), Policy(max_drop=0.055)
     )
     assert verdict.outcome == "regression"
     assert [name for name, status in statuses(verdict).items() if status == "broken"] == ["language=zh"]

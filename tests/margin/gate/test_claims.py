@@ -11,8 +11,8 @@ from scipy import stats
 from margin.analysis.comparison import compare
 from margin.analysis.slices import MIN_PROMPTS
 from margin.analysis.space import Coordinates
-from margin.gate.claims import ALPHA, drop_claim, floor_claim, leak_claim, prompts_to_settle
-from margin.gate.measurement import Leak, MeasuredMargin, Measurement, prompt_changes
+from margin.gate.claims import drop_claim, floor_claim, leak_claim, prompts_to_settle
+from margin.gate.measurement import ALPHA, Leak, MeasuredMargin, Measurement, prompt_changes
 from tests.intervals import lower, upper
 from tests.margin.gate.releases import Prompts, draw_prompts, measurement
 
@@ -74,7 +74,7 @@ def test_a_slice_of_few_prompts_stays_open_whatever_it_shows() -> None:
     influence = [0.0] * 60
     fallen = drop_claim(margin(influence, 0.5, n_prompts=12), margin(influence, -0.5, n_prompts=12), 0.01)
     assert fallen.status == "open"
-    assert prompts_to_settle(fallen, n_run=60, n_claims=1, n_open=1) == 60 / 12 * MIN_PROMPTS
+    assert prompts_to_settle(fallen, n_run=60, share=1, n_open=1) == 60 / 12 * MIN_PROMPTS
 
 
 @pytest.mark.parametrize(("after", "status"), [(0.1, "held"), (0.09, "held"), (0.0899, "broken")])
@@ -109,7 +109,7 @@ def test_three_hundred_prompts_without_a_leak_show_one_in_a_hundred() -> None:
     assert leak_claim(Leak("random", 0, 298), 0.01).status == "open"
     assert leak_claim(Leak("random", 0, 299), 0.01).status == "held"
     claim = leak_claim(Leak("random", 0, 40), 0.01)
-    assert prompts_to_settle(claim, n_run=40, n_claims=5, n_open=1) == 299
+    assert prompts_to_settle(claim, n_run=40, share=0.2, n_open=1) == 299
 
 
 @pytest.mark.parametrize("rate", [0.002, 0.03])
@@ -117,7 +117,7 @@ def test_prompts_that_settle_a_leak_settle_it(rate: float) -> None:
     """Monte Carlo error .009 (2,000 draws)."""
     n_now = 1000
     claim = leak_claim(Leak("random", round(rate * n_now), n_now), 0.01)
-    n = prompts_to_settle(claim, n_now, n_claims=1, n_open=1)
+    n = prompts_to_settle(claim, n_now, share=1, n_open=1)
     assert n is not None
     leaks = np.random.default_rng(0).binomial(n, rate, 2000)
     wanted = "held" if rate < 0.01 else "broken"
