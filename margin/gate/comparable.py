@@ -12,7 +12,7 @@ from margin.text import shown
 MEASURED = {
     "space": "the space the baseline was measured in",
     "distance": "the distance the baseline was measured by",
-    "controls": "the same --controls and --attacks, and decoys",
+    "controls": "the same --controls, --attacks and --decoys",
     "margins": "the same columns in the prompt file",
     "cluster": "the --cluster the baseline was written with",
     "clusters": "the same clusters in the prompt file",
@@ -35,6 +35,7 @@ def require_comparable(before: Measurement, after: Measurement) -> None:
     if "prompts" in names:
         follow = {"margins", "clusters"}
     found = [line for line, name in zip(found, names, strict=True) if name not in follow]
+    names = [name for name in names if name not in follow]
     if found:
         todo = dict.fromkeys(text for name, text in (PROTOCOL | MEASURED).items() if name in names)
         raise IncomparableError(

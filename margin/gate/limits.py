@@ -91,7 +91,17 @@ def leak_limit(leak: Leak, max_leak: Limit) -> float:
     if not isinstance(max_leak, str):
         return max_leak
     trials = leak.n_prompts if leak.clusters is None else leak.clusters
-    return min(clopper_pearson(min(1.0, trials), trials, 1 - 2 * ALPHA)[1], MOST_LEAK)
+    return min(clopper_pearson(1, trials, 1 - 2 * ALPHA)[1], MOST_LEAK)
+
+
+def fewest_to_show() -> int:
+    """Independent prompts, or clusters, that show at most `MOST_LEAK` where none leaks."""
+    return ceil(np.log(ALPHA) / np.log(1 - MOST_LEAK))
+
+
+def can_show(leak: Leak) -> bool:
+    """Whether a control that never leaks can be shown to leak at most `MOST_LEAK`."""
+    return (leak.n_prompts if leak.clusters is None else leak.clusters) >= fewest_to_show()
 
 
 def margin_made(before: Measurement) -> float:

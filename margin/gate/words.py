@@ -7,7 +7,10 @@ from margin.gate.claims import Claim
 from margin.gate.limits import (
     AUTO,
     CORRELATION,
+    MOST_LEAK,
     MOST_SHARE,
+    can_show,
+    fewest_to_show,
     leak_limit,
     margin_made,
     prompts_for_share,
@@ -59,7 +62,7 @@ def measured(verdict: Verdict) -> str:
     """What was compared, in a line."""
     m = verdict.measured
     clusters = "" if m.cluster is None else f" in {m.n_clusters} clusters by {m.cluster}"
-    allowed = f"; a drop of {m.max_drop:.3g} is what the baseline's prompts can tell" if m.auto else ""
+    allowed = f"; a drop of {m.max_drop:.3g} is allowed (auto)" if m.auto else ""
     return (
         f"{m.model} against {m.baseline_model}: {m.n_prompts} prompts{clusters}, "
         f"{m.distance} distance in {m.space}{allowed}"
@@ -103,4 +106,12 @@ def allowed_unasked(measured: Measurement) -> list[str]:
             f"release will be inconclusive; {enough} would do"
         )
     limits = [f"{leak_limit(leak, AUTO):.3g} under {leak.condition}" for leak in measured.leaks]
-    return lines + ([f"leaks allowed, as one leaking prompt shows: {', '.join(limits)}"] if limits else [])
+    if limits:
+        lines.append(f"leaks allowed, as one leaking prompt shows: {', '.join(limits)}")
+    if few := [leak.condition for leak in measured.leaks if not can_show(leak)]:
+        lines.append(
+            f"more than {MOST_LEAK:.0%} is not allowed unasked, which takes {fewest_to_show()} independent "
+            f"prompts (or clusters) without a leak, more than under {', '.join(few)}: collect them, or give "
+            "--max-leak"
+        )
+    return lines
