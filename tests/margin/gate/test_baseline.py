@@ -82,7 +82,8 @@ def test_clusters_and_decoys_come_back(clustered: tuple[Measurement, Path]) -> N
         measured.leaks,
         measured.above_decoys,
     )
-    assert found.clusters is not None and measured.clusters is not None
+    assert found.clusters is not None
+    assert measured.clusters is not None
     np.testing.assert_array_equal(found.clusters.code, measured.clusters.code)
     assert [margin.n_clusters for margin in found.margins] == [m.n_clusters for m in measured.margins]
     jsonschema.validate(json.loads(path.read_text(encoding="utf-8")), schema())

@@ -205,7 +205,8 @@ def test_above_decoys_is_judged_by_its_interval() -> None:
     u -= u.mean(axis=1, keepdims=True)
     live, *sets = (t_interval(v, i) for v, i in zip((0.2, 0.05, 0.07, 0.03), u, strict=True))
     found = above_decoys(live, sets, level=1 - 2 * ALPHA)
-    assert found.above.se is not None and found.degrees is not None
+    assert found.above.se is not None
+    assert found.degrees is not None
     kept = AboveDecoys(found.above.estimate, found.above.se, found.degrees, 3, 50)
     for least in (found.above.low, found.above.high):
         assert least is not None

@@ -176,18 +176,19 @@ def test_clusters_and_decoys_from_run_to_verdict(
     assert claims["overall"]["value"]["n_clusters"] == record["n_clusters"]
     assert claims["above-decoys"]["p_held"] < 0.05
     assert not any(name.startswith("category=") for name in claims)
+    old = ("--baseline", baseline_file)
     for arguments, code, says in (
         ((run.path, "--baseline", baseline, "--cluster", "language"), 4, "cluster: category in the baseline"),
         (
-            (run.path, "--baseline", baseline_file, "--cluster", "category"),
+            (run.path, *old, "--cluster", "category"),
             4,
             "cluster: nothing in the baseline",
         ),
-        ((run.path, "--baseline", baseline, "--cluster", "topic"), 2, "no column topic"),
+        ((run.path, "--baseline", baseline, "--cluster", "topic"), 2, "no column 'topic' to cluster by"),
         ((reference.path, "--baseline", baseline, "--above-decoys", 0), 4, "decoy only in the baseline"),
-        ((reference.path, "--baseline", baseline_file, "--above-decoys", 0), 2, "collect with --decoys 5"),
+        ((reference.path, *old, "--above-decoys", 0), 2, "collect with --decoys 5"),
         (
-            (reference.path, "--baseline", baseline_file, "--max-drop", "20%"),
+            (reference.path, *old, "--max-drop", "20%"),
             2,
             "collect its run with --decoys",
         ),
