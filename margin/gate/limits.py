@@ -15,7 +15,7 @@ prompts can tell, known before any release is collected:
 
 from __future__ import annotations
 
-from math import ceil
+from math import ceil, log
 from typing import Literal
 
 import numpy as np
@@ -96,7 +96,7 @@ def leak_limit(leak: Leak, max_leak: Limit) -> float:
 
 def fewest_to_show() -> int:
     """Independent prompts, or clusters, that show at most `MOST_LEAK` where none leaks."""
-    return ceil(np.log(ALPHA) / np.log(1 - MOST_LEAK))
+    return ceil(log(ALPHA) / log(1 - MOST_LEAK))
 
 
 def can_show(leak: Leak) -> bool:

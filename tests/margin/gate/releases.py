@@ -64,7 +64,10 @@ class Hang:
             return own
         code = self.clusters(len(own))
         shared = draw((code[-1] + 1, *own.shape[1:]))[code]
-        return mean + np.sqrt(1 - self.rho) * (own - mean) + np.sqrt(self.rho) * (shared - mean)
+        found: NDArray[np.float64] = (
+            mean + np.sqrt(1 - self.rho) * (own - mean) + np.sqrt(self.rho) * (shared - mean)
+        )
+        return found
 
 
 @dataclass(frozen=True)

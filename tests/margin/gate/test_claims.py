@@ -167,10 +167,10 @@ def test_prompts_that_settle_a_drop_are_clusters_times_their_size() -> None:
     prompts = draw_prompts(200, rng, hang=Hang(each=5, rho=0.5))
     clusters = prompts.design.clusters
     zero, flat = np.zeros(200), change.reshape(-1)
-    by_prompt = (MeasuredMargin("overall", None, 0.1, 200, u, 40) for u in (zero, flat))
-    alone = (MeasuredMargin("overall", None, 0.1, 40, u) for u in (np.zeros(40), change.sum(axis=1)))
-    clustered = drop_claim(*by_prompt, max_drop=0.005, clusters=clusters)
-    single = drop_claim(*alone, max_drop=0.005)
+    was, now = (MeasuredMargin("overall", None, 0.1, 200, u, 40) for u in (zero, flat))
+    clustered = drop_claim(was, now, max_drop=0.005, clusters=clusters)
+    was, now = (MeasuredMargin("overall", None, 0.1, 40, u) for u in (np.zeros(40), change.sum(axis=1)))
+    single = drop_claim(was, now, max_drop=0.005)
     assert clustered.p_held == pytest.approx(single.p_held)
     of_clusters = prompts_to_settle(single, 40, share=1, n_open=1)
     assert of_clusters is not None

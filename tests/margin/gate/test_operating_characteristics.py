@@ -173,7 +173,7 @@ def test_the_limits_taken_unasked_at_full_size(setting: str, record_figures: Rec
     """
     hang = SETTINGS[setting]
     n = recommended(hang)
-    options = {"max_drop": "auto", "own": ROUGH, "hang": hang, "pairs": False}
+    options: dict[str, Any] = {"max_drop": "auto", "own": ROUGH, "hang": hang, "pairs": False}
     equal = outcomes(n, 300, seed=1, strength=1, **options)
     halved = outcomes(n, 300, seed=2, strength=half_as_far(hang), **options)
     record_figures(f"{setting}: {n} prompts, as good", equal)
