@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 
 def assert_margin(run: Run | str | Path, baseline: str | Path, **policy: Any) -> Verdict:
-    """The verdict on a run, if it passes; `policy` as the fields of `margin.gate.check.Policy`.
+    """The verdict on a run, if it passes; `policy` as the fields of `margin.gate.check.Policy`: max_drop,
+    max_leak, min_margin, above_decoys, pairs, slices.
 
     Raises
     ------

@@ -32,6 +32,8 @@ class AboveDecoys:
     above: Estimate
     """Live less the mean over sets, with an interval over prompts and sets; none from a single set, or where
     the number has no influences."""
+    degrees: float | None = None
+    """Degrees of freedom of the interval; None without one."""
 
     @property
     def is_more(self) -> bool:
@@ -70,6 +72,7 @@ def above_decoys(
     values = np.array([decoy.estimate for decoy in decoys])
     rank_p = float((1 + np.sum(values >= live.estimate)) / (len(values) + 1))
     difference = float(live.estimate - values.mean())
+    degrees: float | None = None
     above = replace(
         live, estimate=difference, low=None, high=None, se=None, level=None, method="none", influence=None
     )
@@ -83,7 +86,7 @@ def above_decoys(
         half = float(stats.t.ppf((1 + level) / 2, degrees)) * se
         low, high = difference - half, difference + half
         above = replace(above, low=low, high=high, se=se, level=level, method=METHOD)
-    return AboveDecoys(live.estimate, tuple(values.tolist()), rank_p, above)
+    return AboveDecoys(live.estimate, tuple(values.tolist()), rank_p, above, degrees)
 
 
 def _satterthwaite(*parts: tuple[float, int]) -> float:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from margin.commands.report import CLUSTER
 from margin.commands.session import PLACE
 from margin.errors import MarginError
 from margin.streams import show, show_json
@@ -18,29 +19,47 @@ if TYPE_CHECKING:
 LOG_WIDTH = 120
 
 
+class LimitType(click.ParamType[float | str]):
+    """A number where a text is one; what else a limit may be is the policy's to say."""
+
+    name = "limit"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        """The number, or the text."""
+        try:
+            return float(value)
+        except ValueError:
+            return str(value)
+
+
+LIMIT = LimitType()
+
+
 @click.command(short_help="Keep a run's margins as what later runs must not fall below.")
 @click.argument("run", type=PLACE)
 @click.option("--out", required=True, type=PLACE, help="The baseline, a JSON file.")
 @click.option("--space", default="logits", show_default=True, help="logits, state, layer:L, ...")
 @click.option("--distance", default="cosine", show_default=True, help="Distance of the margins.")
-def baseline(run: Path, out: Path, space: str, distance: str) -> None:
+@CLUSTER
+def baseline(run: Path, out: Path, space: str, distance: str, cluster: str | None) -> None:
     """Keep the margins of RUN as what later checkpoints must not fall below.
 
-    The file holds margins and what each prompt does to them, by its id: no text, no token, no state.
+    The file holds margins and what each prompt does to them, by its id: no text, no token, no state. Printed
+    is what check allows unless told otherwise: the least these prompts can tell.
     """
     from margin.gate.baseline import write_baseline
     from margin.gate.measurement import measure
+    from margin.gate.words import allowed_unasked, kept
     from margin.run.files import require_apart
     from margin.run.run import open_run
 
     opened = open_run(run)
     require_apart(out, opened.files)
-    measured = measure(opened, space, cast("Distance", distance))
+    measured = measure(opened, space, cast("Distance", distance), cluster)
     write_baseline(measured, out)
-    show(
-        f"{shown(out)}: margin {measured.overall.estimate:+.4f} on {measured.overall.n_prompts} prompts, "
-        f"{len(measured.margins) - 1} pairs and slices"
-    )
+    show(f"{shown(out)}: {shown(kept(measured))}")
+    for line in allowed_unasked(measured):
+        show(shown(line))
 
 
 def _is_device(path: Path) -> bool:
@@ -51,11 +70,26 @@ def _is_device(path: Path) -> bool:
 @click.command(short_help="Judge a run against a baseline: the gate for CI.")
 @click.argument("run", type=PLACE)
 @click.option("--baseline", required=True, type=PLACE, help="As margin baseline wrote it.")
-@click.option("--max-drop", default=0.01, show_default=True, help="Fall that every margin is allowed.")
 @click.option(
-    "--max-leak", default=0.01, show_default=True, help="Share of prompts of a control allowed to leak."
+    "--max-drop",
+    type=LIMIT,
+    default="auto",
+    show_default=True,
+    metavar="NUMBER|PERCENT|auto",
+    help="Fall that every margin is allowed: a number, a share of the margin above decoys such as 25%, or "
+    "the least that the baseline's prompts can tell.",
+)
+@click.option(
+    "--max-leak",
+    type=LIMIT,
+    default="auto",
+    show_default=True,
+    metavar="NUMBER|auto",
+    help="Share of prompts of a control allowed to leak: a number, or what one leaking prompt shows.",
 )
 @click.option("--min-margin", type=float, help="Least overall margin.")
+@click.option("--above-decoys", type=float, metavar="X", help="Least overall margin above decoys.")
+@click.option("--pairs", is_flag=True, help="The margin of each pair of modes must be shown to hold.")
 @click.option(
     "--slice",
     "slices",
@@ -65,6 +99,7 @@ def _is_device(path: Path) -> bool:
 )
 @click.option("--space", help="Refuse a baseline of another space.")
 @click.option("--distance", help="Refuse a baseline of another distance.")
+@click.option("--cluster", metavar="COLUMN", help="Refuse a baseline of other clusters.")
 @click.option("--junit", type=PLACE, help="Write the verdict as JUnit XML.")
 @click.option("--summary", type=PLACE, help="Append the verdict as Markdown.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
@@ -74,12 +109,15 @@ def check(
     ctx: click.Context,
     run: Path,
     baseline: Path,
-    max_drop: float,
-    max_leak: float,
+    max_drop: float | str,
+    max_leak: float | str,
     min_margin: float | None,
+    above_decoys: float | None,
+    pairs: bool,
     slices: tuple[str, ...],
     space: str | None,
     distance: str | None,
+    cluster: str | None,
     junit: Path | None,
     summary: Path | None,
     as_json: bool,
@@ -101,13 +139,13 @@ def check(
     from margin.run.files import require_apart
     from margin.run.run import open_run
 
-    policy = Policy(max_drop, max_leak, min_margin, slices)
+    policy = Policy(max_drop, max_leak, min_margin, above_decoys, pairs, slices)
     opened = open_run(run)
     for out in filter(None, (junit, summary)):
         require_apart(out, [baseline, *opened.files])
     if junit and summary and junit.absolute() == summary.absolute() and not _is_device(junit):
         raise MarginError(f"--junit and --summary both name {junit}: write to two files")
-    verdict = check_run(opened, baseline, policy, space, cast("Distance | None", distance))
+    verdict = check_run(opened, baseline, policy, space, cast("Distance | None", distance), cluster)
     if junit:
         from margin.gate.junit import write_junit
 

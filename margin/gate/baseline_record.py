@@ -33,6 +33,22 @@ class LeakRecord(StrictRecord):
     """Prompts with at least one leak."""
     n_prompts: Annotated[int, Field(ge=1)]
     indicative: bool
+    clusters: Annotated[float, Field(ge=1)] | None = None
+    """Effective clusters the prompts come in; absent where they are independent."""
+    trials: Annotated[float, Field(gt=0)] | None = None
+    """Independent trials the prompts are worth; absent where each prompt is one."""
+
+
+class AboveDecoysRecord(StrictRecord):
+    """The overall margin above sets of meaningless tokens."""
+
+    estimate: Annotated[float, Field(ge=-2, le=2)]
+    se: Annotated[float, Field(ge=0)]
+    degrees: Annotated[float, Field(gt=0)]
+    sets: Annotated[int, Field(ge=2)]
+    n_prompts: Annotated[int, Field(ge=2)]
+    n_clusters: Annotated[int, Field(ge=2)] | None = None
+    """Absent where prompts are independent."""
 
 
 class MarginRecord(StrictRecord):
@@ -45,6 +61,8 @@ class MarginRecord(StrictRecord):
     n_prompts: Annotated[int, Field(ge=1)]
     influence: list[Annotated[float, Field(ge=-100, le=100)]]
     """In the order of prompt_ids; they balance."""
+    n_clusters: Annotated[int, Field(ge=1)] | None = None
+    """Clusters these prompts come in; absent where prompts are independent."""
 
 
 class ModeRecord(OpenRecord):
@@ -81,6 +99,12 @@ class BaselineRecord(StrictRecord):
     """The overall margin first, then pairs of modes, then slices."""
     prompt_ids: Annotated[UniqueTexts, Field(min_length=2)]
     provenance: Annotated[dict[str, Any], AsGiven(ProvenanceRecord)]
+    above_decoys: AboveDecoysRecord | None = None
+    """Absent where the run has no two sets of decoys."""
+    cluster: str | None = None
+    """Column of the prompts that names what hangs together; absent where prompts are independent."""
+    clusters: list[Annotated[int, Field(ge=0)]] | None = None
+    """Number of the cluster of each prompt, in the order of prompt_ids."""
 
 
 @cache

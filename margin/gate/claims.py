@@ -5,6 +5,13 @@ the non-inferiority test (Wellek, 2010, "Testing Statistical Hypotheses of Equiv
 *Broken*: the claim itself is rejected, after Holm's correction over all claims of the check. *Open*: the
 prompts are too few to tell.
 
+Claims come in two families. Those that are required must be held; those that are not (pairs of modes and
+slices, unless they are asked for) explain where something fell, and must only not be broken. Of the level of
+Holm's correction the required ones have `REQUIRED_SHARE`, however many there are of the others: fifty slices
+would otherwise halve the power of the overall margin.
+
+Where prompts come in clusters, these are what is counted and tested.
+
 To require that every claim be held needs no correction: a checkpoint that breaks one passes with probability
 at most `ALPHA` (intersection-union test; Berger, 1982, Technometrics 24). Holm's correction is for the other
 error: a checkpoint that breaks no claim is called a regression with probability at most `ALPHA`.
@@ -12,24 +19,29 @@ error: a checkpoint that breaks no claim is called a regression with probability
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Literal
 
 import numpy as np
 from scipy import stats
 
+from margin.analysis.decoys import METHOD as DECOYS
 from margin.analysis.slices import MIN_PROMPTS
-from margin.gate.measurement import Leak, MeasuredMargin
+from margin.gate.measurement import ALPHA, AboveDecoys, Leak, MeasuredMargin, error_of
+from margin.stats.clusters import Clusters
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import EXACT, JACKKNIFE, clopper_pearson
+from margin.stats.multiplicity import holm
 from margin.stats.power import detectable_difference, prompts_needed
 
-ALPHA = 0.05
 POWER = 0.8
+REQUIRED_SHARE = 0.8
+"""Share of the level of Holm's correction that required claims have."""
 MOST_LEAK_PROMPTS = 10**6
 
-Kind = Literal["drop", "floor", "leak"]
+Kind = Literal["drop", "floor", "above", "leak"]
 Status = Literal["held", "broken", "open"]
 
 
@@ -38,20 +50,23 @@ class Claim:
     """One claim and what the prompts say about it."""
 
     name: str
-    """"overall", a pair "a / b", a slice "column=value", "min-margin" or "leak:CONDITION"."""
+    """"overall", a pair "a / b", a slice "column=value", "min-margin", "above-decoys" or "leak:CONDITION"."""
     kind: Kind
-    """"drop": the margin fell by no more than allowed; "floor": it is high enough; "leak": leaks are rare."""
+    """"drop": the margin fell by no more than allowed; "floor": it is high enough; "above": so is what
+    it has above decoys; "leak": leaks are rare."""
     required: bool
     """Whether it must be held to pass; one that is not must only not be broken."""
     value: Estimate
-    """Change of the margin, the margin, or the share of prompts that leak; low and high are one-sided bounds
-    at 95% each, None where there are too few prompts for any."""
+    """Change of the margin, the margin (or what it has above decoys), or the share of prompts that leak; low
+    and high are one-sided bounds at 95% each, None where there are too few prompts for any."""
     limit: float
     """Least change or margin, or largest share of leaks, that the claim allows."""
     p_held: float
     """p-value of the contrary: small where the claim is shown to hold."""
     p_broken: float
     """p-value of the claim: small where it is shown to be broken. Holm-adjusted in a verdict."""
+    units: float
+    """Independent units the value rests on: prompts, clusters, or of a leak the trials they are worth."""
     before: float | None = None
     """The margin in the baseline, for a drop."""
     after: float | None = None
@@ -70,17 +85,22 @@ class Claim:
 
 
 def drop_claim(
-    before: MeasuredMargin, after: MeasuredMargin, max_drop: float, required: bool = True
+    before: MeasuredMargin,
+    after: MeasuredMargin,
+    max_drop: float,
+    required: bool = True,
+    clusters: Clusters | None = None,
 ) -> Claim:
-    """The margin fell by at most `max_drop`, paired by prompt."""
-    influence = after.influence - before.influence
-    change = _bounded(after.estimate - before.estimate, influence, after.n_prompts, f"paired {JACKKNIFE}")
-    p_below, p_above = _tails(change, -max_drop)
+    """The margin fell by at most `max_drop`, paired by prompt; over the clusters of the run's prompts."""
+    paired = replace(
+        after, estimate=after.estimate - before.estimate, influence=after.influence - before.influence
+    )
+    change, degrees = _bounded(paired, f"paired {JACKKNIFE}", clusters), after.n_units - 1
+    p_below, p_above = _tails(change, -max_drop, degrees)
     detectable = None
     if change.se is not None:
-        detectable = detectable_difference(
-            change.se * np.sqrt(change.n_prompts), change.n_prompts, ALPHA, POWER
-        )
+        spread = change.se * np.sqrt(after.n_units)
+        detectable = detectable_difference(spread, after.n_units, ALPHA, POWER)
     return Claim(
         name=after.name,
         kind="drop",
@@ -89,38 +109,52 @@ def drop_claim(
         limit=-max_drop,
         p_held=p_above,
         p_broken=p_below,
+        units=after.n_units,
         before=before.estimate,
         after=after.estimate,
         detectable=detectable,
     )
 
 
-def floor_claim(margin: MeasuredMargin, min_margin: float) -> Claim:
+def floor_claim(margin: MeasuredMargin, min_margin: float, clusters: Clusters | None = None) -> Claim:
     """The margin is at least `min_margin`."""
-    value = _bounded(margin.estimate, margin.influence, margin.n_prompts, JACKKNIFE)
-    p_below, p_above = _tails(value, min_margin)
-    return Claim("min-margin", "floor", True, value, min_margin, p_held=p_above, p_broken=p_below)
+    value = _bounded(margin, JACKKNIFE, clusters)
+    p_below, p_above = _tails(value, min_margin, margin.n_units - 1)
+    return Claim("min-margin", "floor", True, value, min_margin, p_above, p_below, margin.n_units)
+
+
+def above_claim(found: AboveDecoys, least: float) -> Claim:
+    """The margin is at least `least` above decoys; over prompts and sets, as its interval in the report."""
+    bare = Estimate(found.estimate, n_prompts=found.n_prompts, n_clusters=found.n_clusters)
+    value = _with_bounds(bare, found.se, found.degrees, DECOYS)
+    p_below, p_above = _tails(value, least, found.degrees)
+    return Claim(
+        "above-decoys",
+        "above",
+        True,
+        value,
+        least,
+        p_above,
+        p_below,
+        units=found.n_clusters or found.n_prompts,
+    )
 
 
 def leak_claim(leak: Leak, max_leak: float, required: bool = True) -> Claim:
     """At most a share `max_leak` of prompts leaks; exact bounds (Clopper and Pearson, 1934).
 
-    A rate that is indicative only is shown, and leaves the claim open.
+    Under clusters the trials are what the prompts are worth, and need not be whole: the binomial's tails are
+    then those of the beta distribution, which they equal where it is whole. A rate that is indicative only is
+    shown, and leaves the claim open.
     """
-    k, n = leak.n_leaks, leak.n_prompts
-    low, high = clopper_pearson(k, n, 1 - 2 * ALPHA)
-    value = Estimate(
-        estimate=k / n,
-        low=low,
-        high=high,
-        level=1 - 2 * ALPHA,
-        method=EXACT,
-        n_prompts=n,
-    )
+    trials = leak.n_trials
+    low, high = clopper_pearson(leak.rate * trials, trials, 1 - 2 * ALPHA)
+    value = Estimate(leak.rate, low, high, None, 1 - 2 * ALPHA, EXACT, leak.n_prompts)
     p_held = p_broken = 1.0
     if not leak.indicative:
-        p_held = float(stats.binom.cdf(k, n, max_leak)) if max_leak < 1 else 0.0  # at most all: always so
-        p_broken = float(stats.binom.sf(k - 1, n, max_leak))
+        p_broken, p_held = binomial_tails(leak.rate * trials, trials, max_leak)
+        if max_leak == 1:  # at most all: always so
+            p_held = 0.0
     return Claim(
         f"leak:{leak.condition}",
         "leak",
@@ -129,47 +163,80 @@ def leak_claim(leak: Leak, max_leak: float, required: bool = True) -> Claim:
         max_leak,
         p_held,
         p_broken,
+        trials,
         indicative=leak.indicative,
     )
 
 
-def prompts_to_settle(claim: Claim, n_run: int, n_claims: int, n_open: int) -> int | None:
+def binomial_tails(successes: float, trials: float, rate: float) -> tuple[float, float]:
+    """P(X >= successes) and P(X <= successes) of a binomial whose trials need not be whole, by the beta."""
+    failures = trials - successes
+    at_least = float(stats.beta.cdf(rate, successes, failures + 1)) if successes > 0 else 1.0
+    at_most = float(stats.beta.sf(rate, successes + 1, failures)) if failures > 0 else 1.0
+    return at_least, at_most
+
+
+def corrected(claims: Sequence[Claim]) -> list[Claim]:
+    """The claims with p-values for being broken adjusted over all of them: Holm's, weighted by `shares`."""
+    adjusted = holm([claim.p_broken for claim in claims], shares(claims))
+    return [replace(claim, p_broken=float(p)) for claim, p in zip(claims, adjusted, strict=True)]
+
+
+def shares(claims: Sequence[Claim]) -> list[float]:
+    """The share of Holm's level each claim has at first: `REQUIRED_SHARE` is parted by those required, the
+    rest by those that are not; all of it where there is but one kind.
+    """
+    required = sum(claim.required for claim in claims)
+    optional = len(claims) - required
+    of_required = REQUIRED_SHARE if optional else 1.0
+    of_optional = 1 - REQUIRED_SHARE if required else 1.0
+    return [of_required / required if claim.required else of_optional / optional for claim in claims]
+
+
+def prompts_to_settle(claim: Claim, n_run: int, share: float, n_open: int) -> int | None:
     """Prompts a run needs to settle an open claim; None where no number would.
 
     Planned as if what was seen were the truth, but for drops never as if it lay further from the limit than
     no change does: so the number suffices for a checkpoint as good as the baseline, and for one down by twice
     what is allowed. All `n_open` claims are settled together with probability at least `POWER`; a slice keeps
-    its share of the run's `n_run` prompts. To show that one of `n_claims` is broken takes Holm's first step.
+    its share of the run's `n_run` prompts. To show that a claim is broken takes Holm's first step, where it
+    has a `share` of the level. Independent units are counted, as many to a prompt as now. More prompts alone
+    need not settle what lies above decoys, since sets differ too.
     """
-    if claim.indicative:
+    if claim.indicative or claim.kind == "above":
         return None
     target = 1 - (1 - POWER) / n_open
-    value, n = claim.value, claim.value.n_prompts
+    value, n, units = claim.value, claim.value.n_prompts, claim.units
     if claim.kind == "leak":
-        return _leak_prompts(value.estimate, claim.limit, ALPHA / n_claims, target)
+        needed = _leak_prompts(value.estimate, claim.limit, ALPHA * share, target)
+        return None if needed is None else ceil(needed * n / units)
     if value.se is None:
-        return ceil(MIN_PROMPTS * n_run / n)
+        return ceil(MIN_PROMPTS * n_run / units)
     distance = abs(value.estimate - claim.limit)
     if claim.kind == "drop":
         distance = min(distance, -claim.limit)
-    alpha = ALPHA if value.estimate >= claim.limit else ALPHA / n_claims
-    needed = prompts_needed(distance, value.se * np.sqrt(n), alpha, target)
-    return None if needed is None else ceil(needed * n_run / n)
+    alpha = ALPHA if value.estimate >= claim.limit else ALPHA * share
+    needed = prompts_needed(distance, value.se * np.sqrt(units), alpha, target)
+    return None if needed is None else ceil(needed * n_run / units)
 
 
-def _bounded(value: float, influence: np.ndarray, n_prompts: int, method: str) -> Estimate:
-    """The value with its standard error and one-sided bounds; without them below `MIN_PROMPTS` of a slice.
-
-    The correction for n and the degrees of freedom count the prompts the value is the mean of.
+def _bounded(margin: MeasuredMargin, method: str, clusters: Clusters | None) -> Estimate:
+    """The margin, or a change of it, with its standard error and one-sided bounds; without them below
+    `MIN_PROMPTS` (or clusters) of a slice.
     """
-    if n_prompts < min(MIN_PROMPTS, len(influence)):
-        return Estimate(value, n_prompts=n_prompts)
-    se = float(np.sqrt(n_prompts / (n_prompts - 1) * np.sum(influence**2)))
-    half = float(stats.t.isf(ALPHA, n_prompts - 1)) * se
-    return Estimate(value, value - half, value + half, se, 1 - 2 * ALPHA, method, n_prompts)
+    bare = Estimate(margin.estimate, n_prompts=margin.n_prompts, n_clusters=margin.n_clusters)
+    se = error_of(margin.influence, margin.n_units, clusters)
+    return bare if se is None else _with_bounds(bare, se, margin.n_units - 1, method)
 
 
-def _tails(value: Estimate, limit: float) -> tuple[float, float]:
+def _with_bounds(bare: Estimate, se: float, degrees: float, method: str) -> Estimate:
+    """With one-sided bounds by Student's t."""
+    half = float(stats.t.isf(ALPHA, degrees)) * se
+    low, high = bare.estimate - half, bare.estimate + half
+    return replace(bare, low=low, high=high, se=se, level=1 - 2 * ALPHA, method=method)
+
+
+def _tails(value: Estimate, limit: float, degrees: float) -> tuple[float, float]:
     """p-values of "at least the limit" and of "below the limit"; 1 where there is no evidence."""
     if value.se is None:
         return 1.0, 1.0
@@ -177,7 +244,7 @@ def _tails(value: Estimate, limit: float) -> tuple[float, float]:
         below = value.estimate < limit
         return float(not below), float(below)
     t = (value.estimate - limit) / value.se
-    return float(stats.t.cdf(t, value.n_prompts - 1)), float(stats.t.sf(t, value.n_prompts - 1))
+    return float(stats.t.cdf(t, degrees)), float(stats.t.sf(t, degrees))
 
 
 def _leak_prompts(rate: float, limit: float, alpha_broken: float, target: float) -> int | None:

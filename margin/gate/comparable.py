@@ -6,12 +6,16 @@ from margin.errors import IncomparableError
 from margin.gate.measurement import Measurement
 from margin.run.differences import differences, entry_of
 from margin.run.protocol import PROTOCOL, protocols
+from margin.study.decoys import KIND
+from margin.text import shown
 
 MEASURED = {
     "space": "the space the baseline was measured in",
     "distance": "the distance the baseline was measured by",
-    "controls": "the same --controls and --attacks",
+    "controls": "the same --controls, --attacks and --decoys",
     "margins": "the same columns in the prompt file",
+    "cluster": "the --cluster the baseline was written with",
+    "clusters": "the same clusters in the prompt file",
 }
 """What else has to agree, and what to do where it does not."""
 SIDES = ("in the baseline", "in the run")
@@ -20,13 +24,18 @@ SIDES = ("in the baseline", "in the run")
 def require_comparable(before: Measurement, after: Measurement) -> None:
     """IncomparableError that names each difference, unless both measure the same question in the same way."""
     was, now = protocols(before.provenance["identity"], after.provenance["identity"])
-    found = differences(_measured(before) | was, _measured(after) | now, SIDES)
+    found = differences(_measured(before, before) | was, _measured(after, before) | now, SIDES)
+    if before.cluster == after.cluster and _grouping(before) != _grouping(after):
+        found.append(f"clusters: {shown(str(after.cluster))} puts other prompts together in the run")
     names = [entry_of(line) for line in found]
     if "prompts" in names or before.prompt_ids != after.prompt_ids:
         at = names.index("prompts") if "prompts" in names else len(names)
         found[at : at + 1], names[at : at + 1] = [_prompts(before, after)], ["prompts"]
-    if {"prompts", "modes"} & set(names):  # other margins follow from these
-        found = [line for line, name in zip(found, names, strict=True) if name != "margins"]
+    follow = {"margins"} if {"modes", "cluster"} & set(names) else set()  # other margins follow from these
+    if "prompts" in names:
+        follow = {"margins", "clusters"}
+    found = [line for line, name in zip(found, names, strict=True) if name not in follow]
+    names = [name for name in names if name not in follow]
     if found:
         todo = dict.fromkeys(text for name, text in (PROTOCOL | MEASURED).items() if name in names)
         raise IncomparableError(
@@ -35,13 +44,22 @@ def require_comparable(before: Measurement, after: Measurement) -> None:
         )
 
 
-def _measured(measurement: Measurement) -> dict[str, object]:
+def _measured(measurement: Measurement, before: Measurement) -> dict[str, object]:
+    # Baselines from before there were decoys know of no such control: theirs are then not claimed of the run.
+    controls = [leak.condition for leak in measurement.leaks]
+    if KIND not in [leak.condition for leak in before.leaks]:
+        controls = [name for name in controls if name != KIND]
     return {
         "space": measurement.space,
         "distance": measurement.distance,
-        "controls": [leak.condition for leak in measurement.leaks],
+        "cluster": measurement.cluster,
+        "controls": controls,
         "margins": [margin.name for margin in measurement.margins],
     }
+
+
+def _grouping(measurement: Measurement) -> list[int]:
+    return [] if measurement.clusters is None else measurement.clusters.code.tolist()
 
 
 def _prompts(before: Measurement, after: Measurement) -> str:

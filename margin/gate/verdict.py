@@ -27,6 +27,13 @@ class Measured(Record):
     space: str
     distance: Distance
     n_prompts: int
+    cluster: str | None = None
+    """Column the prompts are clustered by; null where they are independent."""
+    n_clusters: int | None = None
+    max_drop: float
+    """Fall of a margin that was allowed."""
+    auto: bool
+    """Whether that is what the baseline's prompts can tell."""
 
 
 class ClaimRecord(Record):
@@ -40,6 +47,7 @@ class ClaimRecord(Record):
     limit: float
     p_held: float
     p_broken: float
+    units: float
     before: Number
     after: Number
     detectable: Number
@@ -67,6 +75,10 @@ class VerdictRecord(Record):
     space: str
     distance: Distance
     n_prompts: int
+    cluster: str | None = None
+    n_clusters: int | None = None
+    max_drop: float
+    auto: bool
     claims: list[ClaimRecord]
     worst_prompts: list[PromptRecord]
 
@@ -79,7 +91,7 @@ class Verdict:
     reason: str
     """The outcome in one sentence."""
     claims: tuple[Claim, ...]
-    """Every claim, with p-values for being broken adjusted over all of them (Holm)."""
+    """Every claim, with p-values for being broken adjusted over all of them (Holm, weighted)."""
     prompts: pd.DataFrame
     """One line a prompt, most fallen first: prompt_id, before, after, change. See `prompt_changes`."""
     prompts_needed: int | None

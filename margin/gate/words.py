@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+from margin.errors import MarginError
 from margin.gate.claims import Claim
+from margin.gate.limits import (
+    AUTO,
+    CORRELATION,
+    MOST_LEAK,
+    MOST_SHARE,
+    can_show,
+    fewest_to_show,
+    leak_limit,
+    margin_made,
+    prompts_for_share,
+    smallest_drop,
+)
+from margin.gate.measurement import Measurement
 from margin.gate.verdict import Verdict
 
 
@@ -18,6 +32,8 @@ def asked(claim: Claim) -> str:
             return f"down by at most {-claim.limit:.3g}"
         case "floor":
             return f"at least {claim.limit:.3g}"
+        case "above":
+            return f"at least {claim.limit:.3g} above decoys"
         case "leak":
             return f"at most {claim.limit:.3g} leak"
 
@@ -45,10 +61,57 @@ def concluded(claim: Claim) -> str:
 def measured(verdict: Verdict) -> str:
     """What was compared, in a line."""
     m = verdict.measured
-    return f"{m.model} against {m.baseline_model}: {m.n_prompts} prompts, {m.distance} distance in {m.space}"
+    clusters = "" if m.cluster is None else f" in {m.n_clusters} clusters by {m.cluster}"
+    allowed = f"; a drop of {m.max_drop:.3g} is allowed (auto)" if m.auto else ""
+    return (
+        f"{m.model} against {m.baseline_model}: {m.n_prompts} prompts{clusters}, "
+        f"{m.distance} distance in {m.space}{allowed}"
+    )
 
 
 def worst(verdict: Verdict) -> str:
     """The prompts that fell most, in a line; empty where none fell."""
     lines = verdict.worst_prompts.itertuples()
     return ", ".join(f"{line.prompt_id} ({line.change:+.3f})" for line in lines)
+
+
+def kept(measured: Measurement) -> str:
+    """What a baseline keeps of a run, in a line."""
+    overall, decoys = measured.overall, measured.above_decoys
+    clusters = "" if measured.cluster is None else f" in {overall.n_units} clusters by {measured.cluster}"
+    above = "" if decoys is None else f", {decoys.estimate:+.4f} above {decoys.sets} sets of decoys"
+    return (
+        f"margin {overall.estimate:+.4f} on {overall.n_prompts} prompts{clusters}{above}, "
+        f"{len(measured.margins) - 1} pairs and slices"
+    )
+
+
+def allowed_unasked(measured: Measurement) -> list[str]:
+    """What a check against this baseline allows where no limit is given, and what that rests on: lines."""
+    try:
+        made = margin_made(measured)
+    except MarginError as error:
+        return [str(error)]
+    told, what = smallest_drop(measured, [measured.overall]), "margin"
+    what += "" if measured.above_decoys is None else " above decoys"
+    lines = [
+        f"smallest drop these prompts can tell: {told:.3g}, {told / made:.0%} of the {what}, if what prompts "
+        f"do to the margins of two equal releases correlates at {CORRELATION:g}"
+    ]
+    if told > MOST_SHARE * made:
+        n = prompts_for_share(measured)
+        enough = "no number of prompts" if n is None else f"about {n:,} prompts"
+        lines.append(
+            f"more than {MOST_SHARE:.0%} of it is not allowed unasked ({MOST_SHARE * made:.3g}): many a good "
+            f"release will be inconclusive; {enough} would do"
+        )
+    limits = [f"{leak_limit(leak, AUTO):.3g} under {leak.condition}" for leak in measured.leaks]
+    if limits:
+        lines.append(f"leaks allowed, as one leaking prompt shows: {', '.join(limits)}")
+    if few := [leak.condition for leak in measured.leaks if not can_show(leak)]:
+        lines.append(
+            f"more than {MOST_LEAK:.0%} is not allowed unasked, which takes {fewest_to_show()} independent "
+            f"prompts (or clusters) without a leak, more than under {', '.join(few)}: collect them, or give "
+            "--max-leak"
+        )
+    return lines

@@ -124,21 +124,37 @@ FEW_CLUSTERS = 5
 def _exact(
     hits: NDArray[np.bool_], level: float, over: Clusters | None
 ) -> tuple[float, float, dict[str, Any]]:
-    """Clopper-Pearson interval of a share of prompts, and what it rests on.
-
-    Under clusters the trials are the effective clusters while fewer than `FEW_CLUSTERS` hold a hit or a miss,
-    and beyond that what gives the standard error over clusters (Korn and Graubard, 1998), never more than
-    prompts, with t for the normal.
-    """
-    n, value = len(hits), float(hits.mean())
+    """Clopper-Pearson interval of a share of prompts, and what it rests on."""
+    n = len(hits)
     if over is None:
         return *clopper_pearson(int(hits.sum()), n, level), {"n_prompts": n}
-    of_cluster, sizes, G, trials = over.sums(hits.astype(np.float64)), over.sizes, len(over), over.effective
-    if min(np.sum(of_cluster > 0), np.sum(of_cluster < sizes)) >= FEW_CLUSTERS:
-        se = standard_error((of_cluster - value * sizes) / n)
-        wider = stats.t.ppf((1 + level) / 2, G - 1) / stats.norm.ppf((1 + level) / 2)
-        trials = min(float(n), value * (1 - value) / se**2) / wider**2 if se > ROUNDING else trials
-    return *clopper_pearson(value * trials, trials, level), {"n_prompts": n, "n_clusters": G}
+    trials = effective_trials(hits, level, over)
+    bounds = clopper_pearson(float(hits.mean()) * trials, trials, level)
+    return *bounds, {"n_prompts": n, "n_clusters": len(over)}
+
+
+def effective_trials(hits: NDArray[np.bool_], level: float, over: Clusters) -> float:
+    """Independent trials that prompts (n,) in clusters are worth, some of them hits, at a level.
+
+    The effective clusters while fewer than `FEW_CLUSTERS` hold a hit or a miss, and beyond that what gives
+    the standard error over clusters (Korn and Graubard, 1998), never more than prompts, with t for the
+    normal.
+
+    Example
+    -------
+    >>> from margin.stats.clusters import make_clusters
+    >>> effective_trials(np.zeros(6, dtype=bool), 0.9, make_clusters(["a", "a", "b", "b", "c", "c"]))
+    3.0
+    """
+    n, value = len(hits), float(hits.mean())
+    of_cluster, sizes = over.sums(hits.astype(np.float64)), over.sizes
+    if min(np.sum(of_cluster > 0), np.sum(of_cluster < sizes)) < FEW_CLUSTERS:
+        return over.effective
+    se = standard_error((of_cluster - value * sizes) / n)
+    if se <= ROUNDING:
+        return over.effective
+    wider = stats.t.ppf((1 + level) / 2, len(over) - 1) / stats.norm.ppf((1 + level) / 2)
+    return float(min(float(n), value * (1 - value) / se**2) / wider**2)
 
 
 def proportion(

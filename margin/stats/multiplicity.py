@@ -15,11 +15,18 @@ from margin.stats.intervals import jackknife_variance
 Side = Literal["both", "lower"]
 
 
-def holm(p_values: ArrayLike) -> NDArray[np.float64]:
-    """Holm's step-down p-values (1979): family-wise error under any dependence. (m,) in, (m,) out."""
+def holm(p_values: ArrayLike, weights: ArrayLike | None = None) -> NDArray[np.float64]:
+    """Holm's step-down p-values: family-wise error under any dependence. (m,) in, (m,) out.
+
+    `weights` (m,) > 0 say how the level is shared out at the first step, in proportion, equally unless given;
+    what is rejected leaves its share to the others. Holm (1979), "A simple sequentially rejective multiple
+    test procedure", Scandinavian Journal of Statistics 6, section 4 for weights.
+    """
     p = np.asarray(p_values, dtype=np.float64)
-    order = np.argsort(p)
-    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    w = np.ones_like(p) if weights is None else np.asarray(weights, dtype=np.float64)
+    order = np.argsort(p / w)
+    left = np.cumsum(w[order][::-1])[::-1]
+    stepped = np.maximum.accumulate(p[order] * left / w[order])
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(stepped, 1)
     return adjusted

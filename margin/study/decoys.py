@@ -30,10 +30,12 @@ class DecoyRows:
     """(M, N) rows of each set, in the order of the design."""
 
     def spaces(self, run: Run, name: str) -> Iterator[Space]:
-        """Points of the live tokens in a space, then of each set the space holds."""
+        """Points of the live tokens in a space, then of each set it holds; nothing without the live."""
         space, rows = all_rows(run, name)
         place = np.full(len(run.rows), -1, dtype=np.int64)
         place[rows] = np.arange(len(rows))
+        if (place[self.live] < 0).any():
+            return
         for wanted in (self.live, *self.sets):
             there = place[wanted]
             if (there >= 0).all():

@@ -36,9 +36,8 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
             checkpoint_path(model) if model in ("cotrained", "baseline") else model,  # type: ignore[arg-type]
             out=folder / str(len(list(folder.iterdir()))),
             layers=options.pop("layers", "last"),
-            decoys=0,
             quiet=True,
-            **{**arguments, **options},
+            **{"decoys": 0, **arguments, **options},
         )
 
     return collect_run

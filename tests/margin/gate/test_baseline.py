@@ -18,10 +18,10 @@ from pydantic import ValidationError
 from margin.errors import MarginError
 from margin.gate.baseline import read_baseline, to_record, write_baseline
 from margin.gate.baseline_record import BaselineRecord, schema
-from margin.gate.measurement import Leak, Measurement
+from margin.gate.measurement import AboveDecoys, Leak, Measurement
 from margin.run.seal import checksum, sealed
 from margin.study.sealed import broken_rule
-from tests.margin.gate.releases import draw_prompts, measurement
+from tests.margin.gate.releases import Hang, draw_prompts, measurement
 
 LACKING = object()
 
@@ -58,6 +58,65 @@ def test_it_comes_back_as_it_was_measured(measured: Measurement, path: Path) -> 
 def test_the_schema_is_one_and_describes_it(path: Path) -> None:
     jsonschema.Draft202012Validator.check_schema(schema())
     jsonschema.validate(json.loads(path.read_text(encoding="utf-8")), schema())
+
+
+@pytest.fixture
+def clustered(tmp_path: Path) -> tuple[Measurement, Path]:
+    """A measurement over clusters, with decoys, and its baseline."""
+    rng = np.random.default_rng(1)
+    prompts = draw_prompts(42, rng, hang=Hang(each=3, rho=0.5))
+    leak = Leak("random", 1, 42, clusters=14.0, trials=14.0)
+    found = replace(
+        measurement(prompts, prompts.points(1, rng), leaks=(leak,)),
+        above_decoys=AboveDecoys(0.05, 0.01, 7.5, 5, 40, 14),
+    )
+    write_baseline(found, tmp_path / "clustered.json")
+    return found, tmp_path / "clustered.json"
+
+
+def test_clusters_and_decoys_come_back(clustered: tuple[Measurement, Path]) -> None:
+    measured, path = clustered
+    found = read_baseline(path)
+    assert (found.cluster, found.leaks, found.above_decoys) == (
+        "template",
+        measured.leaks,
+        measured.above_decoys,
+    )
+    assert found.clusters is not None
+    assert measured.clusters is not None
+    np.testing.assert_array_equal(found.clusters.code, measured.clusters.code)
+    assert [margin.n_clusters for margin in found.margins] == [m.n_clusters for m in measured.margins]
+    jsonschema.validate(json.loads(path.read_text(encoding="utf-8")), schema())
+
+
+def test_without_clusters_and_decoys_a_baseline_is_what_it_was_before_them(path: Path) -> None:
+    record = json.loads(path.read_text(encoding="utf-8"))
+    assert not {"cluster", "clusters", "above_decoys"} & set(record)
+    assert set(record["margins"][0]) == {"name", "column", "estimate", "n_prompts", "influence"}
+    assert set(record["leaks"][0]) == {"condition", "n_leaks", "n_prompts", "indicative"}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda r: r["clusters"].pop(), "its clusters are not those of its 42 prompts"),
+        (lambda r: r["clusters"].__setitem__(0, 99), "its clusters are not those of its 42 prompts"),
+        (lambda r: r.update(clusters=[0] * 42), "its clusters are not those of its 42 prompts"),
+        (lambda r: r.pop("clusters"), "some of it is over clusters, and some is not"),
+        (lambda r: r["margins"][1].pop("n_clusters"), "some of it is over clusters, and some is not"),
+        (lambda r: r["above_decoys"].pop("n_clusters"), "some of it is over clusters, and some is not"),
+        (lambda r: r["leaks"][0].pop("trials"), "some of it is over clusters, and some is not"),
+        (lambda r: r["margins"][0].update(n_clusters=13), "not that of all its clusters"),
+        (lambda r: r["margins"][-1].update(n_clusters=30), "more clusters than prompts"),
+        (lambda r: r["leaks"][0].update(trials=43.0), "count for more than they are"),
+        (lambda r: r["above_decoys"].update(n_prompts=43), "asked of more than its 42 prompts"),
+        (lambda r: r["above_decoys"].update(sets=1), "minimum"),
+    ],
+)
+def test_clusters_that_cannot_be_are_refused(
+    clustered: tuple[Measurement, Path], change: Callable[[dict[str, Any]], object], says: str
+) -> None:
+    assert says in resealed(clustered[1], change)
 
 
 def refused(path: Path) -> str:

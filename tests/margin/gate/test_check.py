@@ -10,9 +10,10 @@ import pytest
 
 from margin.errors import IncomparableError, MarginError
 from margin.gate.check import Policy, decide
-from margin.gate.measurement import Leak, Measurement, prompt_changes
+from margin.gate.limits import MOST_LEAK, MOST_SHARE, smallest_drop
+from margin.gate.measurement import AboveDecoys, Leak, Measurement, prompt_changes
 from margin.gate.verdict import Verdict
-from tests.margin.gate.releases import IDENTITY, Prompts, draw_prompts, measurement
+from tests.margin.gate.releases import IDENTITY, Hang, Prompts, draw_prompts, measurement
 
 GENEROUS = Policy(max_drop=0.03)
 
@@ -70,7 +71,7 @@ def test_a_slice_that_fell_fails_the_gate_though_it_is_not_required(
     zh = np.repeat((prompts.slices["language"] == "zh").to_numpy(), 3)
     strong, weak = (prompts.points(s, np.random.default_rng(1), own=0.1) for s in (1.0, 0.5))
     verdict = decide(
-        before, measurement(prompts, np.where(zh[:, None], weak, strong)), Policy(max_drop=0.065)
+        before, measurement(prompts, np.where(zh[:, None], weak, strong)), Policy(max_drop=0.055)
     )
     assert verdict.outcome == "regression"
     assert [name for name, status in statuses(verdict).items() if status == "broken"] == ["language=zh"]
@@ -171,3 +172,101 @@ def test_changes_of_prompts_add_up_and_name_who_fell(prompts: Prompts, before: M
     worst = decide(before, after, GENEROUS).worst_prompts
     assert (worst["change"] < 0).all()
     assert worst["prompt_id"].tolist() == changes["prompt_id"].head(len(worst)).tolist()
+
+
+def test_pairs_explain_unless_they_are_asked_for(prompts: Prompts, before: Measurement) -> None:
+    after = release(prompts, seed=2)
+    kinds = {
+        pairs: {
+            claim.name: claim.required for claim in decide(before, after, Policy(0.03, pairs=pairs)).claims
+        }
+        for pairs in (False, True)
+    }
+    for name in ("pos / neg", "pos / rej", "neg / rej"):
+        assert (kinds[False][name], kinds[True][name]) == (False, True)
+    assert kinds[False]["overall"]
+    assert not kinds[True]["language=en"]
+
+
+def test_other_clusters_are_incomparable() -> None:
+    clustered = draw_prompts(120, np.random.default_rng(0), hang=Hang(each=3, rho=0.5))
+    before, after = release(clustered), release(clustered, seed=2)
+    assert decide(before, after, Policy(max_drop=0.05)).measured.n_clusters == 40
+    assert before.clusters is not None
+    moved = replace(before.clusters, code=np.roll(before.clusters.code, 1))
+    for other, says in (
+        (replace(after, clusters=moved), "clusters: template puts other prompts together in the run"),
+        (replace(after, cluster="topic"), "cluster: template in the baseline, topic in the run"),
+        (release(clustered, clustered=False), "cluster: template in the baseline, nothing in the run"),
+    ):
+        with pytest.raises(IncomparableError, match=says) as error:
+            decide(before, other, GENEROUS)
+        assert "\n" not in str(error.value)
+
+
+def test_a_baseline_from_before_decoys_is_still_one(prompts: Prompts) -> None:
+    random, decoy = Leak("random", 0, 400), Leak("decoy", 90, 100)
+    old, new = release(prompts, leaks=(random,)), release(prompts, leaks=(random, decoy))
+    verdict = decide(old, new, GENEROUS)
+    assert verdict.outcome == "pass"
+    assert "leak:decoy" not in statuses(verdict)
+    assert statuses(decide(new, new, GENEROUS))["leak:decoy"] == "broken"
+    with pytest.raises(IncomparableError, match="decoy only in the baseline"):
+        decide(new, old, GENEROUS)
+
+
+@pytest.mark.parametrize(("least", "outcome"), [(0.0, "pass"), (0.05, "inconclusive"), (0.1, "regression")])
+def test_the_margin_above_decoys_is_asked_of_the_run(
+    prompts: Prompts, before: Measurement, least: float, outcome: str
+) -> None:
+    after = replace(before, above_decoys=AboveDecoys(0.05, 0.01, 9.5, 5, 100))
+    verdict = decide(before, after, replace(GENEROUS, above_decoys=least))
+    assert verdict.outcome == outcome
+    if outcome == "inconclusive":
+        assert "more decoy sets on more prompts would do" in verdict.reason
+    with pytest.raises(MarginError, match="no two sets of decoys in logits"):
+        decide(after, before, replace(GENEROUS, above_decoys=least))
+
+
+def test_unasked_it_allows_what_the_baselines_prompts_can_tell(prompts: Prompts, before: Measurement) -> None:
+    after = release(prompts, seed=2)
+    verdict = decide(before, after, Policy())
+    made = before.overall.estimate
+    told = smallest_drop(before, [before.overall])
+    assert verdict.measured.max_drop == pytest.approx(min(told, MOST_SHARE * made))
+    # Nothing of the release under test is in it.
+    worse = decide(before, release(prompts, 0.3), Policy())
+    assert worse.measured.max_drop == verdict.measured.max_drop
+    assert worse.outcome == "regression"
+    rich, poor = (replace(before, above_decoys=AboveDecoys(v, 0.001, 9.0, 5, 90)) for v in (10.0, 0.01))
+    assert decide(rich, after, Policy()).measured.max_drop == pytest.approx(told)
+    assert decide(poor, after, Policy()).measured.max_drop == pytest.approx(MOST_SHARE * 0.01)
+
+
+def test_a_drop_may_be_a_share_of_the_margin_above_decoys(prompts: Prompts, before: Measurement) -> None:
+    with_decoys = replace(before, above_decoys=AboveDecoys(0.06, 0.001, 9.0, 5, 90))
+    assert decide(with_decoys, before, Policy("50%")).measured.max_drop == pytest.approx(0.03)
+    with pytest.raises(MarginError, match="collect its run with --decoys 5"):
+        decide(before, before, Policy("50%"))
+    nothing = replace(before, above_decoys=AboveDecoys(-0.01, 0.001, 9.0, 5, 90))
+    for policy in (Policy(), Policy("50%")):
+        with pytest.raises(MarginError, match="no margin above decoys to take a share of"):
+            decide(nothing, before, policy)
+
+
+@pytest.mark.parametrize(("n", "limit"), [(300, 0.01571), (100, 0.04656), (60, MOST_LEAK)])
+def test_unasked_one_prompt_may_leak_whatever_leaked_before(prompts: Prompts, n: int, limit: float) -> None:
+    leaky, clean = (release(prompts, leaks=(Leak("random", k, n),)) for k in (n // 2, 0))
+    for before, after in ((leaky, clean), (clean, leaky)):
+        verdict = decide(before, after, GENEROUS)
+        claim = verdict.claims[-1]
+        assert claim.limit == pytest.approx(limit, abs=1e-5)
+        assert claim.status == ("held" if after is clean else "broken")
+
+
+@pytest.mark.parametrize("value", ["much", "-3%", "120%", "%", "nan%"])
+def test_limits_that_are_no_limits_are_refused(value: str) -> None:
+    with pytest.raises(MarginError, match="makes no sense: take a number from 0 to 2, auto, or a share"):
+        Policy(max_drop=value)
+    with pytest.raises(MarginError, match="makes no sense: take a number from 0 to 1, or auto"):
+        Policy(max_leak="5%")

@@ -21,6 +21,9 @@ Collect = Callable[..., Run]
 STEPS = 50
 """Of the co-training that is released."""
 
+STRICT = Policy(max_drop=0.01)
+"""Less than the 72 prompts can tell unasked: what is damaged a little has to be found."""
+
 
 @pytest.mark.parametrize("how", [{"batch_tokens": 200}, {"dtype": "bfloat16"}, {"layers": "none"}])
 def test_one_checkpoint_collected_in_two_ways_passes(
@@ -43,7 +46,7 @@ def test_a_checkpoint_that_never_learnt_the_tokens_is_a_regression(
 def test_damaged_copies_are_regressions(
     collected: Collect, damaged: Callable[..., Any], baseline_file: Path, how: dict[str, float]
 ) -> None:
-    verdict = check(collected(damaged(**how)), baseline_file)
+    verdict = check(collected(damaged(**how)), baseline_file, STRICT)
     assert verdict.outcome == "regression", verdict.reason
 
 
@@ -53,9 +56,9 @@ def test_a_co_training_ten_steps_short_and_an_adapter_scaled_down_are_regression
     model, adapter = cotrained_again(STEPS)
     released = measure(collected(model, adapter=adapter))
     assert released.overall.estimate > 0.1
-    assert check(collected(model, adapter=adapter, batch_tokens=200), released).outcome == "pass"
+    assert check(collected(model, adapter=adapter, batch_tokens=200), released, STRICT).outcome == "pass"
     for worse in (cotrained_again(STEPS - 10)[1], scaled_down(adapter, 0.9, tmp_path / "scaled")):
-        verdict = check(collected(model, adapter=worse), released)
+        verdict = check(collected(model, adapter=worse), released, STRICT)
         assert verdict.outcome == "regression", verdict.reason
         assert "overall" in verdict.reason
 
@@ -64,7 +67,7 @@ def test_few_prompts_and_a_small_drop_are_inconclusive_and_enough_are_named(
     collected: Collect, damaged: Callable[..., Any]
 ) -> None:
     before = measure(collected("cotrained", limit=20))
-    verdict = check(collected(damaged(unlearnt=0.01), limit=20), before)
+    verdict = check(collected(damaged(unlearnt=0.01), limit=20), before, STRICT)
     assert verdict.outcome == "inconclusive", verdict.reason
     assert verdict.prompts_needed is not None
     assert verdict.prompts_needed > 20

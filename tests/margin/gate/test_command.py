@@ -157,3 +157,43 @@ def test_two_outputs_of_one_name_are_refused(reference: Run, baseline_file: Path
     assert done.exit_code == 2
     assert "write to two files" in done.output
     assert not both.exists()
+
+
+def test_clusters_and_decoys_from_run_to_verdict(
+    collected: Callable[..., Run], reference: Run, baseline_file: Path, tmp_path: Path
+) -> None:
+    run, baseline = collected("cotrained", decoys=3), tmp_path / "clustered.json"
+    written = call("baseline", run.path, "--out", baseline, "--cluster", "category")
+    assert written.exit_code == 0, written.output
+    assert "clusters by category" in written.stdout
+    assert "above 3 sets of decoys" in written.stdout
+    assert "smallest drop these prompts can tell" in written.stdout
+    options = ("--above-decoys", 0.1, "--max-leak", 1, "--json")
+    found = call("check", run.path, "--baseline", baseline, *options)
+    record = json.loads(found.stdout)
+    assert (found.exit_code, record["outcome"], record["cluster"]) == (0, "pass", "category")
+    claims = {claim["name"]: claim for claim in record["claims"]}
+    assert claims["overall"]["value"]["n_clusters"] == record["n_clusters"]
+    assert claims["above-decoys"]["p_held"] < 0.05
+    assert not any(name.startswith("category=") for name in claims)
+    old = ("--baseline", baseline_file)
+    for arguments, code, says in (
+        ((run.path, "--baseline", baseline, "--cluster", "language"), 4, "cluster: category in the baseline"),
+        (
+            (run.path, *old, "--cluster", "category"),
+            4,
+            "cluster: nothing in the baseline",
+        ),
+        ((run.path, "--baseline", baseline, "--cluster", "topic"), 2, "no column 'topic' to cluster by"),
+        ((reference.path, "--baseline", baseline, "--above-decoys", 0), 4, "decoy only in the baseline"),
+        ((reference.path, *old, "--above-decoys", 0), 2, "collect with --decoys 5"),
+        (
+            (reference.path, *old, "--max-drop", "20%"),
+            2,
+            "collect its run with --decoys",
+        ),
+    ):
+        refused = call("check", *arguments)
+        assert (refused.exit_code, len(refused.stderr.splitlines())) == (code, 1), refused.stderr
+        assert says in refused.stderr
+    assert call("check", run.path, "--baseline", baseline_file).exit_code == 0

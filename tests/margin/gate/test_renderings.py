@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from markdown_it import MarkdownIt
 
 from margin.gate.check import Policy, decide
 from margin.gate.junit import write_junit
-from margin.gate.measurement import Leak
+from margin.gate.measurement import AboveDecoys, Leak
 from margin.gate.summary import append_summary, to_summary
 from margin.gate.verdict import Verdict
 from margin.text import shown
@@ -35,7 +36,8 @@ def verdict(request: pytest.FixtureRequest) -> Verdict:
         )
         for s in (1, STRENGTHS[request.param])
     )
-    found = decide(before, after, Policy(max_drop=0.04, min_margin=-0.5))
+    after = replace(after, above_decoys=AboveDecoys(0.05, 0.01, 9.5, 5, 90))
+    found = decide(before, after, Policy(max_drop=0.04, min_margin=-0.5, above_decoys=0.01, pairs=True))
     assert found.outcome == request.param
     return found
 
@@ -87,6 +89,8 @@ def test_the_summary_shows_every_claim_and_the_names_as_they_are(verdict: Verdic
     for worst in rest:
         assert [row[0] for row in worst[1:]] == [*map(shown, verdict.worst_prompts["prompt_id"])]
     assert "<b>" not in text
+    (above,) = (row for row in claims[1:] if row[1] == "above-decoys")
+    assert above[2] == "at least 0.01 above decoys"
 
 
 def test_the_summary_is_added_to_what_other_steps_wrote(verdict: Verdict, tmp_path: Path) -> None:

@@ -39,6 +39,31 @@ def test_holm_is_the_closed_test_of_bonferroni(p: list[float]) -> None:
     assert_allclose(holm(p), closed, atol=1e-15)
 
 
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0.05, 1)), min_size=1, max_size=6))
+def test_weighted_holm_is_the_closed_test_of_weighted_bonferroni(pairs: list[tuple[float, float]]) -> None:
+    p, w = np.array(pairs).T
+    m = len(p)
+    sets = [list(chosen) for size in range(1, m + 1) for chosen in combinations(range(m), size)]
+    joint = [min(1, min(p[chosen] / w[chosen]) * w[chosen].sum()) for chosen in sets]
+    closed = [max(q for chosen, q in zip(sets, joint, strict=True) if i in chosen) for i in range(m)]
+    assert_allclose(holm(p, w), closed, atol=1e-12)
+
+
+def test_weights_keep_the_error_and_the_power_of_what_matters() -> None:
+    """Four claims of which one is false, beside 54 others of no account; Monte Carlo error .005 (2,000)."""
+    rng = np.random.default_rng(0)
+    z = 0.6 * rng.standard_normal((2000, 1)) + 0.8 * rng.standard_normal((2000, 58))
+    effect = np.zeros(58)
+    effect[0] = 3.5
+    weights = np.repeat([0.8 / 4, 0.2 / 54], [4, 54])
+    p = stats.norm.sf(z + effect)
+    weighted, plain = (np.array([holm(line, w) for line in p]) <= 0.05 for w in (weights, None))
+    assert weighted[:, 1:].any(axis=1).mean() <= 0.05 + 2 * 0.005
+    null = np.array([holm(line, weights) for line in stats.norm.sf(z)]) <= 0.05
+    assert null.any(axis=1).mean() <= 0.05 + 2 * 0.005
+    assert weighted[:, 0].mean() > plain[:, 0].mean() + 0.2
+
+
 def test_no_p_values_give_no_p_values() -> None:
     assert holm([]).shape == (0,)
 
