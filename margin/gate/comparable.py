@@ -12,6 +12,7 @@ MEASURED = {
     "distance": "the distance the baseline was measured by",
     "controls": "the same --controls and --attacks",
     "margins": "the same columns in the prompt file",
+    "columns": "the same columns in the prompt file",
 }
 """What else has to agree, and what to do where it does not."""
 SIDES = ("in the baseline", "in the run")
@@ -26,7 +27,7 @@ def require_comparable(before: Measurement, after: Measurement) -> None:
         at = names.index("prompts") if "prompts" in names else len(names)
         found[at : at + 1], names[at : at + 1] = [_prompts(before, after)], ["prompts"]
     if {"prompts", "modes"} & set(names):  # other margins follow from these
-        found = [line for line, name in zip(found, names, strict=True) if name != "margins"]
+        found = [line for line, name in zip(found, names, strict=True) if name not in ("margins", "columns")]
     if found:
         todo = dict.fromkeys(text for name, text in (PROTOCOL | MEASURED).items() if name in names)
         raise IncomparableError(
@@ -41,6 +42,7 @@ def _measured(measurement: Measurement) -> dict[str, object]:
         "distance": measurement.distance,
         "controls": [leak.condition for leak in measurement.leaks],
         "margins": [margin.name for margin in measurement.margins],
+        "columns": [margin.column for margin in measurement.margins],
     }
 
 
