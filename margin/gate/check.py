@@ -7,15 +7,17 @@ from pathlib import Path
 
 from margin.analysis.metrics import Distance
 from margin.analysis.slices import MIN_PROMPTS
+from margin.arguments import require_names, require_number, require_path
 from margin.errors import IncomparableError, MarginError
 from margin.gate.baseline import read_baseline
 from margin.gate.claims import Claim, drop_claim, floor_claim, leak_claim, prompts_to_settle
 from margin.gate.comparable import require_comparable
 from margin.gate.measurement import Measurement, measure, prompt_changes
 from margin.gate.verdict import Measured, Outcome, Verdict
-from margin.run.run import Run, open_run
+from margin.run.run import Run, opened
 from margin.stats.multiplicity import holm
 from margin.study.spaces import space_names
+from margin.text import shown
 
 NAMED = 6
 """Claims its reason names."""
@@ -35,12 +37,11 @@ class Policy:
     """Columns whose slices must be shown to hold; those of other columns must not be shown to have fallen."""
 
     def __post_init__(self) -> None:
-        ranges = {"max-drop": (self.max_drop, 0, 2), "max-leak": (self.max_leak, 0, 1)}
+        require_number(self.max_drop, "max-drop", 0, 2)
+        require_number(self.max_leak, "max-leak", 0, 1)
         if self.min_margin is not None:
-            ranges["min-margin"] = (self.min_margin, -1, 1)
-        for name, (value, least, most) in ranges.items():
-            if not least <= value <= most:
-                raise MarginError(f"{name} {value} makes no sense: take a number from {least} to {most}")
+            require_number(self.min_margin, "min-margin", -1, 1)
+        require_names(self.slices, "slices")
 
 
 def check(
@@ -73,12 +74,16 @@ def check(
     >>> verdict.outcome, verdict.reason
     ('pass', 'every claim is shown to hold')
     """
-    run = run if isinstance(run, Run) else open_run(run)
+    if not (policy is None or isinstance(policy, Policy)):
+        raise MarginError(f"policy must be a Policy, got {type(policy).__name__}")
+    if not isinstance(baseline, Measurement):
+        require_path(baseline, "baseline", " or a Measurement")
+    run = opened(run)
     before = baseline if isinstance(baseline, Measurement) else read_baseline(Path(baseline))
     if space is None and before.space not in space_names(run):
         raise IncomparableError(
-            f"the baseline was measured in {before.space}, {run.path} has {', '.join(space_names(run))}: "
-            "collect those layers, or write a new baseline"
+            f"the baseline was measured in {shown(before.space)}, {run.path} has "
+            f"{', '.join(space_names(run))}: collect those layers, or write a new baseline"
         )
     after = measure(run, space or before.space, distance or before.distance)
     return decide(before, after, policy or Policy())

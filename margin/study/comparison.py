@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 from margin.analysis.comparison import Against, Comparison
 from margin.analysis.comparison import compare as compare_spaces
 from margin.analysis.trainings import RecipeDifference, recipe_difference
+from margin.arguments import require_count, require_level, require_names, require_path
 from margin.errors import IncomparableError, MarginError
 from margin.run.differences import entry_of
 from margin.run.protocol import PROTOCOL, protocol_differences
@@ -68,6 +69,12 @@ def compare(
     >>> print({each.margin: each.difference for each in found.differences}["leave_prompt_out"])
     0.226 [0.196, 0.256]
     """
+    require_level(level)
+    require_count(seed, "seed")
+    require_names(across, "across")
+    for run in runs:
+        if not isinstance(run, Run):
+            require_path(run, "run", " or a Run")
     if len(runs) < 2:
         raise MarginError(f"a comparison needs at least two runs, got {len(runs)}")
     paths = [run.path if isinstance(run, Run) else Path(run) for run in runs]
@@ -116,6 +123,9 @@ def compare_recipes(
     ------
     MarginError, IncomparableError : as `compare` does for all the runs together.
     """
+    for recipe in (first, second):
+        if isinstance(recipe, str | Path) or not isinstance(recipe, Collection):
+            raise MarginError(f"a recipe must be a list of runs, got {type(recipe).__name__}")
     found = compare(*first, *second, level=level, across=across, cluster=cluster)
     margins = [
         (margins.leave_prompt_out.estimate, margins.influence["leave_prompt_out"].to_numpy())
