@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from margin.errors import IncomparableError, MarginError
 from margin.run.differences import entry_of
 from margin.run.protocol import PROTOCOL, protocol_differences
 from margin.run.run import Run, opened
-from margin.study.spaces import design_of, space_of
+from margin.study.spaces import clusters_of, design_of, space_of
+from margin.text import shown
 
 ACROSS = set(PROTOCOL) - {"prompts"}
 """What may differ where that is asked for; prompts are paired by id, and have to have the same text."""
@@ -50,7 +51,7 @@ def compare(
     ------
     MarginError : fewer than two runs, one that stands twice, no such key, and all that `open_run` refuses.
     IncomparableError : models that were asked differently, each difference named; an id under which two runs
-        have another prompt; and all that `compare` refuses.
+        have another prompt, or put it into another cluster; and all that `compare` refuses.
 
     Example
     -------
@@ -88,6 +89,7 @@ def compare(
     spaces, asked = {}, list[str]()
     first: Run | None = None
     texts: dict[str, str] = {}
+    labels: dict[Hashable, str | None] = {}
     for name, given in zip(names, runs, strict=True):
         run = opened(given)
         first = first or run
@@ -97,6 +99,13 @@ def compare(
                 raise IncomparableError(
                     f"prompt {prompt_id} of {name} has another text than in the runs before it: "
                     "compare runs on the same prompts"
+                )
+        of_run = clusters_of(run, cluster)
+        for prompt_id, label in () if of_run is None else of_run.items():
+            if labels.setdefault(prompt_id, label) != label:
+                raise IncomparableError(
+                    f"prompt {prompt_id} of {name} has another {shown(cluster)} than in the runs before it: "
+                    "its cluster has to be the same in all of them"
                 )
         space, rows = space_of(run, "logits")
         spaces[name] = (space, design_of(run, rows, cluster))
