@@ -123,6 +123,7 @@ def test_arguments_of_the_public_functions_are_refused_by_their_name(tmp_path: P
     compare: Margin = partial(margin.compare, tmp_path / "a", tmp_path / "b")
     analyse, probe = partial(margin.analyse, tmp_path), partial(margin.probe, tmp_path)
     judge, check = partial(margin.judge, tmp_path), partial(margin.check, tmp_path)
+    audit = partial(margin.draw_audit, tmp_path)
     wrong: dict[Margin, dict[str, list[Any]]] = {
         analyse: {"permutations": [0, 9.5, "9", None], "seed": [-1, 1.5, None]},
         compare: {
@@ -145,6 +146,7 @@ def test_arguments_of_the_public_functions_are_refused_by_their_name(tmp_path: P
             "refusal_modes": ["rej", 4],
             "expected": [["rej"], "rej"],
         },
+        audit: {"n": [0, "9", 2.5], "seed": [-1, None], "out": [5]},
         check: {"baseline": [None, 5], "policy": [{"max_drop": 1}, 0.01]},
         margin.Policy: {
             "max_drop": [None, "0.01", float("nan"), -1, True],
