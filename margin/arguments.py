@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from margin.errors import MarginError, words
@@ -51,7 +52,8 @@ def matrix(values: ArrayLike, name: str) -> NDArray[Any]:
 
 
 def labels(values: ArrayLike | Sequence[object], name: str) -> NDArray[Any]:
-    """An array (N,) of labels. MarginError where it is none, or hides some behind a mask.
+    """An array (N,) of labels. MarginError where it is none, hides some behind a mask, or holds what can be
+    no label, such as lists, or two that are written alike, such as 1 and "1".
 
     Labels of several kinds stay what they are: as text a missing one would be one more label, "nan".
     """
@@ -65,6 +67,13 @@ def labels(values: ArrayLike | Sequence[object], name: str) -> NDArray[Any]:
         raise MarginError(f"{name} is no list of labels: {words(error)}") from None
     if array.ndim != 1:
         raise MarginError(f"{name} must be a list of labels, one a point, got shape {array.shape}")
+    try:
+        different = set(array[pd.notna(array)].tolist()) if array.dtype == object else set()
+    except TypeError as error:  # what has no hash
+        raise MarginError(f"{name} holds what is no label: {words(error)}") from None
+    if len(alike := [str(one) for one in different]) > len(set(alike)):
+        twice = next(one for one in alike if alike.count(one) > 1)
+        raise MarginError(f"{name} holds {shown(twice)[:40]!r} as a text and as something else: take one")
     return array
 
 
@@ -72,6 +81,14 @@ def require_level(level: float) -> None:
     """MarginError where a nominal coverage is none."""
     if not (isinstance(level, int | float | np.number) and 0 < level < 1):
         raise MarginError(f"level {level!r} is not a coverage probability: take a number between 0 and 1")
+
+
+def require_number(value: object, name: str, least: float = -np.inf, most: float = np.inf) -> None:
+    """MarginError where something is no finite number from `least` to `most`."""
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if not (number and np.isfinite(value) and least <= value <= most):  # type: ignore[operator,call-overload]
+        where = f" from {least:g} to {most:g}" if np.isfinite([least, most]).all() else ""
+        raise MarginError(f"{name} {shown(value)} makes no sense: take a number{where}")
 
 
 def require_path(value: object, name: str, other: str = "") -> None:
@@ -95,7 +112,8 @@ def require_count(value: object, name: str, least: int = 0, other: str = "") -> 
 
 def require_names(values: object, name: str) -> None:
     """MarginError where something is no list of texts; one text by itself is none."""
-    if isinstance(values, str) or not isinstance(values, Iterable):
+    listed = isinstance(values, Collection) and not isinstance(values, str | bytes | Mapping)
+    if not listed or not all(isinstance(one, str) for one in values):  # type: ignore[attr-defined]
         raise MarginError(f"{name} must be a list of names, got {shown(repr(values))[:40]}")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ from margin.analysis.margins import Margins, margins
 from margin.analysis.metrics import Distance
 from margin.analysis.shared_points import shared_points
 from margin.analysis.space import Space
+from margin.arguments import require_number
 from margin.errors import MarginError
 from margin.stats.clusters import Clusters
 from margin.stats.design import Design
@@ -28,6 +29,7 @@ from margin.stats.intervals import JACKKNIFE, t_interval
 from margin.stats.multiplicity import holm, simultaneous_estimates
 from margin.stats.power import detectable_difference, power, prompts_needed
 from margin.stats.seeds import generator
+from margin.text import shown
 
 Against = Literal["first", "previous"]
 """The reference of each run: the first of all, or the one before it."""
@@ -142,8 +144,11 @@ def compare(
     """
     if len(runs) < 2:
         raise MarginError(f"a comparison needs at least two runs, got {len(runs)}")
+    require_number(drop, "drop")
     if not drop > 0:
         raise MarginError(f"a drop of {drop} is none: give a size above 0")
+    if against not in get_args(Against):
+        raise MarginError(f"against {shown(against)!r}: take {' or '.join(get_args(Against))}")
     first, *others = runs
     points = shared_points({name: design for name, (_, design) in runs.items()})
     design = runs[first][1].subset(points[first])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from margin.arguments import require_count, require_number
 from margin.errors import MarginError
 from margin.stats.estimate import Estimate
 
@@ -20,7 +21,7 @@ class EarlyStop:
 
     Raises
     ------
-    MarginError : no reason at all, or a patience below 1.
+    MarginError : no reason at all, a margin that there cannot be, or a patience below 1.
     """
 
     reached: float | None = None
@@ -33,8 +34,11 @@ class EarlyStop:
     def __post_init__(self) -> None:
         if self.reached is None and self.lost is None and self.patience is None:
             raise MarginError("an early stop needs a reason: give reached, lost or patience")
-        if self.patience is not None and self.patience < 1:
-            raise MarginError(f"a patience of {self.patience} stops at the first look: take at least 1")
+        for name in ("reached", "lost"):
+            if getattr(self, name) is not None:
+                require_number(getattr(self, name), name, -1, 1)
+        if self.patience is not None:
+            require_count(self.patience, "patience", 1)
 
     def reason(self, history: Sequence[Estimate]) -> str | None:
         """Why training should end after these margins (the oldest first, at least one); None to go on."""

@@ -46,7 +46,7 @@ METRICS: Mapping[Distance, Metric] = {
 
 def metric(name: Distance) -> Metric:
     """One distance by its name; MarginError for another."""
-    if name not in METRICS:
+    if not isinstance(name, str) or name not in METRICS:
         *names, last = METRICS
         raise MarginError(f"unknown distance {name!r}: take {', '.join(names)} or {last}")
     return METRICS[name]

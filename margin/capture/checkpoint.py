@@ -104,7 +104,8 @@ def load_checkpoint(
     the file, or some of the file not in the model; where the adapter is not all there, or none that leaves
     the input alone; where its tokenizer has more tokens than the model.
     """
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     if dtype != "auto" and dtype not in DTYPES:
         raise MarginError(f"unknown dtype {dtype!r}: take auto, {', '.join(DTYPES)}")
     require_device(device)

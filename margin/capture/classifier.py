@@ -87,7 +87,9 @@ def load_classifier(
     MarginError : there is no checkpoint, it has only pickled weights, no trained classification head (a
         language model has none) or fewer than two labels, or the device cannot be used.
     """
-    path, device = Path(source), device or ("cuda" if torch.cuda.is_available() else "cpu")
+    path = Path(source)
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     local = path.is_absolute() or len(path.parts) > 2 or str(source).startswith(".")
     if path.is_file() or (local and not path.is_dir()):
         raise MarginError(f"{source}: no such judge: give refusal, a labels file, a folder or a hub id")

@@ -29,6 +29,9 @@ from margin.run.manifest import NAME, Manifest, read_manifest
 from margin.run.records import Counts
 from margin.streams import say
 
+DIGITS = 6
+"""Digits that a number of decoy sets has at most."""
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -78,7 +81,7 @@ def load_inputs(
     prompt_set = prompt_set if options.limit is None else prompt_set.limit(options.limit)
     mode_set = modes if isinstance(modes, ModeSet) else load_modes(modes)
     check_names(mode_set, {**public, "the path of the attacks": options.attacks})
-    attacks = load_attacks(options.attacks) if options.attacks else ()
+    attacks = () if options.attacks is None else load_attacks(options.attacks)
     controls = Controls(
         tuple(options.controls),
         attacks,
@@ -100,8 +103,12 @@ def _decoys(modes: ModeSet, options: CaptureOptions) -> tuple[DecoySet, ...]:
             if not options.quiet:
                 say("no decoys: the live tokens are too short to draw others like them")
             return ()
-    if isinstance(asked, int) or str(asked).isdecimal():
-        return draw_decoys(modes, int(str(asked)), options.seed)
+    if isinstance(asked, int):
+        return draw_decoys(modes, asked, options.seed)
+    if (number := str(asked)).isdecimal():
+        if len(number) > DIGITS:
+            raise MarginError(f"decoys: a number of {len(number)} digits is too many sets")
+        return draw_decoys(modes, int(number), options.seed)
     return load_decoys(asked, modes)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from margin.text import printed, shown
 
 if TYPE_CHECKING:
     from margin.inputs.modes import ModeSet
+    from margin.run.manifest import Manifest
     from margin.run.run import Run
 
 BAD_INPUT, FAULT, INTERRUPTED = 2, 70, 130
@@ -77,9 +79,24 @@ class Session:
 
     def redact_tokens_of(self, run: Run) -> None:
         """From now on take words out of every error that have the fingerprint of a run's token."""
+        self._redact_tokens_of(run.manifest)
+
+    def know(self, arguments: list[str]) -> None:
+        """Redact the tokens of the first run that a command line names, where no mode set was loaded.
+
+        What people type as a column or a table may be a token, too, and is quoted where it is refused.
+        """
+        from margin.run.manifest import NAME, read_manifest
+
+        words = (word for given in arguments for word in re.split("[=,]", given))
+        with suppress(MarginError, OSError, ValueError):  # ValueError: a NUL in a word
+            if self.redact is str and (run := next((w for w in words if (Path(w) / NAME).is_file()), None)):
+                self._redact_tokens_of(read_manifest(Path(run)))
+
+    def _redact_tokens_of(self, manifest: Manifest) -> None:
         from margin.run.fingerprints import without_tokens
 
-        self.redact = partial(without_tokens, run.manifest)
+        self.redact = partial(without_tokens, manifest)
 
 
 class Commands(click.Group):
@@ -108,6 +125,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except MarginError as error:
+            session.know(ctx.meta[ARGUMENTS])
             _stop(shown(session.redact(str(error))), error.exit_code)
         except OSError as error:
             if error.errno in OF_THE_DISK and (name := error.filename2 or error.filename):

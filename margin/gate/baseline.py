@@ -60,7 +60,7 @@ def read_baseline(path: Path) -> Measurement:
 
 def _absurd(found: Measurement) -> str | None:
     """What no measurement can say, where this one says it."""
-    n, names = len(found.prompt_ids), [margin.name for margin in found.margins]
+    n, names = len(found.prompt_ids), [(margin.column, margin.name) for margin in found.margins]
     if found.overall.name != OVERALL or found.overall.column is not None or found.overall.n_prompts != n:
         return f"its first margin is not that of all its {n} prompts"
     if len(set(names)) < len(names):
@@ -69,6 +69,8 @@ def _absurd(found: Measurement) -> str | None:
         influence = margin.influence
         if len(influence) != n or margin.n_prompts > n:
             return f"margin {shown(margin.name)} is not one of its {n} prompts"
+        if margin.column is not None and not margin.name.startswith(f"{margin.column}="):
+            return f"margin {shown(margin.name)} is no slice by {shown(margin.column)}"
         # Weights of prompts are shares: to give all a little more changes nothing.
         if abs(influence.sum()) > SEVEN_DIGITS * np.abs(influence).sum():
             return f"the influences of margin {shown(margin.name)} do not balance"

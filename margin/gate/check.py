@@ -7,6 +7,7 @@ from pathlib import Path
 
 from margin.analysis.metrics import Distance
 from margin.analysis.slices import MIN_PROMPTS
+from margin.arguments import require_names, require_number, require_path
 from margin.errors import IncomparableError, MarginError
 from margin.gate.baseline import read_baseline
 from margin.gate.claims import (
@@ -23,7 +24,7 @@ from margin.gate.comparable import require_comparable
 from margin.gate.limits import AUTO, Limit, check_limit, drop_limit, leak_limit
 from margin.gate.measurement import OVERALL, MeasuredMargin, Measurement, measure, prompt_changes
 from margin.gate.verdict import Measured, Outcome, Verdict
-from margin.run.run import Run, open_run
+from margin.run.run import Run, opened
 from margin.study.spaces import space_names
 from margin.text import shown
 
@@ -54,8 +55,9 @@ class Policy:
         check_limit("max-drop", self.max_drop, 2, relative=True)
         check_limit("max-leak", self.max_leak, 1, relative=False)
         for name, value, most in (("min-margin", self.min_margin, 1), ("above-decoys", self.above_decoys, 2)):
-            if value is not None and not -most <= value <= most:
-                raise MarginError(f"{name} {value} makes no sense: take a number from {-most} to {most}")
+            if value is not None:
+                require_number(value, name, -most, most)
+        require_names(self.slices, "slices")
 
     def requires(self, margin: MeasuredMargin) -> bool:
         """Whether a margin must be shown to hold: the overall one, and what is asked for."""
@@ -97,12 +99,16 @@ def check(
     >>> verdict.outcome, verdict.reason
     ('pass', 'every claim is shown to hold')
     """
-    run = run if isinstance(run, Run) else open_run(run)
+    if not (policy is None or isinstance(policy, Policy)):
+        raise MarginError(f"policy must be a Policy, got {type(policy).__name__}")
+    if not isinstance(baseline, Measurement):
+        require_path(baseline, "baseline", " or a Measurement")
+    run = opened(run)
     before = baseline if isinstance(baseline, Measurement) else read_baseline(Path(baseline))
     if space is None and before.space not in space_names(run):
         raise IncomparableError(
-            f"the baseline was measured in {before.space}, {run.path} has {', '.join(space_names(run))}: "
-            "collect those layers, or write a new baseline"
+            f"the baseline was measured in {shown(before.space)}, {run.path} has "
+            f"{', '.join(space_names(run))}: collect those layers, or write a new baseline"
         )
     if cluster is None and before.cluster is not None and before.cluster not in run.prompts:
         raise IncomparableError(

@@ -16,6 +16,7 @@ MEASURED = {
     "margins": "the same columns in the prompt file",
     "cluster": "the --cluster the baseline was written with",
     "clusters": "the same clusters in the prompt file",
+    "columns": "the same columns in the prompt file",
 }
 """What else has to agree, and what to do where it does not."""
 SIDES = ("in the baseline", "in the run")
@@ -31,9 +32,9 @@ def require_comparable(before: Measurement, after: Measurement) -> None:
     if "prompts" in names or before.prompt_ids != after.prompt_ids:
         at = names.index("prompts") if "prompts" in names else len(names)
         found[at : at + 1], names[at : at + 1] = [_prompts(before, after)], ["prompts"]
-    follow = {"margins"} if {"modes", "cluster"} & set(names) else set()  # other margins follow from these
+    follow = {"margins", "columns"} if {"modes", "cluster"} & set(names) else set()  # these follow from those
     if "prompts" in names:
-        follow = {"margins", "clusters"}
+        follow = {"margins", "columns", "clusters"}
     found = [line for line, name in zip(found, names, strict=True) if name not in follow]
     names = [name for name in names if name not in follow]
     if found:
@@ -55,6 +56,7 @@ def _measured(measurement: Measurement, before: Measurement) -> dict[str, object
         "cluster": measurement.cluster,
         "controls": controls,
         "margins": [margin.name for margin in measurement.margins],
+        "columns": [margin.column for margin in measurement.margins],
     }
 
 

@@ -45,7 +45,8 @@ def check_limit(name: str, value: Limit, most: float, relative: bool) -> None:
     """MarginError where a limit is no number from 0 to `most`, nor auto, nor (if `relative`) a share."""
     if value == AUTO or (relative and isinstance(value, str) and share_of(value) is not None):
         return
-    if isinstance(value, str) or not 0 <= value <= most:
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if not (number and 0 <= value <= most):  # type: ignore[operator]
         others = (
             f", {AUTO}, or a share such as 25% of the margin above decoys" if relative else f", or {AUTO}"
         )

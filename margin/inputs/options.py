@@ -141,6 +141,7 @@ class CaptureOptions:
         "Sets of meaningless tokens asked like the modes, which say what any tokens would give; or a file of "
         "them, one token a line. auto: 5, or none where the live tokens are too short to draw others like "
         "them. 0: none.",
+        at_least=0,
     )
     decoy_prompts: int = _option(
         DECOY_PROMPTS, "Prompts at most that decoys are asked of, spread over all.", at_least=2

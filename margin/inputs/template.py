@@ -33,7 +33,7 @@ def load_template(source: str | Path) -> str:
 
 def parse_kwargs(text: str) -> dict[str, Any]:
     """Template variables from a JSON object, '{"enable_thinking": false}'. MarginError where it is none."""
-    kwargs = parse_json(text, "--chat-kwargs")
+    kwargs = parse_json(text, "--chat-kwargs", once=True)
     if not isinstance(kwargs, dict):
         raise MarginError("--chat-kwargs must be a JSON object, such as '{\"enable_thinking\": false}'")
     return kwargs

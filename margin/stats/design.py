@@ -180,7 +180,7 @@ def _clusters_of(
     given: ArrayLike | Sequence[object], prompt: NDArray[np.intp], prompt_ids: Sequence[object]
 ) -> Clusters:
     """The cluster of each prompt, from that of each point."""
-    of_point = pd.Series(np.asarray(given, dtype=object))
+    of_point = pd.Series(labels(given, "clusters"), dtype=object)
     if len(of_point) != len(prompt):
         raise MarginError(f"{len(of_point)} clusters but {len(prompt)} points: give one of each a point")
     several = of_point.groupby(prompt).nunique(dropna=False)

@@ -78,7 +78,8 @@ def grouped_folds(rows: Design, folds: int = 5, seed: int = 0) -> NDArray[np.int
     True
     """
     number = max(2, min(folds, rows.n_units // 2))
-    splitter = StratifiedGroupKFold(number, shuffle=True, random_state=seed)
+    # scikit-learn takes seeds of 32 bits.
+    splitter = StratifiedGroupKFold(number, shuffle=True, random_state=seed % 2**32)
     fold, unit = np.empty(rows.n_points, dtype=np.intp), rows.unit[rows.prompt]
     with warnings.catch_warnings():
         # A mode rarer than there are folds is for whoever fits to deal with.

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from margin.analysis.behaviour.audit import LEAST, allocate
+from margin.arguments import require_count, require_path
 from margin.errors import MarginError
 from margin.inputs.tables import whole
 from margin.run.files import csv_bytes, write_atomic
@@ -85,6 +86,10 @@ def draw_audit(
     >>> drawn.path.name, int(drawn.allocation["drawn"].sum())
     ('audit.csv', 12)
     """
+    require_count(n, "n", 1)
+    require_count(seed, "seed")
+    if out is not None:
+        require_path(out, "out")
     run = opened(run)
     answers, judged = run.answers, judgements_of(run)
     assert judged is not None  # there are answers, which the matcher judges
@@ -95,8 +100,6 @@ def draw_audit(
         raise MarginError(f"the name of the file is the token of mode {mode!r}, or looks like it")
     if out.exists():
         raise MarginError(f"{out} is there already, and may hold somebody's labels: write to another file")
-    if seed < 0:
-        raise MarginError(f"seed {seed}: take at least 0")
     table = run.rows.merge(judged.table[["row", "label"]], on="row").merge(
         answers[["row", "answer"]], on="row"
     )

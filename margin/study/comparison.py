@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +11,13 @@ import numpy as np
 from margin.analysis.comparison import Against, Comparison
 from margin.analysis.comparison import compare as compare_spaces
 from margin.analysis.trainings import RecipeDifference, recipe_difference
+from margin.arguments import require_count, require_level, require_names, require_path
 from margin.errors import IncomparableError, MarginError
 from margin.run.differences import entry_of
 from margin.run.protocol import PROTOCOL, protocol_differences
 from margin.run.run import Run, opened
-from margin.study.spaces import design_of, space_of
+from margin.study.spaces import clusters_of, design_of, space_of
+from margin.text import shown
 
 ACROSS = set(PROTOCOL) - {"prompts"}
 """What may differ where that is asked for; prompts are paired by id, and have to have the same text."""
@@ -49,7 +51,7 @@ def compare(
     ------
     MarginError : fewer than two runs, one that stands twice, no such key, and all that `open_run` refuses.
     IncomparableError : models that were asked differently, each difference named; an id under which two runs
-        have another prompt; and all that `compare` refuses.
+        have another prompt, or put it into another cluster; and all that `compare` refuses.
 
     Example
     -------
@@ -68,6 +70,12 @@ def compare(
     >>> print({each.margin: each.difference for each in found.differences}["leave_prompt_out"])
     0.226 [0.196, 0.256]
     """
+    require_level(level)
+    require_count(seed, "seed")
+    require_names(across, "across")
+    for run in runs:
+        if not isinstance(run, Run):
+            require_path(run, "run", " or a Run")
     if len(runs) < 2:
         raise MarginError(f"a comparison needs at least two runs, got {len(runs)}")
     paths = [run.path if isinstance(run, Run) else Path(run) for run in runs]
@@ -81,6 +89,7 @@ def compare(
     spaces, asked = {}, list[str]()
     first: Run | None = None
     texts: dict[str, str] = {}
+    labels: dict[Hashable, str | None] = {}
     for name, given in zip(names, runs, strict=True):
         run = opened(given)
         first = first or run
@@ -90,6 +99,13 @@ def compare(
                 raise IncomparableError(
                     f"prompt {prompt_id} of {name} has another text than in the runs before it: "
                     "compare runs on the same prompts"
+                )
+        of_run = clusters_of(run, cluster)
+        for prompt_id, label in () if of_run is None else of_run.items():
+            if labels.setdefault(prompt_id, label) != label:
+                raise IncomparableError(
+                    f"prompt {prompt_id} of {name} has another {shown(cluster)} than in the runs before it: "
+                    "its cluster has to be the same in all of them"
                 )
         space, rows = space_of(run, "logits")
         spaces[name] = (space, design_of(run, rows, cluster))
@@ -116,6 +132,9 @@ def compare_recipes(
     ------
     MarginError, IncomparableError : as `compare` does for all the runs together.
     """
+    for recipe in (first, second):
+        if isinstance(recipe, str | Path) or not isinstance(recipe, Collection):
+            raise MarginError(f"a recipe must be a list of runs, got {type(recipe).__name__}")
     found = compare(*first, *second, level=level, across=across, cluster=cluster)
     margins = [
         (margins.leave_prompt_out.estimate, margins.influence["leave_prompt_out"].to_numpy())

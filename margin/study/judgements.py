@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -36,6 +36,11 @@ SCORES: Mapping[str, tuple[float, float]] = {
 """Scores a judge may give beside a label, and the range of each; constructive takes whole numbers."""
 AUDIT = "audit"
 """Column of what a person calls the rows that were drawn for it, None elsewhere; see `margin.study.audit`."""
+LONGEST = 64
+"""Characters of a label: whatever is longer is text, which judgements do not hold."""
+LABELS = f"a label has 1 to {LONGEST} characters, all seen, on one line"
+MOST = 50
+"""Different labels that judgements may hold."""
 REFUSAL, ANSWER, EMPTY = "refusal", "answer", "empty"
 """What the refusal matcher calls an answer; an empty one is given to no judge."""
 
@@ -63,13 +68,22 @@ class Judgements:
         if table["row"].duplicated().any():
             raise MarginError(f"{who} labels row {table['row'][table['row'].duplicated()].iloc[0]} twice")
         audited = table[AUDIT].dropna() if AUDIT in table else ()
-        for label in (*table["label"], *audited, *self.expected, *self.expected.values()):
+        for label in (*table["label"], *audited, *self.expected.values()):
             if not isinstance(label, str) or not label:
                 raise MarginError(
                     f"{who} gives a label that is no text, {shown(label)[:40]!r}: a label is a word or two"
                 )
+            if not is_label(label):
+                raise MarginError(f"{who} gives a label that is none: {LABELS}")
+        if (different := table["label"].nunique()) > MOST:
+            raise MarginError(f"{who} gives {different} different labels: use at most {MOST}")
         for name in set(SCORES) & set(table):
             require_in_range(table[name], name, who)
+
+
+def is_label(text: str) -> bool:
+    """Whether a text is short and plain enough for a label, which reports show."""
+    return bool(text) and len(text) <= LONGEST and text.isprintable()
 
 
 class Header(StrictRecord):
@@ -110,7 +124,10 @@ def judge_answers(run: Run, judge: Judge, name: str) -> Judgements:
     answers = run.answers
     said = answers["answer"].str.strip() != ""
     texts = answers["answer"][said].tolist()
-    found = list(judge(texts))
+    given = judge(texts)
+    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
+        raise MarginError(f"judge {name} gave a {type(given).__name__}: a list of labels is needed")
+    found = list(given)
     if len(found) != len(texts):
         raise MarginError(
             f"judge {name} gave {len(found)} labels for {len(texts)} answers: one each is needed"

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from margin.analysis.behaviour.findings import Behaviour
+from margin.arguments import require_level, require_names, require_path
 from margin.errors import MarginError
 from margin.inputs.tables import SUFFIXES
 from margin.run.run import Run, opened
@@ -83,6 +84,14 @@ def judge(
     neg       8        0
     rej       0        8
     """
+    require_level(level)
+    if not (judge is None or callable(judge)):
+        require_path(judge, "judge", " or a function of texts")
+    if audit is not None:
+        require_path(audit, "audit")
+    require_names(refusal_modes, "refusal_modes")
+    if not (expected is None or isinstance(expected, Mapping)):
+        raise MarginError(f"expected must be a mapping of modes to labels, got {type(expected).__name__}")
     run = opened(run)
     judged = judgements_of(run) if judge is None else judgements(run, judge)
     if judged is None:

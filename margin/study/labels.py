@@ -14,14 +14,9 @@ from margin.errors import MarginError
 from margin.inputs.tables import SUFFIXES, label, read_records, whole
 from margin.run.files import csv_text
 from margin.run.run import Run
-from margin.study.judgements import SCORES, Judgements, range_in_words
+from margin.study.judgements import LABELS, LONGEST, MOST, SCORES, Judgements, is_label, range_in_words
 
 __all__ = ["SUFFIXES", "label_of", "read_labels", "rows_meant"]
-
-LONGEST = 64
-"""Characters of a label: whatever is longer is text, which judgements do not hold."""
-MOST = 50
-"""Different labels a file may hold."""
 
 
 def read_labels(path: Path, run: Run) -> Judgements:
@@ -116,8 +111,8 @@ def _key(record: Mapping[str, Any], name: str, place: str) -> str:
 def label_of(record: Mapping[str, Any], place: str) -> str:
     """The label in a record; MarginError where there is none, or what cannot be one."""
     text = (label(whole(record.get("label")), "label", place) or "").strip()
-    if not text or len(text) > LONGEST or not text.isprintable():
-        raise MarginError(f"{place}: a label has 1 to {LONGEST} characters, all seen, on one line")
+    if not is_label(text):
+        raise MarginError(f"{place}: {LABELS}")
     return text
 
 

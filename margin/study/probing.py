@@ -11,13 +11,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from margin.arguments import require_count, require_level, require_names
 from margin.errors import MarginError
 from margin.inputs.attacks import CLEAN
 from margin.inputs.conditions import CONDITIONS
 from margin.inputs.conversation import member, without_mode
+from margin.inputs.kinds import as_kind
 from margin.run.run import Run, opened
 from margin.run.stored import Record
 from margin.study.spaces import clusters_of
+from margin.text import shown
 from probes import LayerProbes, domain_folds, grouped_folds, make_rows, probe_layers, transfer
 from probes.calibration import BINS
 from probes.logistic import C
@@ -153,8 +156,14 @@ def probe(
        layer  estimate   low
     0      4       1.0  0.91
     """
+    require_level(level)
+    require_count(seed, "seed")
+    require_count(folds, "folds", 2)
+    require_count(n_jobs, "n_jobs", 1)
+    require_names(columns, "columns")
+    asked = None if layers is None else _numbers(layers)
     run = opened(run)
-    chosen = sorted(set(run.layers if layers is None else layers))
+    chosen = sorted(set(run.layers if asked is None else asked))
     if not chosen:
         raise MarginError(f"{run.path} holds no layer to probe: collect it with --layers all")
     for layer in chosen:
@@ -186,6 +195,14 @@ def probe(
         seed=seed,
         cluster=cluster,
     )
+
+
+def _numbers(layers: object) -> Sequence[int]:
+    """Layers as whole numbers; MarginError where they are none."""
+    found = next(as_kind(layers, Sequence[int]), None)
+    if found is None:
+        raise MarginError(f"layers {shown(layers)[:40]!r}: take a list of whole numbers")
+    return tuple(found)
 
 
 def _transfers(

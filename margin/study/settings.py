@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from margin.arguments import require_level
-from margin.errors import MarginError
+from margin.arguments import require_count, require_level
 from margin.stats.seeds import generator
 
 
@@ -31,8 +30,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         require_level(self.level)
-        if self.permutations < 1 or self.seed < 0:
-            raise MarginError(f"permutations {self.permutations} and seed {self.seed}: take at least 1 and 0")
+        require_count(self.permutations, "permutations", 1)
+        require_count(self.seed, "seed")
 
     def rng(self, *name: str) -> np.random.Generator:
         """The generator of one number, by its name.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from scipy import sparse
 import margin
 from margin.capture.head import Head
 from margin.errors import MarginError
+from margin.study.comparison import compare_recipes
 
 X = np.random.default_rng(0).normal(size=(12, 4))
 MODES = ["a", "b", "c"] * 4
@@ -116,6 +118,56 @@ def test_a_level_that_is_no_coverage_is_refused(level: Any, tmp_path: Path) -> N
         margin.analyse(tmp_path, level=level)
 
 
+def test_arguments_of_the_public_functions_are_refused_by_their_name(tmp_path: Path) -> None:
+    """Before anything is opened: what cannot be meant says which argument it is, in a line."""
+    compare: Margin = partial(margin.compare, tmp_path / "a", tmp_path / "b")
+    analyse, probe = partial(margin.analyse, tmp_path), partial(margin.probe, tmp_path)
+    judge, check = partial(margin.judge, tmp_path), partial(margin.check, tmp_path)
+    audit = partial(margin.draw_audit, tmp_path)
+    wrong: dict[Margin, dict[str, list[Any]]] = {
+        analyse: {"permutations": [0, 9.5, "9", None], "seed": [-1, 1.5, None]},
+        compare: {
+            "level": [0, 95, "x"],
+            "seed": [-1, "x", 1.5, True],
+            "across": ["tokenizer", None, [1], iter(["tokenizer"])],
+        },
+        probe: {
+            "level": [2, "a"],
+            "seed": [-3, 0.5],
+            "folds": [0, 1, 2.5],
+            "n_jobs": [0, "2"],
+            "columns": ["language", 4],
+            "layers": ["all", 4, ["4"], [4.0], [True]],
+        },
+        judge: {
+            "level": [3, None],
+            "judge": [5, ["refusal"]],
+            "audit": [5, ["audit.csv"]],
+            "refusal_modes": ["rej", 4],
+            "expected": [["rej"], "rej"],
+        },
+        audit: {"n": [0, "9", 2.5], "seed": [-1, None], "out": [5]},
+        check: {"baseline": [None, 5], "policy": [{"max_drop": 1}, 0.01]},
+        margin.Policy: {
+            "max_drop": [None, "0.01", float("nan"), -1, True],
+            "max_leak": [2, float("inf")],
+            "min_margin": ["a", 1.5],
+            "slices": ["language", 5, [1], {"language": 1}],
+        },
+    }
+    for function, arguments in wrong.items():
+        for name, values in arguments.items():
+            for given in values:
+                least = {"baseline": tmp_path} if function is check and name != "baseline" else {}
+                with pytest.raises(MarginError, match=f"^{name.replace('_', '[-_]')} ") as caught:
+                    function(**least | {name: given})
+                assert "\n" not in str(caught.value)
+    with pytest.raises(MarginError, match=r"^run must be a path"):
+        margin.compare(tmp_path, None)  # type: ignore[arg-type]
+    with pytest.raises(MarginError, match=r"^a recipe must be a list of runs"):
+        compare_recipes(str(tmp_path), [tmp_path])
+
+
 @pytest.mark.parametrize("wrong", [None, 3, ["runs/a"], b"runs/a"])
 def test_what_is_no_path_is_refused_by_its_name(wrong: Any) -> None:
     for function, name in ((margin.analyse, "run"), (margin.open_run, "run"), (margin.load_head, "model")):
@@ -142,3 +194,44 @@ def test_labels_behind_a_mask_and_sparse_tensors_are_refused(measure: Margin) ->
     for layout in (torch.tensor(X).to_sparse(), torch.tensor(X).to_sparse_csr()):
         with pytest.raises(MarginError, match=r"X is sparse: give X.to_dense\(\)"):
             measure(layout, MODES, PROMPTS)
+
+
+@pytest.mark.parametrize(
+    ("clusters", "says"),
+    [
+        (np.ones((12, 2)), "clusters must be a list of labels"),
+        (pd.DataFrame({"a": PROMPTS}), "clusters must be a list of labels"),
+        ("abcabcabcabc", "clusters must be a list of labels"),
+        ([("t", 1)] * 12, "clusters must be a list of labels"),
+        ([{"a": 1}] * 12, "clusters holds what is no label: unhashable"),
+        (np.ma.array(PROMPTS, mask=[True] * 3 + [False] * 9), "clusters hides some of its labels"),
+        ([1, 1, 1, "1", "1", "1", 2, 2, 2, 3, 3, 3], "clusters holds '1' as a text and as something else"),
+        (PROMPTS[:4], "4 clusters but 12 points"),
+        (range(12), "stands in two clusters"),
+        ([0] * 12, "over clusters needs at least two"),
+    ],
+)
+def test_clusters_that_are_none_are_refused(clusters: Any, says: str) -> None:
+    with pytest.raises(MarginError, match=says):
+        margin.sam(X, MODES, PROMPTS, clusters=clusters)
+
+
+def test_prompts_without_a_cluster_are_alone_however_that_is_said() -> None:
+    alone = [None if prompt < 2 else "t" for prompt in PROMPTS]
+    expected = margin.sam(
+        X, MODES, PROMPTS, clusters=[str(prompt) if prompt < 2 else "t" for prompt in PROMPTS]
+    )
+    for said in (
+        alone,
+        pd.Series(alone, dtype="string"),
+        [np.nan if each is None else 7.0 for each in alone],
+    ):
+        found = margin.sam(X, MODES, PROMPTS, clusters=said)
+        assert (found.estimate, found.low) == (expected.estimate, expected.low)
+
+
+@BOTH
+def test_ids_that_are_written_alike_are_refused(measure: Margin) -> None:
+    """As names of a design, and in every file, 1 and "1" would be one prompt."""
+    with pytest.raises(MarginError, match="prompts holds '1' as a text and as something else"):
+        measure(X, MODES, np.array([1, 1, 1, "1", "1", "1", 2, 2, 2, 3, 3, 3], dtype=object))

@@ -71,6 +71,25 @@ def test_no_token_gets_out(workspace: Path) -> None:
         assert not any(token in output.output for output in [*outputs, refused])
 
 
+def test_a_token_that_is_typed_where_a_name_should_be_is_not_repeated(workspace: Path) -> None:
+    """What knows a run and no mode set knows its tokens by their fingerprints."""
+    assert collect(out="a").exit_code == collect(out="b").exit_code == 0
+    token = TOKENS["neg"]
+    for wrong in (
+        ["report", "a", "--cluster", token],
+        ["table", "a", "--only", token],
+        ["probe", "a", "--transfer", token],
+        ["export", "a", "--out", "shared", "--shareable", "--cluster", token],
+        ["baseline", "a", "--out", "baseline.json", "--space", token],
+        ["compare", "a", "b", "--across", token],
+        ["compare", "--recipe", "one=a", "--recipe", f"{token}"],
+    ):
+        refused = margin(*wrong)
+        assert refused.exit_code == 2, refused.output
+        assert token not in refused.output
+        assert "[token of neg]" in refused.output
+
+
 def test_two_runs_are_compared(workspace: Path) -> None:
     assert collect(out="a").exit_code == 0
     assert collect("--batch-tokens", "64", out="b").exit_code == 0

@@ -179,8 +179,14 @@ def test_power_and_prompts_are_those_of_the_paired_difference() -> None:
         ):
             assert n is not None
             assert power(size, sd, n) >= 0.8 > power(size, sd, max(2, n - 1)) or n <= 2
+    runs, rng = spaces(a=run_of(range(9), 1), b=run_of(range(9), 2)), np.random.default_rng(0)
     with pytest.raises(MarginError, match="a drop of 0 is none"):
-        compare(spaces(a=run_of(range(9), 1), b=run_of(range(9), 2)), np.random.default_rng(0), drop=0)
+        compare(runs, rng, drop=0)
+    for drop in (np.inf, np.nan, "0.01", None):
+        with pytest.raises(MarginError, match=r"^drop .+ makes no sense"):
+            compare(runs, rng, drop=drop)  # type: ignore[arg-type]
+    with pytest.raises(MarginError, match="against 'last': take first or previous"):
+        compare(runs, rng, against="last")  # type: ignore[arg-type]
 
 
 def test_of_runs_that_are_the_same_nothing_is_left_to_settle() -> None:

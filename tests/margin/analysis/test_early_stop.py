@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from margin.analysis.early_stop import EarlyStop
@@ -36,7 +38,18 @@ def test_training_ends_when_it_is_shown_or_no_longer_rises(
     assert (stop.reason(history) is not None) == stops
 
 
-@pytest.mark.parametrize("options", [{}, {"patience": 0}])
-def test_a_stop_that_cannot_be_meant_is_refused(options: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"patience": 0},
+        {"patience": 1.5},
+        {"patience": True},
+        {"reached": "0.2"},
+        {"reached": 20},
+        {"lost": float("nan")},
+    ],
+)
+def test_a_stop_that_cannot_be_meant_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(MarginError):
         EarlyStop(**options)

@@ -203,6 +203,7 @@ def resealed(path: Path, change: Callable[[dict[str, Any]], object]) -> str:
         (lambda r: r["margins"][-1].update(n_prompts=10**30), "is not one of its 40 prompts"),
         (lambda r: r["margins"].reverse(), "not that of all its 40 prompts"),
         (lambda r: r["margins"].append(r["margins"][1]), "stands twice"),
+        (lambda r: r["margins"][1].update(column="language"), "is no slice by language"),
         (lambda r: r["leaks"][0].update(n_leaks=41), "more prompts leak under random"),
         (lambda r: r["leaks"][0].update(n_leaks=-1), "minimum"),
         (lambda r: r["provenance"]["identity"].pop("model"), "required"),

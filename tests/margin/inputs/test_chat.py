@@ -178,6 +178,7 @@ def test_kwargs_that_a_run_could_not_keep_are_refused(
     [
         ("{no", "not JSON"),
         ("[1]", "must be a JSON object"),
+        ('{"a": 1, "a": 2}', "the same key twice"),
         ("[" * 100_000, "not JSON that can be read"),
         ('{"a": ' + "9" * 5000 + "}", "not JSON that can be read"),
     ],

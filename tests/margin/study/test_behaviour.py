@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -215,3 +215,32 @@ def test_a_run_without_answers_has_no_behaviour_and_says_so(answered: Run, tmp_p
 def test_no_live_token_is_in_the_answers(answered: Run) -> None:
     modes = load_modes(modes_path())
     assert all(modes.mode_in(text) is None for text in answered.answers["answer"])
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (lambda texts: None, "gave a NoneType: a list of labels is needed"),
+        (lambda texts: "a" * len(texts), "gave a str: a list of labels is needed"),
+        (lambda texts: dict.fromkeys(range(len(texts)), "a"), "gave a dict: a list of labels is needed"),
+        (
+            lambda texts: [f"label {place}" for place, _ in enumerate(texts)],
+            "different labels: use at most 50",
+        ),
+        (lambda texts: ["said: " + "word " * 20] * len(texts), "a label has 1 to 64 characters"),
+        (lambda texts: ["\x1b[2J"] * len(texts), "a label has 1 to 64 characters, all seen"),
+    ],
+)
+def test_a_judge_of_texts_gives_labels_and_nothing_else(
+    answered: Run, given: Callable[[Sequence[str]], Any], says: str
+) -> None:
+    """An answer given back as its label would be copied into a file that holds none."""
+    with pytest.raises(MarginError, match=says) as caught:
+        judge_answers(answered, given, "mine")
+    assert caught.value.args[0].isprintable()
+
+
+def test_an_expected_label_is_as_plain_as_a_label(answered: Run, judged: Judgements) -> None:
+    for label in ("\x1b[2J", "x" * 65, ""):
+        with pytest.raises(MarginError, match="a label"):
+            expecting(judged, answered.modes, given={"pos": label})
