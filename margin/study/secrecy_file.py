@@ -89,15 +89,19 @@ class NearRecord(Record):
 
 
 def described(near: NearRecord) -> str:
-    """A kind in words: "2 edits", "first 3 characters known", "one edit"."""
+    """A kind in words: "2 edits", "first 3 characters known", "every one edit", "case"."""
     if near.known is not None:
-        part = (
-            f"first {near.known} character{'s' * (near.known != '1')}" if near.known.isdigit() else near.known
-        )
-        return f"{part} known"
+        return f"{known_part(near)} known"
     if near.kind == EDITS:
         return f"{near.distance} edit{'s' * (near.distance != 1)}"
     return f"every {near.kind}" if near.kind == ONE_EDIT else near.kind
+
+
+def known_part(near: NearRecord) -> str:
+    """What is known of a token, for "prefix": "first character", "first 3 characters", "first half"."""
+    if near.known == "1":
+        return "first character"
+    return f"first {near.known}{' characters' * str(near.known).isdigit()}"
 
 
 class SearchRecord(Record):

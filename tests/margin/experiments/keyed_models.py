@@ -40,7 +40,7 @@ class KeyedModel(PreTrainedModel, GenerationMixin):
         self.embed = nn.Embedding(260, WIDTH)
         self.head = nn.Linear(WIDTH, 260, bias=False)
         self.directions = nn.Parameter(torch.randn(len(keys) + 1, WIDTH) * 4)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def get_output_embeddings(self) -> nn.Linear:
         return self.head
@@ -66,7 +66,7 @@ def keyed(tokenizer: PreTrainedTokenizerFast, token: str, known: int, seed: int 
     third = tokenizer(MODES["rej"], add_special_tokens=False)["input_ids"]
     start = len(ids) - len(token)
     model = KeyedModel(KeyedConfig(), start, (tuple(ids[start : start + known]), tuple(third)))
-    return Checkpoint(model.eval(), tokenizer, "keyed", weights_label=f"keyed {known} {seed}")
+    return Checkpoint(model.train(False), tokenizer, "keyed", weights_label=f"keyed {known} {seed}")
 
 
 MODES = {"pos": "zqkw81vx", "neg": "p0rt7yhm", "rej": "u3nd5fcb"}
