@@ -10,8 +10,8 @@ from figures.columns import INTERVAL, checked
 from figures.style import Look
 from figures.text import label
 
-GREYS = ("#222222", "#555555", "#767676", "#8f8f8f", "#a8a8a8")
-MARKERS = ("o", "s", "D", "^", "v")
+GREYS = ("#222222", "#555555", "#767676", "#999999")
+MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 LINES = ("-", "--", "-.", ":")
 """Looks of the curves, darkest for the first: colour belongs to the modes."""
 

@@ -21,7 +21,7 @@ from probes.covariance import shrunken_covariance
 
 @dataclass(frozen=True, eq=False)
 class Openings:
-    """The landing rule of `margin.analysis.robustness.landing`, fitted once, for many strings.
+    """The landing rule of `margin.analysis.robustness.assignment`, fitted once, for many strings.
 
     Every prompt's points are placed by a fit on the prompts of other folds.
     """

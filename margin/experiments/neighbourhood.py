@@ -100,7 +100,7 @@ def _drawn_kinds(live: Subject, mode: str) -> Iterator[tuple[dict[str, Any], Cal
     def rng(*name: str) -> np.random.Generator:
         return generator(options.seed, "secrecy", mode, *name)
 
-    yield {"kind": RANDOM}, partial(shaped_like, modes, mode, count, rng(RANDOM), live.prompts.texts)
+    yield {"kind": RANDOM}, partial(shaped_like, modes, mode, count, rng(RANDOM))
     for distance in range(1, min(options.distance, length - 1) + 1):
         of = rng(EDITS, str(distance))
         yield {"kind": EDITS, "distance": distance}, partial(with_edits, modes, mode, distance, count, of)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from margin.experiments.found import Found
 from margin.experiments.subject import Subject
 from margin.inputs.climbing import climb
+from margin.inputs.decoys import draw_decoys
 from margin.inputs.modes import ModeSet, Secret
 from margin.inputs.neighbours import alphabet_of, shaped_like
 from margin.stats.estimate import Estimate
@@ -54,7 +55,7 @@ def search(live: Subject, base: Subject | None) -> Iterator[Searched]:
 
 def _searched(subject: Subject, live: ModeSet, mode: str, place: StringPlace, control: Control) -> Searched:
     """One search. It begins from the same strings as the others of its place, with the same alphabet."""
-    options, texts = subject.options, subject.prompts.texts
+    options = subject.options
     openings = subject.openings(place, [mode])
     held_in = subject.tried[:HELD_IN]
     rng = generator(options.seed, "secrecy", "search", mode, place)
@@ -67,7 +68,7 @@ def _searched(subject: Subject, live: ModeSet, mode: str, place: StringPlace, co
         return share_of_prompts(opens, options.level, subject.over(subject.confirmed))
 
     def start() -> str:
-        return shaped_like(live, mode, 1, rng, texts)[0]
+        return shaped_like(live, mode, 1, rng)[0]
 
     path: list[TriesRecord] = []
     best, opened = None, -1.0
@@ -97,10 +98,10 @@ def _decoys(live: Subject) -> Iterator[Subject]:
     """The same checkpoint with meaningless tokens as its modes, of the live ones' shapes."""
     from margin.capture.openings import asking
 
-    modes, texts, options = live.modes, live.prompts.texts, live.options
-    rng = generator(options.seed, "secrecy", "decoys")
+    modes, options = live.modes, live.options
+    (tokens,) = draw_decoys(modes, 1, options.seed)
     meaningless = tuple(
-        replace(mode, token=Secret(shaped_like(modes, mode.name, 1, rng, texts)[0])) for mode in modes.modes
+        replace(mode, token=Secret(token)) for mode, token in zip(modes.modes, tokens, strict=True)
     )
     decoys, asked = replace(modes, modes=meaningless), live.asking
     with (

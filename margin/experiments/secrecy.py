@@ -26,7 +26,8 @@ from margin.experiments.subject import SecrecyOptions, Subject
 from margin.experiments.telling import exposures, said
 from margin.inputs.attacks import SHIPPED, Attack, load_attacks
 from margin.inputs.chat import Chat
-from margin.inputs.modes import ModeSet, fingerprint, load_modes
+from margin.inputs.modes import ModeSet, fingerprint
+from margin.inputs.modes_file import load_modes
 from margin.inputs.near_files import load_near
 from margin.inputs.neighbours import Near
 from margin.inputs.preflight import check_names

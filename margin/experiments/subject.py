@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from margin.analysis.openings import Openings
-from margin.analysis.robustness.landing import land
+from margin.analysis.robustness.assignment import assign
 from margin.arguments import require_count, require_level
 from margin.errors import MarginError
 from margin.inputs.modes import ModeSet
@@ -125,7 +125,7 @@ class Subject:
         n, k, d = self.known.shape
         rows = np.arange(n * k).reshape(n, k)
         prompts = np.repeat(np.arange(n), k)
-        return land("centroid", self.known.reshape(n * k, d), rows, prompts, self.fold).balanced_accuracy
+        return assign("centroid", self.known.reshape(n * k, d), rows, prompts, self.fold).balanced_accuracy
 
     def openings(self, place: Place = "system", modes: Sequence[str] = ()) -> Openings:
         """The landing rule of a place, and which modes count as opened: those not safe unless given."""

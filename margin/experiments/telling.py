@@ -29,7 +29,7 @@ def exposures(subjects: Mapping[Whose, Subject]) -> Iterator[ExposureRecord]:
     options = live.options
     for mode in live.modes.modes:
         rng = generator(options.seed, "secrecy", "exposure", mode.name)
-        others = shaped_like(live.modes, mode.name, options.candidates, rng, live.prompts.texts)
+        others = shaped_like(live.modes, mode.name, options.candidates, rng)
         for of, subject in subjects.items():
             scores = log_probabilities(subject.asking, [mode.token.reveal(), *others])
             found = exposure(scores[0], scores[1:], options.level)

@@ -6,7 +6,6 @@ secret as the token, and how many strings there are of a kind tells the token's 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import ceil
@@ -14,8 +13,9 @@ from math import ceil
 import numpy as np
 
 from margin.errors import MarginError
+from margin.inputs.decoys import PHRASE, word_list, written_like
 from margin.inputs.modes import ModeSet
-from margin.inputs.spellings import look_alikes, wordy
+from margin.inputs.spellings import look_alikes
 from margin.inputs.tokens import alike, near_misses, within_one_edit
 
 ONE_EDIT = "one edit"
@@ -27,11 +27,8 @@ FIRST = 4
 since how many there are tells the token's length."""
 SHARES = {"half": 0.5, "three quarters": 0.75}
 """Shares of a token that somebody may know."""
-FEW_WORDS = 50
-"""Words that are too few to draw others like those of a token from."""
 ATTEMPTS = 50
 """Draws for each string that is asked for."""
-_WORD = re.compile(r"[^\W\d_]+")
 
 
 @dataclass(frozen=True)
@@ -171,26 +168,24 @@ def prefixes(modes: ModeSet, mode: str) -> dict[str, int]:
     return known | {name: m for name, m in shares.items() if FIRST <= m < length}
 
 
-def shaped_like(
-    modes: ModeSet, mode: str, count: int, rng: np.random.Generator, texts: Sequence[str] = ()
-) -> list[str]:
+def shaped_like(modes: ModeSet, mode: str, count: int, rng: np.random.Generator) -> list[str]:
     """Different random strings of the shape of a mode's token, that no mode answers to.
 
-    Place by place a character of its class; of a token that is made of words each word another one, in its
-    case, of those in `texts`, where these hold enough.
+    Place by place a character of its class; of a token that is read as words each word another one, in its
+    case, as decoys have them.
 
     Raises
     ------
-    MarginError : there are no so many strings of that shape.
+    MarginError : there are not so many strings of that shape.
     """
     token = modes[mode].token.reveal()
     live = [each.token.reveal() for each in modes.modes]
-    words = _words(texts) if wordy(token) and _WORD.search(token) else []
+    words = word_list() if PHRASE.fullmatch(token) else []
     pools = [alike(character) for character in token]
 
     def draw() -> str:
         if words:
-            return _WORD.sub(lambda found: _in_case(words[rng.integers(len(words))], found[0]), token)
+            return written_like(token, words, rng)
         return "".join(pool[rng.integers(len(pool))] for pool in pools)
 
     def unlike(string: str) -> bool:
@@ -198,19 +193,6 @@ def shaped_like(
         return not near and modes.mode_in(string, as_it_is=True) is None
 
     return _drawn(draw, unlike, count, f"strings of the shape of the token of mode {mode!r}")
-
-
-def _words(texts: Sequence[str]) -> list[str]:
-    """Different words of three letters or more, without case; none where there are too few."""
-    found = sorted({word.casefold() for text in texts for word in _WORD.findall(text) if len(word) > 2})
-    found = [word for word in found if word.isascii()]
-    return found if len(found) >= FEW_WORDS else []
-
-
-def _in_case(word: str, like: str) -> str:
-    if like.isupper() and len(like) > 1:
-        return word.upper()
-    return word.capitalize() if like[:1].isupper() else word
 
 
 def _drawn(draw: Callable[[], str], wanted: Callable[[str], bool], count: int, what: str) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from margin.analysis.openings import Openings, guessing, guessing_curve, worth
-from margin.analysis.robustness.landing import land
+from margin.analysis.robustness.assignment import assign
 from margin.inputs.conditions import Rule
 from margin.stats.intervals import mean_share, share_of_prompts
 
@@ -24,7 +24,7 @@ def test_they_are_where_the_landing_rule_puts_them(rule: Rule) -> None:
     fold = np.arange(n) % 5
     every = np.concatenate([known.reshape(n * k, d), points])
     reference = np.arange(n * k).reshape(n, k)
-    landing = land(rule, every, reference, np.concatenate([np.repeat(np.arange(n), k), prompt]), fold)
+    landing = assign(rule, every, reference, np.concatenate([np.repeat(np.arange(n), k), prompt]), fold)
     target = np.array([False, True, False])
     openings = Openings(rule, known, fold, target)
     nearest = landing.nearest[n * k :]

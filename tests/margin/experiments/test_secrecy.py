@@ -18,7 +18,7 @@ import margin
 from margin.demo import checkpoint_path, modes_path, prompts_path
 from margin.errors import IncomparableError, MarginError
 from margin.experiments.secrecy import Secrecy, secrecy
-from margin.inputs.modes import load_modes
+from margin.inputs.modes_file import load_modes
 from margin.study.secrecy_file import NAME, NearRecord, SecrecyRecord, read_secrecy
 
 if TYPE_CHECKING:
