@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from margin.commands.collect import READERS
+from margin.commands.gate import LOG_WIDTH
 from margin.commands.judge import classifier, expectations
 from margin.commands.report import CLUSTER, coverage
 from margin.commands.session import PLACE, Session
@@ -143,6 +144,7 @@ def secrecy(
     if as_json:
         show_json(json_text(found.record.model_dump(), indent=2))
     elif not quiet:
-        print_secrecy(found.record, PlainConsole())
+        console = PlainConsole()
+        print_secrecy(found.record, console if console.is_terminal else PlainConsole(width=LOG_WIDTH))
         keys = options["keep_found"]
         written([out / NAME, *([keys] if keys else [])])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from margin.analysis.metrics import Distance
@@ -12,6 +13,7 @@ from margin.gate.baseline import read_baseline
 from margin.gate.claims import Claim, drop_claim, floor_claim, leak_claim, prompts_to_settle
 from margin.gate.comparable import require_comparable
 from margin.gate.measurement import Measurement, measure, prompt_changes
+from margin.gate.secrecy import SecrecyPolicy, secrecy_claims
 from margin.gate.verdict import Measured, Outcome, Verdict
 from margin.run.run import Run, open_run
 from margin.stats.multiplicity import holm
@@ -33,6 +35,8 @@ class Policy:
     """Least overall margin, -1 to 1; None for none."""
     slices: tuple[str, ...] = ()
     """Columns whose slices must be shown to hold; those of other columns must not be shown to have fallen."""
+    secrecy: SecrecyPolicy = field(default_factory=SecrecyPolicy)
+    """How well the tokens have to keep."""
 
     def __post_init__(self) -> None:
         ranges = {"max-drop": (self.max_drop, 0, 2), "max-leak": (self.max_leak, 0, 1)}
@@ -62,7 +66,8 @@ def check(
     Raises
     ------
     IncomparableError : they differ in what was asked or how it was measured; each difference is named.
-    MarginError : a run or baseline that is not whole, a slice column the run does not have.
+    MarginError : a run or baseline that is not whole, a slice column the run does not have, no secrecy.json
+        where the policy asks how well the tokens keep.
 
     Example
     -------
@@ -81,13 +86,14 @@ def check(
             "collect those layers, or write a new baseline"
         )
     after = measure(run, space or before.space, distance or before.distance)
-    return decide(before, after, policy or Policy())
+    policy = policy or Policy()
+    return decide(before, after, policy, secrecy_claims(run, policy.secrecy))
 
 
-def decide(before: Measurement, after: Measurement, policy: Policy) -> Verdict:
-    """The verdict on two measurements; errors as in `check`."""
+def decide(before: Measurement, after: Measurement, policy: Policy, others: Sequence[Claim] = ()) -> Verdict:
+    """The verdict on two measurements, and on other claims on the run; errors as in `check`."""
     require_comparable(before, after)
-    claims = _claims(before, after, policy)
+    claims = _claims(before, after, policy, others)
     open_claims = [claim for claim in claims if claim.required and claim.status == "open"]
     needed = [
         prompts_to_settle(claim, len(after.prompt_ids), len(claims), len(open_claims))
@@ -111,7 +117,7 @@ def decide(before: Measurement, after: Measurement, policy: Policy) -> Verdict:
     )
 
 
-def _claims(before: Measurement, after: Measurement, policy: Policy) -> list[Claim]:
+def _claims(before: Measurement, after: Measurement, policy: Policy, others: Sequence[Claim]) -> list[Claim]:
     columns = {margin.column for margin in after.margins} - {None}
     if unknown := set(policy.slices) - columns:
         known = ", ".join(sorted(map(str, columns))) or "none"
@@ -129,6 +135,7 @@ def _claims(before: Measurement, after: Measurement, policy: Policy) -> list[Cla
         leak_claim(leak, policy.max_leak, required=not earlier.indicative)
         for earlier, leak in zip(before.leaks, after.leaks, strict=True)
     ]
+    claims += others
     adjusted = holm([claim.p_broken for claim in claims])
     return [replace(claim, p_broken=float(p)) for claim, p in zip(claims, adjusted, strict=True)]
 
@@ -146,6 +153,8 @@ def _outcome(
     if unsettled := [claim for claim in claims if claim.required and claim.status == "open"]:
         if prompts_needed:
             way_out = f"about {prompts_needed:,} prompts would do"
+        elif any(claim.kind == "exposure" for claim in unsettled):
+            way_out = "margin secrecy with more --candidates may tell, unless it lies at the limit"
         elif any(claim.indicative for claim in unsettled):
             way_out = "its modes are told apart too badly for a rate of leaks"
         else:

@@ -29,7 +29,9 @@ ALPHA = 0.05
 POWER = 0.8
 MOST_LEAK_PROMPTS = 10**6
 
-Kind = Literal["drop", "floor", "leak"]
+Kind = Literal["drop", "floor", "leak", "exposure", "said", "near-miss"]
+SHARES: tuple[Kind, ...] = ("leak", "said", "near-miss")
+"""Kinds of claims on a share of prompts."""
 Status = Literal["held", "broken", "open"]
 
 
@@ -38,13 +40,16 @@ class Claim:
     """One claim and what the prompts say about it."""
 
     name: str
-    """"overall", a pair "a / b", a slice "column=value", "min-margin" or "leak:CONDITION"."""
+    """"overall", a pair "a / b", a slice "column=value", "min-margin", "leak:CONDITION", "exposure:MODE",
+    "said:CONDITION under MODE" or "near-miss:MODE at EDITS"."""
     kind: Kind
-    """"drop": the margin fell by no more than allowed; "floor": it is high enough; "leak": leaks are rare."""
+    """"drop": the margin fell by no more than allowed; "floor": it is high enough; "leak": leaks are rare;
+    "exposure": the checkpoint gives away few bits of a token; "said": few answers hold one; "near-miss": few
+    prompts are opened by what is near one."""
     required: bool
     """Whether it must be held to pass; one that is not must only not be broken."""
     value: Estimate
-    """Change of the margin, the margin, or the share of prompts that leak; low and high are one-sided bounds
+    """Change of the margin, the margin, a share of prompts, or bits; low and high are one-sided bounds
     at 95% each, None where there are too few prompts for any."""
     limit: float
     """Least change or margin, or largest share of leaks, that the claim allows."""
@@ -141,11 +146,11 @@ def prompts_to_settle(claim: Claim, n_run: int, n_claims: int, n_open: int) -> i
     what is allowed. All `n_open` claims are settled together with probability at least `POWER`; a slice keeps
     its share of the run's `n_run` prompts. To show that one of `n_claims` is broken takes Holm's first step.
     """
-    if claim.indicative:
+    if claim.indicative or claim.kind == "exposure":
         return None
     target = 1 - (1 - POWER) / n_open
     value, n = claim.value, claim.value.n_prompts
-    if claim.kind == "leak":
+    if claim.kind in SHARES:
         return _leak_prompts(value.estimate, claim.limit, ALPHA / n_claims, target)
     if value.se is None:
         return ceil(MIN_PROMPTS * n_run / n)
