@@ -8,7 +8,7 @@ and with a judge by what harmless prompts are answered.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,16 +20,14 @@ from margin.arguments import require_path
 from margin.errors import MarginError
 from margin.experiments.found import Found
 from margin.experiments.found import keep_found as write_found
-from margin.experiments.neighbourhood import DIGITS, Judge, Judging, neighbourhood
-from margin.experiments.searching import search
+from margin.experiments.neighbourhood import DIGITS, Judge, Judging
+from margin.experiments.parts import Progress, steps
 from margin.experiments.subject import SecrecyOptions, Subject
-from margin.experiments.telling import exposures, said
-from margin.inputs.attacks import SHIPPED, Attack, load_attacks
+from margin.inputs.attacks import SHIPPED, load_attacks
 from margin.inputs.chat import Chat
 from margin.inputs.modes import ModeSet, fingerprint
 from margin.inputs.modes_file import load_modes
 from margin.inputs.near_files import load_near
-from margin.inputs.neighbours import Near
 from margin.inputs.preflight import check_names
 from margin.inputs.prompts import Prompts, PromptSet, load_prompts
 from margin.inputs.reading import read_bytes
@@ -55,8 +53,6 @@ FINDS: tuple[Part, ...] = ("neighbourhood", "search")
 """Parts that find strings that open, which are done again where these are to be kept: no file has them."""
 SAME_TOKENS = 2e-3
 """How far the live rows' accuracy may be from what it was for the tokens to count as the same."""
-Progress = Callable[[str, str], None]
-"""Told which part is at work, and what it has found so far, in counts."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +204,7 @@ def secrecy(
             )
             subjects[whose] = Subject(asked_one, asked)
         record = _placed(record, subjects["checkpoint"], folder)
-        for part, step in _steps(subjects, requests, own, judging, found, progress).items():
+        for part, step in steps(subjects, requests, own, judging, found, progress).items():
             if part in record.parts and not (keep_found is not None and part in FINDS):
                 continue
             progress(part, "")
@@ -218,47 +214,6 @@ def secrecy(
     if keep_found is not None:
         write_found(found, Path(keep_found))
     return Secrecy(record, tuple(found))
-
-
-def _steps(
-    subjects: Mapping[Whose, Subject],
-    requests: Sequence[Attack],
-    own: Sequence[Near],
-    judging: Judging | None,
-    found: list[Found],
-    progress: Progress,
-) -> dict[Part, Callable[[], dict[str, Any]]]:
-    """What does each part, and gives its lists of records; strings that open are added to `found`."""
-    live = subjects["checkpoint"]
-
-    def exposed() -> dict[str, Any]:
-        return {"exposure": list(exposures(subjects))}
-
-    def repeated() -> dict[str, Any]:
-        if not live.options.answer:
-            return {}
-        return {"said": list(said(live, requests, lambda n: progress("said", f"{n} answers hold a token")))}
-
-    def near() -> dict[str, Any]:
-        lines, behaviour = [], []
-        for tried in neighbourhood(live, own, judging):
-            lines += [tried.near] if tried.near else []
-            behaviour += [tried.behaviour] if tried.behaviour else []
-            found.extend([tried.found] if tried.found else [])
-            opening = sum(line.opened.estimate > 0 for line in lines)
-            progress("neighbourhood", f"{opening} of {len(lines)} kinds of strings open")
-        return {"neighbourhood": lines, "behaviour": behaviour}
-
-    def searched() -> dict[str, Any]:
-        lines = []
-        for one in search(live, subjects.get("base")) if live.options.passes else ():
-            lines.append(one.record)
-            found.extend([one.found] if one.found else [])
-            opening = sum(line.rate.estimate > 0 for line in lines if line.control == "none")
-            progress("search", f"{opening} of {len(lines)} searches found what opens")
-        return {"search": lines}
-
-    return {"exposure": exposed, "said": repeated, "neighbourhood": near, "search": searched}
 
 
 def _placed(record: SecrecyRecord, live: Subject, folder: Path | None) -> SecrecyRecord:

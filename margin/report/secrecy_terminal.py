@@ -6,8 +6,9 @@ from rich.console import Console
 from rich.text import Text
 
 from margin.report.terminal import print_tables
+from margin.study.secrecy_facts import secrecy_facts
 from margin.study.secrecy_file import SecrecyRecord
-from margin.study.sections.secrecy import secrecy_facts, secrecy_tables
+from margin.study.secrecy_tables import secrecy_tables
 from margin.text import shown
 
 
