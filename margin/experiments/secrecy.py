@@ -8,31 +8,28 @@ and with a judge by what harmless prompts are answered.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from margin.arguments import require_path
 from margin.errors import MarginError
+from margin.experiments.asked import chosen_prompts, fingerprint_of, judging_by, require_both_kinds
 from margin.experiments.found import Found
 from margin.experiments.found import keep_found as write_found
-from margin.experiments.neighbourhood import DIGITS, Judge, Judging
+from margin.experiments.neighbourhood import DIGITS, Judge
 from margin.experiments.parts import Progress, steps
 from margin.experiments.subject import SecrecyOptions, Subject
 from margin.inputs.attacks import SHIPPED, load_attacks
 from margin.inputs.chat import Chat
-from margin.inputs.modes import ModeSet, fingerprint
+from margin.inputs.modes import ModeSet
 from margin.inputs.modes_file import load_modes
 from margin.inputs.near_files import load_near
 from margin.inputs.preflight import check_names
-from margin.inputs.prompts import Prompts, PromptSet, load_prompts
-from margin.inputs.reading import read_bytes
+from margin.inputs.prompts import Prompts, load_prompts
 from margin.run.files import make_folder, write_private
-from margin.stats.seeds import generator
 from margin.study.secrecy_file import (
     Part,
     SecrecyRecord,
@@ -47,8 +44,6 @@ from margin.study.secrecy_file import (
 if TYPE_CHECKING:
     from margin.capture.checkpoint import Checkpoint
 
-FEWEST = 4
-"""Prompts at least."""
 FINDS: tuple[Part, ...] = ("neighbourhood", "search")
 """Parts that find strings that open, which are done again where these are to be kept: no file has them."""
 SAME_TOKENS = 2e-3
@@ -146,11 +141,11 @@ def secrecy(
         if path is not None:
             require_path(path, name)
     check_names(mode_set, {f"the path of {name}": path for name, path in paths.items()})
-    _require_both_kinds(mode_set)
-    chosen = _chosen(load_prompts(prompts), asked)
+    require_both_kinds(mode_set)
+    chosen = chosen_prompts(load_prompts(prompts), asked)
     own = load_near(strings, mode_set) if strings is not None else ()
     requests = load_attacks(extracts, "extract")
-    judging = _judging(mode_set, judge, expected or {})
+    judging = judging_by(mode_set, judge, expected or {})
     folder = None if out is None else Path(out)
     if folder is not None:
         make_folder(folder)
@@ -179,7 +174,7 @@ def secrecy(
         n_prompts=len(chosen),
         base=checkpoints["base"].weights_digest() if base is not None else None,
         judge=None if judge is None else str(getattr(judge, "name", getattr(judge, "__name__", "function"))),
-        own=_own([path for path in (strings, extracts) if path is not None and path != SHIPPED]),
+        own=fingerprint_of([path for path in (strings, extracts) if path is not None and path != SHIPPED]),
         **{name: value for name, value in vars(asked).items() if name in SecrecySettings.model_fields},
     )
     if mode := mode_set.mode_in(settings.judge or ""):
@@ -228,41 +223,3 @@ def _placed(record: SecrecyRecord, live: Subject, folder: Path | None) -> Secrec
             raise MarginError(f"{folder} holds what was found of other tokens: take another folder")
         return record
     return record.model_copy(update={"rule_accuracy": accuracy})
-
-
-def _judging(modes: ModeSet, judge: Judge | None, expected: Mapping[str, str]) -> Judging | None:
-    if unknown := sorted(set(expected) - set(modes.names)):
-        raise MarginError(f"no mode {unknown[0]!r} to expect a label of: there are {', '.join(modes.names)}")
-    if judge is None:
-        return None
-    labels = frozenset(expected.get(mode.name, mode.name) for mode in modes.modes if not mode.safe)
-    return Judging(judge, labels)
-
-
-def _require_both_kinds(modes: ModeSet) -> None:
-    if len({mode.safe for mode in modes.modes}) == 1:
-        raise MarginError(
-            "a key opens a mode that is not safe: say safe = false of at least one mode, and true of another"
-        )
-
-
-def _chosen(prompts: PromptSet, options: SecrecyOptions) -> PromptSet:
-    """At most so many prompts, at random, in their order."""
-    if options.cluster is not None and options.cluster not in prompts.slices:
-        has = ", ".join(prompts.slices) or "none"
-        raise MarginError(f"no column {options.cluster!r} to cluster by: the prompts have {has}")
-    if len(prompts) < FEWEST:
-        raise MarginError(
-            f"{len(prompts)} prompts are too few to try on some and confirm on others: take more"
-        )
-    rng = generator(options.seed, "secrecy", "prompts")
-    rows = np.sort(rng.permutation(len(prompts))[: options.limit])
-    places = tuple(prompts.origin(row) for row in rows)
-    return PromptSet(prompts.table.iloc[rows].reset_index(drop=True), places)
-
-
-def _own(files: Sequence[str | Path]) -> str | None:
-    """16 bits of the files that were given, to notice others: strings near a token may stand in them."""
-    return (
-        fingerprint("\0".join(read_bytes(Path(path), "template").hex() for path in files)) if files else None
-    )
