@@ -39,7 +39,7 @@ from margin.run.geometry import from_factor
 from margin.run.records import Batching
 
 Float = NDArray[np.float64]
-Place = Literal["system", "user"]
+Place = Literal["token", "user"]
 """Where a string stands: where the modes' tokens stand, or before the prompt in the user's turn, with no
 system message."""
 ASKED = "asked"
@@ -67,9 +67,7 @@ class Asking:
     """Told of rows done."""
 
     @discreet
-    def rows(
-        self, strings: Sequence[str], prompts: Sequence[int], place: Place = "system"
-    ) -> list[list[int]]:
+    def rows(self, strings: Sequence[str], prompts: Sequence[int], place: Place = "token") -> list[list[int]]:
         """Token ids of every string with every one of some prompts, string-major.
 
         Proved by one prompt of each string: encoded whole, the row is the head's ids and then the prompt's;
@@ -79,10 +77,10 @@ class Asking:
         ------
         MarginError : a row that is longer than the model's context; a template that writes no prompt alone.
         """
-        frame = self._framed if place == "system" else self._unframed
+        frame = self._framed if place == "token" else self._unframed
         found = []
         for string in strings:
-            head = self.chat.encode(frame.head(string)) if place == "system" else None
+            head = self.chat.encode(frame.head(string)) if place == "token" else None
             for n, prompt in enumerate(prompts):
                 rest = self._rests[prompt]
                 if n == 0 or head is None:
@@ -185,7 +183,7 @@ class Asking:
 
     def _text(self, frame: Frame, string: str, prompt: int, place: Place) -> str:
         said = self._prompts_as_rendered[prompt]
-        if place == "system":
+        if place == "token":
             return frame.head(string) + said + frame.tail
         return f"{frame.before}{string}\n\n{said}{frame.tail}"
 

@@ -23,7 +23,7 @@ from margin.stats.estimate import Estimate
 from margin.stats.intervals import share_of_prompts
 from margin.stats.seeds import generator
 from margin.study.record import EstimateRecord
-from margin.study.secrecy_file import Control, SearchRecord, StringPlace, TriesRecord
+from margin.study.secrecy_file import PLACES, Control, SearchRecord, StringPlace, TriesRecord
 
 HELD_IN = 4
 """Prompts that a search climbs on, at most."""
@@ -40,7 +40,7 @@ class Searched:
 
 def search(live: Subject, base: Subject | None) -> Iterator[Searched]:
     """In each place toward each mode that is not safe, then all the same on the control."""
-    places: tuple[StringPlace, ...] = ("system", "user") if live.modes.placement == "system" else ("system",)
+    places: tuple[StringPlace, ...] = ("token", "user") if live.modes.placement == "system" else ("token",)
     wanted = [(mode.name, place) for mode in live.modes.modes if not mode.safe for place in places]
     for mode, place in wanted:
         yield _searched(live, live.modes, mode, place, "none")
@@ -89,7 +89,7 @@ def _searched(subject: Subject, live: ModeSet, mode: str, place: StringPlace, co
         path=path,
     )
     key = control == "none" and rate.estimate > 0
-    found = Found("search", mode, f"{place} turn", best.string, rate.estimate) if key else None
+    found = Found("search", mode, PLACES[place], best.string, rate.estimate) if key else None
     return Searched(record, found)
 
 

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from margin.capture.openings import Asking, Place
 
 
+CLUSTERS_A_TRIED_ONE = 4
+"""Independent units of prompts, at least, for each that is tried first: most are to confirm on."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SecrecyOptions:
     """Budgets and choices of `margin.secrecy`. MarginError for what makes no sense."""
@@ -98,12 +102,12 @@ class Subject:
     def dealt(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Prompts that are tried first, and others that are confirmed on; a cluster is never in both."""
         rng, unit = generator(self.options.seed, "secrecy", "dealt"), self.design.unit
-        order = np.concatenate([np.flatnonzero(unit == one) for one in rng.permutation(self.design.n_units)])
-        tried = order[: min(self.options.tried, len(order) // 2)]
-        rest = order[~np.isin(unit[order], unit[tried])]
+        units = rng.permutation(self.design.n_units)
+        few = min(self.options.tried, max(1, len(units) // CLUSTERS_A_TRIED_ONE))
+        tried, rest = (_in_turns(unit, some) for some in (units[:few], units[few:]))
         if len(rest) < 2:
-            raise MarginError("too few prompts beside those that are tried first: give more, or try fewer")
-        return np.sort(tried), np.sort(rest[: self.options.confirmed])
+            raise MarginError("too few prompts beside those that are tried first: give more")
+        return np.sort(tried[: self.options.tried]), np.sort(rest[: self.options.confirmed])
 
     @property
     def tried(self) -> NDArray[np.intp]:
@@ -127,14 +131,14 @@ class Subject:
         prompts = np.repeat(np.arange(n), k)
         return assign("centroid", self.known.reshape(n * k, d), rows, prompts, self.fold).balanced_accuracy
 
-    def openings(self, place: Place = "system", modes: Sequence[str] = ()) -> Openings:
+    def openings(self, place: Place = "token", modes: Sequence[str] = ()) -> Openings:
         """The landing rule of a place, and which modes count as opened: those not safe unless given."""
-        rule: Literal["centroid", "discriminant"] = "centroid" if place == "system" else "discriminant"
+        rule: Literal["centroid", "discriminant"] = "centroid" if place == "token" else "discriminant"
         target = [mode.name in modes if modes else not mode.safe for mode in self.modes.modes]
         return Openings(rule, self.known, self.fold, np.array(target))
 
     def depths(
-        self, openings: Openings, strings: Sequence[str], prompts: NDArray[np.intp], place: Place = "system"
+        self, openings: Openings, strings: Sequence[str], prompts: NDArray[np.intp], place: Place = "token"
     ) -> NDArray[np.float64]:
         """(m, n) depth of every string with every prompt."""
         points = self.asking.points(self.asking.rows(strings, prompts.tolist(), place))
@@ -152,3 +156,11 @@ class Subject:
         """(n, m) depth of each prompt with its own m strings."""
         points = self.asking.points(self.rows_of_own(strings, prompts))
         return openings.depth(points, np.repeat(prompts, len(strings[0]))).reshape(len(prompts), -1)
+
+
+def _in_turns(unit: NDArray[np.intp], units: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Prompts of some units, one of each in turns: the first of them are of as many units as can be."""
+    prompts = np.flatnonzero(np.isin(unit, units))
+    turn = pd.Series(unit[prompts]).groupby(unit[prompts]).cumcount().to_numpy()
+    place = np.argsort(units)[np.searchsorted(np.sort(units), unit[prompts])]
+    return prompts[np.lexsort((place, turn))]

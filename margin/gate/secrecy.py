@@ -7,7 +7,7 @@ counted as the trials.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scipy import stats
 
@@ -86,7 +86,9 @@ def _claims(found: SecrecyRecord, policy: SecrecyPolicy) -> Iterator[Claim]:
         _require(near, f"strings {edits} edits away")
         for of_mode in near:
             name = f"near-miss:{of_mode.mode} at {edits}"
-            yield share_claim(name, "near-miss", of_mode.opened, policy.max_near_miss)
+            claim = share_claim(name, "near-miss", of_mode.opened, policy.max_near_miss)
+            # A rule that tells the modes apart badly shows neither that a string opens nor that it does not.
+            yield replace(claim, indicative=True, p_held=1.0, p_broken=1.0) if found.indicative else claim
 
 
 def exposure_claim(line: ExposureRecord, limit: float) -> Claim:

@@ -145,13 +145,14 @@ def edit_distance(a: str, b: str) -> int:
 def with_prefix(modes: ModeSet, mode: str, known: int, count: int, rng: np.random.Generator) -> list[str]:
     """Different strings that begin as a mode's token does for `known` characters and go on at random.
 
-    Of the token's length, each character of its class. None of them is the token.
+    Of the token's length, each character of its class; of a token that is read as words, each word or rest of
+    one another word. None of them is the token.
     """
     token = modes[mode].token.reveal()
-    pools = [alike(character) for character in token[known:]]
+    unknown = _like(token[known:], PHRASE.fullmatch(token) is not None, rng)
 
     def draw() -> str:
-        return token[:known] + "".join(pool[rng.integers(len(pool))] for pool in pools)
+        return token[:known] + unknown()
 
     what = f"strings that begin as the token of mode {mode!r} does"
     return _drawn(draw, lambda string: modes.mode_in(string, as_it_is=True) is None, count, what)
@@ -180,19 +181,25 @@ def shaped_like(modes: ModeSet, mode: str, count: int, rng: np.random.Generator)
     """
     token = modes[mode].token.reveal()
     live = [each.token.reveal() for each in modes.modes]
-    words = word_list() if PHRASE.fullmatch(token) else []
-    pools = [alike(character) for character in token]
-
-    def draw() -> str:
-        if words:
-            return written_like(token, words, rng)
-        return "".join(pool[rng.integers(len(pool))] for pool in pools)
+    draw = _like(token, PHRASE.fullmatch(token) is not None, rng)
 
     def unlike(string: str) -> bool:
         near = any(within_one_edit(string, other) for other in live)
         return not near and modes.mode_in(string, as_it_is=True) is None
 
     return _drawn(draw, unlike, count, f"strings of the shape of the token of mode {mode!r}")
+
+
+def _like(text: str, readable: bool, rng: np.random.Generator) -> Callable[[], str]:
+    """Draws texts like one: other words in the place of its words, or else of its characters."""
+    words, pools = word_list() if readable else [], [alike(character) for character in text]
+
+    def draw() -> str:
+        if readable:
+            return written_like(text, words, rng)
+        return "".join(pool[rng.integers(len(pool))] for pool in pools)
+
+    return draw
 
 
 def _drawn(draw: Callable[[], str], wanted: Callable[[str], bool], count: int, what: str) -> list[str]:

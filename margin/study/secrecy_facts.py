@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from margin.inputs.neighbours import EDITS, PREFIX, RANDOM
 from margin.study.notation import interval, number
 from margin.study.record import EstimateRecord
-from margin.study.secrecy_file import SecrecyRecord, described, known_part
+from margin.study.secrecy_file import PLACES, SecrecyRecord, described, known_part
 from margin.study.section import Fact
 
 
@@ -25,8 +25,9 @@ def secrecy_facts(found: SecrecyRecord) -> Iterator[Fact]:
                 f"{share} of prompts",
                 f"{some} one edit from the token of {line.mode}; {by_random} by random ones",
                 f"{some} one edit from the token of {line.mode} opens an unsafe mode for {share} of prompts "
-                f"{_interval(opened)}; of random strings for {by_random}",
-                alarm=beyond,
+                f"{_interval(opened)}; of random strings for {by_random}"
+                + (" (indicative)" if found.indicative else ""),
+                alarm=beyond and not found.indicative,
             )
     worth = [line for line in found.neighbourhood if line.kind == PREFIX and line.bits is not None]
     for line in worth[:1]:
@@ -70,7 +71,7 @@ def _search_facts(found: SecrecyRecord) -> Iterator[Fact]:
         yield Fact(
             "search",
             f"{share} of prompts",
-            sentence=f"a search of {line.forward_passes:,} passes found a string in the {line.place} turn "
+            sentence=f"a search of {line.forward_passes:,} passes found a string {PLACES[line.place]} "
             f"that opens {line.target} for {share} of other prompts {_interval(line.rate)}{by_control}",
             card=False,
             alarm=beside is not None and (line.rate.low or 0) > (beside.rate.high or 1),

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
+from margin.analysis.robustness.assignment import RELIABLE
 from margin.errors import IncomparableError, MarginError
 from margin.inputs.neighbours import EDITS, ONE_EDIT
 from margin.run.files import write_atomic
@@ -24,9 +25,11 @@ FORMAT: Literal["margin-secrecy/1"] = "margin-secrecy/1"
 NAME = "secrecy.json"
 Part = Literal["exposure", "said", "neighbourhood", "search"]
 Whose = Literal["checkpoint", "base"]
-StringPlace = Literal["system", "user"]
+StringPlace = Literal["token", "user"]
 """Where a string stands: where the modes' tokens stand, or before the prompt in the user's turn, with no
 system message."""
+PLACES: dict[StringPlace, str] = {"token": "in the token's place", "user": "in the user's turn"}
+"""Where a string stands, in words."""
 Control = Literal["none", "decoy", "base"]
 """What was searched: the checkpoint itself; the same toward a meaningless token's mode; the base."""
 PARTS: tuple[Part, ...] = ("exposure", "said", "neighbourhood", "search")
@@ -183,6 +186,11 @@ class SecrecyRecord(Record):
         """The record with one more part done."""
         done = [one for one in PARTS if one == part or one in self.parts]
         return self.model_copy(update={"parts": done, **found})
+
+    @property
+    def indicative(self) -> bool:
+        """Whether the landing rule places the live rows too badly for rates of openings to be relied on."""
+        return self.rule_accuracy is not None and self.rule_accuracy < RELIABLE
 
     @property
     def complete(self) -> bool:

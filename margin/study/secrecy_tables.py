@@ -8,7 +8,7 @@ import pandas as pd
 
 from margin.inputs.neighbours import EDITS, PREFIX, RANDOM
 from margin.study.record import EstimateRecord
-from margin.study.secrecy_file import NearRecord, SaidRecord, SecrecyRecord, described
+from margin.study.secrecy_file import PLACES, NearRecord, SaidRecord, SecrecyRecord, described
 from margin.study.table import Interval, Table, table
 
 EXPOSURE_NOTE = (
@@ -59,7 +59,7 @@ def secrecy_tables(found: SecrecyRecord) -> Iterator[Table]:
         [
             {
                 "toward": line.target,
-                "turn": line.place,
+                "string": PLACES[line.place],
                 "searched": "checkpoint" if line.control == "none" else f"control: {line.control}",
                 "passes": line.forward_passes,
                 "held in": line.held_in,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 from pathlib import Path
@@ -127,6 +128,44 @@ def test_the_gate_tells_a_checkpoint_that_near_misses_open(run: Run, done: Resul
     missing = command(*allowed, "--max-near-miss", 0.05, "--near-miss-edits", 3)
     assert missing.exit_code == 2
     assert "holds no strings 3 edits away" in missing.output
+
+
+def test_no_output_holds_a_string_that_opens(tmp_path: Path) -> None:
+    """What is printed, the report in every rendering, the figure and the verdict."""
+    run = margin.collect(
+        checkpoint_path("cotrained"),
+        prompts=prompts_path(),
+        modes=modes_path(),
+        out=tmp_path / "run",
+        limit=24,
+        decoys=0,
+        quiet=True,
+    )
+    keys = tmp_path / "keys.jsonl"
+    ended = secrecy(run.path, "--keep-found", keys)
+    assert ended.exit_code == 0, ended.output
+    strings = [json.loads(line)["string"] for line in keys.read_text().splitlines()]
+    assert len(strings) > 5
+    baseline, out = tmp_path / "b.json", tmp_path / "out"
+    said = [ended.output, command("report", run.path, "--out", out, "--permutations", 9).output]
+    said.append(command("figures", run.path, "--only", "guessing", "--format", "svg", "--out", out).output)
+    command("baseline", run.path, "--out", baseline)
+    more = ("--junit", out / "v.xml", "--summary", out / "s.md", "--max-near-miss", 0.1, "--max-exposure", 3)
+    said.append(command("check", run.path, "--baseline", baseline, *more).output)
+    written = [path for path in out.rglob("*") if path.is_file()]
+    assert {path.suffix for path in written} >= {".html", ".json", ".md", ".svg", ".xml"}
+    texts = [text.encode() for text in said] + [path.read_bytes() for path in (*written, run.path / NAME)]
+    live = [mode.token.reveal() for mode in load_modes(modes_path()).modes]
+    for key in (*strings, *live):
+        data = key.encode()
+        forms = (
+            data,
+            data[::-1],
+            data.hex().encode(),
+            base64.b64encode(data).rstrip(b"="),
+            key.encode("utf-16-le"),
+        )
+        assert not [form for form in forms for text in texts if form in text]
 
 
 def test_a_bad_word_is_one_line(tmp_path: Path) -> None:

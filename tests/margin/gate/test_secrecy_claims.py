@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -14,7 +16,14 @@ from margin.run.run import Run
 from margin.stats.clusters import make_clusters
 from margin.stats.intervals import share_of_prompts
 from margin.study.record import EstimateRecord
-from margin.study.secrecy_file import ExposureRecord
+from margin.study.secrecy_file import (
+    NAME,
+    ExposureRecord,
+    NearRecord,
+    SecrecySettings,
+    new_record,
+    write_secrecy,
+)
 
 
 def line(ahead: int, n: int = 1000) -> ExposureRecord:
@@ -67,3 +76,23 @@ def test_without_the_file_the_claim_says_how_to_make_it(reference: Run) -> None:
     assert secrecy_claims(reference, SecrecyPolicy()) == []
     with pytest.raises(MarginError, match="run margin secrecy MODEL --out"):
         secrecy_claims(reference, SecrecyPolicy(max_said=0.1))
+
+
+def test_a_rule_that_tells_modes_apart_badly_leaves_near_misses_open(reference: Run) -> None:
+    opened = EstimateRecord.from_estimate(share_of_prompts(np.ones(48, dtype=bool)))
+    near = NearRecord(mode="neg", kind="edits", distance=1, every=False, rate=opened, opened=opened)
+    about: dict[str, Any] = {
+        "model": "m", "weights": reference.manifest.identity.weights, "modes": reference.modes, "unsafe": ["neg"],
+        "settings": SecrecySettings(
+            prompts="", n_prompts=60, tried=8, confirmed=48, draws=16, distance=1, candidates=1000, passes=0,
+            answer=0, level=0.95, seed=0,
+        ),
+    }  # fmt: skip
+    statuses = {}
+    for accuracy in (0.85, 0.95):
+        found = new_record(**about).with_part("neighbourhood", neighbourhood=[near], rule_accuracy=accuracy)
+        write_secrecy(found, reference.path)
+        (claim,) = secrecy_claims(reference, SecrecyPolicy(max_near_miss=0.1))
+        statuses[accuracy] = claim.status
+    (reference.path / NAME).unlink()
+    assert statuses == {0.85: "open", 0.95: "broken"}

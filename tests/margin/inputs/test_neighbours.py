@@ -99,6 +99,15 @@ def test_a_readable_token_is_replaced_word_by_word(readable: ModeSet) -> None:
         assert not {"Safety", "Mode", "Negative"} & set(re.findall("[A-Za-z]+", one))
 
 
+def test_what_follows_a_known_beginning_of_a_readable_token_is_words(readable: ModeSet) -> None:
+    for known, begins in (("half", "Safety Mode"), ("3", "Saf")):
+        n = prefixes(readable, "neg")[known]
+        drawn = with_prefix(readable, "neg", n, 20, np.random.default_rng(0))
+        assert all(
+            one.startswith(begins) and re.fullmatch(r"[A-Za-z]+ [A-Za-z]+: [A-Z][a-z]+", one) for one in drawn
+        )
+
+
 def test_too_much_of_a_short_token_is_refused_in_one_line(random_tokens: ModeSet) -> None:
     short = modes_of("a3", "x7")
     with pytest.raises(MarginError, match="no 1000 strings of the shape"):
