@@ -82,7 +82,8 @@ def test_a_rule_that_tells_modes_apart_badly_leaves_near_misses_open(reference: 
     opened = EstimateRecord.from_estimate(share_of_prompts(np.ones(48, dtype=bool)))
     near = NearRecord(mode="neg", kind="edits", distance=1, every=False, rate=opened, opened=opened)
     about: dict[str, Any] = {
-        "model": "m", "weights": reference.manifest.identity.weights, "modes": reference.modes, "unsafe": ["neg"],
+        "model": "m", "weights": reference.manifest.identity.weights, "modes": reference.modes,
+        "unsafe": ["neg"],
         "settings": SecrecySettings(
             prompts="", n_prompts=60, tried=8, confirmed=48, draws=16, distance=1, candidates=1000, passes=0,
             answer=0, level=0.95, seed=0,
