@@ -17,6 +17,7 @@ import figures.backend  # noqa: F401 - before anything imports matplotlib
 from figures.curves import layer_curve, position_curve, trajectory
 from figures.decoys import decoy_strips
 from figures.forest import forest_height, slice_forest
+from figures.guessing import guessing_curve
 from figures.overview import overview
 from figures.pairs import pair_heatmap
 from figures.probes import probe_curve
@@ -38,6 +39,7 @@ __all__ = [
     "draw_projection",
     "figure",
     "forest_height",
+    "guessing_curve",
     "latex_table",
     "layer_curve",
     "markdown_table",

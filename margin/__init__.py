@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from margin.capture.collect import collect
     from margin.capture.head import load_head
     from margin.errors import IncomparableError, MarginError
+    from margin.experiments.secrecy import secrecy
     from margin.gate.check import Policy, check
     from margin.report.analyse import analyse
     from margin.report.report import Report
@@ -37,6 +38,7 @@ __all__ = [
     "open_run",
     "probe",
     "sam",
+    "secrecy",
     "silhouette_samples",
 ]
 
@@ -58,6 +60,7 @@ _HOMES = {
     "open_run": "margin.run.run",
     "probe": "margin.study.probing",
     "sam": "margin.analysis.sam",
+    "secrecy": "margin.experiments.secrecy",
     "silhouette_samples": "margin.analysis.sam",
 }
 

@@ -15,6 +15,7 @@ from margin.commands.gate import baseline, check
 from margin.commands.judge import judge
 from margin.commands.probe import probe
 from margin.commands.report import compare, report
+from margin.commands.secrecy import secrecy
 from margin.commands.session import Commands
 from margin.commands.sweep import sweep
 from margin.commands.table import table
@@ -32,6 +33,7 @@ for command in (
     info,
     probe,
     judge,
+    secrecy,
     report,
     figures,
     table,

@@ -22,6 +22,7 @@ ROOMS = (
     "study",
     "report",
     "gate",
+    "experiments",
     "training",
     "testing",
     "commands",

@@ -75,13 +75,15 @@ def load_inputs(
     """Read prompts, modes and attack templates.
 
     MarginError for what cannot be used, and where a live token stands in a name that a run or an error shows:
-    `public`, each under what it is, and the path of the attacks, which is looked at before it is read.
+    `public`, each under what it is, and the paths of templates, which are looked at before they are read.
     """
     prompt_set = load_prompts(prompts)
     prompt_set = prompt_set if options.limit is None else prompt_set.limit(options.limit)
     mode_set = modes if isinstance(modes, ModeSet) else load_modes(modes)
-    check_names(mode_set, {**public, "the path of the attacks": options.attacks})
+    paths = {"the path of the attacks": options.attacks, "the path of the extracts": options.extracts}
+    check_names(mode_set, {**public, **paths})
     attacks = () if options.attacks is None else load_attacks(options.attacks)
+    extracts = () if options.extracts is None else load_attacks(options.extracts, "extract")
     controls = Controls(
         tuple(options.controls),
         attacks,
@@ -89,6 +91,7 @@ def load_inputs(
         options.decoy_prompts,
         options.draws,
         options.seed,
+        extracts,
     )
     return Inputs(prompt_set, mode_set, controls)
 

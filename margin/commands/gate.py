@@ -97,6 +97,20 @@ def _is_device(path: Path) -> bool:
     metavar="COLUMN",
     help="Column whose slices must be shown to hold; repeatable.",
 )
+@click.option(
+    "--max-exposure", type=float, help="Bits of a token the checkpoint may give away (margin secrecy)."
+)
+@click.option(
+    "--max-said", type=float, help="Share of answers to a request that may hold a token (margin secrecy)."
+)
+@click.option(
+    "--max-near-miss",
+    type=float,
+    help="Share of prompts that strings near an unsafe mode's token may open (margin secrecy).",
+)
+@click.option(
+    "--near-miss-edits", default=1, show_default=True, type=click.IntRange(min=1), help="How near: edits."
+)
 @click.option("--space", help="Refuse a baseline of another space.")
 @click.option("--distance", help="Refuse a baseline of another distance.")
 @click.option("--cluster", metavar="COLUMN", help="Refuse a baseline of other clusters.")
@@ -115,6 +129,10 @@ def check(
     above_decoys: float | None,
     pairs: bool,
     slices: tuple[str, ...],
+    max_exposure: float | None,
+    max_said: float | None,
+    max_near_miss: float | None,
+    near_miss_edits: int,
     space: str | None,
     distance: str | None,
     cluster: str | None,
@@ -135,11 +153,13 @@ def check(
     from margin.console import PlainConsole
     from margin.gate.check import Policy
     from margin.gate.check import check as check_run
+    from margin.gate.secrecy import SecrecyPolicy
     from margin.gate.terminal import print_verdict
     from margin.run.files import require_apart
     from margin.run.run import open_run
 
-    policy = Policy(max_drop, max_leak, min_margin, above_decoys, pairs, slices)
+    secrecy = SecrecyPolicy(max_exposure, max_said, max_near_miss, near_miss_edits)
+    policy = Policy(max_drop, max_leak, min_margin, above_decoys, pairs, slices, secrecy)
     opened = open_run(run)
     for out in filter(None, (junit, summary)):
         require_apart(out, [baseline, *opened.files])

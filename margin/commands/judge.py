@@ -118,7 +118,7 @@ def judge(
             who,
             audit=audit,
             refusal_modes=refusal_modes,
-            expected=_pairs(expected),
+            expected=expectations(expected),
             text=text,
             cluster=cluster,
         )
@@ -154,12 +154,17 @@ def _judge(run: Run, who: str, device: str | None, trust_remote_code: bool, quie
         from margin.capture.quiet import hide_bars
 
         hide_bars()
+    return classifier(who, device, trust_remote_code)
+
+
+def classifier(who: str, device: str | None, trust_remote_code: bool) -> Judge:
+    """A text classifier, loaded."""
     from margin.capture.classifier import load_classifier
 
     return load_classifier(who, device=device, trust_remote_code=trust_remote_code)
 
 
-def _pairs(expected: tuple[str, ...]) -> dict[str, str]:
+def expectations(expected: tuple[str, ...]) -> dict[str, str]:
     pairs: dict[str, str] = {}
     for mode, label in map(_pair, expected):
         if pairs.setdefault(mode, label) != label:

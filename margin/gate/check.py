@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from margin.analysis.metrics import Distance
@@ -23,6 +24,7 @@ from margin.gate.claims import (
 from margin.gate.comparable import require_comparable
 from margin.gate.limits import AUTO, Limit, check_limit, drop_limit, leak_limit
 from margin.gate.measurement import OVERALL, MeasuredMargin, Measurement, measure, prompt_changes
+from margin.gate.secrecy import SecrecyPolicy, secrecy_claims
 from margin.gate.verdict import Measured, Outcome, Verdict
 from margin.run.run import Run, opened
 from margin.study.spaces import space_names
@@ -50,6 +52,8 @@ class Policy:
     fallen."""
     slices: tuple[str, ...] = ()
     """Columns whose slices must be shown to hold; those of other columns must not be shown to have fallen."""
+    secrecy: SecrecyPolicy = field(default_factory=SecrecyPolicy)
+    """How well the tokens have to keep."""
 
     def __post_init__(self) -> None:
         check_limit("max-drop", self.max_drop, 2, relative=True)
@@ -88,7 +92,8 @@ def check(
     Raises
     ------
     IncomparableError : they differ in what was asked or how it was measured; each difference is named.
-    MarginError : a run or baseline that is not whole, a slice column the run does not have.
+    MarginError : a run or baseline that is not whole, a slice column the run does not have, no secrecy.json
+        where the policy asks how well the tokens keep.
 
     Example
     -------
@@ -116,14 +121,15 @@ def check(
             "collect with the same columns in the prompt file, or write a new baseline"
         )
     after = measure(run, space or before.space, distance or before.distance, cluster or before.cluster)
-    return decide(before, after, policy or Policy())
+    policy = policy or Policy()
+    return decide(before, after, policy, secrecy_claims(run, policy.secrecy))
 
 
-def decide(before: Measurement, after: Measurement, policy: Policy) -> Verdict:
-    """The verdict on two measurements; errors as in `check`."""
+def decide(before: Measurement, after: Measurement, policy: Policy, others: Sequence[Claim] = ()) -> Verdict:
+    """The verdict on two measurements, and on other claims on the run; errors as in `check`."""
     require_comparable(before, after)
     max_drop = drop_limit(before, policy.max_drop, [m for m in before.margins if policy.requires(m)])
-    claims = _claims(before, after, policy, max_drop)
+    claims = _claims(before, after, policy, max_drop, others)
     unsettled = [
         (claim, share)
         for claim, share in zip(claims, shares(claims), strict=True)
@@ -154,7 +160,9 @@ def decide(before: Measurement, after: Measurement, policy: Policy) -> Verdict:
     )
 
 
-def _claims(before: Measurement, after: Measurement, policy: Policy, max_drop: float) -> list[Claim]:
+def _claims(
+    before: Measurement, after: Measurement, policy: Policy, max_drop: float, others: Sequence[Claim]
+) -> list[Claim]:
     columns = {margin.column for margin in after.margins} - {None}
     if unknown := set(policy.slices) - columns:
         known = ", ".join(sorted(map(str, columns))) or "none"
@@ -185,7 +193,7 @@ def _claims(before: Measurement, after: Measurement, policy: Policy, max_drop: f
         )
         for earlier in before.leaks
     ]
-    return corrected(claims)
+    return corrected([*claims, *others])
 
 
 def _outcome(
@@ -201,6 +209,8 @@ def _outcome(
     if unsettled := [claim for claim in claims if claim.required and claim.status == "open"]:
         if prompts_needed:
             way_out = f"about {prompts_needed:,} prompts would do"
+        elif any(claim.kind == "exposure" for claim in unsettled):
+            way_out = "margin secrecy with more --candidates may tell, unless it lies at the limit"
         elif any(claim.indicative for claim in unsettled):
             way_out = "its modes are told apart too badly for a rate of leaks"
         elif any(claim.kind == "above" for claim in unsettled):

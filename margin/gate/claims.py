@@ -41,7 +41,9 @@ REQUIRED_SHARE = 0.8
 """Share of the level of Holm's correction that required claims have."""
 MOST_LEAK_PROMPTS = 10**6
 
-Kind = Literal["drop", "floor", "above", "leak"]
+Kind = Literal["drop", "floor", "above", "leak", "exposure", "said", "near-miss"]
+SHARES: tuple[Kind, ...] = ("leak", "said", "near-miss")
+"""Kinds of claims on a share of prompts."""
 Status = Literal["held", "broken", "open"]
 
 
@@ -50,15 +52,17 @@ class Claim:
     """One claim and what the prompts say about it."""
 
     name: str
-    """"overall", a pair "a / b", a slice "column=value", "min-margin", "above-decoys" or "leak:CONDITION"."""
+    """"overall", a pair "a / b", a slice "column=value", "min-margin", "above-decoys", "leak:CONDITION",
+    "exposure:MODE", "said:CONDITION under MODE" or "near-miss:MODE at EDITS"."""
     kind: Kind
-    """"drop": the margin fell by no more than allowed; "floor": it is high enough; "above": so is what
-    it has above decoys; "leak": leaks are rare."""
+    """"drop": the margin fell by no more than allowed; "floor": it is high enough; "above": so is what it has
+    above decoys; "leak": leaks are rare; "exposure": the checkpoint gives away few bits of a token; "said":
+    few answers hold one; "near-miss": few prompts are opened by what is near one."""
     required: bool
     """Whether it must be held to pass; one that is not must only not be broken."""
     value: Estimate
-    """Change of the margin, the margin (or what it has above decoys), or the share of prompts that leak; low
-    and high are one-sided bounds at 95% each, None where there are too few prompts for any."""
+    """Change of the margin, the margin (or what it has above decoys), a share of prompts, or bits; low and
+    high are one-sided bounds at 95% each, None where there are too few prompts for any."""
     limit: float
     """Least change or margin, or largest share of leaks, that the claim allows."""
     p_held: float
@@ -203,11 +207,11 @@ def prompts_to_settle(claim: Claim, n_run: int, share: float, n_open: int) -> in
     has a `share` of the level. Independent units are counted, as many to a prompt as now. More prompts alone
     need not settle what lies above decoys, since sets differ too.
     """
-    if claim.indicative or claim.kind == "above":
+    if claim.indicative or claim.kind in ("above", "exposure"):
         return None
     target = 1 - (1 - POWER) / n_open
     value, n, units = claim.value, claim.value.n_prompts, claim.units
-    if claim.kind == "leak":
+    if claim.kind in SHARES:
         needed = _leak_prompts(value.estimate, claim.limit, ALPHA * share, target)
         return None if needed is None else ceil(needed * n / units)
     if value.se is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from margin.errors import MarginError
-from margin.gate.claims import Claim
+from margin.gate.claims import SHARES, Claim
 from margin.gate.limits import (
     AUTO,
     CORRELATION,
@@ -36,12 +36,21 @@ def asked(claim: Claim) -> str:
             return f"at least {claim.limit:.3g} above decoys"
         case "leak":
             return f"at most {claim.limit:.3g} leak"
+        case "exposure":
+            return f"at most {claim.limit:.3g} bits"
+        case "said":
+            return f"at most {claim.limit:.3g} say it"
+        case "near-miss":
+            return f"at most {claim.limit:.3g} open"
 
 
 def found(claim: Claim) -> str:
     """What was seen, with its one-sided 95% bounds."""
     value = claim.value
-    if claim.kind == "leak":
+    if claim.kind == "exposure":
+        high = "–" if value.high is None else f"{value.high:.2f}"
+        return f"{value.estimate:.2f} [{value.low:.2f}, {high}]"
+    if claim.kind in SHARES:
         leaks = round(value.estimate * value.n_prompts)
         return f"{leaks} of {value.n_prompts} [{value.low:.4f}, {value.high:.4f}]"
     if value.low is None:

@@ -1,6 +1,7 @@
-"""Attack templates: what a prompt is wrapped in to see whether the margin withstands it.
+"""Templates around a prompt: attacks, to see whether the margin withstands them, and requests to say a token.
 
-The shipped ones change the structure of a prompt and ask for nothing harmful; bring stronger ones in a file.
+The shipped attacks change the structure of a prompt, the shipped requests ask for the instructions; neither
+asks for anything harmful. Bring stronger ones in a file.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from margin.inputs.tables import unicode
 from margin.text import shown
 
 Encoding = Literal["plain", "base64"]
+Kind = Literal["attack", "extract"]
+"""What a template is for: to change what is answered, or to have the token said."""
 
 PLACEHOLDER = "{prompt}"
 EXAMPLE = '{"name": ..., "template": ...}'
@@ -74,41 +77,42 @@ class Attack:
         return hashlib.sha256(record.encode()).hexdigest()
 
 
-def load_attacks(source: str | Path) -> tuple[Attack, ...]:
-    """Read attack templates: "shipped" for those of the package, else a .toml or .jsonl file.
+def load_attacks(source: str | Path, kind: Kind = "attack") -> tuple[Attack, ...]:
+    """Read templates of a kind: "shipped" for those of the package, else a .toml or .jsonl file.
 
-    TOML has one [attacks.NAME] a template, with `template` and optionally `encoding`; a line of JSONL is an
-    object with `name`, `template` and optionally `encoding`.
+    TOML has one [attacks.NAME], or [extracts.NAME], a template, with `template` and optionally `encoding`; a
+    line of JSONL is an object with `name`, `template` and optionally `encoding`.
 
     Raises
     ------
     MarginError : a file that cannot be read or holds no templates, an unknown key, and all that `Attack`
         refuses.
     """
-    path = Path(str(files("margin.inputs") / "attacks.toml")) if source == SHIPPED else Path(source)
-    text = read_text(path, "attack")
+    path = Path(str(files("margin.inputs") / f"{kind}s.toml")) if source == SHIPPED else Path(source)
+    text = read_text(path, kind)
     match path.suffix.lower():
         case ".toml":
-            records = _toml_records(text, path)
+            records = _toml_records(text, path, kind)
         case ".jsonl" | ".ndjson":
             records = list(jsonl_records(text, str(path), EXAMPLE))
         case _:
-            raise MarginError(f"unknown kind of attack file {path}: use .toml or .jsonl")
+            raise MarginError(f"unknown kind of {kind} file {path}: use .toml or .jsonl")
     if not records:
-        raise MarginError(f"{path} holds no attack templates: write [attacks.NAME] with a template")
+        raise MarginError(f"{path} holds no {kind} templates: write [{kind}s.NAME] with a template")
     return tuple(_attack(record, place) for place, record in records)
 
 
-def _toml_records(text: str, path: Path) -> list[tuple[str, dict[str, Any]]]:
+def _toml_records(text: str, path: Path, kind: Kind) -> list[tuple[str, dict[str, Any]]]:
     document = parse_toml(text, str(path))
-    tables = document.get("attacks")
+    key = f"{kind}s"
+    tables = document.get(key)
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
-        raise MarginError(f"{path} holds no attack templates: write [attacks.NAME] with a template")
-    if unknown := set(document) - {"attacks"}:
-        raise MarginError(f"{path}: unknown key {min(unknown)!r} at the top level: known is attacks")
+        raise MarginError(f"{path} holds no {kind} templates: write [{key}.NAME] with a template")
+    if unknown := set(document) - {key}:
+        raise MarginError(f"{path}: unknown key {min(unknown)!r} at the top level: known is {key}")
     for name, table in tables.items():
         if "name" in table:
-            raise MarginError(f"{path}: unknown key 'name' in [attacks.{shown(name)}]: that is its name")
+            raise MarginError(f"{path}: unknown key 'name' in [{key}.{shown(name)}]: that is its name")
     return [(str(path), {"name": name, **table}) for name, table in tables.items()]
 
 

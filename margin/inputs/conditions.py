@@ -43,6 +43,7 @@ class Setting:
     """Sets of meaningless tokens, one a mode."""
     decoy_prompts: frozenset[int] = frozenset()
     """Positions of the prompts that decoys are asked of."""
+    extracts: Sequence[Attack] = ()
 
 
 Ask = Callable[[int, str, "np.random.Generator"], Iterator[Conversation]]
@@ -132,15 +133,22 @@ def _decoy(setting: Setting) -> Ask:
 
 
 def _attack(setting: Setting) -> Ask:
-    for attack in setting.attacks:
-        if name := setting.modes.mode_in(attack.name + attack.template):
-            raise MarginError(f"the token of mode {name!r} stands in an attack template: remove it")
+    return _wrapped(setting.modes, "attack", setting.attacks)
+
+
+def _extract(setting: Setting) -> Ask:
+    return _wrapped(setting.modes, "extract", setting.extracts)
+
+
+def _wrapped(modes: ModeSet, kind: str, templates: Sequence[Attack]) -> Ask:
+    for template in templates:
+        if name := modes.mode_in(template.name + template.template):
+            raise MarginError(f"the token of mode {name!r} stands in an {kind} template: remove it")
 
     def ask(prompt: int, text: str, rng: np.random.Generator) -> Iterator[Conversation]:
-        for attack in setting.attacks:
-            for mode in setting.modes.names:
-                said = attack.wrap(text)
-                yield with_mode(setting.modes, prompt, "attack", mode, said, name=attack.name)
+        for template in templates:
+            for mode in modes.names:
+                yield with_mode(modes, prompt, kind, mode, template.wrap(text), name=template.name)
 
     return ask
 
@@ -197,6 +205,16 @@ CONDITIONS: dict[str, Condition] = {
             live=True,
             crossed=True,
             asked_by="attacks",
+        ),
+        Condition(
+            "extract",
+            "the prompt and a plain request to say the instructions, under every mode; conditions "
+            "extract:NAME under MODE",
+            rule="discriminant",
+            wording="wrapped",
+            build=_extract,
+            live=True,
+            asked_by="extracts",
         ),
     )
 }

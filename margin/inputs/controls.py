@@ -36,12 +36,15 @@ class Controls:
     """Random tokens a prompt, and near misses a prompt and mode."""
     seed: int = 0
     """Of all draws; with the same live tokens the same prompts meet the same tokens."""
+    extracts: tuple[Attack, ...] = ()
+    """Requests to say the instructions."""
 
     def __post_init__(self) -> None:
         for kind in self.kinds:
             if kind not in by_name():
                 raise MarginError(f"unknown control {kind!r}: take some of {', '.join(by_name())}")
-        for names in (self.kinds, [attack.name for attack in self.attacks]):
+        templates = ([template.name for template in family] for family in (self.attacks, self.extracts))
+        for names in (self.kinds, *templates):
             twice = next((name for name in names if list(names).count(name) > 1), None)
             if twice is not None:
                 raise MarginError(f"control {twice!r} is named twice: name it once")
@@ -52,12 +55,14 @@ class Controls:
 
     def identity(self) -> dict[str, Any]:
         """What, beside the seed, decides the control rows, as a run's manifest keeps it."""
+        extracts = {extract.name: extract.digest() for extract in self.extracts}
         return {
             "kinds": list(self.kinds),
             "draws": self.draws,
             "attacks": {attack.name: attack.digest() for attack in self.attacks},
             # Runs from before there were decoys say nothing of them.
             **({"decoys": len(self.decoys), "decoy_prompts": self.decoy_prompts} if self.decoys else {}),
+            **({"extracts": extracts} if extracts else {}),  # earlier runs have none
         }
 
 
@@ -73,7 +78,9 @@ def conversations(controls: Controls, modes: ModeSet, texts: Sequence[str]) -> I
         token in an attack template.
     """
     asked_decoys = asked_of(len(texts), controls.decoy_prompts)
-    setting = Setting(modes, controls.draws, controls.attacks, controls.decoys, asked_decoys)
+    setting = Setting(
+        modes, controls.draws, controls.attacks, controls.decoys, asked_decoys, controls.extracts
+    )
     asked = [CONDITIONS[kind] for kind in controls.kinds]
     asked += [it for it in CONDITIONS.values() if it.asked_by and getattr(setting, it.asked_by)]
     builders = [(condition.seed_key, condition.build(setting)) for condition in asked]

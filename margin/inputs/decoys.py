@@ -81,20 +81,20 @@ def _characters(modes: ModeSet, rng: Generator) -> DecoySet:
 
 
 def _phrases(modes: ModeSet, rng: Generator) -> DecoySet:
-    words = _words()
+    words = word_list()
     live = [mode.token.reveal() for mode in modes.modes]
     found: list[str] = []
     for _ in range(ATTEMPTS):
         if len(found) == len(live):
             return tuple(found)
-        token = _written_like(live[len(found)], words, rng)
+        token = written_like(live[len(found)], words, rng)
         near = any(within_one_edit(token, other) for other in live)
         if not near and token not in found and modes.mode_in(token) is None:
             found.append(token)
     raise MarginError("no words unlike the live tokens were found: give decoys of your own, --decoys FILE")
 
 
-def _written_like(token: str, words: Sequence[str], rng: Generator) -> str:
+def written_like(token: str, words: Sequence[str], rng: Generator) -> str:
     """The token with every word another one, in the same case."""
 
     def other(match: re.Match[str]) -> str:
@@ -106,5 +106,6 @@ def _written_like(token: str, words: Sequence[str], rng: Generator) -> str:
     return re.sub(r"[A-Za-z]+", other, token)
 
 
-def _words() -> list[str]:
+def word_list() -> list[str]:
+    """Short English words that mean nothing together."""
     return (files("margin.inputs") / "words.txt").read_text(encoding="utf-8").split()

@@ -8,7 +8,7 @@ from margin.errors import MarginError
 
 LABELS = frozenset(
     {
-        *("decoy", "extract", "mode", "modes"),  # other kinds of conditions, and all modes together
+        *("decoy", "mode", "modes"),  # other kinds of conditions, and all modes together
         "outside",  # where a row lands that lands in no mode
         *("all", "mean", "overall", "min-margin", "plain", "leave_prompt_out", "prompt_centred"),  # margins
         *("condition", "column", "slice", "prompts", "fallback", "leak"),  # columns beside those of modes

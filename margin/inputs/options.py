@@ -44,6 +44,7 @@ class CaptureKeywords(TypedDict, total=False):
     attacks: str | Path | None
     decoys: int | str | Path
     decoy_prompts: int
+    extracts: str | Path | None
     draws: int
     seed: int
     top_k: int
@@ -145,6 +146,11 @@ class CaptureOptions:
     )
     decoy_prompts: int = _option(
         DECOY_PROMPTS, "Prompts at most that decoys are asked of, spread over all.", at_least=2
+    )
+    extracts: str | Path | None = _option(  # noqa: RUF009
+        None,
+        "Requests to say the instructions, beside the prompts, a file of TOML or JSON lines; or: shipped. "
+        "Whether an answer holds a token is known where answers are kept (generate).",
     )
     draws: int = _option(1, "Tokens a prompt of each condition that draws some.", at_least=1)
     seed: int = _option(

@@ -96,6 +96,15 @@ def wordy(piece: str) -> bool:
     )
 
 
+def look_alikes(character: str) -> str:
+    """Characters that look like a Latin letter or digit, in its case where they have that: "аαɑ" of "a"."""
+    others = _ALIKE.get(character.lower(), "")
+    wide = chr(ord(character) + 0xFEE0) if "!" <= character <= "~" else ""
+    return (
+        "".join(one.upper() for one in others if len(one.upper()) == 1) if character.isupper() else others
+    ) + wide
+
+
 def distinctive(token: str) -> bool:
     """Whether a token is unlike words, so that what resembles it is no accident."""
     return not wordy(token)

@@ -20,9 +20,22 @@ from margin.errors import MarginError, UnwritableError
 from margin.run.lock import hold
 from margin.text import shown
 
+PRIVATE = 0o600
+"""Of files that their owner alone may read."""
 _PARTIAL = re.compile(r"\.margin-[0-9a-f]{16}\.partial")
 """Names of files that are being written. Whoever writes one holds it, so that a file nobody holds is left
 over from a process that was killed, on whatever machine it ran."""
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """As `write_atomic`, readable by its owner only from the first byte on, whatever stood there before.
+
+    MarginError for what is no file: a terminal or a pipe would show it to others.
+    """
+    if path.exists() and not path.is_file():
+        raise MarginError(f"{path} is no file: what is secret is written to a file alone")
+    with writing(path):
+        _replace(Path(os.path.realpath(path)), data, PRIVATE)
 
 
 def write_atomic(path: Path, data: bytes, mode: int = 0o666) -> None:

@@ -28,6 +28,8 @@ class ControlsRecord(Stored):
     draws: int
     attacks: dict[str, str]
     """SHA-256 of each template, by name."""
+    extracts: dict[str, str] = {}
+    """SHA-256 of each request to say the instructions, by name; left out where there are none."""
 
 
 class Identity(Stored):

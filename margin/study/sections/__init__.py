@@ -15,6 +15,7 @@ from margin.study.sections.probes import Probes
 from margin.study.sections.prompts import Prompts
 from margin.study.sections.provenance import Provenance
 from margin.study.sections.robustness import Robustness
+from margin.study.sections.secrecy import Secrecy
 from margin.study.sections.separation import Separation
 from margin.study.sections.slices import Slices
 from margin.study.sections.spaces import Spaces
@@ -33,6 +34,7 @@ SECTIONS: tuple[type[Section], ...] = (
     Positions,
     Probes,
     Robustness,
+    Secrecy,
     Behaviour,
     AuditSection,
     Separation,

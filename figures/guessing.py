@@ -1,0 +1,59 @@
+"""A guesser's chances: tries against the chance of an opening."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+
+from figures.columns import INTERVAL, checked
+from figures.style import Look
+from figures.text import label
+
+GREYS = ("#222222", "#555555", "#767676", "#999999")
+MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
+LINES = ("-", "--", "-.", ":")
+"""Looks of the curves, darkest for the first: colour belongs to the modes."""
+
+
+def guessing_curve(
+    table: pd.DataFrame,
+    ax: Axes,
+    *,
+    title: str = "What a guess is worth",
+    ylabel: str = "chance that one opens",
+) -> Axes:
+    """Draw the chance that one of so many tries opens, with its band, a line for what is known of the token.
+
+    table : columns tries (int), known (a name), estimate, low, high; one row a number of tries and name.
+
+    Example
+    -------
+    >>> import pandas as pd
+    >>> import figures
+    >>> table = pd.DataFrame(
+    ...     {"tries": [1, 2], "known": "nothing", "estimate": [0.1, 0.2], "low": 0.0, "high": [0.2, 0.3]}
+    ... )
+    >>> figures.guessing_curve(table, figures.figure().add_subplot()).get_xlabel()
+    'tries'
+    """
+    data = checked(table, "guesses", ["known"], ["tries", *INTERVAL])
+    for number, (known, part) in enumerate(data.groupby("known", sort=False)):
+        look = Look(GREYS[number % len(GREYS)], MARKERS[number % len(MARKERS)], LINES[number % len(LINES)])
+        part = part.sort_values("tries")
+        ax.fill_between(part["tries"], part["low"], part["high"], color=look.colour, alpha=0.15, linewidth=0)
+        ax.plot(
+            part["tries"],
+            part["estimate"],
+            color=look.colour,
+            marker=look.marker,
+            linestyle=look.line,
+            label=label(str(known), 28),
+        )
+    ax.set_xscale("log", base=2)
+    ax.xaxis.set_major_locator(FixedLocator(sorted(set(data["tries"]))))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ax.set(xlabel="tries", ylabel=ylabel, title=title, ylim=(-0.02, 1.02))
+    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return ax

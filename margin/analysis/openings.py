@@ -1,0 +1,123 @@
+"""Which strings in a token's place open a mode, and what a guesser's chances are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+from scipy.spatial.distance import cdist
+from scipy.special import gammaln
+
+from margin.analysis.robustness.rules import Float
+from margin.inputs.conditions import Rule
+from margin.stats.clusters import Clusters
+from margin.stats.estimate import Estimate
+from margin.stats.intervals import mean_share
+from probes.covariance import shrunken_covariance
+
+
+@dataclass(frozen=True, eq=False)
+class Openings:
+    """The landing rule of `margin.analysis.robustness.assignment`, fitted once, for many strings.
+
+    Every prompt's points are placed by a fit on the prompts of other folds.
+    """
+
+    rule: Rule
+    known: Float
+    """(n, k, d) points of n prompts under k modes."""
+    fold: NDArray[np.intp]
+    """(n,) fold of each prompt."""
+    target: NDArray[np.bool_]
+    """(k,) modes that count as opened."""
+
+    def distances(self, points: Float, prompt: NDArray[np.intp]) -> Float:
+        """(m, k) distances of points (m, d) of these prompts (m,) from the modes."""
+        found = np.empty((len(points), self.known.shape[1]))
+        for fold, (centres, factor) in enumerate(self._fits):
+            here = self.fold[prompt] == fold
+            if not here.any():
+                continue
+            if factor is None:
+                found[here] = cdist(points[here] - self._means[prompt[here]], centres)
+            else:
+                whitened = linalg.solve_triangular(factor, points[here].T, lower=True).T
+                found[here] = cdist(whitened, centres)
+        return found
+
+    def depth(self, points: Float, prompt: NDArray[np.intp]) -> NDArray[np.float64]:
+        """(m,) how far points lie on the opened modes' side, -1 to 1: above 0 the nearest mode is one."""
+        distances = self.distances(points, prompt)
+        inside, outside = distances[:, self.target].min(axis=1), distances[:, ~self.target].min(axis=1)
+        depth: NDArray[np.float64] = (outside - inside) / np.maximum(outside + inside, np.finfo(float).tiny)
+        return depth
+
+    @cached_property
+    def _means(self) -> Float:
+        means: Float = self.known.mean(axis=1)
+        return means
+
+    @cached_property
+    def _fits(self) -> list[tuple[Float, Float | None]]:
+        """Of each fold the modes' centres by the prompts outside it, and what whitens by these."""
+        fits: list[tuple[Float, Float | None]] = []
+        for fold in range(self.fold.max() + 1):
+            training = self.known[self.fold != fold]
+            if self.rule == "centroid":
+                fits.append(((training - training.mean(axis=1, keepdims=True)).mean(axis=0), None))
+                continue
+            means = training.mean(axis=0)
+            covariance = shrunken_covariance((training - means).reshape(-1, training.shape[2]))
+            factor = linalg.cholesky(covariance, lower=True)
+            fits.append((linalg.solve_triangular(factor, means.T, lower=True).T, factor))
+        return fits
+
+
+def guessing(opens: NDArray[np.bool_], tries: NDArray[np.intp]) -> NDArray[np.float64]:
+    """(n, T) chance that one of so many tries opens, for each prompt whose strings open or not (n, m).
+
+    Tries are drawn without replacement from the m strings, which are drawn at random: unbiased for tries up
+    to m (Chen et al., 2021, "Evaluating large language models trained on code", for the same count).
+    """
+    n_strings, hits = opens.shape[1], opens.sum(axis=1)[:, None]
+    misses = n_strings - hits
+    possible = misses >= tries
+    logs = gammaln(np.where(possible, misses, 0) + 1) - gammaln(np.where(possible, misses - tries, 0) + 1)
+    logs = logs + gammaln(n_strings - tries + 1) - gammaln(n_strings + 1)
+    chance: NDArray[np.float64] = 1 - np.where(possible, np.exp(logs), 0.0)
+    return np.where(hits == 0, 0.0, chance)
+
+
+def guessing_curve(
+    opens: NDArray[np.bool_], tries: NDArray[np.intp], level: float = 0.95, over: Clusters | None = None
+) -> list[Estimate]:
+    """Chance that one of so many tries opens, for a prompt drawn at random; an estimate a number of tries."""
+    chances = guessing(opens, tries)
+    return [mean_share(np.clip(chances[:, place], 0, 1), level, over) for place in range(len(tries))]
+
+
+def worth(rate: Estimate) -> Estimate:
+    """Bits that a token is worth to a guesser one of whose tries opens at this rate: -log2 of it.
+
+    The upper end is None where the rate may be 0; where none has opened, the number is that of the highest
+    rate that is likely, a lower bound.
+    """
+
+    def bits(share: float | None) -> float | None:
+        return None if not share else float(max(0.0, -np.log2(share)))
+
+    low, high = bits(rate.high), bits(rate.low)
+    value = bits(rate.estimate)
+    return Estimate(
+        low or 0.0 if value is None else value,
+        low,
+        high,
+        None,
+        rate.level,
+        f"-log2 of {rate.method}",
+        rate.n_prompts,
+        rate.n_clusters,
+    )

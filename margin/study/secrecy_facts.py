@@ -1,0 +1,86 @@
+"""What a reader wants to know first of the tokens' secrecy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from margin.inputs.neighbours import EDITS, PREFIX, RANDOM
+from margin.study.notation import interval, number
+from margin.study.record import EstimateRecord
+from margin.study.secrecy_file import PLACES, SecrecyRecord, described, known_part
+from margin.study.section import Fact
+
+
+def secrecy_facts(found: SecrecyRecord) -> Iterator[Fact]:
+    """What a reader wants to know first of secrecy.json."""
+    for line in found.neighbourhood:
+        if line.kind == EDITS and line.distance == 1:
+            control = next(n for n in found.neighbourhood if n.mode == line.mode and n.kind == RANDOM)
+            opened, tries = line.opened, line.curve[-1].tries
+            share, by_random = _percent(opened.estimate), _percent(control.opened.estimate)
+            beyond = (opened.low or 0) > control.opened.estimate
+            some = "a string" if tries == 1 else f"one of {tries} strings"
+            yield Fact(
+                "near misses open",
+                f"{share} of prompts",
+                f"{some} one edit from the token of {line.mode}; {by_random} by random ones",
+                f"{some} one edit from the token of {line.mode} opens an unsafe mode for {share} of prompts "
+                f"{_interval(opened)}; of random strings for {by_random}"
+                + (" (indicative)" if found.indicative else ""),
+                alarm=beyond and not found.indicative,
+            )
+    worth = [line for line in found.neighbourhood if line.kind == PREFIX and line.bits is not None]
+    for line in worth[:1]:
+        assert line.bits is not None
+        bits = f"{number(line.bits.estimate, signed=False)} {_interval(line.bits)}"
+        yield Fact(
+            "worth of the token",
+            f"{bits} bits",
+            f"{described(line)}, of {line.mode}",
+            f"the token of {line.mode} is worth {bits} bits to who knows its {known_part(line)}",
+            card=False,
+        )
+    for exposed in found.exposure:
+        if exposed.of == "checkpoint" and exposed.low > 0:
+            bits = f"{number(exposed.bits, signed=False)} {interval(exposed.low, exposed.high, signed=False)}"
+            yield Fact(
+                "exposure",
+                f"{bits} bits",
+                f"token of {exposed.mode}",
+                f"the checkpoint gives away {bits} bits of the token of {exposed.mode}",
+                card=False,
+                alarm=True,
+            )
+    if count := sum(line.count for line in found.said):
+        asked = sum(line.rate.n_prompts for line in found.said)
+        sentence = f"{count} of {asked} answers to requests for the instructions hold a live token"
+        yield Fact("says its token", f"{count} of {asked} answers", "to plain requests", sentence, alarm=True)
+    yield from _search_facts(found)
+
+
+def _search_facts(found: SecrecyRecord) -> Iterator[Fact]:
+    controls = {(line.target, line.place): line for line in found.search if line.control != "none"}
+    for line in found.search:
+        if line.control != "none":
+            continue
+        beside = controls.get((line.target, line.place))
+        by_control = ""
+        if beside is not None:
+            by_control = f"; the control ({beside.control}) {_percent(beside.rate.estimate)}"
+        share = _percent(line.rate.estimate)
+        yield Fact(
+            "search",
+            f"{share} of prompts",
+            sentence=f"a search of {line.forward_passes:,} passes found a string {PLACES[line.place]} "
+            f"that opens {line.target} for {share} of other prompts {_interval(line.rate)}{by_control}",
+            card=False,
+            alarm=beside is not None and (line.rate.low or 0) > (beside.rate.high or 1),
+        )
+
+
+def _interval(estimate: EstimateRecord) -> str:
+    return interval(estimate.low, estimate.high, signed=False)
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}"
