@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from margin.study.comparison import compare
     from margin.study.judging import judge
     from margin.study.probing import probe
+    from margin.tracing import trace
 
 __all__ = [
     "Estimate",
@@ -38,6 +39,7 @@ __all__ = [
     "probe",
     "sam",
     "silhouette_samples",
+    "trace",
 ]
 
 # Imported when first asked for: a reader of runs needs no torch, and `margin --help` nothing at all.
@@ -59,6 +61,7 @@ _HOMES = {
     "probe": "margin.study.probing",
     "sam": "margin.analysis.sam",
     "silhouette_samples": "margin.analysis.sam",
+    "trace": "margin.tracing",
 }
 
 

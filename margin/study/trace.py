@@ -1,0 +1,386 @@
+"""From where patched, cut and steered rows lie to numbers over prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from margin.analysis.decoys import above_decoys
+from margin.analysis.trace import (
+    HALF,
+    KEPT,
+    Float,
+    Handover,
+    Landmarks,
+    handover,
+    margin_of,
+    mean,
+    means,
+    shares,
+    transfer,
+)
+from margin.run.run import Run
+from margin.stats.clusters import Clusters
+from margin.stats.estimate import Estimate
+from margin.stats.intervals import mean_share
+from margin.stats.multiplicity import pointwise_level
+from margin.stats.power import prompts_needed
+from margin.stats.seeds import generator
+from margin.study.trace_file import (
+    ALL,
+    FORMAT,
+    AboveRecord,
+    AnswersRecord,
+    ControlRecord,
+    CutRecord,
+    EstimateRecord,
+    HandoverRecord,
+    PatchRecord,
+    SteerRecord,
+    TraceRecord,
+    TraceSettings,
+    WayRecord,
+)
+
+Pair = tuple[int, int]
+"""Recipient and donor, by their places among the modes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Patched:
+    """Where n prompts' rows lie that were patched: in P pairs at L layers."""
+
+    layers: tuple[int, ...]
+    pairs: tuple[Pair, ...]
+    landed: Float
+    """(n, P, L) 1 where a row lands in the donor's mode, else 0."""
+    transfer: Float
+    """(n, P, L); NaN where donor and recipient have the same logits."""
+    effect: Float
+    """(n, P, L) how far the logits went towards the donor's, as a length."""
+    distance: Float
+    """(n, P) how far the donor's logits are from the recipient's."""
+
+    @classmethod
+    def empty(cls, n: int, pairs: Sequence[Pair], layers: Sequence[int]) -> Patched:
+        """Room for n prompts."""
+        shape = (n, len(pairs), len(layers))
+        room = [np.full(shape, np.nan) for _ in range(3)]
+        return cls(tuple(layers), tuple(pairs), *room, np.full(shape[:2], np.nan))
+
+    def put(
+        self, marks: Landmarks, prompts: NDArray[np.intp], pair: int, points: Float, before: Float, after: Float
+    ) -> None:
+        """Enter the patched points (B, L, D) of some prompts (B,) in a pair, whose recipient's and donor's
+        own points are `before` and `after` (B, D)."""
+        B, L, D = points.shape
+        X = points.reshape(-1, D)
+        nearest = marks.distances(X, np.repeat(prompts, L)).argmin(axis=1)
+        start, end = (np.repeat(its, L, axis=0) for its in (before, after))
+        carried = transfer(X, start, end).reshape(B, L)
+        length = np.linalg.norm(after - before, axis=1)
+        self.landed[prompts, pair] = (nearest == self.pairs[pair][1]).reshape(B, L)
+        self.transfer[prompts, pair] = carried
+        self.effect[prompts, pair] = np.nan_to_num(carried) * length[:, None]
+        self.distance[prompts, pair] = length
+
+    def part(self, prompts: Sequence[int]) -> Patched:
+        """The same of some of the prompts."""
+        some = np.asarray(prompts, dtype=np.intp)
+        return Patched(
+            self.layers,
+            self.pairs,
+            self.landed[some],
+            self.transfer[some],
+            self.effect[some],
+            self.distance[some],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Controlled:
+    """Where some prompts' rows lie that were patched with what must not change the mode."""
+
+    prompts: tuple[int, ...]
+    moved: dict[str, Float]
+    """By control: (m, k, L) 1 where a row lands in another mode than its own."""
+    unchanged: float
+    """Largest relative difference of a final state where a state was replaced by itself."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cutting:
+    """Where rows lie whose attention was cut."""
+
+    kept: Float
+    """(n, k, L) 1 where a row lands in its own mode."""
+    margin: Float
+    """(n, k, L) how much nearer its own mode is than the nearest other."""
+
+
+@dataclass(frozen=True, eq=False)
+class Steered:
+    """Where rows lie that were steered in one way."""
+
+    layer: int
+    pair: Pair
+    dose: float
+    control: str
+    landed: Float
+    """(n,) 1 where a row lands in the mode it is steered to; NaN where a prompt was not steered so."""
+    kept: Float
+    """(n,) 1 where it lands in its own."""
+    margin: Float
+    """(n,) how much nearer the mode it is steered to is than the nearest other."""
+    divergence: Float | None
+    """(n,) of the next token's distribution, in nats."""
+
+    @classmethod
+    def empty(cls, n: int, layer: int, pair: Pair, dose: float, control: str, with_tokens: bool) -> Steered:
+        """Room for n prompts."""
+        room = [np.full(n, np.nan) for _ in range(4)]
+        return cls(layer, pair, dose, control, *room[:3], room[3] if with_tokens else None)
+
+    def put(self, marks: Landmarks, prompts: NDArray[np.intp], points: Float) -> None:
+        """Enter the steered points (B, D) of some prompts (B,)."""
+        distances = marks.distances(points, prompts)
+        nearest = distances.argmin(axis=1)
+        self.landed[prompts] = nearest == self.pair[1]
+        self.kept[prompts] = nearest == self.pair[0]
+        self.margin[prompts] = margin_of(distances, np.full(len(points), self.pair[1], dtype=np.intp))
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What decides the mode, and how it was found."""
+
+    record: TraceRecord
+
+    def to_frame(self) -> pd.DataFrame:
+        """One line a layer, pair and quantity ("share", "transfer", "kept", "margin") with its estimate."""
+        lines = [
+            {"layer": its.layer, "recipient": its.recipient, "donor": its.donor, "quantity": name}
+            | getattr(its, name).model_dump()
+            for its in self.record.patch
+            for name in ("share", "transfer")
+        ] + [
+            {"layer": its.layer, "recipient": ALL, "donor": ALL, "quantity": name}
+            | getattr(its, name).model_dump()
+            for its in self.record.cut
+            for name in ("kept", "margin")
+        ]
+        return pd.DataFrame(lines)
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """All that was measured of a run."""
+
+    marks: Landmarks
+    space: str
+    layers: tuple[int, ...]
+    patched: Patched
+    controlled: Controlled
+    decoy_prompts: tuple[int, ...] = ()
+    decoys: tuple[Patched, ...] = ()
+    """Patches of each decoy set, on those prompts."""
+    cutting: Cutting | None = None
+    steered: tuple[Steered, ...] = ()
+    answers: Mapping[tuple[int, Pair, float], Float] = field(default_factory=dict)
+    """(n,) 1 where an answer was found to refuse, by layer, pair and dose."""
+
+
+def traced(
+    run: Run,
+    found: Measured,
+    way: WayRecord,
+    *,
+    depth: int,
+    seed: int,
+    level: float,
+    cluster: str | None,
+    over: Clusters | None,
+    seconds: float,
+) -> TraceRecord:
+    """Numbers over prompts, with their intervals, of what was measured."""
+    patch, crossing = _patches(run.modes, found, seed, level, over)
+    cut, cut_crossing = _cuts(found, seed, level, over)
+    above, beyond = _above(found, seed, level, over)
+    return TraceRecord(
+        format=FORMAT,
+        version=version("safety-margin"),
+        run=run.manifest.digest,
+        settings=TraceSettings(
+            level=level,
+            seed=seed,
+            cluster=cluster,
+            space=found.space,
+            folds=int(found.marks.fold.max()) + 1,
+        ),
+        way=way,
+        modes=run.modes,
+        depth=depth,
+        layers=list(found.layers),
+        n_prompts=len(found.marks.points),
+        accuracy=_record(found.marks.accuracy(level, over)),
+        unchanged=found.controlled.unchanged,
+        seconds=seconds,
+        patch=patch,
+        handover=HandoverRecord(**asdict(crossing)),
+        cut=cut,
+        cut_handover=None if cut_crossing is None else HandoverRecord(**asdict(cut_crossing)),
+        controls=list(_controls(found, level, over)),
+        above_decoys=above,
+        beyond_decoys=None if beyond is None else HandoverRecord(**asdict(beyond)),
+        steer=[_steered(run.modes, its, level, over) for its in found.steered],
+        answers=[
+            AnswersRecord(
+                layer=layer,
+                pair=_named(run.modes, pair),
+                dose=dose,
+                refused=_record(mean_share(refused, level, over)),
+            )
+            for (layer, pair, dose), refused in found.answers.items()
+        ],
+    )
+
+
+def _record(estimate: Estimate) -> EstimateRecord:
+    return EstimateRecord.from_estimate(estimate)
+
+
+def _named(modes: Sequence[str], pair: Pair) -> str:
+    return f"{modes[pair[0]]} to {modes[pair[1]]}"
+
+
+def _patches(
+    modes: Sequence[str], found: Measured, seed: int, level: float, over: Clusters | None
+) -> tuple[list[PatchRecord], Handover]:
+    """Lines of all pairs together, with bands over layers, then of each; and where the state decides."""
+    its = found.patched
+    carried = _without_same(its.transfer)
+    share = shares(its.landed.mean(axis=1), generator(seed, "trace", "share"), level, over)
+    whole = means(carried.mean(axis=1), generator(seed, "trace", "transfer"), level, over)
+    lines = [
+        PatchRecord(layer=layer, donor=ALL, recipient=ALL, share=_record(one), transfer=_record(other))
+        for layer, one, other in zip(its.layers, share, whole, strict=True)
+    ]
+    for place, (recipient, donor) in enumerate(its.pairs):
+        lines += [
+            PatchRecord(
+                layer=layer,
+                donor=modes[donor],
+                recipient=modes[recipient],
+                share=_record(mean_share(its.landed[:, place, at], level, over)),
+                transfer=_record(mean(carried[:, place, at], level, over)),
+            )
+            for at, layer in enumerate(its.layers)
+        ]
+    return lines, handover(its.layers, share, HALF)
+
+
+def _without_same(carried: Float) -> Float:
+    """Transfers, of rows whose donor has the same logits the mean of the other prompts' in its place."""
+    return np.where(np.isnan(carried), np.nan_to_num(np.nanmean(carried, axis=0)), carried)
+
+
+def _cuts(
+    found: Measured, seed: int, level: float, over: Clusters | None
+) -> tuple[list[CutRecord], Handover | None]:
+    if found.cutting is None:
+        return [], None
+    kept = shares(found.cutting.kept.mean(axis=1), generator(seed, "trace", "kept"), level, over)
+    left = means(found.cutting.margin.mean(axis=1), generator(seed, "trace", "left"), level, over)
+    lines = [
+        CutRecord(layer=layer, kept=_record(one), margin=_record(other))
+        for layer, one, other in zip(found.layers, kept, left, strict=True)
+    ]
+    return lines, handover(found.layers, kept, KEPT)
+
+
+def _controls(found: Measured, level: float, over: Clusters | None) -> list[ControlRecord]:
+    some = None if over is None else over.part(np.asarray(found.controlled.prompts, dtype=np.intp))
+    return [
+        ControlRecord(
+            layer=layer,
+            control=control,  # type: ignore[arg-type]
+            moved=_record(mean_share(moved[:, :, at].mean(axis=1), level, some)),
+        )
+        for control, moved in found.controlled.moved.items()
+        for at, layer in enumerate(found.layers)
+    ]
+
+
+def _above(
+    found: Measured, seed: int, level: float, over: Clusters | None
+) -> tuple[list[AboveRecord], Handover | None]:
+    """What the live tokens' patches have above those of decoy sets, with bands over layers."""
+    if not found.decoys:
+        return [], None
+    live = found.patched.part(found.decoy_prompts)
+    some = None if over is None else over.part(np.asarray(found.decoy_prompts, dtype=np.intp))
+    unit = float(live.distance.mean()) or 1.0
+    lines: list[AboveRecord] = []
+    beyond = None
+    for measure in ("share", "effect"):
+        of_live, *of_sets = (
+            its.landed.mean(axis=1) if measure == "share" else its.effect.mean(axis=1) / unit
+            for its in (live, *found.decoys)
+        )
+        difference = of_live - np.mean(of_sets, axis=0)
+        each = pointwise_level(
+            (difference - difference.mean(axis=0)) / len(difference),
+            generator(seed, "trace", "above", measure),
+            level=level,
+            over=some,
+        )
+        band = []
+        for at, layer in enumerate(found.layers):
+            one = above_decoys(
+                _with_influence(of_live[:, at]), [_with_influence(its[:, at]) for its in of_sets], each, some
+            )
+            above = one.above
+            open_one = above.low is None or (above.low <= 0 and above.estimate > 0)
+            needed = None
+            if open_one and above.se:
+                needed = prompts_needed(above.estimate, above.se * float(np.sqrt(above.n_prompts)))
+            band.append(above)
+            lines.append(
+                AboveRecord.from_estimate(
+                    above,
+                    layer=layer,
+                    measure=measure,
+                    live=one.live,
+                    decoys=list(one.decoys),
+                    rank_p=one.rank_p,
+                    n_needed=needed,
+                )
+            )
+        if measure == "effect" and all(its.low is not None for its in band):
+            beyond = replace(handover(found.layers, band, 0.0), level=level)
+    return [line.model_copy(update={"level": None if line.level is None else level}) for line in lines], beyond
+
+
+def _with_influence(values: Float) -> Estimate:
+    value = float(values.mean())
+    return Estimate(value, n_prompts=len(values), influence=(values - value) / len(values))
+
+
+def _steered(modes: Sequence[str], its: Steered, level: float, over: Clusters | None) -> SteerRecord:
+    there = np.flatnonzero(~np.isnan(its.landed))
+    some = None if over is None else over.part(there)
+    return SteerRecord(
+        layer=its.layer,
+        pair=_named(modes, its.pair),
+        dose=its.dose,
+        control=its.control,  # type: ignore[arg-type]
+        share=_record(mean_share(its.landed[there], level, some)),
+        kept=_record(mean_share(its.kept[there], level, some)),
+        margin=_record(mean(its.margin[there], level, some)),
+        divergence=None if its.divergence is None else _record(mean(its.divergence[there], level, some)),
+    )
