@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from margin.study.comparison import compare
     from margin.study.judging import judge
     from margin.study.probing import probe
-    from margin.tracing import trace
+    from margin.tracing.trace import trace
 
 __all__ = [
     "Estimate",
@@ -61,7 +61,7 @@ _HOMES = {
     "probe": "margin.study.probing",
     "sam": "margin.analysis.sam",
     "silhouette_samples": "margin.analysis.sam",
-    "trace": "margin.tracing",
+    "trace": "margin.tracing.trace",
 }
 
 

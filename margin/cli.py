@@ -18,6 +18,7 @@ from margin.commands.report import compare, report
 from margin.commands.session import Commands
 from margin.commands.sweep import sweep
 from margin.commands.table import table
+from margin.commands.trace import trace
 
 
 @click.group(cls=Commands)
@@ -31,6 +32,7 @@ for command in (
     collect,
     info,
     probe,
+    trace,
     judge,
     report,
     figures,

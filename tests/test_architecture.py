@@ -22,6 +22,7 @@ ROOMS = (
     "study",
     "report",
     "gate",
+    "tracing",
     "training",
     "testing",
     "commands",

@@ -150,7 +150,9 @@ def handover(layers: Sequence[int], band: Sequence[Estimate], above: float) -> H
     needed = None
     if low != high:
         open_ones = [
-            e for e in band if e.low is not None and e.high is not None and e.low <= above + ROUNDING < e.high and e.se
+            e
+            for e in band
+            if e.low is not None and e.high is not None and e.low <= above + ROUNDING < e.high and e.se
         ]
         counts = [
             prompts_needed(abs(e.estimate - above), float(e.se or 0) * np.sqrt(e.n_prompts))
@@ -173,24 +175,3 @@ def _for_good(layers: Sequence[int], values: Sequence[float], above: float) -> i
     below = np.flatnonzero(~(np.asarray(values) > above + ROUNDING))
     first = int(below[-1]) + 1 if len(below) else 0
     return layers[first] if first < len(layers) else None
-
-
-def directions(states: Float, fold: NDArray[np.intp]) -> Float:
-    """(folds, k, k, d) mean difference of two modes' states (n, k, d): [f, a, b] leads from a to b.
-
-    Over the prompts outside each fold, so that no prompt is steered by a direction it had a part in.
-    """
-    means_of = np.stack([states[fold != f].mean(axis=0) for f in range(fold.max() + 1)])
-    return means_of[:, None] - means_of[:, :, None]
-
-
-def permuted(states: Float, rng: np.random.Generator) -> Float:
-    """States (n, k, d) with the modes permuted within each prompt."""
-    order = rng.permuted(np.tile(np.arange(states.shape[1]), (len(states), 1)), axis=1)
-    return np.take_along_axis(states, order[:, :, None], axis=1)
-
-
-def of_length(vectors: Float, like: Float) -> Float:
-    """Vectors (..., d) scaled to the lengths of others; those of no length stay."""
-    own = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return vectors * np.linalg.norm(like, axis=-1, keepdims=True) / np.where(own > 0, own, 1)

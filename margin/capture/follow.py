@@ -44,7 +44,9 @@ def follow(
     tracer: Tracer, rows: TokenRows, prompts: Sequence[int], batch_tokens: int, make: Make
 ) -> Iterator[Followed]:
     """Change the last position's state of some prompts' rows, and follow it up to the final state."""
-    for group in in_memory(tracer, rows, prompts, batch_tokens, lambda some: _follow(tracer, rows, some, make)):
+    for group in in_memory(
+        tracer, rows, prompts, batch_tokens, lambda some: _follow(tracer, rows, some, make)
+    ):
         yield from group
 
 
@@ -54,9 +56,7 @@ def cut_rows(
     """Token, prompts and final states (B, layers, d) of rows whose attention to the token is cut."""
 
     def cut(some: tuple[int, ...]) -> list[tuple[int, tuple[int, ...], Float32]]:
-        return [
-            (token, some, tracer.cut(some, token, layers).cpu().numpy()) for token in range(rows.k)
-        ]
+        return [(token, some, tracer.cut(some, token, layers).cpu().numpy()) for token in range(rows.k)]
 
     for group in in_memory(tracer, rows, prompts, batch_tokens, cut):
         yield from group
@@ -97,7 +97,7 @@ def _follow(tracer: Tracer, rows: TokenRows, prompts: tuple[int, ...], make: Mak
                 one, {layer: torch.from_numpy(its).to(device) for layer, its in changes.items()}
             )
             order = sorted(changes)
-            parts = after.split([changes[layer].shape[1] for layer in order], dim=1)
+            parts = torch.split(after, [changes[layer].shape[1] for layer in order], dim=1)
             states = {layer: _numpy(part) for layer, part in zip(order, parts, strict=True)}
         found.append(Followed(token, prompts, states, unchanged, layers))
     return found

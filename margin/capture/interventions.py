@@ -66,7 +66,8 @@ class ProjectOut:
         direction = _as_rows(self.direction, states)
         unit = direction / direction.norm(dim=-1, keepdim=True)
         away = states if self.centre is None else states - _as_rows(self.centre, states)
-        return states - (away * unit).sum(dim=-1, keepdim=True) * unit
+        found: Tensor = states - (away * unit).sum(dim=-1, keepdim=True) * unit
+        return found
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ alone, all changes of all layers side by side as if they were tokens, each of wh
 positions and itself. The model's own code before the first block and after the last is run as it is.
 
 Whether a model allows it is asked of its form here, and proved on real rows before it is used
-(`margin.capture.tracer`).
+(`margin.capture.trace_ways`).
 """
 
 from __future__ import annotations
@@ -109,7 +109,8 @@ class Replay:
     @contextmanager
     def recording(self) -> Iterator[dict[int, Seen]]:
         """What each block is given in the latest pass of this block of code, by its place."""
-        self._recorded = found = {}
+        found: dict[int, Seen] = {}
+        self._recorded = found
         try:
             yield found
         finally:
@@ -216,13 +217,9 @@ class Replay:
             if isinstance(given, Tensor):
                 arguments[name] = given.expand(len(going), count, *given.shape[2:])
             elif given is not None:
-                arguments[name] = tuple(
-                    part.expand(len(going), count, *part.shape[2:]) for part in given
-                )
+                arguments[name] = tuple(part.expand(len(going), count, *part.shape[2:]) for part in given)
         cache = str(cache_argument(self._blocks[index]))
-        output = self._wholes[index](
-            going, **arguments | {"attention_mask": mask, cache: _Answering(seen)}
-        )
+        output = self._wholes[index](going, **arguments | {"attention_mask": mask, cache: _Answering(seen)})
         if last is None:
             return output
         if isinstance(output, tuple):

@@ -152,8 +152,6 @@ def _critical_value(
 ) -> float:
     """What the largest of G studentised statistics stays below with probability `level`, were n infinite."""
     # Gaussian multipliers on the prompts make t normal with this correlation, so t is drawn, not they.
-    t = rng.multivariate_normal(
-        np.zeros(influence.shape[1]), correlations(influence), draws, method="eigh"
-    )
+    t = rng.multivariate_normal(np.zeros(influence.shape[1]), correlations(influence), draws, method="eigh")
     largest = (np.abs(t) if side == "both" else t).max(axis=1)
     return float(np.quantile(largest, level))

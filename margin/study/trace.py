@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from margin.analysis.decoys import above_decoys
-from margin.analysis.trace import (
-    HALF,
-    KEPT,
-    Float,
-    Handover,
-    Landmarks,
-    handover,
-    margin_of,
-    mean,
-    means,
-    shares,
-    transfer,
-)
+from margin.analysis.trace import HALF, KEPT, Float, Handover, handover, mean, means, shares
 from margin.run.run import Run
 from margin.stats.clusters import Clusters
 from margin.stats.estimate import Estimate
@@ -31,6 +18,7 @@ from margin.stats.intervals import mean_share
 from margin.stats.multiplicity import pointwise_level
 from margin.stats.power import prompts_needed
 from margin.stats.seeds import generator
+from margin.study.record import EstimateRecord
 from margin.study.trace_file import (
     ALL,
     FORMAT,
@@ -38,7 +26,6 @@ from margin.study.trace_file import (
     AnswersRecord,
     ControlRecord,
     CutRecord,
-    EstimateRecord,
     HandoverRecord,
     PatchRecord,
     SteerRecord,
@@ -46,113 +33,7 @@ from margin.study.trace_file import (
     TraceSettings,
     WayRecord,
 )
-
-Pair = tuple[int, int]
-"""Recipient and donor, by their places among the modes."""
-
-
-@dataclass(frozen=True, eq=False)
-class Patched:
-    """Where n prompts' rows lie that were patched: in P pairs at L layers."""
-
-    layers: tuple[int, ...]
-    pairs: tuple[Pair, ...]
-    landed: Float
-    """(n, P, L) 1 where a row lands in the donor's mode, else 0."""
-    transfer: Float
-    """(n, P, L); NaN where donor and recipient have the same logits."""
-    effect: Float
-    """(n, P, L) how far the logits went towards the donor's, as a length."""
-    distance: Float
-    """(n, P) how far the donor's logits are from the recipient's."""
-
-    @classmethod
-    def empty(cls, n: int, pairs: Sequence[Pair], layers: Sequence[int]) -> Patched:
-        """Room for n prompts."""
-        shape = (n, len(pairs), len(layers))
-        room = [np.full(shape, np.nan) for _ in range(3)]
-        return cls(tuple(layers), tuple(pairs), *room, np.full(shape[:2], np.nan))
-
-    def put(
-        self, marks: Landmarks, prompts: NDArray[np.intp], pair: int, points: Float, before: Float, after: Float
-    ) -> None:
-        """Enter the patched points (B, L, D) of some prompts (B,) in a pair, whose recipient's and donor's
-        own points are `before` and `after` (B, D)."""
-        B, L, D = points.shape
-        X = points.reshape(-1, D)
-        nearest = marks.distances(X, np.repeat(prompts, L)).argmin(axis=1)
-        start, end = (np.repeat(its, L, axis=0) for its in (before, after))
-        carried = transfer(X, start, end).reshape(B, L)
-        length = np.linalg.norm(after - before, axis=1)
-        self.landed[prompts, pair] = (nearest == self.pairs[pair][1]).reshape(B, L)
-        self.transfer[prompts, pair] = carried
-        self.effect[prompts, pair] = np.nan_to_num(carried) * length[:, None]
-        self.distance[prompts, pair] = length
-
-    def part(self, prompts: Sequence[int]) -> Patched:
-        """The same of some of the prompts."""
-        some = np.asarray(prompts, dtype=np.intp)
-        return Patched(
-            self.layers,
-            self.pairs,
-            self.landed[some],
-            self.transfer[some],
-            self.effect[some],
-            self.distance[some],
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class Controlled:
-    """Where some prompts' rows lie that were patched with what must not change the mode."""
-
-    prompts: tuple[int, ...]
-    moved: dict[str, Float]
-    """By control: (m, k, L) 1 where a row lands in another mode than its own."""
-    unchanged: float
-    """Largest relative difference of a final state where a state was replaced by itself."""
-
-
-@dataclass(frozen=True, eq=False)
-class Cutting:
-    """Where rows lie whose attention was cut."""
-
-    kept: Float
-    """(n, k, L) 1 where a row lands in its own mode."""
-    margin: Float
-    """(n, k, L) how much nearer its own mode is than the nearest other."""
-
-
-@dataclass(frozen=True, eq=False)
-class Steered:
-    """Where rows lie that were steered in one way."""
-
-    layer: int
-    pair: Pair
-    dose: float
-    control: str
-    landed: Float
-    """(n,) 1 where a row lands in the mode it is steered to; NaN where a prompt was not steered so."""
-    kept: Float
-    """(n,) 1 where it lands in its own."""
-    margin: Float
-    """(n,) how much nearer the mode it is steered to is than the nearest other."""
-    divergence: Float | None
-    """(n,) of the next token's distribution, in nats."""
-
-    @classmethod
-    def empty(cls, n: int, layer: int, pair: Pair, dose: float, control: str, with_tokens: bool) -> Steered:
-        """Room for n prompts."""
-        room = [np.full(n, np.nan) for _ in range(4)]
-        return cls(layer, pair, dose, control, *room[:3], room[3] if with_tokens else None)
-
-    def put(self, marks: Landmarks, prompts: NDArray[np.intp], points: Float) -> None:
-        """Enter the steered points (B, D) of some prompts (B,)."""
-        distances = marks.distances(points, prompts)
-        nearest = distances.argmin(axis=1)
-        self.landed[prompts] = nearest == self.pair[1]
-        self.kept[prompts] = nearest == self.pair[0]
-        self.margin[prompts] = margin_of(distances, np.full(len(points), self.pair[1], dtype=np.intp))
+from margin.study.traced_rows import Measured, Pair, Steered
 
 
 @dataclass(frozen=True)
@@ -175,24 +56,6 @@ class Trace:
             for name in ("kept", "margin")
         ]
         return pd.DataFrame(lines)
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """All that was measured of a run."""
-
-    marks: Landmarks
-    space: str
-    layers: tuple[int, ...]
-    patched: Patched
-    controlled: Controlled
-    decoy_prompts: tuple[int, ...] = ()
-    decoys: tuple[Patched, ...] = ()
-    """Patches of each decoy set, on those prompts."""
-    cutting: Cutting | None = None
-    steered: tuple[Steered, ...] = ()
-    answers: Mapping[tuple[int, Pair, float], Float] = field(default_factory=dict)
-    """(n,) 1 where an answer was found to refuse, by layer, pair and dose."""
 
 
 def traced(
@@ -237,7 +100,7 @@ def traced(
         controls=list(_controls(found, level, over)),
         above_decoys=above,
         beyond_decoys=None if beyond is None else HandoverRecord(**asdict(beyond)),
-        steer=[_steered(run.modes, its, level, over) for its in found.steered],
+        steer=[_steered(its, name, level, over) for name, its in _with_all(run.modes, found.steered)],
         answers=[
             AnswersRecord(
                 layer=layer,
@@ -363,7 +226,9 @@ def _above(
             )
         if measure == "effect" and all(its.low is not None for its in band):
             beyond = replace(handover(found.layers, band, 0.0), level=level)
-    return [line.model_copy(update={"level": None if line.level is None else level}) for line in lines], beyond
+    return [
+        line.model_copy(update={"level": None if line.level is None else level}) for line in lines
+    ], beyond
 
 
 def _with_influence(values: Float) -> Estimate:
@@ -371,12 +236,29 @@ def _with_influence(values: Float) -> Estimate:
     return Estimate(value, n_prompts=len(values), influence=(values - value) / len(values))
 
 
-def _steered(modes: Sequence[str], its: Steered, level: float, over: Clusters | None) -> SteerRecord:
+def _with_all(modes: Sequence[str], found: Sequence[Steered]) -> Iterator[tuple[str, Steered]]:
+    """What was steered under the name of its pair: first the mean over pairs of each way, then all."""
+    ways: dict[tuple[int, str, float], list[Steered]] = {}
+    for its in found:
+        ways.setdefault((its.layer, its.control, its.dose), []).append(its)
+    for (layer, control, dose), of_way in ways.items():
+        landed, kept, nearer = (
+            np.mean([getattr(its, name) for its in of_way], axis=0) for name in ("landed", "kept", "margin")
+        )
+        with_tokens = [its.divergence for its in of_way if its.divergence is not None]
+        told = np.mean(with_tokens, axis=0) if with_tokens else None
+        yield ALL, Steered(layer, of_way[0].pair, dose, control, landed, kept, nearer, told)
+    for its in found:
+        yield _named(modes, its.pair), its
+
+
+def _steered(its: Steered, name: str, level: float, over: Clusters | None) -> SteerRecord:
+    """One line; of prompts that hold a NaN nothing is said."""
     there = np.flatnonzero(~np.isnan(its.landed))
     some = None if over is None else over.part(there)
     return SteerRecord(
         layer=its.layer,
-        pair=_named(modes, its.pair),
+        pair=name,
         dose=its.dose,
         control=its.control,  # type: ignore[arg-type]
         share=_record(mean_share(its.landed[there], level, some)),

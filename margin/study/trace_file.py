@@ -90,7 +90,8 @@ class SteerRecord(Record):
 
     layer: int
     pair: str
-    """"a to b": from rows under a along the mean difference of b and a, found on other prompts."""
+    """"a to b": from rows under a along the mean difference of b and a, found on other prompts; "all" for the
+    mean over pairs."""
     dose: float
     """How many times the difference is added."""
     control: Literal["direction", "random", "decoys", "permuted", "projected out"]
