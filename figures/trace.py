@@ -93,7 +93,7 @@ def trace_effect(
     live = table.assign(curve="effect").assign(low=np.nan, high=np.nan)
     _lines(live, ax, "layer", "curve", _TRACED)
     ax.axhline(0, color=MUTED, linewidth=mpl.rcParams["axes.linewidth"], zorder=0)
-    ax.set(xlabel="layer (0 = embeddings)", ylabel="towards the donor (1: another mode)", title=title)
+    ax.set(xlabel="layer (0 = embeddings)", ylabel="distance to the donor covered", title=title)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False)
     return ax

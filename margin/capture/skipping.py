@@ -1,7 +1,8 @@
 """A pass that begins at a later block: what comes before is taken from the pass before it.
 
 Between blocks a model carries nothing but their outputs, so where only later blocks are changed the earlier
-ones need not be run again. That it is so is proved on real rows before it is used (`margin.capture.trace_ways`).
+ones need not be run again. That it is so is proved on real rows before it is used
+(`margin.capture.trace_ways`).
 """
 
 from __future__ import annotations

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 NOTE = (
     "Patched: the last position's state after a layer is that of the same prompt under another mode: "
-    "share of rows that land there. Transfer: how far their logits go there (0 not at all, 1 whole). Cut: after the "
-    "layer nothing attends to the token: share of rows that keep their mode, and their margin. Bands hold "
-    "for all layers at once."
+    "share of rows that land there. Transfer: how far their logits go there (0 not at all, 1 whole). Cut: "
+    "after the layer nothing attends to the token: share of rows that keep their mode, and their margin. "
+    "Bands hold for all layers at once."
 )
 ABOVE_NOTE = (
     "The same patches between meaningless tokens, set by set. Effect: how far the logits go towards the "
@@ -95,11 +95,11 @@ def draw_dose(study: Study, canvas: Canvas) -> Figure:
     )
     layers = sorted(lines["layer"].unique())
     fig = canvas.figure("double", 2.6 * ((len(layers) + 1) // 2))
-    axes = fig.subplots((len(layers) + 1) // 2, 2, squeeze=False).flat
+    axes = list(fig.subplots((len(layers) + 1) // 2, 2, squeeze=False).flat)
     for ax, layer in zip(axes, layers, strict=False):
         of_layer = lines[lines["layer"] == layer]
         figures.dose_response(of_layer, ax, title=f"Steered after layer {layer}", legend=layer == layers[0])
-    for ax in list(axes)[len(layers) :]:
+    for ax in axes[len(layers) :]:
         ax.set_visible(False)
     return fig
 
