@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 
 import numpy as np
 import pandas as pd
 
-from margin.analysis.decoys import above_decoys
 from margin.analysis.trace import HALF, KEPT, Float, Handover, handover, mean, means, shares
 from margin.run.run import Run
 from margin.stats.clusters import Clusters
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import mean_share
-from margin.stats.multiplicity import pointwise_level
-from margin.stats.power import prompts_needed
 from margin.stats.seeds import generator
 from margin.study.record import EstimateRecord
+from margin.study.trace_decoys import above_meaningless
 from margin.study.trace_file import (
     ALL,
     FORMAT,
-    AboveRecord,
     AnswersRecord,
     ControlRecord,
     CutRecord,
@@ -73,7 +70,7 @@ def traced(
     """Numbers over prompts, with their intervals, of what was measured."""
     patch, crossing = _patches(run.modes, found, seed, level, over)
     cut, cut_crossing = _cuts(found, seed, level, over)
-    above, beyond = _above(found, seed, level, over)
+    above, beyond = above_meaningless(found, seed, level, over)
     return TraceRecord(
         format=FORMAT,
         version=version("safety-margin"),
@@ -177,63 +174,6 @@ def _controls(found: Measured, level: float, over: Clusters | None) -> list[Cont
         for control, moved in found.controlled.moved.items()
         for at, layer in enumerate(found.layers)
     ]
-
-
-def _above(
-    found: Measured, seed: int, level: float, over: Clusters | None
-) -> tuple[list[AboveRecord], Handover | None]:
-    """What the live tokens' patches have above those of decoy sets, with bands over layers."""
-    if not found.decoys:
-        return [], None
-    live = found.patched.part(found.decoy_prompts)
-    some = None if over is None else over.part(np.asarray(found.decoy_prompts, dtype=np.intp))
-    unit = float(live.distance.mean()) or 1.0
-    lines: list[AboveRecord] = []
-    beyond = None
-    for measure in ("share", "effect"):
-        of_live, *of_sets = (
-            its.landed.mean(axis=1) if measure == "share" else its.effect.mean(axis=1) / unit
-            for its in (live, *found.decoys)
-        )
-        difference = of_live - np.mean(of_sets, axis=0)
-        each = pointwise_level(
-            (difference - difference.mean(axis=0)) / len(difference),
-            generator(seed, "trace", "above", measure),
-            level=level,
-            over=some,
-        )
-        band = []
-        for at, layer in enumerate(found.layers):
-            one = above_decoys(
-                _with_influence(of_live[:, at]), [_with_influence(its[:, at]) for its in of_sets], each, some
-            )
-            above = one.above
-            open_one = above.low is None or (above.low <= 0 and above.estimate > 0)
-            needed = None
-            if open_one and above.se:
-                needed = prompts_needed(above.estimate, above.se * float(np.sqrt(above.n_prompts)))
-            band.append(above)
-            lines.append(
-                AboveRecord.from_estimate(
-                    above,
-                    layer=layer,
-                    measure=measure,
-                    live=one.live,
-                    decoys=list(one.decoys),
-                    rank_p=one.rank_p,
-                    n_needed=needed,
-                )
-            )
-        if measure == "effect" and all(its.low is not None for its in band):
-            beyond = replace(handover(found.layers, band, 0.0), level=level)
-    return [
-        line.model_copy(update={"level": None if line.level is None else level}) for line in lines
-    ], beyond
-
-
-def _with_influence(values: Float) -> Estimate:
-    value = float(values.mean())
-    return Estimate(value, n_prompts=len(values), influence=(values - value) / len(values))
 
 
 def _with_all(modes: Sequence[str], found: Sequence[Steered]) -> Iterator[tuple[str, Steered]]:

@@ -81,8 +81,8 @@ class AboveRecord(EstimateRecord):
     """The number of each set."""
     rank_p: Annotated[float, Field(gt=0, le=1)]
     n_needed: Count = None
-    """Prompts that would show, at power .8, a difference of this size; null where it is shown, or where no
-    number would."""
+    """Prompts that would show, at level .95 and power .8, a difference of this size; null where it is shown,
+    or where no number would, as the sets differ among themselves."""
 
 
 class SteerRecord(Record):

@@ -70,7 +70,8 @@ def patched_logits(model: PreTrainedModel, ids: Sequence[int], layer: int, state
         handle = blocks[layer - 1].register_forward_hook(after)
     try:
         with torch.no_grad():
-            return model(input_ids=torch.tensor([list(ids)])).logits[0, -1]
+            logits: Tensor = model(input_ids=torch.tensor([list(ids)])).logits[0, -1]
+            return logits
     finally:
         handle.remove()
 

@@ -14,7 +14,7 @@ import margin
 from margin.cli import main
 from margin.demo import checkpoint_path, modes_path, prompts_path
 from margin.errors import IncomparableError, MarginError
-from margin.inputs.modes import load_modes
+from margin.inputs.modes_file import load_modes
 from margin.inputs.prompts import load_prompts
 from margin.run.run import Run, open_run
 from margin.study.sections.trace import TraceSection
@@ -169,7 +169,8 @@ def test_another_seed_draws_other_controls_and_the_same_patches(run: Run, traced
     ).record
     (run.path / NAME).write_bytes(before)
     assert again.layers == [0, 2, 4]
-    assert again.steer == again.cut == []
+    assert not again.steer
+    assert not again.cut
     assert again.cut_handover is None
     of_pair = {(line.layer, line.recipient, line.donor): line for line in traced.record.patch}
     for line in again.patch:

@@ -9,7 +9,7 @@ from scipy.special import expit
 from scipy.stats import norm
 
 from margin.analysis.directions import PROJECTED_OUT, Directions, directions, of_length, permuted
-from margin.analysis.robustness.landing import land
+from margin.analysis.robustness.assignment import assign
 from margin.analysis.trace import HALF, Landmarks, handover, margin_of, shares, transfer
 from margin.stats.clusters import Clusters
 from margin.stats.estimate import Estimate
@@ -29,7 +29,7 @@ def test_rows_that_nothing_was_done_to_land_as_the_landings_say() -> None:
     n, k, width = found.points.shape
     prompt = np.repeat(np.arange(n), k)
     X = found.points.reshape(-1, width)
-    landing = land("centroid", X, np.arange(n * k).reshape(n, k), prompt, found.fold)
+    landing = assign("centroid", X, np.arange(n * k).reshape(n, k), prompt, found.fold)
     assert np.array_equal(found.distances(X, prompt).argmin(axis=1), landing.nearest)
     assert found.accuracy().estimate == pytest.approx(landing.balanced_accuracy)
 

@@ -24,7 +24,8 @@ def model() -> PreTrainedModel:
 
 def logits_of(model: PreTrainedModel, ids: list[int] = IDS, **arguments: Any) -> Tensor:
     with torch.no_grad():
-        return model(input_ids=torch.tensor([ids]), **arguments).logits[0]
+        logits: Tensor = model(input_ids=torch.tensor([ids]), **arguments).logits[0]
+        return logits
 
 
 def test_a_dose_of_0_changes_nothing_bit_for_bit(model: PreTrainedModel) -> None:

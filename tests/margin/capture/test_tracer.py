@@ -17,7 +17,7 @@ from margin.demo import modes_path
 from margin.errors import MarginError
 from margin.inputs.chat import Chat
 from margin.inputs.frame import frame_with_token
-from margin.inputs.modes import load_modes
+from margin.inputs.modes_file import load_modes
 from margin.inputs.prompts import load_prompts
 from margin.inputs.rows import build_rows
 from margin.inputs.spans import Reader
@@ -72,7 +72,7 @@ def test_patched_logits_and_transfers_equal_those_of_a_whole_pass_under_a_hook(n
     with evaluating(model), tracing(model, rows) as ways:
         assert ways.way.replay == (name in REPLAYED)
         tracer = ways.of(rows)
-        found = {}
+        found: dict[int, torch.Tensor] = {}
         for prompts in ((1, 4),) if ways.batching.pad else ((1,), (4,)):
             recipient, donor = tracer.run(prompts, RECIPIENT), tracer.run(prompts, DONOR)
             changes = {layer: donor.layers[layer][:, None] for layer in LAYERS}
