@@ -1,6 +1,6 @@
 """What patching all layers costs, against the plain collect of the same rows.
 
-python -m tests.benchmarks.trace [MODEL] [--prompts 60]
+python -m tests.benchmarks.trace [MODEL] [--prompts 60] [--no-cut]
 
 Seconds of this process' own work, so that others on the machine count little; the loops and the whole of
 `collect` are timed apart. Without MODEL the demonstration's checkpoint is traced.
@@ -38,6 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", nargs="?", default=checkpoint_path("cotrained"))
     parser.add_argument("--prompts", type=int, default=60)
+    parser.add_argument("--no-cut", action="store_true")
     asked = parser.parse_args()
     table = load_prompts(prompts_path()).table
     prompts = table[table["language"] == "en"].head(asked.prompts).reset_index(drop=True)
@@ -74,8 +75,9 @@ def main() -> None:
                             job.tracer.run(some, token, replay=False)
                 with timed("patched: all pairs, all layers"):
                     patch(job, job.tracer, rows.live, job.marks, rows.places, (), {}, lambda rows: None)
-                with timed("cut: all layers"):
-                    cut(job, lambda rows: None)
+                if not asked.no_cut:
+                    with timed("cut: all layers"):
+                        cut(job, lambda rows: None)
     plain = seconds["the rows as they are, all layers caught"]
     for what, spent in seconds.items():
         Console().print(f"{what:<42}{spent:8.1f} s{spent / plain:8.2f} x", highlight=False)
