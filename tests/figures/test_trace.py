@@ -11,7 +11,8 @@ import figures
 
 
 def words(ax: Axes) -> list[str]:
-    return [text.get_text() for text in ax.get_legend().get_texts()]
+    legend = ax.get_legend()
+    return [] if legend is None else [text.get_text() for text in legend.get_texts()]
 
 
 @pytest.fixture
