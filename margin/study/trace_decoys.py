@@ -62,7 +62,7 @@ def above_meaningless(
                 )
             )
         if measure == "effect" and all(its.low is not None for its in band):
-            beyond = replace(handover(found.layers, band, 0.0), level=level)
+            beyond = replace(handover(found.layers, band, 0.0), level=level, n_prompts=None)
     return [
         line.model_copy(update={"level": None if line.level is None else level}) for line in lines
     ], beyond
