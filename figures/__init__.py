@@ -29,6 +29,7 @@ from figures.scatter import draw_projection, projection_panels, scatter
 from figures.silhouettes import silhouette_ecdf, silhouette_plot, silhouette_strips
 from figures.style import figure, mode_looks, mode_order, style
 from figures.tables import Facts, latex_table, markdown_table
+from figures.trace import dose_response, trace_curves, trace_effect
 from figures.waterfall import prompt_waterfall
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Projection",
     "Quality",
     "decoy_strips",
+    "dose_response",
     "draw_projection",
     "figure",
     "forest_height",
@@ -62,5 +64,7 @@ __all__ = [
     "silhouette_strips",
     "slice_forest",
     "style",
+    "trace_curves",
+    "trace_effect",
     "trajectory",
 ]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from margin.study.comparison import compare
     from margin.study.judging import judge
     from margin.study.probing import probe
+    from margin.tracing.trace import trace
 
 __all__ = [
     "Estimate",
@@ -40,6 +41,7 @@ __all__ = [
     "sam",
     "secrecy",
     "silhouette_samples",
+    "trace",
 ]
 
 # Imported when first asked for: a reader of runs needs no torch, and `margin --help` nothing at all.
@@ -62,6 +64,7 @@ _HOMES = {
     "sam": "margin.analysis.sam",
     "secrecy": "margin.experiments.secrecy",
     "silhouette_samples": "margin.analysis.sam",
+    "trace": "margin.tracing.trace",
 }
 
 

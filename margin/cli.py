@@ -19,6 +19,7 @@ from margin.commands.secrecy import secrecy
 from margin.commands.session import Commands
 from margin.commands.sweep import sweep
 from margin.commands.table import table
+from margin.commands.trace import trace
 
 
 @click.group(cls=Commands)
@@ -32,6 +33,7 @@ for command in (
     collect,
     info,
     probe,
+    trace,
     judge,
     secrecy,
     report,

@@ -23,6 +23,7 @@ ROOMS = (
     "report",
     "gate",
     "experiments",
+    "tracing",
     "training",
     "testing",
     "commands",

@@ -28,10 +28,10 @@ class RateColumn(ProgressColumn):
 
 
 @contextmanager
-def progress(total: int, done: int, quiet: bool) -> Iterator[Callable[[int], None]]:
+def progress(total: int, done: int, quiet: bool, what: str = "collecting") -> Iterator[Callable[[int], None]]:
     """A bar over `total` rows of which `done` are there already; yields what is told of rows as they come."""
     columns = (
-        TextColumn("collecting"),
+        TextColumn(what),
         BarColumn(),
         MofNCompleteColumn(),
         RateColumn(),

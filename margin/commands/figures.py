@@ -45,9 +45,9 @@ def figures(
     """Figures of RUN: the same PNG bytes each time, and but for the overview the same SVG.
 
     overview, projection (by principal components; also -lda, -tsne, -umap), silhouette, distributions,
-    waterfall, pairs, layers, positions, probes, slices, robustness. A figure the run holds too little for is
-    left out with a word on why; one asked for by --only is an error then. One that fails leaves the others to
-    be drawn, and the exit code says so.
+    waterfall, pairs, layers, positions, probes, trace, dose, slices, robustness. A figure the run holds too
+    little for is left out with a word on why; one asked for by --only is an error then. One that fails leaves
+    the others to be drawn, and the exit code says so.
     """
     from rich.progress import Progress
 

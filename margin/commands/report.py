@@ -79,6 +79,8 @@ def report(
     from margin.report.write import to_json
     from margin.run.run import open_run
     from margin.study.probe_file import NAME
+    from margin.study.sections.trace import TraceSection
+    from margin.study.trace_file import NAME as TRACE
 
     found = analyse(
         open_run(run),
@@ -92,6 +94,8 @@ def report(
     drawn = write_with_figures(found, out or run / "report", explore)
     if found.probes is None and (run / NAME).exists():
         say(f"{run / NAME} is not of this run and left out: margin probe {run}")
+    if found.study.section(TraceSection) is None and (run / TRACE).exists():
+        say(f"{run / TRACE} is not of this run and left out: margin trace MODEL ... --out {run}")
     if as_json:
         show_json(to_json(found))
     elif not quiet:

@@ -41,8 +41,12 @@ class Reader:
         self._after: list[int] = []
         self._tail: list[int] = []
 
-    def check_token(self, token: str, named: str) -> None:
+    def check_token(self, token: str, named: str) -> tuple[int, int]:
         """Prove that a token is read apart from the text around it, which is read as around all others.
+
+        Returns
+        -------
+        Places among a row's ids from which, and up to without, the token's stand.
 
         Raises
         ------
@@ -67,6 +71,7 @@ class Reader:
             raise MarginError(
                 f"{named} spells a special token that the chat template marks turns with: choose another"
             )
+        return start, end
 
     def expect_tail(self, ids: Sequence[int]) -> None:
         """Take these for the tail's ids, as another reader has found them."""

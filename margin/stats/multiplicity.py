@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy import stats
 
 from margin.stats.clusters import Clusters
 from margin.stats.estimate import Estimate
-from margin.stats.intervals import jackknife_variance
+from margin.stats.intervals import PROPORTION, jackknife_variance, proportion
 
 Side = Literal["both", "lower"]
 
@@ -79,10 +80,7 @@ def simultaneous_estimates(
             len(influence) if n_clusters is None else np.asarray(n_clusters), values.shape
         )
     se = np.sqrt(jackknife_variance(influence))
-    # Gaussian multipliers on the prompts make t normal with this correlation, so t is drawn, not they.
-    t = rng.multivariate_normal(np.zeros(len(values)), correlations(influence), draws, method="eigh")
-    largest = (np.abs(t) if side == "both" else t).max(axis=1)
-    critical = float(np.quantile(largest, level))
+    critical = _critical_value(influence, rng, level, side, draws)
     half = stats.t.isf(stats.norm.sf(critical), np.maximum(sizes - 1, 1)) * se
     return [
         Estimate(
@@ -97,3 +95,63 @@ def simultaneous_estimates(
         )
         for v, h, s, n, g in zip(values, half, se, prompts, sizes, strict=True)
     ]
+
+
+def simultaneous_proportions(
+    values: ArrayLike,
+    influence: NDArray[np.float64],
+    rng: np.random.Generator,
+    *,
+    level: float = 0.95,
+    draws: int = 10_000,
+    over: Clusters | None = None,
+) -> list[Estimate]:
+    """Intervals of G proportions in [0, 1] that hold together, each as `margin.stats.intervals.proportion`.
+
+    Each is made at the level at which, by the max-t of `simultaneous_estimates`, all G cover together. So
+    they stay in [0, 1], and do not shrink to a point where all prompts agree.
+
+    Parameters
+    ----------
+    values : (G,) proportions.
+    influence : (n, G) their influences by prompt.
+    over : which prompts come in clusters.
+
+    Cost: (n + draws) G^2.
+    """
+    each = pointwise_level(influence, rng, level=level, draws=draws, over=over)
+    return [
+        replace(
+            proportion(float(value), U, each, over=over),
+            level=level,
+            method=f"{PROPORTION}, max-t",
+            influence=U,
+        )
+        for value, U in zip(np.asarray(values, dtype=np.float64), influence.T, strict=True)
+    ]
+
+
+def pointwise_level(
+    influence: NDArray[np.float64],
+    rng: np.random.Generator,
+    *,
+    level: float = 0.95,
+    draws: int = 10_000,
+    over: Clusters | None = None,
+) -> float:
+    """Level at which intervals of G statistics, each by itself, cover together with probability `level`.
+
+    `influence` (n, G) is theirs by prompt. By the max-t of `simultaneous_estimates`.
+    """
+    summed = influence if over is None else over.sums(influence)
+    return 1 - 2 * float(stats.norm.sf(_critical_value(summed, rng, level, "both", draws)))
+
+
+def _critical_value(
+    influence: NDArray[np.float64], rng: np.random.Generator, level: float, side: Side, draws: int
+) -> float:
+    """What the largest of G studentised statistics stays below with probability `level`, were n infinite."""
+    # Gaussian multipliers on the prompts make t normal with this correlation, so t is drawn, not they.
+    t = rng.multivariate_normal(np.zeros(influence.shape[1]), correlations(influence), draws, method="eigh")
+    largest = (np.abs(t) if side == "both" else t).max(axis=1)
+    return float(np.quantile(largest, level))

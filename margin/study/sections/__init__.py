@@ -20,6 +20,7 @@ from margin.study.sections.separation import Separation
 from margin.study.sections.slices import Slices
 from margin.study.sections.spaces import Spaces
 from margin.study.sections.strata import Strata
+from margin.study.sections.trace import TraceSection
 
 SECTIONS: tuple[type[Section], ...] = (
     Overview,
@@ -33,6 +34,7 @@ SECTIONS: tuple[type[Section], ...] = (
     Layers,
     Positions,
     Probes,
+    TraceSection,
     Robustness,
     Secrecy,
     Behaviour,
