@@ -29,7 +29,9 @@ from margin.run.run import Run
 from margin.study.canvas import Canvas
 from margin.study.study import Study
 
-PLAIN = [name for name in FIGURES if name not in ("decoys", "robustness", "probes", "positions")]
+ASKED_FOR = ("decoys", "robustness", "probes", "positions", "trace", "dose", "guessing")
+"""What takes decoys, controls, several positions, or another command on the run."""
+PLAIN = [name for name in FIGURES if name not in ASKED_FOR]
 """What a run of one position without controls, that was not probed, is enough for."""
 
 
