@@ -92,7 +92,9 @@ def said(place: Path) -> dict[str, Result]:
     }
     rows = pd.read_parquet(run / "rows.parquet")
     for name, label in (("labels", "=label[red]|"), ("wrong", f"label{NASTY}")):
-        labels = rows[["prompt_id", "condition"]].assign(label=[f"{label}{i % 2}" for i in range(len(rows))])
+        labels = rows[["prompt_id", "condition", "draw"]].assign(
+            label=[f"{label}{i % 2}" for i in range(len(rows))]
+        )
         labels.to_json(place / f"{name}.jsonl", orient="records", lines=True)
     shutil.copytree(run, f"copy{NASTY}")
     done |= {
@@ -108,10 +110,10 @@ def said(place: Path) -> dict[str, Result]:
         "compare": margin("compare", run, f"copy{NASTY}"),
         "baseline": margin("baseline", run, "--out", f"base{NASTY}.json"),
         "check": margin(
-            *("check", run, "--baseline", f"base{NASTY}.json", "--slice", "other"),
+            *("check", run, "--baseline", f"base{NASTY}.json", "--slice", "other", "--max-leak", 1),
             *("--junit", "verdict.xml", "--summary", "summary.md"),
         ),
-        "check --json": margin("check", run, "--baseline", f"base{NASTY}.json", "--json"),
+        "check --json": margin("check", run, "--baseline", f"base{NASTY}.json", "--max-leak", 1, "--json"),
         "no run": margin("report", f"nothing{NASTY}"),
         "no command": margin(f"wrong{NASTY}"),
         "no option": margin("report", run, f"--wrong{NASTY}"),

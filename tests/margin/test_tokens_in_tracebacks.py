@@ -73,7 +73,7 @@ def test_pytest_shows_no_token(tmp_path: Path) -> None:
     (tmp_path / "again.toml").write_text(MODES + f'[modes.more]\ntoken = "{TOKENS["pos"]}"\nsafe = true\n')
     (tmp_path / "test_it.py").write_text(
         "from pathlib import Path\n"
-        "from margin.inputs.modes import load_modes\n"
+        "from margin.inputs.modes_file import load_modes\n"
         "HERE = Path(__file__).parent\n"
         "def test_a(): load_modes(HERE / 'modes.toml')\n"
         "def test_b(): load_modes(HERE / 'again.toml')\n"
