@@ -102,7 +102,7 @@ def test_two_policies_are_measured_over_six_modes_and_over_the_three_of_each(
 def test_controls_land_somewhere(record: dict[str, Any]) -> None:
     for name, lines in record["controls"].items():
         controls = pd.DataFrame(lines)
-        assert set(controls["condition"]) == {"none", "random"}, name
+        assert set(controls["condition"]) == {"none", "random", "decoy"}, name
         landed = controls[controls["outcome"] != "leak"].groupby(["model", "condition"])["share"].sum()
         np.testing.assert_allclose(landed, 1)
 

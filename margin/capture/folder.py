@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ def require_checkpoint(folder: Path) -> None:
         raise MarginError(f"{folder} is no checkpoint: it has no config.json")
     require_fetched(folder)
     _settings(folder)
+    _require_generation_defaults(folder / "generation_config.json")
     _require_safetensors(folder, "*.safetensors", "no checkpoint")
     for index in sorted(folder.glob("*.safetensors.index.json")):
         require_safe_index(index)
@@ -41,6 +43,23 @@ def require_checkpoint(folder: Path) -> None:
             f"{folder} holds two sets of weights, model.safetensors and what {INDEX} names: remove one"
         )
     require_numbers(folder)
+
+
+def _require_generation_defaults(path: Path) -> None:
+    """MarginError where the file cannot be read, which transformers passes over without a word, or names ends
+    of answers that are no ids."""
+    if not path.is_file():
+        return
+    if path.read_bytes().startswith(codecs.BOM_UTF8):
+        raise MarginError(f"{path} begins with a byte-order mark: save it as UTF-8 without one")
+    record = parse_json(read_text(path, "generation defaults"), str(path))
+    if not isinstance(record, dict):
+        raise MarginError(f"{path} is no JSON object: write it again with save_pretrained, or remove it")
+    ends = record.get("eos_token_id")
+    if not all(
+        type(end) is int for end in (ends if isinstance(ends, list) else [] if ends is None else [ends])
+    ):
+        raise MarginError(f"{path} sets eos_token_id to no id: write a number, or a list of numbers")
 
 
 def require_adapter(folder: Path) -> None:

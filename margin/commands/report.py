@@ -79,6 +79,8 @@ def report(
     from margin.report.write import to_json
     from margin.run.run import open_run
     from margin.study.probe_file import NAME
+    from margin.study.secrecy_file import NAME as SECRECY
+    from margin.study.sections.secrecy import Secrecy
     from margin.study.sections.trace import TraceSection
     from margin.study.trace_file import NAME as TRACE
 
@@ -96,6 +98,8 @@ def report(
         say(f"{run / NAME} is not of this run and left out: margin probe {run}")
     if found.study.section(TraceSection) is None and (run / TRACE).exists():
         say(f"{run / TRACE} is not of this run and left out: margin trace MODEL ... --out {run}")
+    if found.study.section(Secrecy) is None and (run / SECRECY).exists():
+        say(f"{run / SECRECY} is not of this run and left out: margin secrecy MODEL ... --out {run}")
     if as_json:
         show_json(to_json(found))
     elif not quiet:

@@ -18,7 +18,7 @@ from margin.run.run import Run
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import EXACT, clopper_pearson
 from margin.study.record import EstimateRecord
-from margin.study.secrecy_file import ExposureRecord, SecrecyRecord, secrecy_of
+from margin.study.secrecy_file import ExposureRecord, SecrecyRecord, read_secrecy, secrecy_of
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ def secrecy_claims(run: Run, policy: SecrecyPolicy) -> list[Claim]:
     """
     if not policy.asks:
         return []
+    read_secrecy(run.path)  # a damaged one says so itself
     found = secrecy_of(run)
     if found is None:
         raise MarginError(

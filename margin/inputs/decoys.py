@@ -50,15 +50,21 @@ def draw_decoys(modes: ModeSet, sets: int, seed: int) -> tuple[DecoySet, ...]:
     return tuple(draw(modes, np.random.default_rng([seed, SEED_KEY, number])) for number in range(sets))
 
 
+STRUCTURED = {".toml", ".json", ".jsonl", ".csv", ".parquet", ".yaml", ".yml"}
+"""Files whose lines are no tokens."""
+
+
 def load_decoys(path: str | Path, modes: ModeSet) -> tuple[DecoySet, ...]:
     """Decoy sets of a file of one's own: one token a line, as many sets as lines fill; empty lines are not
     counted.
 
     Raises
     ------
-    MarginError : a file that cannot be read, a number of tokens that fills no whole sets, one that stands
-        twice or is a live one. No token is quoted.
+    MarginError : a file that cannot be read or is no plain text, a number of tokens that fills no whole sets,
+        one that stands twice or is a live one. No token is quoted.
     """
+    if Path(path).suffix.lower() in STRUCTURED:
+        raise MarginError(f"{path}: decoys are plain text, one token a line, in a file named like decoys.txt")
     lines = [line.strip() for line in read_text(Path(path), "decoys").splitlines() if line.strip()]
     k = len(modes.names)
     if not lines or len(lines) % k:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from margin.analysis.directions import Directions
-from margin.arguments import require_count, require_level, require_path
+from margin.arguments import require_count, require_level, require_number, require_path
 from margin.errors import MarginError
 from margin.inputs.options import CaptureKeywords, CaptureOptions, takes_options
 from margin.run.manifest import NAME
@@ -104,6 +104,8 @@ def trace(
     >>> found.record.handover.layer  # the first layer whose state decides, of 4
     2
     """
+    for dose in doses:
+        require_number(dose, "doses")
     from margin.capture.checkpoint import Checkpoint
     from margin.capture.collect import collect
     from margin.capture.hooks import n_layers

@@ -234,3 +234,14 @@ def test_the_command_prints_a_summary_or_the_record(run: Run, traced: Trace) -> 
         refused = CliRunner().invoke(main, [*words, "--pair", wrong])
         assert refused.exit_code == 2
         assert said in refused.stderr
+
+
+@pytest.mark.parametrize("dose", ["nan", "inf", "1,-inf"])
+def test_a_dose_that_is_no_number_is_refused_before_anything_is_run(dose: str, tmp_path: Path) -> None:
+    inputs = ("--prompts", str(prompts_path()), "--modes", str(modes_path()))
+    command = ["trace", str(checkpoint_path("cotrained")), *inputs, "--out", str(tmp_path), f"--doses={dose}"]
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 2, done.output
+    assert "doses" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())

@@ -282,7 +282,7 @@ def test_a_model_that_answers_nan_is_not_measured_and_trains_on(
     trainer = watched(make_trainer(max_steps=2), prompts, modes, every=1)
     with torch.no_grad():
         model_in(trainer).lm_head.weight.fill_(float("nan"))
-    with pytest.warns(UserWarning, match="not measured at step 2"):
+    with pytest.warns(UserWarning, match="not measured at step [12]"):
         trainer.train()
     assert trainer.state.global_step == 2
     assert not measured(trainer)
@@ -300,7 +300,7 @@ def test_a_reading_that_memory_is_too_short_for_is_left_out_and_training_goes_on
             torch.empty(2**55, dtype=torch.uint8)
 
     model_in(trainer).register_forward_pre_hook(too_large)
-    with pytest.warns(UserWarning, match="not measured at step 2"):
+    with pytest.warns(UserWarning, match="not measured at step [12]"):
         trainer.train()
     assert trainer.state.global_step == 2
     assert not measured(trainer)

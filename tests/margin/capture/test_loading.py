@@ -288,3 +288,25 @@ def test_weights_that_are_no_real_numbers_are_refused(
 def test_a_folder_whose_name_is_not_utf8_is_refused_in_a_line(saved_checkpoint: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(saved_checkpoint, tmp_path / os.fsdecode(b"m\xff")))
     assert "a name that is not UTF-8" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        (b'{"eos_token_id": [2, 17]', "generation_config.json"),
+        (b'\xef\xbb\xbf{"eos_token_id": [2, 17]}', "byte-order mark"),
+        (b'{"eos_token_id": "two"}', "eos_token_id"),
+        (b'{"eos_token_id": [[2]]}', "eos_token_id"),
+        (b'{"eos_token_id": true}', "eos_token_id"),
+        (b"[2]", "no JSON object"),
+    ],
+)
+def test_generation_defaults_that_would_be_passed_over_are_refused(
+    written: bytes, says: str, saved_checkpoint: Path, tmp_path: Path
+) -> None:
+    """transformers goes on without them: answers would run past their ends."""
+    folder = copied(saved_checkpoint, tmp_path / "model")
+    (folder / "generation_config.json").write_bytes(b'{"eos_token_id": [2, 17]}')
+    load_checkpoint(folder, device="cpu")
+    (folder / "generation_config.json").write_bytes(written)
+    assert says in refusal(folder)
