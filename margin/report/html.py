@@ -8,8 +8,8 @@ import jinja2
 
 from margin.report.report import Report
 from margin.report.views import views
+from margin.study.notation import model_name
 from margin.study.sections.prompts import Prompts
-from margin.study.sections.provenance import model_name
 from margin.text import shown
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from margin.report.report import Report
+from margin.study.notation import model_name
 from margin.study.section import Fact
-from margin.study.sections.provenance import model_name
 from margin.study.table import Cell, Table
 from margin.text import shown
 

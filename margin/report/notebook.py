@@ -5,7 +5,7 @@ from __future__ import annotations
 import jinja2
 
 from margin.report.report import Report
-from margin.study.sections.provenance import model_name
+from margin.study.notation import model_name
 from margin.text import shown
 
 TEMPLATE = """<strong>Safety Alignment Margin of {{ model }}</strong>

@@ -10,11 +10,11 @@ import figures
 from margin.errors import MarginError
 from margin.inputs.conditions import CONDITIONS
 from margin.study.canvas import Canvas
+from margin.study.notation import model_name
 from margin.study.section import Section
 from margin.study.sections.layers import Layers
 from margin.study.sections.margins import pairs
 from margin.study.sections.points import Points, estimates, silhouettes
-from margin.study.sections.provenance import model_name
 from margin.study.sections.robustness import Robustness
 from margin.study.sections.slices import Slices
 from margin.study.study import Study

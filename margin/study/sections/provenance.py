@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from pydantic import ConfigDict
 
 from margin.study.noise_floor import noise_floor
+from margin.study.notation import flat
 from margin.study.record import Record
 from margin.study.section import Section
 from margin.study.study import Study
@@ -68,29 +68,3 @@ class Provenance(Section):
         floor = {} if self.noise_floor is None else {"noise_floor": self.noise_floor}
         lines = pd.DataFrame(flat(self.found | floor).items(), columns=["entry", "value"], dtype=object)
         yield table("provenance", "Where the numbers come from", "", lines)
-
-
-def model_name(model: str) -> str:
-    """The model as a title names it: a hub id as it stands, of a folder its name and not where it lies."""
-    return Path(model).name if Path(model).is_absolute() else model
-
-
-def flat(record: dict[str, Any], prefix: str = "") -> dict[str, object]:
-    """A nested record as one of dotted names; lists and what is missing in words."""
-    out: dict[str, object] = {}
-    for key, value in record.items():
-        if isinstance(value, dict):
-            out |= flat(value, f"{prefix}{key}.")
-        else:
-            out[f"{prefix}{key}"] = _words(value)
-    return out
-
-
-def _words(value: object) -> object:
-    """A list as its items, a record among them as its entries; no value as a dash."""
-    if isinstance(value, (list, tuple)):
-        records = any(isinstance(item, dict) for item in value)
-        return ("; " if records else ", ").join(str(_words(item)) for item in value) or "–"
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_words(item)}" for key, item in value.items())
-    return "–" if value is None or value == "" else value
