@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
 from margin.capture.calling import arguments_of, cache_argument
+from margin.capture.forwards import replaced_forwards
 from margin.capture.hooks import HiddenStateHooks, decoder_blocks
 from margin.errors import MarginError
 
@@ -77,7 +78,7 @@ def last_block_hook(model: PreTrainedModel, hooks: HiddenStateHooks) -> Iterator
         yield
         return
     block = decoder_blocks(model)[-1]
-    whole, own, cache = block.forward, block.__dict__.get("forward"), str(cache_argument(block))
+    whole, cache = block.forward, str(cache_argument(block))
 
     def forward(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Any:
         others = kwargs.keys() - {"attention_mask", "position_embeddings", "position_ids"}
@@ -95,13 +96,8 @@ def last_block_hook(model: PreTrainedModel, hooks: HiddenStateHooks) -> Iterator
         hooks.restrict_to_positions()
         return output
 
-    block.forward = forward
-    try:
+    with replaced_forwards([(block, forward)]):
         yield
-    finally:
-        del block.forward
-        if own is not None:
-            block.forward = own
 
 
 def _at_positions(

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
 from margin.capture.calling import arguments_of, cache_argument, call
+from margin.capture.forwards import replaced_forwards
 from margin.capture.hooks import HiddenStateHooks, decoder_blocks, head_module
 from margin.capture.interventions import as_mask
 from margin.capture.last_block import KERNELS, KNOWN, NEEDED
@@ -234,13 +235,6 @@ def replaying(model: PreTrainedModel, hooks: HiddenStateHooks) -> Iterator[Repla
     ValueError while recording where its blocks are called in a way that is not known.
     """
     replay = Replay(model, hooks)
-    own = [block.__dict__.get("forward") for block in decoder_blocks(model)]
-    for index, block in enumerate(decoder_blocks(model)):
-        block.forward = partial(replay.forward, index)
-    try:
+    blocks = decoder_blocks(model)
+    with replaced_forwards((block, partial(replay.forward, index)) for index, block in enumerate(blocks)):
         yield replay
-    finally:
-        for block, its in zip(decoder_blocks(model), own, strict=True):
-            del block.forward
-            if its is not None:
-                block.forward = its

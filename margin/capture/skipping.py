@@ -14,6 +14,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from margin.capture.forwards import replaced_forwards
 from margin.capture.hooks import decoder_blocks
 
 
@@ -46,13 +47,6 @@ class Skipping:
 def skipping(model: PreTrainedModel) -> Iterator[Skipping]:
     """A model whose passes can begin at a later block; as it was afterwards."""
     skip = Skipping(model)
-    own = [block.__dict__.get("forward") for block in decoder_blocks(model)]
-    for index, block in enumerate(decoder_blocks(model)):
-        block.forward = partial(skip.forward, index)
-    try:
+    blocks = decoder_blocks(model)
+    with replaced_forwards((block, partial(skip.forward, index)) for index, block in enumerate(blocks)):
         yield skip
-    finally:
-        for block, its in zip(decoder_blocks(model), own, strict=True):
-            del block.forward
-            if its is not None:
-                block.forward = its
