@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from margin.capture import Add, Cut, ProjectOut, Replace, patching
+from margin.capture.calling import cache_of, call
 from margin.errors import MarginError
 from tests.margin.patching_oracle import attention_without, relative, states_of
 from tests.tiny_models import tiny_model
@@ -84,9 +85,10 @@ def test_a_cut_equals_an_attention_written_out_by_hand(model: PreTrainedModel, l
 def test_a_cut_holds_while_tokens_are_generated(model: PreTrainedModel) -> None:
     with patching(model, Cut(1, (1, 3))), torch.no_grad():
         whole = logits_of(model)[-1]
-        cache = model(input_ids=torch.tensor([IDS[:5]]), use_cache=True).past_key_values
+        output = call(model, torch.tensor([IDS[:5]]), keep=True)
         for token in IDS[5:]:
-            later = model(input_ids=torch.tensor([[token]]), past_key_values=cache).logits[0, -1]
+            output = call(model, torch.tensor([[token]]), cache_of(model, output))
+            later = output.logits[0, -1]
     assert relative(later, whole) < 1e-5
 
 
