@@ -54,6 +54,8 @@ def foreign(what: str) -> Iterator[None]:
         raise
     except RecursionError:
         raise MarginError(f"{what}: it is nested too deeply") from None
+    except SystemExit:
+        raise MarginError(f"{what}: it ends the program") from None
     except Exception as error:
         raise MarginError(f"{what}: {words(error)}") from error
     except BaseException as error:

@@ -18,6 +18,7 @@ from margin.capture.plan import Batch, Ids, of_one_length
 from margin.errors import MarginError
 from margin.inputs.echoes import redact_echoes
 from margin.inputs.modes import ModeSet
+from margin.text import shown
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,10 @@ def greedy_answers(
 
 
 def end_ids(checkpoint: Checkpoint) -> list[int]:
-    """Tokens that end an answer, by the generation defaults, the configuration or the tokenizer."""
+    """Tokens that end an answer, by the generation defaults, the configuration or the tokenizer.
+
+    MarginError where what stands there is no token id, nor several.
+    """
     model: Any = checkpoint.model
     found: set[int] = set()
     for end in (
@@ -85,7 +89,12 @@ def end_ids(checkpoint: Checkpoint) -> list[int]:
         getattr(model.config.get_text_config(decoder=True), "eos_token_id", None),
         checkpoint.tokenizer.eos_token_id,
     ):
-        found |= set() if end is None else {end} if isinstance(end, int) else set(end)
+        several = [] if end is None else list(end) if isinstance(end, list | tuple | set) else [end]
+        if not all(type(one) is int for one in several):
+            raise MarginError(
+                f"eos_token_id of the checkpoint is {shown(repr(end))}: it must be ids of tokens"
+            )
+        found.update(several)
     return sorted(found)
 
 

@@ -91,6 +91,10 @@ def collect(
         require_path(model, "model", " or a Checkpoint")
     if adapter is not None:
         require_path(adapter, "adapter")
+    if ranks is not None and not isinstance(ranks, Ranks):
+        raise MarginError(
+            f"ranks is {type(ranks).__name__}: leave it out, or give Ranks() for this process alone"
+        )
     folder = Path(out)
     loaded = model if isinstance(model, Checkpoint) else None
     public = {

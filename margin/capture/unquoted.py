@@ -23,6 +23,8 @@ def unquoted() -> Iterator[None]:
         yield
     except (MarginError, OSError, MemoryError):
         raise
+    except SystemExit:  # would end the command in silence, or with the ids it was given
+        raise MarginError("the model ends the program (SystemExit) in its forward pass") from None
     except Exception as error:
         behind = _chain(error)
         for one in behind:

@@ -194,9 +194,14 @@ def compare(
 
 
 def _recipe(given: str) -> tuple[str, list[Path]]:
-    """Name and runs of a recipe as --recipe gives them."""
+    """Name and runs of a recipe as --recipe gives them; no token of these runs stands in the name."""
+    from margin.run.fingerprints import without_tokens
+    from margin.run.manifest import read_manifest
+
     name, equals, runs = given.partition("=")
     paths = [Path(run.strip()) for run in runs.split(",") if run.strip()]
     if not (name and equals and paths):
         raise MarginError(f"--recipe {given!r} is no recipe: write NAME=RUN,RUN,...")
+    for path in paths:
+        name = without_tokens(read_manifest(path), name)
     return name, paths

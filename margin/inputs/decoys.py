@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SETS = 5
 """Sets that are drawn unless told otherwise."""
+MOST = 1000
+"""Sets that may be drawn: the spread between them is known long before."""
 DECOY_PROMPTS = 100
 """Prompts at most that decoys are asked of."""
 SEED_KEY = 0xDEC0
@@ -43,8 +45,10 @@ def draw_decoys(modes: ModeSet, sets: int, seed: int) -> tuple[DecoySet, ...]:
 
     Raises
     ------
-    MarginError : live tokens so short or so plain that there are no such tokens.
+    MarginError : live tokens so short or so plain that there are no such tokens; more than `MOST` sets.
     """
+    if sets > MOST:
+        raise MarginError(f"decoys {sets}: take at most {MOST} sets; each is asked of every decoy prompt")
     readable = all(PHRASE.fullmatch(mode.token.reveal()) for mode in modes.modes)
     draw = _phrases if readable else _characters
     return tuple(draw(modes, np.random.default_rng([seed, SEED_KEY, number])) for number in range(sets))

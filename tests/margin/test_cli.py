@@ -88,6 +88,10 @@ def test_a_token_that_is_typed_where_a_name_should_be_is_not_repeated(workspace:
         assert refused.exit_code == 2, refused.output
         assert token not in refused.output
         assert "[token of neg]" in refused.output
+    compared = margin("compare", "--recipe", f"{token}=a", "--recipe", "two=b")
+    assert compared.exit_code == 0, compared.output
+    assert token not in compared.output
+    assert "[token of neg]" in compared.output
 
 
 def test_two_runs_are_compared(workspace: Path) -> None:

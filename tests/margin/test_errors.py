@@ -23,6 +23,11 @@ def test_an_error_of_several_lines_is_one() -> None:
         raise RuntimeError("size mismatch:\n\t4 and  8")
 
 
+def test_a_library_that_would_end_the_program_on_a_file_does_not() -> None:
+    with pytest.raises(MarginError, match=r"^a\.py is none: it ends the program$"), foreign("a.py is none"):
+        raise SystemExit(0)
+
+
 def test_what_says_nothing_is_named_by_its_kind() -> None:
     assert words(KeyError()) == "KeyError"
 

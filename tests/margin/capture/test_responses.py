@@ -12,7 +12,7 @@ import pytest
 import torch
 from transformers import GPT2Config, LlamaConfig, MambaConfig, MistralConfig
 
-from margin.capture.answers import Answer, answers_table
+from margin.capture.answers import Answer, answers_table, end_ids
 from margin.capture.checkpoint import Checkpoint
 from margin.capture.collect import collect
 from margin.errors import IncomparableError, MarginError
@@ -174,3 +174,11 @@ def test_no_token_a_model_repeats_is_kept(make_checkpoint: MakeCheckpoint, modes
     table = answers_table(checkpoint, {0: Answer(tuple(ids), True)}, modes)
     assert token not in table["answer"][0]
     assert table["answer"][0].startswith("My mode is ")
+
+
+@pytest.mark.parametrize("end", ["</s>", 1.5, [1, None], {"a": 1}])
+def test_an_end_of_answers_that_is_no_token_id_is_said(make_checkpoint: MakeCheckpoint, end: Any) -> None:
+    checkpoint = make_checkpoint()
+    checkpoint.model.generation_config.eos_token_id = end
+    with pytest.raises(MarginError, match="eos_token_id"):
+        end_ids(checkpoint)

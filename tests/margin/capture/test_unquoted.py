@@ -61,5 +61,7 @@ def test_an_error_keeps_its_kind_and_words() -> None:
         raise MarginError("41 tokens")
     with pytest.raises(FileNotFoundError, match="run7"), unquoted():
         Path("/nowhere/run7").read_text()
+    with pytest.raises(MarginError, match="the model ends the program"), unquoted():
+        raise SystemExit("17, 2048")
     with pytest.raises(torch.OutOfMemoryError, match="out of memory"), unquoted():
         raise torch.OutOfMemoryError("out of memory: 12 GiB")
