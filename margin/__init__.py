@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from margin.analysis.sam import sam, silhouette_samples
-    from margin.capture.collect import collect
+    from margin.capture.collect import collect, plan
     from margin.capture.head import load_head
     from margin.errors import IncomparableError, MarginError
     from margin.experiments.secrecy import secrecy
@@ -37,6 +37,7 @@ __all__ = [
     "judge",
     "load_head",
     "open_run",
+    "plan",
     "probe",
     "sam",
     "secrecy",
@@ -60,6 +61,7 @@ _HOMES = {
     "judge": "margin.study.judging",
     "load_head": "margin.capture.head",
     "open_run": "margin.run.run",
+    "plan": "margin.capture.collect",
     "probe": "margin.study.probing",
     "sam": "margin.analysis.sam",
     "secrecy": "margin.experiments.secrecy",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -43,12 +43,15 @@ def greedy_answers(
     budget: Budget,
     *,
     mixed: bool,
+    advance: Callable[[int], None] = lambda rows: None,
 ) -> dict[int, Answer]:
     """Answers of at most `length` tokens to the rows of some batches, by row.
 
     Greedy whatever the checkpoint's own defaults (sampling, penalties, suppressed tokens). Rows are padded on
     the left, with a mask; unless `mixed`, which is for models that attend by keys and values and nothing
-    else, only rows of one length go together. Costs a pass a row and one a token. MarginError for a model
+    else, only rows of one length go together. `advance` is told of rows that are answered.
+
+    Costs a pass a row and one a token. MarginError for a model
     that cannot generate.
     """
     model: Any = checkpoint.model
@@ -74,6 +77,7 @@ def greedy_answers(
     with _greedy(model, length, ends):
         for _, answers in within_memory(generate, batches, ids, budget):
             found |= answers
+            advance(len(answers))
     return found
 
 

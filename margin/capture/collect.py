@@ -8,16 +8,17 @@ from typing import Unpack
 
 from margin.arguments import require_path
 from margin.capture.checkpoint import Checkpoint
-from margin.capture.execute import execute
+from margin.capture.cost import Cost
+from margin.capture.execute import estimate, execute
 from margin.capture.loop import NotFiniteError
-from margin.capture.prepare import Job, checkpoint_for, load_inputs, prepare
+from margin.capture.prepare import Inputs, Job, checkpoint_for, load_inputs, prepare
 from margin.capture.ranks import Ranks, join_ranks
 from margin.capture.unquoted import unquoted
 from margin.errors import MarginError
 from margin.inputs.modes import ModeSet
 from margin.inputs.options import CaptureKeywords, CaptureOptions, takes_options
 from margin.inputs.prompts import Prompts
-from margin.run.folder import locked, make_run_folder
+from margin.run.folder import filling, require_run_folder
 from margin.run.run import Run
 
 NAMED = 10
@@ -86,6 +87,79 @@ def collect(
     40 prompts under 3 modes, and under 5 sets of decoys for each.
     """
     asked = CaptureOptions(**options)
+    inputs, folder, ranks = _checked(model, prompts, modes, out, adapter, ranks, asked)
+    with filling(folder) if ranks.first else nullcontext():
+        checkpoint = checkpoint_for(model, adapter, asked, ranks)
+        job = prepare(checkpoint, inputs, asked, folder, ranks)
+        try:
+            with checkpoint.evaluating(), unquoted():
+                return execute(job)
+        except NotFiniteError as error:
+            raise _nothing_to_measure(job, error) from None
+
+
+@takes_options
+def plan(
+    model: str | Path | Checkpoint,
+    *,
+    prompts: Prompts,
+    modes: str | Path | ModeSet,
+    out: str | Path,
+    adapter: str | Path | None = None,
+    **options: Unpack[CaptureKeywords],
+) -> Cost:
+    """What `margin.collect` with the same arguments would still have to do, before it does it.
+
+    Everything is checked and proved as it is there, and nothing is written. Rows and tokens are exact; the
+    time is at the pace of the rows that were run as a proof, without loading and the head pass.
+
+    Parameters
+    ----------
+    model, prompts, modes, out, adapter : as `collect` has them; of a run that was begun, what it lacks.
+    {options}
+
+    Raises
+    ------
+    MarginError : bad input. IncomparableError : the folder holds another run.
+
+    Cost: loading the checkpoint, and about twenty forward passes of a row.
+
+    Example
+    -------
+    >>> import margin
+    >>> from margin.demo import checkpoint_path, modes_path, prompts_path
+    >>> cost = margin.plan(
+    ...     checkpoint_path("cotrained"),
+    ...     prompts=prompts_path(),
+    ...     modes=modes_path(),
+    ...     out="planned-run",
+    ...     decoys=0,
+    ...     limit=40,
+    ... )
+    >>> cost.rows, cost.conditions
+    (120, 3)
+    """
+    asked = CaptureOptions(**options)
+    inputs, folder, ranks = _checked(model, prompts, modes, out, adapter, Ranks(), asked)
+    checkpoint = checkpoint_for(model, adapter, asked, ranks)
+    job = prepare(checkpoint, inputs, asked, folder, ranks)
+    try:
+        with checkpoint.evaluating(), unquoted():
+            return estimate(job)
+    except NotFiniteError as error:
+        raise _nothing_to_measure(job, error) from None
+
+
+def _checked(
+    model: str | Path | Checkpoint,
+    prompts: Prompts,
+    modes: str | Path | ModeSet,
+    out: str | Path,
+    adapter: str | Path | None,
+    ranks: Ranks | None,
+    asked: CaptureOptions,
+) -> tuple[Inputs, Path, Ranks]:
+    """What is asked, where it goes and who does it. MarginError for what cannot be used."""
     require_path(out, "out")
     if not isinstance(model, Checkpoint):
         require_path(model, "model", " or a Checkpoint")
@@ -103,18 +177,11 @@ def collect(
         "the path of the run": folder,
     }
     inputs = load_inputs(prompts, modes, asked, public)
-    make_run_folder(folder)
+    require_run_folder(folder)
     ranks = join_ranks(asked.device) if ranks is None else ranks
     if ranks.split and asked.batch_tokens == "auto":
         raise MarginError("batch_tokens auto is found by each rank for itself: give a number with device tp")
-    with locked(folder) if ranks.first else nullcontext():
-        checkpoint = checkpoint_for(model, adapter, asked, ranks)
-        job = prepare(checkpoint, inputs, asked, folder, ranks)
-        try:
-            with checkpoint.evaluating(), unquoted():
-                return execute(job)
-        except NotFiniteError as error:
-            raise _nothing_to_measure(job, error) from None
+    return inputs, folder, ranks
 
 
 def _nothing_to_measure(job: Job, error: NotFiniteError) -> MarginError:

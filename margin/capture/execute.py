@@ -9,7 +9,9 @@ from pathlib import Path
 
 from margin.capture.budget import Budget
 from margin.capture.budget_search import SMALLEST, find_budget
+from margin.capture.cost import Cost, Pace, cost_of, paced
 from margin.capture.finish import Collected, finish
+from margin.capture.head import Head
 from margin.capture.hooks import HiddenStateHooks, hidden_state_hooks
 from margin.capture.last_block import last_block_hook
 from margin.capture.loop import Captured, Forward, capture
@@ -19,7 +21,7 @@ from margin.capture.prepare import Job
 from margin.capture.progress import progress
 from margin.capture.repeats import repeat, rows_to_repeat
 from margin.capture.responses import Responses
-from margin.capture.resume import batching_so_far, begin, discard, require_all_shards
+from margin.capture.resume import batching_so_far, begin, discard, missing_shards, require_all_shards
 from margin.capture.rounding import tolerance
 from margin.capture.unbatched import one_by_one
 from margin.capture.verification import verify_batching
@@ -28,6 +30,7 @@ from margin.errors import MarginError
 from margin.run.records import Batching, HeadRecord, Throughput
 from margin.run.run import Run, open_run
 from margin.run.shards import shard_path, write_shard
+from margin.streams import say
 
 
 def execute(job: Job) -> Run:
@@ -42,14 +45,10 @@ def execute(job: Job) -> Run:
     model, ranks, folder = job.checkpoint.model, job.ranks, job.folder
     name, limit = type(model).__name__, tolerance(model.dtype)
     with hidden_state_hooks(model, job.manifest.layers) as hooks, last_block_hook(model, hooks):
-        batching, head = verify_batching(model, hooks, job.ids, job.groups)
+        job, batching, head, pace = _proved(job, hooks)
         batching = ranks.from_first(lambda: batching_so_far(folder)) or batching
-        job = job.recorded(
-            counts=job.manifest.counts.replace(width=head.weight.shape[1], vocabulary=head.vocabulary),
-            head=HeadRecord(scale=head.scale, softcap=head.softcap),
-        )
         while True:
-            collected = _collect_rows(job, hooks, batching)
+            collected = _collect_rows(job, hooks, batching, pace)
             if collected is None:
                 return open_run(folder)
             moved = ranks.from_first(partial(_deviation, collected))
@@ -65,7 +64,52 @@ def execute(job: Job) -> Run:
     return Run(folder, ranks.from_first(partial(finish, collected, head, limit)))
 
 
-def _collect_rows(job: Job, hooks: HiddenStateHooks, batching: Batching) -> Collected | None:
+def estimate(job: Job) -> Cost:
+    """What the rows that the folder lacks will cost. Runs the proofs, and writes nothing."""
+    model = job.checkpoint.model
+    with hidden_state_hooks(model, job.manifest.layers) as hooks, last_block_hook(model, hooks):
+        job, batching, _, pace = _proved(job, hooks)
+    plan = _plan(job, batching)
+    missing = missing_shards(job.folder, plan, job.options.generate > 0)
+    return _cost(job, plan, missing, pace)
+
+
+def _proved(job: Job, hooks: HiddenStateHooks) -> tuple[Job, Batching, Head, Pace]:
+    """How the rows may be batched, and how fast those went that proved it."""
+    model = job.checkpoint.model
+    with paced(model) as pace:
+        batching, head = verify_batching(model, hooks, job.ids, job.groups)
+    job = job.recorded(
+        counts=job.manifest.counts.replace(width=head.weight.shape[1], vocabulary=head.vocabulary),
+        head=HeadRecord(scale=head.scale, softcap=head.softcap),
+    )
+    return job, batching, head, pace
+
+
+def _cost(job: Job, plan: Plan, missing: Sequence[int], pace: Pace) -> Cost:
+    batches = [batch for index in missing for batch in plan.batches[index]]
+    return cost_of(job.manifest, job.options, batches, [len(ids) for ids in job.ids], pace, job.ranks.count)
+
+
+def _plan(job: Job, batching: Batching, tokens: int | None = None) -> Plan:
+    """Which rows go together, within so many tokens; as the options say where none are given."""
+    options = job.options
+    asked = options.batch_tokens if batching.together else 1
+    return make_plan(
+        job.ids,
+        job.groups,
+        budget=tokens or (SMALLEST if asked == "auto" else asked),
+        shard_rows=options.shard_rows,
+        reuse_prefix=batching.reuse_prefix,
+        pad=batching.pad,
+        extra_tokens=options.positions - 1,
+        batch_cost=(
+            BATCH_COST if input_device(job.checkpoint.model).type == "cpu" else BATCH_COST_ON_ACCELERATOR
+        ),
+    )
+
+
+def _collect_rows(job: Job, hooks: HiddenStateHooks, batching: Batching, pace: Pace) -> Collected | None:
     """Run all rows that are missing, and some again; None where the run is whole already."""
     options, ranks, model = job.options, job.ranks, job.checkpoint.model
     if options.positions > 1 and not batching.pad:
@@ -74,27 +118,21 @@ def _collect_rows(job: Job, hooks: HiddenStateHooks, batching: Batching) -> Coll
             "whole answer does not give its positions: collect without --positions"
         )
     hooks.last_block_at_positions = batching.narrow
-    plan_within = partial(
-        make_plan,
-        job.ids,
-        job.groups,
-        shard_rows=options.shard_rows,
-        reuse_prefix=batching.reuse_prefix,
-        pad=batching.pad,
-        extra_tokens=options.positions - 1,
-        batch_cost=BATCH_COST if input_device(model).type == "cpu" else BATCH_COST_ON_ACCELERATOR,
-    )
-    tokens = options.batch_tokens if batching.together else 1
-    plan = plan_within(budget=SMALLEST if tokens == "auto" else tokens)
+    plan = _plan(job, batching)
     job = job.recorded(counts=job.manifest.counts.replace(shards=len(plan.rows)), batching=batching)
     repeated = rows_to_repeat(job.rows, options.noise_prompts, options.seed)
     missing = ranks.from_first(partial(begin, job, plan, len(repeated)))
     if missing is None:
         return None
+    cost = _cost(job, plan, missing, pace)
+    cost.require_room(job.folder)
+    if missing and ranks.first and not options.quiet:
+        say(cost)
     forward = Forward(model, hooks, job.ids, plan.prefixes, options.positions)
+    tokens = options.batch_tokens if batching.together else 1
     if tokens == "auto":
         budget = find_budget(forward, plan.batches[0])
-        plan = plan_within(budget=budget.tokens)
+        plan = _plan(job, batching, budget.tokens)
     else:
         budget = Budget(tokens, fixed=ranks.split)
     throughput = _write_shards(job, forward, plan, budget, missing, batching)
@@ -122,22 +160,26 @@ def _write_shards(
     Progress is shown of rank 0's share, which is like the others'.
     """
     options, ranks = job.options, job.ranks
-    responses = Responses(job.checkpoint, job.inputs.modes, options.generate, batching)
+    responses = Responses(job.checkpoint, job.inputs.modes, options.generate, options.positions, batching)
     n_rows = sum(len(plan.rows[index]) for index in missing)
     own = ranks.share(missing)
     done = job.manifest.counts.rows - n_rows if ranks.count == 1 else 0
     total = done + sum(len(plan.rows[index]) for index in own)
     started = time.perf_counter()
-    with progress(total, done, options.quiet or not ranks.first) as advance, Writer() as writer:
+    silent, steps = options.quiet or not ranks.first, ["answering"] if responses.length else []
+    with (
+        progress(total, done, silent, *steps, f"collecting {Path(job.checkpoint.name).name}") as advance,
+        Writer() as writer,
+    ):
         for index in own:
             keeps = ranks.first or not ranks.split
             part = (job.folder, index) if keeps else None
             captured = capture(
                 forward,
-                responses.prepare(forward, plan.batches[index], budget, part),
+                responses.prepare(forward, plan.batches[index], budget, part, advance),
                 budget,
                 options,
-                advance,
+                partial(advance, step=-1),
             )
             if keeps:
                 writer.submit(partial(_write, shard_path(job.folder, index), captured))

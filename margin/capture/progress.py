@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.progress import (
     BarColumn,
@@ -17,6 +18,14 @@ from rich.progress import Task as RichTask
 from rich.text import Text
 
 from margin.console import PlainConsole
+from margin.text import shown
+
+
+class Advance(Protocol):
+    """What is told of rows that are done."""
+
+    def __call__(self, rows: int, step: int = 0) -> None:
+        """So many more rows have taken a step."""
 
 
 class RateColumn(ProgressColumn):
@@ -28,15 +37,22 @@ class RateColumn(ProgressColumn):
 
 
 @contextmanager
-def progress(total: int, done: int, quiet: bool, what: str = "collecting") -> Iterator[Callable[[int], None]]:
-    """A bar over `total` rows of which `done` are there already; yields what is told of rows as they come."""
+def progress(total: int, done: int, quiet: bool, *steps: str) -> Iterator[Advance]:
+    """A bar over `total` rows, of which `done` are there already, for each of the steps that a row takes.
+
+    Yields what is told of rows as they come: how many, and by which step, the first unless said otherwise.
+    """
     columns = (
-        TextColumn(what),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         RateColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=PlainConsole(stderr=True), disable=quiet) as bar:
-        task = bar.add_task("", total=total, completed=done)
-        yield lambda rows: bar.update(task, advance=rows)
+        tasks = [bar.add_task(shown(step), total=total, completed=done) for step in steps]
+
+        def advance(rows: int, step: int = 0) -> None:
+            bar.update(tasks[step], advance=rows)
+
+        yield advance

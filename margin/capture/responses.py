@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,19 +29,31 @@ class Responses:
     modes: ModeSet
     generate: int
     """Tokens of each answer the run keeps; 0 keeps none."""
+    positions: int
+    """Response positions the run keeps, for which answers are made, too."""
     batching: Batching
     seconds: float = 0.0
     """Time taken so far."""
 
+    @property
+    def length(self) -> int:
+        """Tokens of each answer that are made."""
+        return max(self.positions - 1, self.generate)
+
     def prepare(
-        self, forward: Forward, batches: Sequence[Batch], budget: Budget, part: tuple[Path, int] | None
+        self,
+        forward: Forward,
+        batches: Sequence[Batch],
+        budget: Budget,
+        part: tuple[Path, int] | None,
+        advance: Callable[[int], None],
     ) -> Sequence[Batch]:
         """Give `forward` the answers to a shard's rows that its positions need; the batches to run.
 
         Kept answers go to `part`, a run's folder and the shard's place, before the shard itself is written:
-        a shard that is there has its answers.
+        a shard that is there has its answers. `advance` is told of rows that are answered.
         """
-        length = max(forward.positions - 1, self.generate)
+        length = self.length
         if not length:
             return batches
         started = time.perf_counter()
@@ -50,7 +62,9 @@ class Responses:
             # unless the longest row of a batch decides how the others' are turned.
             longest = max(len(forward.ids[row]) for batch in batches for row in batch.rows)
             mixed = self.batching.reuse_prefix and longest + length <= steady_up_to(forward.model)
-            answers = greedy_answers(self.checkpoint, forward.ids, batches, length, budget, mixed=mixed)
+            answers = greedy_answers(
+                self.checkpoint, forward.ids, batches, length, budget, mixed=mixed, advance=advance
+            )
         if self.generate and part is not None:
             kept = {row: answer.cut(self.generate) for row, answer in answers.items()}
             write_part(*part, answers_table(self.checkpoint, kept, self.modes))

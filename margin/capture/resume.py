@@ -31,7 +31,7 @@ def begin(job: Job, plan: Plan, repeated: int) -> list[int] | None:
     `repeated` rows are to be run again for the noise floor.
     """
     folder = job.folder
-    missing = _missing_shards(folder, plan, job.options.generate > 0)
+    missing = missing_shards(folder, plan, job.options.generate > 0)
     if not missing and _is_whole(folder, repeated):
         return None
     if len(missing) < len(plan.rows):
@@ -72,7 +72,7 @@ def require_all_shards(folder: Path, plan: Plan) -> None:
         )
 
 
-def _missing_shards(folder: Path, plan: Plan, answered: bool) -> list[int]:
+def missing_shards(folder: Path, plan: Plan, answered: bool) -> list[int]:
     """Shards that are not there, or not as they were written; the latter are named on stderr.
 
     With `answered` also those without answers to all their rows.

@@ -135,8 +135,11 @@ def collect_arguments(session: Session, *, modes: Path, quiet: bool, **options: 
 @click.option("--out", required=True, type=PLACE, help="Folder of the run.")
 @click.option("--adapter", help="PEFT adapter: a folder or a hub id.")
 @collect_options
+@click.option("--plan", is_flag=True, help="Say what it will cost in rows, time and room, and stop there.")
 @click.pass_obj
-def collect(session: Session, /, model: str, out: Path, adapter: str | None, **options: Any) -> None:
+def collect(
+    session: Session, /, model: str, out: Path, adapter: str | None, plan: bool, **options: Any
+) -> None:
     """Run every prompt under every mode through MODEL, a folder, a hub id or a GGUF file.
 
     Started again, an interrupted run goes on where it stopped. Under torchrun or accelerate launch
@@ -145,8 +148,12 @@ def collect(session: Session, /, model: str, out: Path, adapter: str | None, **o
     arguments = collect_arguments(session, **options)
 
     from margin.capture.collect import collect as collect_run
+    from margin.capture.collect import plan as plan_run
     from margin.launch import launched
 
+    if plan:
+        show(plan_run(model, out=out, adapter=adapter, **arguments))
+        return
     run = collect_run(model, out=out, adapter=adapter, **arguments)
     if launched()[0] == 0:
         _print_run(run.manifest, run.path)

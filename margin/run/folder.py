@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -19,12 +19,8 @@ LOCK = ".margin-lock"
 """File that says who fills a folder, as long as someone does."""
 
 
-def make_run_folder(folder: Path) -> None:
-    """Make a run's folder, readable by its owner only: what a run holds is as secret as the model's tokens.
-
-    One that exists keeps its mode. MarginError where something stands there that is no run, UnwritableError
-    where it cannot be made.
-    """
+def require_run_folder(folder: Path) -> None:
+    """MarginError where something stands at `folder` that is no run; UnwritableError where none can look."""
     with writing(folder):
         if folder.exists() and not folder.is_dir():
             raise MarginError(f"{folder} is a file: choose another folder for the run")
@@ -33,7 +29,34 @@ def make_run_folder(folder: Path) -> None:
         )
     if others and not (folder / MANIFEST).exists():
         raise MarginError(f"{folder} is not empty and holds no run: choose another folder")
+
+
+def make_run_folder(folder: Path) -> None:
+    """Make a run's folder, readable by its owner only: what a run holds is as secret as the model's tokens.
+
+    One that exists keeps its mode. MarginError where something stands there that is no run, UnwritableError
+    where it cannot be made.
+    """
+    require_run_folder(folder)
     make_folder(folder, 0o700)
+
+
+@contextmanager
+def filling(folder: Path) -> Iterator[None]:
+    """Make a run's folder, and keep other commands from it as long as this block runs, or this process lives.
+
+    A folder that was made here is taken away again where nothing was written into it: a name of a model that
+    was mistyped leaves nothing behind. Raises what `make_run_folder` and `locked` do.
+    """
+    made = not folder.exists()
+    make_run_folder(folder)
+    try:
+        with locked(folder):
+            yield
+    finally:
+        if made:
+            with suppress(OSError):
+                folder.rmdir()  # which no folder is that holds anything
 
 
 @contextmanager

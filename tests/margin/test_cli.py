@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -69,6 +70,13 @@ def test_no_token_gets_out(workspace: Path) -> None:
     for token in TOKENS.values():
         assert not any(token.encode() in content for content in written)
         assert not any(token in output.output for output in [*outputs, refused])
+
+
+def test_what_a_run_would_cost_is_said_and_nothing_written(workspace: Path) -> None:
+    planned = collect("--plan")
+    assert planned.exit_code == 0, planned.output
+    assert re.match(r"[\d,]+ rows .* tokens: about \d+ \w+, ", planned.stdout)
+    assert not (workspace / "run").exists()
 
 
 def test_a_token_that_is_typed_where_a_name_should_be_is_not_repeated(workspace: Path) -> None:
