@@ -10,6 +10,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from margin.cli import main
+from margin.study.glossary import glossary
 
 SHOWN = (
     "SECURITY.md",
@@ -21,6 +22,7 @@ SHOWN = (
 INCLUDED = ("examples/architectures/README.md",)
 """What a page of docs/ holds in full already."""
 COMMANDS = "reference/commands.md"
+GLOSSARY = "glossary.md"
 WIDTH = 80
 """Characters of a line of help."""
 
@@ -36,7 +38,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Called by mkdocs with the text of each page: that of the commands gets what `--help` prints."""
+    """Called by mkdocs with the text of each page.
+
+    That of the commands gets what `--help` prints, the glossary what the page's tooltips say.
+    """
+    if page.file.src_uri == GLOSSARY:
+        return "\n\n".join([markdown, *(f"{term.name}\n: {term}" for term in glossary().values())])
     if page.file.src_uri != COMMANDS:
         return markdown
     return "\n\n".join(
