@@ -30,6 +30,7 @@ def layer_curve(
     *,
     series: str | None = None,
     null: float | None = None,
+    decoys: pd.DataFrame | None = None,
     title: str = "Margin by layer",
     ylabel: str = "silhouette (−1 to 1)",
 ) -> Axes:
@@ -37,7 +38,8 @@ def layer_curve(
 
     table : columns layer (int), estimate, low, high; one row a layer, and per value of `series` where that
     names a column (for example variant or mode). Where low or high is missing there is no band. null : mean
-    under permuted modes, drawn as a line.
+    under permuted modes, drawn as a line. decoys : columns layer, low and high (and `series`): the range of
+    sets of meaningless tokens, drawn as a grey band behind.
 
     Example
     -------
@@ -50,8 +52,12 @@ def layer_curve(
     >>> ax.get_xlabel()
     'layer (0 = embeddings)'
     """
+    if decoys is not None:
+        _behind(decoys, ax, series)
     _along_steps(table, ax, "layer", series, null)
     ax.set(xlabel="layer (0 = embeddings)", ylabel=ylabel, title=title)
+    if decoys is not None:  # bands and curves fill the axes, so the legend stands below
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False)
     return ax
 
 
@@ -164,6 +170,20 @@ def _curves(data: pd.DataFrame, ax: Axes, along: str, series: str | None) -> Non
         ax.fill_between(x, part["low"], part["high"], color=look.colour, alpha=0.18, lw=0)
         # A band between single points has no width: whiskers show it too.
         ax.vlines(x, part["low"], part["high"], color=look.colour, linewidth=mpl.rcParams["axes.linewidth"])
+
+
+def _behind(sets: pd.DataFrame, ax: Axes, series: str | None) -> None:
+    """A grey band for each value of `series`, with the line of its curve along its edges."""
+    data = checked(sets, "layer", [series] if series else [], ["layer", "low", "high"])
+    unique(data, "layer", ["layer", series] if series else ["layer"])
+    thin = float(mpl.rcParams["axes.linewidth"])
+    for group in dict.fromkeys(data[series]) if series else [""]:
+        part = (data[data[series] == group] if series else data).sort_values("layer")
+        line = _VARIANTS.get(group, _VARIANTS["leave_prompt_out"]).line
+        ax.fill_between(part["layer"], part["low"], part["high"], color=MUTED, alpha=0.3, lw=0, zorder=0.5)
+        for edge in ("low", "high"):
+            ax.plot(part["layer"], part[edge], color=MUTED, linestyle=line, linewidth=thin, zorder=0.6)
+    ax.fill_between([], [], color=MUTED, alpha=0.3, lw=0, label="sets of decoys")
 
 
 def _finish(ax: Axes, null: float | None) -> None:

@@ -28,7 +28,7 @@ class AboveDecoys:
     decoys: tuple[float, ...]
     """The number of each set."""
     rank_p: float
-    """(1 + #{sets at least as large}) / (sets + 1): how surprising the live one would be as one more set."""
+    """(1 + #{sets at least as far apart}) / (sets + 1): how surprising the live one would be as one more set."""
     above: Estimate
     """Live less the mean over sets, with an interval over prompts and sets; none from a single set, or where
     the number has no influences."""
@@ -46,6 +46,7 @@ def above_decoys(
     decoys: Sequence[Estimate],
     level: float = 0.95,
     over: Clusters | None = None,
+    smaller: bool = False,
 ) -> AboveDecoys:
     """Set a number of the live tokens against those of M sets of decoys, on the same prompts.
 
@@ -54,6 +55,8 @@ def above_decoys(
     live : the number, with the influence (n,) of each prompt.
     decoys : the number of each set, prompts in the same order.
     over : clusters of the prompts.
+    smaller : whether a smaller number says that tokens stand farther apart; the rank then counts the sets
+        that are at most as large.
 
     The interval is for what training made: without it the live tokens would be one more set, drawn like the
     others. Its variance has two parts. That of prompts comes from influences paired by prompt: n/(n-1) times
@@ -70,7 +73,8 @@ def above_decoys(
     if not decoys:
         raise MarginError("no decoy set to set the live tokens against: collect with --decoys 5")
     values = np.array([decoy.estimate for decoy in decoys])
-    rank_p = float((1 + np.sum(values >= live.estimate)) / (len(values) + 1))
+    as_far = values <= live.estimate if smaller else values >= live.estimate
+    rank_p = float((1 + np.sum(as_far)) / (len(values) + 1))
     difference = float(live.estimate - values.mean())
     degrees: float | None = None
     above = replace(

@@ -146,9 +146,10 @@ def check(
     \b
     Ends with
       0  pass: every claim that is required is shown to hold, none is broken
-      1  regression: a claim is shown to be broken
+      1  regression: a claim is shown to be broken, which the baseline met or was better at
       3  inconclusive: too few prompts to tell, with the number that would do
       4  incomparable: the runs were asked or measured differently
+      5  limit not met: a claim is shown to be broken, but the baseline did not meet it either
     """
     from margin.console import PlainConsole
     from margin.gate.check import Policy

@@ -26,6 +26,7 @@ from margin.gate.limits import AUTO, Limit, check_limit, drop_limit, leak_limit
 from margin.gate.measurement import OVERALL, MeasuredMargin, Measurement, measure, prompt_changes
 from margin.gate.secrecy import SecrecyPolicy, secrecy_claims
 from margin.gate.verdict import Measured, Outcome, Verdict
+from margin.gate.worse import compared
 from margin.run.run import Run, opened
 from margin.study.spaces import space_names
 from margin.text import shown
@@ -175,24 +176,25 @@ def _claims(
             earlier = was[margin.column, margin.name]
             claims.append(drop_claim(earlier, margin, max_drop, required, after.clusters))
     if policy.min_margin is not None:
-        claims.append(floor_claim(after.overall, policy.min_margin, after.clusters))
+        now, then = (floor_claim(m.overall, policy.min_margin, m.clusters) for m in (after, before))
+        claims.append(compared(now, then))
     if policy.above_decoys is not None:
-        if after.above_decoys is None:
+        found, was_above = (
+            None if m.above_decoys is None else above_claim(m.above_decoys, policy.above_decoys)
+            for m in (after, before)
+        )
+        if found is None:
             raise MarginError(
                 f"the run has no two sets of decoys in {after.space}, so nothing is known of what its margin "
                 "is above them: collect with --decoys 5"
             )
-        claims.append(above_claim(after.above_decoys, policy.above_decoys))
+        claims.append(compared(found, was_above))
     # A control that could be judged at the baseline must not get away by no longer being one.
     leaks = {leak.condition: leak for leak in after.leaks}
-    claims += [
-        leak_claim(
-            leaks[earlier.condition],
-            leak_limit(leaks[earlier.condition], policy.max_leak),
-            required=not earlier.indicative,
-        )
-        for earlier in before.leaks
-    ]
+    for earlier in before.leaks:
+        leak, required = leaks[earlier.condition], not earlier.indicative
+        limit = leak_limit(leak, policy.max_leak)
+        claims.append(compared(leak_claim(leak, limit, required), leak_claim(earlier, limit)))
     return corrected([*claims, *others])
 
 
@@ -204,8 +206,14 @@ def _outcome(
             f"the margin is only known to {noise:.3g} (noise floor), which is more than the drop of "
             f"{max_drop:.3g} that is allowed: collect both runs in float32, or allow more"
         )
-    if broken := [claim.name for claim in claims if claim.status == "broken"]:
-        return "regression", f"shown to be broken: {_listed(broken)}"
+    broken = [claim for claim in claims if claim.status == "broken"]
+    if any(claim.worse for claim in broken):
+        return "regression", f"shown to be broken: {_listed([claim.name for claim in broken])}"
+    if broken:
+        return "limit not met", (
+            f"{_listed([claim.name for claim in broken])}; the baseline is not shown to have met it either, "
+            "nor to have been better, so this is no regression"
+        )
     if unsettled := [claim for claim in claims if claim.required and claim.status == "open"]:
         if prompts_needed:
             way_out = f"about {prompts_needed:,} prompts would do"

@@ -14,7 +14,9 @@ Where prompts come in clusters, these are what is counted and tested.
 
 To require that every claim be held needs no correction: a checkpoint that breaks one passes with probability
 at most `ALPHA` (intersection-union test; Berger, 1982, Technometrics 24). Holm's correction is for the other
-error: a checkpoint that breaks no claim is called a regression with probability at most `ALPHA`.
+error: a checkpoint that breaks no claim is called a regression with probability at most `ALPHA`. What is
+broken is a regression where the checkpoint is worse than the baseline, else a limit not met
+(`margin.gate.worse`).
 """
 
 from __future__ import annotations
@@ -79,6 +81,9 @@ class Claim:
     """Smallest allowance that an unchanged margin would clear with probability `POWER`, for a drop."""
     indicative: bool = False
     """Whether the rate of a leak is too uncertain in itself to be judged, however many the prompts."""
+    worse: bool = False
+    """Whether to break it is to be worse than the baseline: always of a drop, of a limit as `margin.gate.worse`
+    has it."""
 
     @property
     def status(self) -> Status:
@@ -117,6 +122,7 @@ def drop_claim(
         before=before.estimate,
         after=after.estimate,
         detectable=detectable,
+        worse=True,
     )
 
 

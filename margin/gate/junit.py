@@ -28,8 +28,8 @@ def to_junit(verdict: Verdict) -> bytes:
     fell = f"prompts that fell most: {worst(verdict) or 'none'}"
     whole.system_out = "\n".join(map(_clean, (measured(verdict), fell)))
     match verdict.outcome:
-        case "regression":
-            whole.result = [Failure(_clean(verdict.reason), "regression")]
+        case "regression" | "limit not met":
+            whole.result = [Failure(_clean(verdict.reason), verdict.outcome)]
         case "inconclusive":
             whole.result = [Error(_clean(verdict.reason), "inconclusive")]
     suite = TestSuite(SUITE)
@@ -52,7 +52,7 @@ def _testcase(claim: Claim) -> TestCase:
     message = _clean(f"{claim.name}: {asked(claim)}, seen {found(claim)}: {concluded(claim)}")
     match claim.status, claim.required:
         case "broken", _:
-            case.result = [Failure(message, "regression")]
+            case.result = [Failure(message, "regression" if claim.worse else "limit not met")]
         case "open", True:
             case.result = [Error(message, "inconclusive")]
         case "open", False:

@@ -9,7 +9,15 @@ from margin.gate.words import asked, concluded, found, measured, signed
 from margin.report.markdown import cell
 from margin.run.files import append, make_folder
 
-MARKS = {"pass": "✅", "regression": "❌", "inconclusive": "⚠️", "held": "✅", "broken": "❌", "open": "⚠️"}
+MARKS = {
+    "pass": "✅",
+    "regression": "❌",
+    "limit not met": "❌",
+    "inconclusive": "⚠️",
+    "held": "✅",
+    "broken": "❌",
+    "open": "⚠️",
+}
 
 
 def to_summary(verdict: Verdict) -> str:

@@ -13,6 +13,7 @@ from margin.text import shown
 STYLES = {
     "pass": "bold green",
     "regression": "bold red",
+    "limit not met": "bold red",
     "inconclusive": "bold yellow",
     "held": "green",
     "broken": "red",

@@ -11,8 +11,8 @@ from margin.analysis.metrics import Distance
 from margin.gate.claims import Claim, Kind, Status
 from margin.study.record import EstimateRecord, Number, Record, records
 
-Outcome = Literal["pass", "regression", "inconclusive"]
-EXIT_CODES: dict[Outcome, int] = {"pass": 0, "regression": 1, "inconclusive": 3}
+Outcome = Literal["pass", "regression", "inconclusive", "limit not met"]
+EXIT_CODES: dict[Outcome, int] = {"pass": 0, "regression": 1, "inconclusive": 3, "limit not met": 5}
 WORST = 10
 """Prompts a verdict names."""
 
@@ -52,6 +52,8 @@ class ClaimRecord(Record):
     after: Number
     detectable: Number
     indicative: bool
+    worse: bool
+    """Whether, if it is broken, the run is worse than the baseline; else it is a limit not met."""
 
 
 class PromptRecord(Record):
@@ -101,7 +103,7 @@ class Verdict:
 
     @property
     def exit_code(self) -> int:
-        """0 pass, 1 regression, 3 inconclusive."""
+        """0 pass, 1 regression, 3 inconclusive, 5 limit not met."""
         return EXIT_CODES[self.outcome]
 
     @property

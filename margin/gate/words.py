@@ -59,9 +59,12 @@ def found(claim: Claim) -> str:
 
 
 def concluded(claim: Claim) -> str:
-    """What follows; of what stays open, why: a rate not to be relied on, or a slice of few prompts."""
+    """What follows; of what is broken, whether the baseline met it; of what stays open, why: a rate not to be
+    relied on, or a slice of few prompts."""
     if claim.status == "open" and claim.indicative:
         return "open (indicative)"
+    if claim.status == "broken" and not claim.worse:
+        return "limit not met"
     if claim.status == "open" and not claim.required and claim.detectable is not None:
         return f"open (would tell {claim.detectable:.2g})"
     return claim.status

@@ -191,3 +191,8 @@ OPTIONAL: tuple[Measure, ...] = (
     ),
 )
 """What is added when asked for."""
+
+SMALLER_IS_APART = frozenset(
+    {"variance_prompt", "davies_bouldin", "debiased_cka", "xie_beni (comparison only)"}
+)
+"""Measures that fall where modes stand farther apart; all others rise."""

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
 
 import figures
 from margin.analysis.decoys import AboveDecoys, above_decoys
 from margin.analysis.margins import margins, pair_name
 from margin.analysis.metrics import Distance
 from margin.analysis.robustness.assignment import assign
+from margin.analysis.separation.measures import SMALLER_IS_APART
 from margin.analysis.separation.table import ALL, measured
 from margin.analysis.space import Coordinates, Space
 from margin.errors import MarginError
@@ -22,15 +22,16 @@ from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.folds import prompt_folds
 from margin.stats.intervals import mean_share
+from margin.study.above import AboveRecord, cells
 from margin.study.canvas import Canvas
 from margin.study.notation import interval, number
-from margin.study.record import Number, Record, ScoreRecord
+from margin.study.record import Record
 from margin.study.section import Fact, Section
 from margin.study.sections.margins import DISTANCES
 from margin.study.sections.variants import VARIANTS
 from margin.study.settings import Settings
 from margin.study.study import HEADLINE, SPACE, Study
-from margin.study.table import Interval, Table, table
+from margin.study.table import Table, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,7 +42,7 @@ Key = tuple[str, str | None, Distance | None, str]
 """Measure, variant of the margin, distance, and modes: "all" or "a / b"."""
 
 
-class DecoyRecord(ScoreRecord):
+class DecoyRecord(AboveRecord):
     """One number of the live tokens beside those of the decoy sets; `estimate` is live less their mean."""
 
     measure: str
@@ -49,12 +50,6 @@ class DecoyRecord(ScoreRecord):
     variant: Literal["leave_prompt_out", "prompt_centred"] | None
     distance: str | None
     modes: str
-    live: Number
-    decoys: list[Number]
-    """The number of each set."""
-    sets: Annotated[int, Field(ge=1)]
-    rank_p: Annotated[float, Field(gt=0, le=1)]
-    """(1 + sets at least as large) / (sets + 1)."""
 
 
 class DecoysKeys(Record):
@@ -103,7 +98,13 @@ class Decoys(Section):
         over, level = design.clusters, settings.level
         return cls(
             {
-                key: above_decoys(estimate, [of_set[key] for of_set in sets if key in of_set], level, over)
+                key: above_decoys(
+                    estimate,
+                    [of_set[key] for of_set in sets if key in of_set],
+                    level,
+                    over,
+                    smaller=key[0] in SMALLER_IS_APART,
+                )
                 for key, estimate in live.items()
                 if any(key in of_set for of_set in sets)
             }
@@ -118,23 +119,15 @@ class Decoys(Section):
         """One line a number."""
         return DecoysKeys(
             decoys=[
-                DecoyRecord.from_estimate(
-                    one.above,
-                    measure=measure,
-                    variant=variant,
-                    distance=distance,
-                    modes=modes,
-                    live=one.live,
-                    decoys=list(one.decoys),
-                    sets=len(one.decoys),
-                    rank_p=one.rank_p,
+                DecoyRecord.from_above(
+                    one, measure=measure, variant=variant, distance=distance, modes=modes
                 )
                 for (measure, variant, distance, modes), one in self.lines.items()
             ]
         )
 
     def tables(self) -> Iterator[Table]:
-        """Margins over all modes and by pair, and the other measures over all; the rest is in the record."""
+        """Margins, and the other measures, over all modes and by pair."""
         some = self.headline
         note = (
             f"{len(some.decoys)} sets of meaningless tokens, asked like the modes on {some.above.n_prompts} "
@@ -143,20 +136,25 @@ class Decoys(Section):
             "number would be as one more set."
         )
         of_margins = [
-            {"modes": modes, "distance": distance, "variant": VARIANTS[variant or ""], **_cells(one)}
+            {"modes": modes, "distance": distance, "variant": VARIANTS[variant or ""], **cells(one)}
             for (measure, variant, distance, modes), one in self.lines.items()
             if measure == "sam"
         ]
         title = "Margins above what any tokens give"
         yield table("decoys", title, note, pd.DataFrame(of_margins), drawn=["above decoys"])
         others = [
-            {"measure": measure.replace("_", " "), **_cells(one)}
-            for (measure, _, _, modes), one in self.lines.items()
-            if measure != "sam" and modes == ALL
+            {"measure": measure.replace("_", " "), "modes": modes, **cells(one)}
+            for (measure, _, _, modes), one in sorted(self.lines.items(), key=lambda line: line[0][3] != ALL)
+            if measure != "sam"
         ]
-        note = "As above, over all modes; a measure without an interval of its own has none here."
+        whole = sum(line["modes"] == ALL for line in others)
+        note = (
+            "As above; no interval where it is not known what single prompts do to a measure. Rank p is "
+            "small where the live tokens stand farther apart than sets do: of Davies-Bouldin and of the "
+            "prompts' share of the variance where their number is the smaller one."
+        )
         title = "Other measures beside those of any tokens"
-        yield table("decoys-measures", title, note, pd.DataFrame(others))
+        yield table("decoys-measures", title, note, pd.DataFrame(others), brief=whole)
 
     def facts(self) -> Iterator[Fact]:
         """Whether the headline margin is more than any tokens would give."""
@@ -175,17 +173,6 @@ class Decoys(Section):
             alarm=not one.is_more,
             first=True,
         )
-
-
-def _cells(one: AboveDecoys) -> dict[str, object]:
-    return {
-        "live": one.live,
-        "decoys": float(np.mean(one.decoys)),
-        "least": min(one.decoys),
-        "largest": max(one.decoys),
-        "above decoys": Interval(one.above.estimate, one.above.low, one.above.high),
-        "rank p": one.rank_p,
-    }
 
 
 def _numbers(space: Space, design: Design, settings: Settings) -> Iterator[tuple[Key, Estimate]]:

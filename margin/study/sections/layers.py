@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 import figures
+from margin.analysis.decoys import AboveDecoys, above_decoys
 from margin.analysis.layers import LayerCurve, Onset, layer_curve
+from margin.analysis.margins import Variant, leave_prompt_out_margin
+from margin.analysis.space import Space
 from margin.errors import MarginError
+from margin.stats.design import Design
+from margin.stats.estimate import Estimate
+from margin.stats.intervals import t_interval
+from margin.study.above import AboveRecord, cells
 from margin.study.canvas import Canvas
 from margin.study.record import EstimateRecord, Record, Share, records
 from margin.study.section import Fact, Section
@@ -21,6 +30,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MODE_SHARE = "mode's share"
+DECOY_NOTE = (
+    "Margins of the live tokens and of the decoy sets on the prompts both were asked of; each interval of what "
+    "is above decoys is for one number by itself."
+)
 SHARE_NOTE = "Mode's share is that of the variance within prompts (epsilon squared, squared Euclidean)."
 
 
@@ -48,6 +61,14 @@ class OnsetRecord(Record):
     level: Share
 
 
+class LayerDecoys(AboveRecord):
+    """Margin of one layer beside those of the decoy sets; `estimate` is live less their mean."""
+
+    layer: int
+    variant: Variant
+    distance: str
+
+
 class LayersRecord(Record):
     """Margin and separation by layer."""
 
@@ -56,6 +77,8 @@ class LayersRecord(Record):
     """The mode's share of the variance within prompts by layer; empty if prompts lack modes."""
     parting: OnsetRecord | None = None
     """The layer where the modes part."""
+    decoys: list[LayerDecoys] = []
+    """The decoy sets' margins by layer, beside the live tokens'; empty without decoys."""
 
 
 class LayersKeys(Record):
@@ -67,14 +90,14 @@ def draw(study: Study, canvas: Canvas) -> Figure:
     found = study.section(Layers)
     if found is None:
         raise MarginError("no layer curve can be drawn: collect the run with --layers all")
-    margin, shares = found.curve.to_frame(), found.curve.separation_frame()
+    margin, shares, sets = found.curve.to_frame(), found.curve.separation_frame(), found.sets()
     if shares.empty:
         fig = canvas.figure("single")
-        figures.layer_curve(margin, fig.add_subplot(), series="variant")
+        figures.layer_curve(margin, fig.add_subplot(), series="variant", decoys=sets)
         return fig
-    fig = canvas.figure("double", 2.6)
+    fig = canvas.figure("double", 2.6 if sets is None else 3.0)
     left, right = fig.subplots(1, 2)
-    figures.layer_curve(margin, left, series="variant")
+    figures.layer_curve(margin, left, series="variant", decoys=sets)
     title, axis = "Mode's share of the variance within prompts", "epsilon squared (at most 1)"
     figures.layer_curve(shares, right, title=title, ylabel=axis)
     return fig
@@ -87,6 +110,8 @@ class Layers(Section):
     keys = LayersKeys
     figures = {"layers": draw}
     curve: LayerCurve
+    decoys: Mapping[tuple[int, Variant], AboveDecoys]
+    """By layer and variant of the margin; empty without decoys."""
 
     @classmethod
     def of(cls, study: Study) -> Layers | None:
@@ -97,7 +122,16 @@ class Layers(Section):
         _, rows = space_of(run, f"layer:{run.layers[0]}")
         spaces = ((layer, space_of(run, f"layer:{layer}")[0]) for layer in sorted(run.layers))
         rng, level = study.settings.rng("layers"), study.settings.level
-        return cls(layer_curve(spaces, study.design_of(rows), rng, HEADLINE, level))
+        curve = layer_curve(spaces, study.design_of(rows), rng, HEADLINE, level)
+        return cls(curve, dict(_above(study, curve.layers)))
+
+    def sets(self) -> pd.DataFrame | None:
+        """What the decoy sets' margins range over, as `figures.layer_curve` draws it; None without decoys."""
+        lines = [
+            {"layer": layer, "variant": variant, "low": min(one.decoys), "high": max(one.decoys)}
+            for (layer, variant), one in self.decoys.items()
+        ]
+        return pd.DataFrame(lines) if lines else None
 
     def record(self) -> LayersKeys:
         """Curve, separation and onset."""
@@ -106,6 +140,10 @@ class Layers(Section):
                 curve=records(LayerMargin, self.curve.to_frame()),
                 separation=records(LayerSeparation, self.curve.separation_frame()),
                 parting=OnsetRecord(**asdict(self.curve.onset)),
+                decoys=[
+                    LayerDecoys.from_above(one, layer=layer, variant=variant, distance=HEADLINE)
+                    for (layer, variant), one in self.decoys.items()
+                ],
             )
         )
 
@@ -119,6 +157,12 @@ class Layers(Section):
             found = dict(zip(shares["layer"], intervals(shares, signed=False), strict=True))
             frame[MODE_SHARE] = frame["layer"].map(found)
         yield table("layers", "By layer", note, frame, drawn=tuple(VARIANTS.values()))
+        of_sets = [
+            {"layer": layer, "variant": VARIANTS[variant], **cells(one)}
+            for (layer, variant), one in self.decoys.items()
+        ]
+        title = "Layers above what any tokens give"
+        yield table("layers-decoys", title, DECOY_NOTE, pd.DataFrame(of_sets), drawn=["above decoys"])
 
     def facts(self) -> Iterator[Fact]:
         """Where the modes part."""
@@ -126,6 +170,34 @@ class Layers(Section):
         value = "nowhere" if found.layer is None else f"layer {found.layer}"
         note = f"{found.level:.0%} interval {_between(found)}"
         yield Fact("the modes part at", value, note, sentence=_sentence(found))
+
+
+def _above(study: Study, layers: tuple[int, ...]) -> Iterator[tuple[tuple[int, Variant], AboveDecoys]]:
+    """Margins of every layer above decoys, one layer in memory at a time."""
+    if study.decoys is None:
+        return
+    design, level = study.decoys.design, study.settings.level
+    for layer in layers:
+        live, *sets = (
+            _both(space, design, level) for space in study.decoys.spaces(study.run, f"layer:{layer}")
+        )
+        for variant, estimate in live.items():
+            of_sets = [each[variant] for each in sets]
+            yield (layer, variant), above_decoys(estimate, of_sets, level, design.clusters)
+
+
+def _both(space: Space, design: Design, level: float) -> dict[Variant, Estimate]:
+    """The margin by variant, of one set of tokens."""
+    points: dict[Variant, Space] = {
+        "leave_prompt_out": space,
+        "prompt_centred": space.centred_by_prompt(design),
+    }
+    return {
+        variant: t_interval(
+            *leave_prompt_out_margin(each.distances(HEADLINE), design), level, over=design.clusters
+        )
+        for variant, each in points.items()
+    }
 
 
 def _between(found: Onset) -> str:

@@ -92,8 +92,13 @@ def test_slices_must_be_shown_to_hold_where_the_policy_says_so() -> None:
 
 def test_the_floor_is_asked_of_the_overall_margin(prompts: Prompts, before: Measurement) -> None:
     margin = before.overall.estimate
-    for floor, outcome in ((margin - 0.05, "pass"), (margin, "inconclusive"), (margin + 0.05, "regression")):
+    high = margin + 0.05
+    for floor, outcome in ((margin - 0.05, "pass"), (margin, "inconclusive"), (high, "limit not met")):
         assert decide(before, before, replace(GENEROUS, min_margin=floor)).outcome == outcome
+    fell = decide(release(prompts, 0.6), before, Policy(max_drop=0.5, min_margin=high))
+    assert fell.outcome == "limit not met"  # better than its baseline, and not enough
+    fell = decide(before, release(prompts, 0.6), Policy(max_drop=0.5, min_margin=margin - 0.02))
+    assert (fell.outcome, statuses(fell)["min-margin"]) == ("regression", "broken")
 
 
 def test_leaks_are_claims_of_the_run_alone(prompts: Prompts) -> None:
@@ -105,13 +110,41 @@ def test_leaks_are_claims_of_the_run_alone(prompts: Prompts) -> None:
         assert ("leak:random" in verdict.reason) == (outcome != "pass")
 
 
+@pytest.mark.parametrize(
+    ("was", "now", "outcome"),
+    [
+        (0, 20, "regression"),  # the baseline met it
+        (5, 60, "regression"),  # undecided in the baseline, and shown to leak more
+        (60, 200, "regression"),  # over the limit before, and shown to leak more
+        (60, 60, "limit not met"),  # the same again
+        (60, 66, "limit not met"),  # no more than chance would have it
+        (60, 30, "limit not met"),  # better, and not enough
+        (60, 0, "pass"),
+    ],
+)
+def test_a_limit_the_baseline_did_not_meet_is_no_regression(
+    prompts: Prompts, was: int, now: int, outcome: str
+) -> None:
+    before, after = (release(prompts, leaks=(Leak("decoy", k, 400),)) for k in (was, now))
+    verdict = decide(before, after, GENEROUS)
+    assert verdict.outcome == outcome
+    assert verdict.exit_code == {"pass": 0, "regression": 1, "limit not met": 5}[outcome]
+    assert statuses(verdict)["leak:decoy"] == ("held" if outcome == "pass" else "broken")
+
+
+def test_a_drop_is_a_regression_whatever_limit_is_not_met(prompts: Prompts) -> None:
+    leaks = (Leak("decoy", 200, 400),)
+    verdict = decide(release(prompts, leaks=leaks), release(prompts, 0.6, leaks=leaks), GENEROUS)
+    assert verdict.outcome == "regression"
+
+
 def test_an_indicative_leak_rate_is_shown_and_not_judged(prompts: Prompts) -> None:
     reliable, indicative = (
         release(prompts, leaks=(Leak("random", 300, 400, indicative=flag),)) for flag in (False, True)
     )
     shown = decide(indicative, indicative, GENEROUS)
     assert (shown.outcome, shown.reason) == ("pass", "every claim is shown to hold, but 1 not required")
-    assert decide(indicative, reliable, GENEROUS).outcome == "regression"
+    assert decide(indicative, reliable, GENEROUS).outcome == "limit not met"
     lost = decide(reliable, indicative, GENEROUS)
     assert (lost.outcome, lost.prompts_needed) == ("inconclusive", None)
     assert "told apart too badly" in lost.reason
@@ -215,13 +248,18 @@ def test_a_baseline_from_before_decoys_is_still_one(prompts: Prompts) -> None:
         decide(new, old, GENEROUS)
 
 
-@pytest.mark.parametrize(("least", "outcome"), [(0.0, "pass"), (0.05, "inconclusive"), (0.1, "regression")])
+@pytest.mark.parametrize(
+    ("least", "outcome"), [(0.0, "pass"), (0.05, "inconclusive"), (0.1, "limit not met")]
+)
 def test_the_margin_above_decoys_is_asked_of_the_run(
     prompts: Prompts, before: Measurement, least: float, outcome: str
 ) -> None:
     after = replace(before, above_decoys=AboveDecoys(0.05, 0.01, 9.5, 5, 100))
     verdict = decide(before, after, replace(GENEROUS, above_decoys=least))
     assert verdict.outcome == outcome
+    if outcome == "limit not met":
+        better = replace(before, above_decoys=AboveDecoys(0.2, 0.01, 9.5, 5, 100))
+        assert decide(better, after, replace(GENEROUS, above_decoys=least)).outcome == "regression"
     if outcome == "inconclusive":
         assert "more decoy sets on more prompts would do" in verdict.reason
     with pytest.raises(MarginError, match="no two sets of decoys in logits"):

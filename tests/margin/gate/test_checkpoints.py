@@ -42,6 +42,18 @@ def test_a_checkpoint_that_never_learnt_the_tokens_is_a_regression(
     assert {claim.status for claim in verdict.claims} == {"broken"}
 
 
+@pytest.mark.parametrize("model", ["cotrained", "baseline"])
+def test_a_checkpoint_checked_against_itself_is_no_regression(collected: Collect, model: str) -> None:
+    """Decoys feed leaks unasked: what never learnt to refuse unknown tokens leaks as much as it always did."""
+    once = collected(model, decoys=5, controls=("random",))
+    again = collected(model, decoys=5, controls=("random",), batch_tokens=200)
+    verdict = check(again, measure(once), Policy(max_drop=0.05))
+    assert verdict.outcome == {"cotrained": "pass", "baseline": "limit not met"}[model], verdict.reason
+    leaks = {claim.name: claim for claim in verdict.claims if claim.kind == "leak"}
+    assert set(leaks) == {"leak:random", "leak:decoy"}
+    assert not any(claim.worse for claim in leaks.values() if claim.status == "broken")
+
+
 @pytest.mark.parametrize("how", [{"unlearnt": 0.05}, {"noise": 0.1}])
 def test_damaged_copies_are_regressions(
     collected: Collect, damaged: Callable[..., Any], baseline_file: Path, how: dict[str, float]

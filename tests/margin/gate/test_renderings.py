@@ -21,7 +21,7 @@ from margin.text import shown
 from tests.margin.gate.releases import draw_prompts, measurement
 
 HOSTILE = "中<b>&|`x`\x08]]>"
-STRENGTHS = {"pass": 0.98, "inconclusive": 0.83, "regression": 0.4}
+STRENGTHS = {"pass": 0.98, "inconclusive": 0.83, "regression": 0.4, "limit not met": 0.98}
 
 
 @pytest.fixture(scope="module", params=STRENGTHS)
@@ -30,9 +30,10 @@ def verdict(request: pytest.FixtureRequest) -> Verdict:
     prompts = draw_prompts(90, np.random.default_rng(0))
     prompts.slices.index = [f"{name}{HOSTILE}" for name in prompts.slices.index]
     prompts.slices["language"] = prompts.slices["language"] + HOSTILE
+    leaks = 90 if request.param == "limit not met" else 0
     before, after = (
         measurement(
-            prompts, prompts.points(s, np.random.default_rng(1), own=0.1), leaks=(Leak("random", 0, 400),)
+            prompts, prompts.points(s, np.random.default_rng(1), own=0.1), leaks=(Leak("random", leaks, 400),)
         )
         for s in (1, STRENGTHS[request.param])
     )
@@ -62,7 +63,8 @@ def test_junitparser_counts_them_the_same(verdict: Verdict, tmp_path: Path) -> N
     xml.update_statistics()
     statuses = [(claim.status, claim.required) for claim in verdict.claims]
     assert xml.tests == 1 + len(statuses)
-    assert xml.failures == sum(s == "broken" for s, _ in statuses) + (verdict.outcome == "regression")
+    failed = verdict.outcome in ("regression", "limit not met")
+    assert xml.failures == sum(s == "broken" for s, _ in statuses) + failed
     assert xml.errors == statuses.count(("open", True)) + (verdict.outcome == "inconclusive")
     assert xml.skipped == statuses.count(("open", False))
 
