@@ -24,7 +24,8 @@ def assert_margin(run: Run | str | Path, baseline: str | Path, **policy: Any) ->
 
     Raises
     ------
-    AssertionError : a regression, a limit not met, or too few prompts to tell; the message is the verdict in full.
+    AssertionError : a regression, a limit not met, or too few prompts to tell; the message is the verdict in
+        full.
     IncomparableError, MarginError : as `margin.gate.check.check`.
     """
     verdict = _verdict(run, baseline, policy)

@@ -28,7 +28,8 @@ class AboveDecoys:
     decoys: tuple[float, ...]
     """The number of each set."""
     rank_p: float
-    """(1 + #{sets at least as far apart}) / (sets + 1): how surprising the live one would be as one more set."""
+    """(1 + #{sets at least as far apart}) / (sets + 1): how surprising the live one would be as one more
+    set."""
     above: Estimate
     """Live less the mean over sets, with an interval over prompts and sets; none from a single set, or where
     the number has no influences."""

@@ -82,8 +82,8 @@ class Claim:
     indicative: bool = False
     """Whether the rate of a leak is too uncertain in itself to be judged, however many the prompts."""
     worse: bool = False
-    """Whether to break it is to be worse than the baseline: always of a drop, of a limit as `margin.gate.worse`
-    has it."""
+    """Whether to break it is to be worse than the baseline: always of a drop, of a limit as
+    `margin.gate.worse` has it."""
 
     @property
     def status(self) -> Status:

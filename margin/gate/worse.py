@@ -2,8 +2,8 @@
 
 A limit (leaks, a floor, what is above decoys) is asked of the run alone, so the baseline itself may be on the
 wrong side of it, and an unchanged checkpoint is no regression. To break a limit is one where the baseline is
-shown to have met it, or to have been better; anything else is a limit not met. That needs no correction of its
-own: it only says what to call what is broken, and neither can be said of a run measured twice.
+shown to have met it, or to have been better; anything else is a limit not met. That needs no correction of
+its own: it only says what to call what is broken, and neither can be said of a run measured twice.
 """
 
 from __future__ import annotations

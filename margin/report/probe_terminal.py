@@ -9,7 +9,7 @@ from rich.text import Text
 
 from margin.study.notation import number, with_interval
 from margin.study.probe_file import ProbeRecord
-from margin.study.sections.probes import SHOWN, decides, layer_table, transfer_tables
+from margin.study.sections.probes import SHOWN, above_any, decides, layer_table, transfer_tables
 from margin.study.table import Interval
 from margin.text import shown
 
@@ -42,6 +42,8 @@ def print_probes(probes: ProbeRecord, model: str, console: Console) -> None:
         table.add_row(f"{'* ' if deciding else ''}{layer}", *cells, style="bold" if deciding else "")
     console.print(table, highlight=False)
     console.print(f"\n* {decides(probes)}", highlight=False, markup=False)
+    if (sentence := above_any(probes)) is not None:
+        console.print(sentence, highlight=False, markup=False)
     for title, lines in transfer_tables(probes).items():
         console.print(f"\n{shown(title)}: fitted (down), tried (across)", highlight=False, markup=False)
         console.print(_matrix(lines), highlight=False)

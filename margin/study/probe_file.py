@@ -12,6 +12,7 @@ from margin.errors import MarginError
 from margin.run.files import write_atomic
 from margin.run.run import Run
 from margin.run.seal import read_sealed, sealed
+from margin.study.above import AboveRecord
 from margin.study.probing import Probing
 from margin.study.record import Count, Number, Record, ScoreRecord, Text
 from margin.text import json_text
@@ -74,6 +75,13 @@ class TransferScore(ScoreRecord):
     target: str
 
 
+class AboveScore(AboveRecord):
+    """A number of one layer beside the same probe's on each decoy set; `estimate` is live less their mean."""
+
+    layer: int
+    quantity: Literal["accuracy", "auc"]
+
+
 class ProbeSettings(Record):
     """How the probes were made."""
 
@@ -102,6 +110,8 @@ class ProbeRecord(Record):
     """Accuracy with intervals that hold for all layers at once, and selectivity."""
     cosines: list[CosineRecord]
     transfer: list[TransferScore]
+    above_decoys: list[AboveScore] = []
+    """Accuracy and area above decoys; empty where the run has none."""
 
 
 def probe_record(found: Probing, run: Run) -> ProbeRecord:

@@ -19,6 +19,8 @@ from margin.inputs.conversation import member, without_mode
 from margin.inputs.kinds import as_kind
 from margin.run.run import Run, opened
 from margin.run.stored import Record
+from margin.study.decoys import decoy_rows
+from margin.study.probe_decoys import ProbeAbove, probes_above_decoys
 from margin.study.spaces import clusters_of
 from margin.text import shown
 from probes import LayerProbes, domain_folds, grouped_folds, make_rows, probe_layers, transfer
@@ -54,6 +56,8 @@ class Probing:
     seed: int
     cluster: str | None = None
     """Column of the prompts that names what hangs together."""
+    above_decoys: tuple[ProbeAbove, ...] = ()
+    """Accuracy and area above decoys, layer by layer; empty where the run has no decoys."""
 
     def to_frame(self) -> pd.DataFrame:
         """One line a layer and number: layer, quantity, of (mode, or direction and pair) and its fields."""
@@ -97,6 +101,7 @@ class Probing:
             "curve": _records(self.probes.curve()),
             "cosines": _records(pd.concat(cosines)[["layer", "first", "second", "cosine"]]),
             "transfer": _records(self.transfer_frame()),
+            "above_decoys": [one.to_dict() for one in self.above_decoys],
         }
 
 
@@ -114,8 +119,9 @@ def probe(
 ) -> Probing:
     """Probe the modes in the captured layers of a run.
 
-    Transfer is measured at the last of the layers, which is chosen before any result is seen: between the
-    values of each of `columns`, and between plain and attacked prompts where the run holds attacks.
+    Where the run holds decoys, each layer's accuracy and area stand beside those of the same probe on each
+    set. Transfer is measured at the last of the layers, which is chosen before any result is seen: between
+    the values of each of `columns`, and between plain and attacked prompts where the run holds attacks.
 
     Parameters
     ----------
@@ -136,6 +142,7 @@ def probe(
         with fewer than two or more than `MOST_DOMAINS` values.
 
     Cost: two logistic regressions a layer and fold; 1.5 s a layer for 1,000 prompts x 3 modes of width 576.
+    With decoys one more a set, and one, on the prompts that these were asked of.
 
     Example
     -------
@@ -185,6 +192,11 @@ def probe(
             yield layer, _states(run, layer)[of_modes]
 
     found = probe_layers(states(), rows, fold, seed=seed, level=level, n_jobs=n_jobs)
+    sets = decoy_rows(run, cluster)
+    above: tuple[ProbeAbove, ...] = ()
+    if sets is not None and sets.design.n_units > 1:
+        of_layers = probes_above_decoys(run, chosen, sets, folds=folds, seed=seed, level=level, n_jobs=n_jobs)
+        above = tuple(of_layers)
     return Probing(
         probes=found,
         transfers=tuple(_transfers(run, chosen[-1], columns, level, seed, folds, clusters)),
@@ -194,6 +206,7 @@ def probe(
         level=level,
         seed=seed,
         cluster=cluster,
+        above_decoys=above,
     )
 
 

@@ -5,6 +5,7 @@ from margin.study.sections.audit import AuditSection
 from margin.study.sections.behaviour import Behaviour
 from margin.study.sections.decoys import Decoys
 from margin.study.sections.dependence import DependenceSection
+from margin.study.sections.extremes import Extremes
 from margin.study.sections.layers import Layers
 from margin.study.sections.margins import MarginsSection
 from margin.study.sections.null import Null
@@ -42,6 +43,7 @@ SECTIONS: tuple[type[Section], ...] = (
     Separation,
     Prompts,
     DependenceSection,
+    Extremes,
     Provenance,
 )
 FIGURES: dict[str, Draw] = {name: draw for section in SECTIONS for name, draw in section.figures.items()}

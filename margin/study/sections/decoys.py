@@ -119,9 +119,7 @@ class Decoys(Section):
         """One line a number."""
         return DecoysKeys(
             decoys=[
-                DecoyRecord.from_above(
-                    one, measure=measure, variant=variant, distance=distance, modes=modes
-                )
+                DecoyRecord.from_above(one, measure=measure, variant=variant, distance=distance, modes=modes)
                 for (measure, variant, distance, modes), one in self.lines.items()
             ]
         )

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 MODE_SHARE = "mode's share"
 DECOY_NOTE = (
-    "Margins of the live tokens and of the decoy sets on the prompts both were asked of; each interval of what "
-    "is above decoys is for one number by itself."
+    "Margins of the live tokens and of the decoy sets on the prompts both were asked of; each interval of "
+    "what is above decoys is for one number by itself."
 )
 SHARE_NOTE = "Mode's share is that of the variance within prompts (epsilon squared, squared Euclidean)."
 

@@ -10,10 +10,13 @@ import pandas as pd
 
 import figures
 from margin.errors import MarginError
+from margin.study.above import cells
 from margin.study.canvas import Canvas
+from margin.study.notation import with_interval
 from margin.study.probe_file import ProbeRecord, read_probes
 from margin.study.record import Record
 from margin.study.section import Fact, Section
+from margin.study.sections.decoys import NO_MORE
 from margin.study.study import Study
 from margin.study.table import Table, intervals, table
 
@@ -32,6 +35,11 @@ NOTE = (
     "Read by logistic regression from prompts it was not fitted on; chance is {chance:.3f}. Control: the "
     "same probe on random labels of prompts (Hewitt and Liang, 2019); selectivity: accuracy less that of the "
     "control. Each interval is for one number by itself."
+)
+ABOVE = "above decoys"
+DECOY_NOTE = (
+    "The same probe on the live tokens and on each set of decoys, on the prompts both were asked of, and the "
+    "difference with its interval over prompts and sets: what training added to what any token shows."
 )
 DIRECTIONS = {"mean_difference": "d′ along the difference of means", "lda": "d′ along the discriminant"}
 """Kinds of direction, and what tables call the d' along them."""
@@ -82,14 +90,19 @@ class Probes(Section):
         """By layer; directions between modes; transfer."""
         note = f"{NOTE.format(chance=self.found.chance)} {decides(self.found)}"
         yield table("probes", "Mode probes", note, layer_table(self.found), drawn=["accuracy"])
+        if self.found.above_decoys:
+            title = "Mode probes above what any tokens give"
+            yield table("probes-decoys", title, DECOY_NOTE, decoys_table(self.found), drawn=[ABOVE])
         for title, lines in direction_tables(self.found).items():
             yield table("directions", title, DIRECTION_NOTE, lines)
         for i, (title, lines) in enumerate(transfer_tables(self.found).items()):
             yield table(f"transfer-{i}", title, f"{TRANSFER_NOTE}", lines, drawn=["accuracy"])
 
     def facts(self) -> Iterator[Fact]:
-        """The earliest layer that decides."""
+        """The earliest layer that decides, and whether the last reads live tokens better than any."""
         yield Fact("probes", "", sentence=decides(self.found), card=False)
+        if (sentence := above_any(self.found)) is not None:
+            yield Fact("probes above decoys", "", sentence=sentence, card=False)
 
 
 def layer_table(probes: ProbeRecord) -> pd.DataFrame:
@@ -102,6 +115,25 @@ def layer_table(probes: ProbeRecord) -> pd.DataFrame:
         if len(lines):
             found[name] = pd.Series(intervals(lines, signed=quantity == "selectivity"), lines.index)
     return pd.DataFrame(found).reset_index()
+
+
+def decoys_table(probes: ProbeRecord) -> pd.DataFrame:
+    """One line a layer and number: layer, what is read, and the cells of what is above decoys."""
+    return pd.DataFrame(
+        [{"layer": one.layer, "read": SHOWN[one.quantity], **cells(one)} for one in probes.above_decoys]
+    )
+
+
+def above_any(probes: ProbeRecord) -> str | None:
+    """Whether the last layer reads live tokens better than decoys, in a sentence; None without decoys."""
+    of_last = [one for one in probes.above_decoys if one.quantity == "accuracy"]
+    if not of_last:
+        return None
+    one = of_last[-1]
+    bounds = with_interval(one.estimate or 0.0, one.low, one.high)
+    more = "" if one.low is not None and one.low > 0 else f": {NO_MORE}"
+    sets = f"that on {one.sets} sets of decoys"
+    return f"At layer {one.layer} the probe's accuracy is {bounds} above {sets}{more}."
 
 
 def direction_tables(probes: ProbeRecord) -> dict[str, pd.DataFrame]:

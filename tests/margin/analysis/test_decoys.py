@@ -39,6 +39,12 @@ def test_difference_rank_and_standard_error_are_their_formulas() -> None:
     assert lower(found.above) < found.above.estimate < upper(found.above)
 
 
+def test_of_what_falls_where_tokens_part_the_rank_counts_the_sets_below() -> None:
+    live, *decoys = (Estimate(value, n_prompts=9) for value in (2.0, 9.0, 1.0, 8.0, 7.0))
+    assert above_decoys(live, decoys, smaller=True).rank_p == 2 / 5
+    assert above_decoys(live, decoys).rank_p == 4 / 5
+
+
 def test_one_set_or_a_number_without_influences_has_no_interval() -> None:
     live, *decoys = drawn(np.random.default_rng(1), 20, 2, 1.0, 0.1)
     alone = above_decoys(mean_of(live), [mean_of(decoys[0])])

@@ -44,7 +44,7 @@ def test_a_checkpoint_that_never_learnt_the_tokens_is_a_regression(
 
 @pytest.mark.parametrize("model", ["cotrained", "baseline"])
 def test_a_checkpoint_checked_against_itself_is_no_regression(collected: Collect, model: str) -> None:
-    """Decoys feed leaks unasked: what never learnt to refuse unknown tokens leaks as much as it always did."""
+    """Decoys feed leaks unasked: what never learnt the tokens leaks as much as it always did."""
     once = collected(model, decoys=5, controls=("random",))
     again = collected(model, decoys=5, controls=("random",), batch_tokens=200)
     verdict = check(again, measure(once), Policy(max_drop=0.05))
