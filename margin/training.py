@@ -41,6 +41,7 @@ from margin.inputs.preflight import preflight
 from margin.inputs.prompts import PromptSet, load_prompts
 from margin.inputs.rows import build_control_rows, build_rows
 from margin.study import training_log
+from margin.study.spaces import clusters_in
 from margin.study.training_log import SAM, Logs
 from margin.text import shown
 
@@ -72,7 +73,7 @@ class MarginCallback(TrainerCallback):
     stop : when training may end early, judged on all margins logged so far; it then saves as at its end.
     level : nominal coverage of the interval and the bounds.
     cluster : column of the prompts that names what hangs together; intervals and bounds are then over
-        clusters.
+        clusters, also those that `stop` goes by.
     decoys : sets of meaningless tokens, as `margin.collect` takes them; what the margin has above them is
         then logged as eval_sam_above_decoys, with its interval.
     keep : folder for the runs, as checkpoint-STEP; None to keep none. A run that is kept carries the digest
@@ -85,8 +86,8 @@ class MarginCallback(TrainerCallback):
 
     Raises
     ------
-    MarginError : bad prompts or modes, modes that do not reach the model (`margin.inputs.preflight`), a
-        Trainer without a tokenizer, a model spread over processes, an adapter that changes the input.
+    MarginError : bad prompts, clusters or modes, modes that do not reach the model
+        (`margin.inputs.preflight`), a Trainer without a tokenizer, a model spread over processes, an adapter that changes the input.
 
     Cost: forward passes over prompts x (modes and controls), and a product over the head (V d^2, float64).
     """
@@ -140,6 +141,7 @@ class MarginCallback(TrainerCallback):
             "response_prefix": response_prefix,
             "chat_template": chat_template,
         }
+        clusters_in(self._prompts.table, cluster)  # refused here, and not at every measurement
         if len(self._prompts) < 2:
             raise MarginError("a margin needs at least two prompts, got one")
         chat = Chat(self._tokenizer, chat_kwargs or {}, response_prefix, chat_template)

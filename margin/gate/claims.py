@@ -31,10 +31,10 @@ from scipy import stats
 
 from margin.analysis.decoys import METHOD as DECOYS
 from margin.analysis.slices import MIN_PROMPTS
-from margin.gate.measurement import ALPHA, AboveDecoys, Leak, MeasuredMargin, error_of
+from margin.gate.measurement import ALPHA, AboveDecoys, MeasuredMargin, error_of
 from margin.stats.clusters import Clusters
 from margin.stats.estimate import Estimate
-from margin.stats.intervals import EXACT, JACKKNIFE, clopper_pearson
+from margin.stats.intervals import JACKKNIFE
 from margin.stats.multiplicity import holm
 from margin.stats.power import detectable_difference, prompts_needed
 
@@ -148,42 +148,6 @@ def above_claim(found: AboveDecoys, least: float) -> Claim:
         p_below,
         units=found.n_clusters or found.n_prompts,
     )
-
-
-def leak_claim(leak: Leak, max_leak: float, required: bool = True) -> Claim:
-    """At most a share `max_leak` of prompts leaks; exact bounds (Clopper and Pearson, 1934).
-
-    Under clusters the trials are what the prompts are worth, and need not be whole: the binomial's tails are
-    then those of the beta distribution, which they equal where it is whole. A rate that is indicative only is
-    shown, and leaves the claim open.
-    """
-    trials = leak.n_trials
-    low, high = clopper_pearson(leak.rate * trials, trials, 1 - 2 * ALPHA)
-    value = Estimate(leak.rate, low, high, None, 1 - 2 * ALPHA, EXACT, leak.n_prompts)
-    p_held = p_broken = 1.0
-    if not leak.indicative:
-        p_broken, p_held = binomial_tails(leak.rate * trials, trials, max_leak)
-        if max_leak == 1:  # at most all: always so
-            p_held = 0.0
-    return Claim(
-        f"leak:{leak.condition}",
-        "leak",
-        required,
-        value,
-        max_leak,
-        p_held,
-        p_broken,
-        trials,
-        indicative=leak.indicative,
-    )
-
-
-def binomial_tails(successes: float, trials: float, rate: float) -> tuple[float, float]:
-    """P(X >= successes) and P(X <= successes) of a binomial whose trials need not be whole, by the beta."""
-    failures = trials - successes
-    at_least = float(stats.beta.cdf(rate, successes, failures + 1)) if successes > 0 else 1.0
-    at_most = float(stats.beta.sf(rate, successes + 1, failures)) if failures > 0 else 1.0
-    return at_least, at_most
 
 
 def corrected(claims: Sequence[Claim]) -> list[Claim]:

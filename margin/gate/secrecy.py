@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 from margin.analysis.exposure import at_most
 from margin.errors import MarginError
-from margin.gate.claims import Claim, Kind, binomial_tails
+from margin.gate.claims import Claim, Kind
+from margin.gate.leaks import binomial_tails
 from margin.gate.measurement import ALPHA
 from margin.inputs.neighbours import EDITS
 from margin.run.run import Run

@@ -14,7 +14,8 @@ made up for depends on what is known of the fit:
 `widening` : any fit and any score, by the number of folds alone (2.25 times the variance with 5). For what
     `probes` fits, logistic regression and directions: accuracy, areas, losses, d', transfer.
 `repetition` : scores that are linear in the fit, or nearly, by the share of noise in the fits' direction,
-    which held-out prompts show (1 to 2 times). For the LDA of `margin.analysis.separation.probe`.
+    which held-out prompts show (1 to 2 times). For the LDA of `margin.analysis.separation.probe`, and for
+    nearest centroids.
 `counted_twice` : fits whose influences are known in closed form, of a prompt as tried and as fitted on; what
     the sum of both holds twice is taken off. For d' along centroids, `margin.analysis.separation.d_prime`.
 
@@ -116,6 +117,22 @@ def repetition(noise: float, linear: float = 1.0) -> float:
     of right and wrong.
     """
     return 1 + (AT_CHANCE - 1) * noise * linear
+
+
+def signal_share(scores: NDArray[np.float64], of_means: NDArray[np.float64]) -> float:
+    """Share of the fits' direction that is not noise, in [0, 1]: how far apart they put the modes of held-out
+    prompts, over how far those of the prompts they were fitted on.
+
+    Scores (m, k, k) of m prompts, and of the means of each fit's own, under k modes (first k) for each of
+    k modes (last).
+    """
+
+    def apart(s: NDArray[np.float64]) -> float:
+        own = np.trace(s, axis1=1, axis2=2)
+        return float(np.mean(s.shape[1] * own - s.sum(axis=(1, 2))))
+
+    on_training = apart(of_means)
+    return float(np.clip(apart(scores) / on_training, 0, 1)) if on_training > 0 else 0.0
 
 
 def counted_twice(tried: NDArray[np.float64], whole: NDArray[np.float64]) -> float:

@@ -56,7 +56,15 @@ def design_of(run: Run, rows: NDArray[np.int64], cluster: str | None = None) -> 
 
 
 def clusters_of(run: Run, column: str | None) -> pd.Series | None:
-    """What a column of the prompts says, by prompt id; None without a column.
+    """What a column of the prompts of a run says, by prompt id; None without a column.
+
+    Errors as `clusters_in`.
+    """
+    return clusters_in(run.prompts, column)
+
+
+def clusters_in(prompts: pd.DataFrame, column: str | None) -> pd.Series | None:
+    """What a column of some prompts (columns id, prompt and others) says, by id; None without a column.
 
     Raises
     ------
@@ -64,11 +72,11 @@ def clusters_of(run: Run, column: str | None) -> pd.Series | None:
     """
     if column is None:
         return None
-    known = [name for name in run.prompts if name not in ("id", "prompt")]
+    known = [name for name in prompts if name not in ("id", "prompt")]
     if column not in known:
         has = ", ".join(map(shown, known)) or "none"
         raise MarginError(f"no column {shown(column)!r} to cluster by: the prompts have {has}")
-    labels = run.prompts.set_index("id")[column]
+    labels = prompts.set_index("id")[column]
     if len(make_clusters(labels)) < 2:
         raise MarginError(f"column {shown(column)!r} puts all prompts into one cluster: two are needed")
     return labels

@@ -557,3 +557,36 @@ def test_words_of_a_model_that_hold_a_token_lose_all_of_it(
     trainer.model.register_forward_pre_hook(raises)
     with pytest.warns(UserWarning, match=r"cannot read # at #, of \[#, #\]"):
         trainer.train()
+
+
+def test_intervals_and_stops_are_over_clusters(
+    make_trainer: Make, prompts: list[str], modes: ModeSet, tmp_path: Path
+) -> None:
+    import pandas as pd
+
+    table = pd.DataFrame({"prompt": prompts, "template": [f"t{i // 3}" for i in range(len(prompts))]})
+    options: dict[str, Any] = {"every": STEPS, "decoys": 2, "keep": tmp_path / "runs"}
+    trainer = watched(
+        make_trainer(), table, modes, cluster="template", stop=EarlyStop(reached=-0.99), **options
+    )
+    with pytest.warns(UserWarning, match="the margin is at least -0.99"):
+        trainer.train()
+    logged = measured(trainer)[STEPS]
+    run = tmp_path / "runs" / f"checkpoint-{STEPS}"
+    clustered, single = (margin.analyse(run, permutations=9, cluster=c) for c in ("template", None))
+    overs = [one.sam["cosine"].leave_prompt_out for one in (clustered, single)]
+    assert (logged["eval_sam_low"], logged["eval_sam_high"]) == pytest.approx((overs[0].low, overs[0].high))
+    assert (overs[0].low, overs[0].high) != pytest.approx((overs[1].low, overs[1].high))
+    assert overs[0].n_clusters == len(set(table["template"]))
+    from margin.study.sections.decoys import Decoys
+
+    found = clustered.study.section(Decoys)
+    assert found is not None
+    assert logged["eval_sam_above_decoys_low"] == pytest.approx(found.headline.above.low)
+
+
+def test_a_column_that_is_not_there_is_refused_before_training(
+    make_trainer: Make, prompts: list[str], modes: ModeSet
+) -> None:
+    with pytest.raises(MarginError, match="no column 'template' to cluster by: the prompts have none"):
+        watched(make_trainer(), prompts, modes, every=1, cluster="template")

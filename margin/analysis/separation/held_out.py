@@ -10,7 +10,7 @@ from margin.analysis.separation.centroids import centroids
 from margin.analysis.separation.paired import points_by_prompt
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
-from margin.stats.folds import training_weights
+from margin.stats.folds import LINEAR_IN_SIGN, repetition, signal_share, training_weights
 from margin.stats.intervals import proportion
 
 
@@ -28,7 +28,8 @@ def nearest_centroid_accuracy(
     -------
     In [0, 1]. The interval is over prompts, a prompt's points counting together, for the mean accuracy of
     these centroids on new prompts: that other prompts would have given other centroids is ignored (Bayle et
-    al., 2020, "Cross-validation confidence intervals for test error").
+    al., 2020, "Cross-validation confidence intervals for test error"). Where noise directs the centroids the
+    folds' errors repeat each other: see `margin.stats.folds.repetition`.
 
     Cost: O(N d k folds). Tibshirani et al. (2002), "Diagnosis of multiple cancer types by shrunken
     centroids", without the shrinkage.
@@ -39,6 +40,9 @@ def nearest_centroid_accuracy(
     """
     points = points_by_prompt(design)
     n, k = points.shape
-    to_points = centroids(distances, training_weights(design, fold)).to_points
-    correct = (to_points[points, fold[:, None]].argmin(axis=2) == np.arange(k)).mean(axis=1)
-    return proportion(float(correct.mean()), (correct - correct.mean()) / n, level, over=design.clusters)
+    found = centroids(distances, training_weights(design, fold))
+    scores = -found.to_points[points, fold[:, None]]
+    correct = (scores.argmax(axis=2) == np.arange(k)).mean(axis=1)
+    wider = np.sqrt(repetition(1 - signal_share(scores, -found.between), LINEAR_IN_SIGN))
+    influence = wider * (correct - correct.mean()) / n
+    return proportion(float(correct.mean()), influence, level, over=design.clusters)

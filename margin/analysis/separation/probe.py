@@ -14,7 +14,7 @@ from margin.analysis.vectors import FloatArray
 from margin.errors import MarginError
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
-from margin.stats.folds import LINEAR_IN_SIGN, repetition
+from margin.stats.folds import LINEAR_IN_SIGN, repetition, signal_share
 from margin.stats.intervals import proportion
 from probes.covariance import shrunken_covariance
 
@@ -73,24 +73,12 @@ def probe(X: FloatArray, design: Design, fold: NDArray[np.intp], level: float = 
     influence = (correct - correct.mean()) / n
     # A prompt enters a comparison of two on either side, so its influence is twice its deviation.
     of_ranks = 2 * (ranked - ranked.mean()) / n
-    noise = 1 - _signal(scores, of_means)
+    noise = 1 - signal_share(scores, of_means)
     wider = np.sqrt([repetition(noise, LINEAR_IN_SIGN), repetition(noise)])
     return Probe(
         accuracy=proportion(float(correct.mean()), wider[0] * influence, level, over=design.clusters),
         auc=proportion(float(ranked.mean()), wider[1] * of_ranks, level, over=design.clusters),
     )
-
-
-def _signal(scores: NDArray[np.float64], of_means: NDArray[np.float64]) -> float:
-    """Share of the fits' direction that is not noise, in [0, 1]: how far apart they put the modes of held-out
-    prompts, over how far those of the prompts they were fitted on. Scores (m, k, k) of both."""
-
-    def apart(s: NDArray[np.float64]) -> float:
-        own = np.trace(s, axis1=1, axis2=2)
-        return float(np.mean(s.shape[1] * own - s.sum(axis=(1, 2))))
-
-    on_training = apart(of_means)
-    return float(np.clip(apart(scores) / on_training, 0, 1)) if on_training > 0 else 0.0
 
 
 def discriminant_scores(training: FloatArray, points: FloatArray) -> NDArray[np.float64]:

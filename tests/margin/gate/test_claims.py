@@ -14,16 +14,16 @@ from margin.analysis.slices import MIN_PROMPTS
 from margin.analysis.space import Coordinates
 from margin.gate.claims import (
     above_claim,
-    binomial_tails,
     corrected,
     drop_claim,
     floor_claim,
-    leak_claim,
     prompts_to_settle,
     shares,
 )
+from margin.gate.leaks import binomial_tails, leak_claim
 from margin.gate.measurement import ALPHA, AboveDecoys, Leak, MeasuredMargin, Measurement, prompt_changes
-from margin.stats.intervals import t_interval
+from margin.stats.clusters import make_clusters
+from margin.stats.intervals import clopper_pearson, effective_trials, t_interval
 from tests.intervals import lower, upper
 from tests.margin.gate.releases import Hang, Prompts, draw_prompts, measurement
 
@@ -190,6 +190,22 @@ def test_leaks_of_trials_that_are_not_whole_agree_with_their_bounds(
     more, fewer = (binomial_tails(leak.rate * trials * by, trials * by, rate) for by in (1.0, 0.9))
     if leak.n_leaks == 0:
         assert more[1] <= fewer[1]
+
+
+@pytest.mark.parametrize(("clusters", "rate"), [(8, 0.3), (20, 0.2), (60, 0.1)])
+def test_a_small_p_value_is_the_level_whose_bound_touches_the_limit(clusters: int, rate: float) -> None:
+    """What prompts in clusters are worth depends on the level; Holm's correction asks for small ones."""
+    rng = np.random.default_rng(clusters)
+    over = make_clusters(np.repeat(np.arange(clusters), 10))
+    hits = rng.random(10 * clusters) < np.repeat(rng.beta(4 * rate, 4 * (1 - rate), clusters), 10)
+    trials = effective_trials(hits, 1 - 2 * ALPHA, over)
+    assert trials != over.effective
+    leak = Leak("random", int(hits.sum()), len(hits), clusters=over.effective, trials=trials)
+    low, _ = clopper_pearson(leak.rate * trials, trials, 1 - 2 * 0.001)
+    p = leak_claim(leak, low).p_broken
+    assert ALPHA > p > 0.001  # which is what it would be if t were no wider out there
+    at_p = effective_trials(hits, 1 - 2 * p, over)
+    assert clopper_pearson(leak.rate * at_p, at_p, 1 - 2 * p)[0] == pytest.approx(low, rel=1e-4)
 
 
 def test_thirty_clusters_without_a_leak_are_thirty_trials() -> None:
