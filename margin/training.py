@@ -87,7 +87,8 @@ class MarginCallback(TrainerCallback):
     Raises
     ------
     MarginError : bad prompts, clusters or modes, modes that do not reach the model
-        (`margin.inputs.preflight`), a Trainer without a tokenizer, a model spread over processes, an adapter that changes the input.
+        (`margin.inputs.preflight`), a Trainer without a tokenizer, a model spread over processes, an adapter
+        that changes the input.
 
     Cost: forward passes over prompts x (modes and controls), and a product over the head (V d^2, float64).
     """

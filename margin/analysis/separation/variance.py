@@ -49,7 +49,10 @@ def variance_split(distances: Distances, design: Design, level: float = 0.95) ->
     Returns
     -------
     Shares without unit; intervals by the infinitesimal jackknife over prompts, less what it counts twice
-    (see `second_order`).
+    (see `second_order`). In 32 dimensions intervals of 95% cover .92 to .95, over clusters too (20 of 6, of
+    any correlation). Where all that varies lies along one direction, those of the mode's share cover .84
+    without a difference and .88 to .93 with one, over clusters .81 to .91: squares of one number are far from
+    normal, and the second-order part with them.
 
     Cost: O(N d k). Two-way layout without replication (Anderson, 2001, "A new method for non-parametric
     multivariate analysis of variance"); the unbiased ratio is epsilon squared (Kelley, 1935, "An unbiased

@@ -230,13 +230,20 @@ def test_debiased_cka_is_the_unbiased_hsic_of_inner_products() -> None:
 def test_nearest_centroid_uses_the_centroids_of_other_folds() -> None:
     X, design = paired(np.random.default_rng(7), 23), design_of(23, 3)
     fold = prompt_folds(design, np.random.default_rng(0))
-    Z, right = by_prompt(X, design), []
+    Z, right, held_out = by_prompt(X, design), [], []
     for p in range(23):
         centres = Z[fold != fold[p]].mean(0)
         right.append((cdist(Z[p], centres).argmin(1) == np.arange(3)).mean())
+        away = cdist(Z[p], centres) ** 2
+        held_out.append(away.sum() - 3 * np.trace(away))
     found = nearest_centroid_accuracy(squared(X), design, fold)
     assert found.estimate == pytest.approx(np.mean(right), abs=1e-12)
-    assert found.se == pytest.approx(stats.sem(right), rel=1e-9)
+    # How far apart centroids lie holds noise of the prompts they are made of; held-out prompts show how much,
+    # and the folds repeat it.
+    fitted = [cdist(m, m).ravel() ** 2 for m in (Z[fold != f].mean(0) for f in np.unique(fold))]
+    noise = 1 - np.mean(held_out) / np.mean([each.sum() for each in fitted])
+    assert 0 < noise < 1
+    assert found.se == pytest.approx(stats.sem(right) * np.sqrt(1 + 2 / np.pi * noise), rel=1e-6)
 
 
 def d_prime_by_definition(Z: Array, fold: Array, weight: Array) -> float:
