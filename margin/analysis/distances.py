@@ -56,6 +56,10 @@ class Distances(Protocol):
         """Entries d(i, j) for index arrays of one length, float64."""
         ...
 
+    def within(self, points: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Distances (U, b, b) within each of U lots of points (U, b); a point's own is 0 up to rounding."""
+        ...
+
     def subset(self, points: NDArray[np.intp]) -> Distances:
         """The distances between some of the points, in the order given."""
         ...
@@ -114,6 +118,15 @@ class SquaredDistances:
             squared += np.where(i == j, 0, self.own[i] + self.own[j])
         return self.scale * squared
 
+    def within(self, points: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Distances (U, b, b) within each of U lots of points (U, b); a point's own is 0 up to rounding."""
+        some = self.X[points]
+        found = (some @ some.transpose(0, 2, 1)).astype(np.float64)
+        found *= -2
+        found += self._q[points][:, :, None]
+        found += self._q[points][:, None, :]
+        return self.scale * found
+
     def subset(self, points: NDArray[np.intp]) -> SquaredDistances:
         """The distances between some of the points, in the order given."""
         return SquaredDistances(self.X[points], self.scale, None if self.own is None else self.own[points])
@@ -160,6 +173,11 @@ class EuclideanDistances:
     def between(self, i: NDArray[np.intp], j: NDArray[np.intp]) -> NDArray[np.float64]:
         """Entries d(i, j), float64."""
         return np.sqrt(squared_differences(self.X, i, j))
+
+    def within(self, points: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Distances (U, b, b) within each of U lots of points (U, b); a point's own is 0 up to rounding."""
+        unit = np.eye(points.shape[1])
+        return np.stack([self.subset(some).matmul(unit) for some in points])
 
     def subset(self, points: NDArray[np.intp]) -> EuclideanDistances:
         """The distances between some of the points, in the order given."""
@@ -211,6 +229,10 @@ class DistanceMatrix:
     def between(self, i: NDArray[np.intp], j: NDArray[np.intp]) -> NDArray[np.float64]:
         """Entries d(i, j), float64."""
         return self.D[i, j].astype(np.float64)
+
+    def within(self, points: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Distances (U, b, b) within each of U lots of points (U, b)."""
+        return self.D[points[:, :, None], points[:, None, :]].astype(np.float64)
 
     def subset(self, points: NDArray[np.intp]) -> DistanceMatrix:
         """The distances between some of the points, in the order given."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from margin.analysis.distances import Distances
 from margin.analysis.silhouette import ModeSums, Silhouette
-from margin.analysis.within import matmul_within
+from margin.analysis.within import Within
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,8 @@ def influence(distances: Distances, sums: ModeSums, means: Sequence[SilhouetteMe
         as_neighbour -= design.sum_by_prompt(sensitivity * sums.own[:, None, :])
         of_unit = of_prompt
     else:
-        within = matmul_within(distances, design, flat).reshape(sensitivity.shape)
+        of_unit_distances = sums.within or Within(distances, design)
+        within = of_unit_distances.matmul(flat).reshape(sensitivity.shape)
         as_neighbour[design.prompt, :, design.mode] -= within[points, :, design.mode]
         of_unit = design.clusters.sums(of_prompt)[design.unit]
     as_neighbour -= constants.sum(axis=0) - of_unit

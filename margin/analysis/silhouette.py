@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from margin.analysis.distances import Distances
-from margin.analysis.within import matmul_within
+from margin.analysis.within import Within
 from margin.stats.design import Design
 
 
@@ -43,6 +43,8 @@ class ModeSums:
     """(N, k) those points, the point itself among them."""
     resolution: float
     """Share of a point's mean distance to all others below which one to a mode is rounding, taken as 0."""
+    within: Within | None = None
+    """Distances within clusters; None without."""
 
     def plain(self) -> ModeDistances:
         """Mean distances without the point itself."""
@@ -60,24 +62,28 @@ class ModeSums:
 
 def mode_sums(distances: Distances, design: Design) -> ModeSums:
     """Sum the distances from each point to each mode. One product D @ onehot, and N k single distances."""
-    own, own_count = own_distances(distances, design)
+    within = None if design.clusters is None else Within(distances, design)
+    own, own_count = own_distances(distances, design, within)
     return ModeSums(
         design=design,
         total=distances.matmul(design.onehot),
         own=own,
         own_count=own_count,
         resolution=distances.resolution,
+        within=within,
     )
 
 
-def own_distances(distances: Distances, design: Design) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def own_distances(
+    distances: Distances, design: Design, within: Within | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Sums (N, k) of each point's distances to the points of its unit in each mode, and their number."""
     if design.clusters is None:
         return counterpart_distances(distances, design), (design.counterpart >= 0).astype(np.float64)
     of_prompt = np.zeros((design.n_prompts, design.n_modes))
     of_prompt[design.prompt, design.mode] = 1
     count = design.clusters.sums(of_prompt)[design.unit][design.prompt]
-    return matmul_within(distances, design, design.onehot), count
+    return (within or Within(distances, design)).matmul(design.onehot), count
 
 
 def counterpart_distances(distances: Distances, design: Design) -> NDArray[np.float64]:

@@ -48,11 +48,20 @@ def head_pass(run: Run, head: Head, prompt_of_row: Sequence[int], limit: float) 
         run.modes,
     )
     # Only modes have a margin: products with the controls' rows would cost most and serve nothing.
-    chosen = reference[gram_rows(np.asarray(prompt_of_row)[reference], run.manifest.identity.seed)]
+    prompts, seed = np.asarray(prompt_of_row), run.manifest.identity.seed
+    chosen = reference[gram_rows(prompts[reference], seed)]
     some = torch.from_numpy(chosen).to(head.device)
-    geometry = affine_geometry(head) if head.softcap is None else capped_geometry(head, states[some])
-    if head.softcap is not None:
-        geometry["rows"] = chosen
+    if head.softcap is None:
+        geometry = affine_geometry(head)
+    else:  # decoys are asked like modes, and have a margin beside theirs
+        decoys = np.flatnonzero(run.rows["kind"] == "decoy")
+        held = reference[gram_rows(prompts[reference], seed, first=prompts[decoys])]
+        beside = decoys[np.isin(prompts[decoys], prompts[held])]
+        sets = run.rows["draw"].to_numpy()[beside] // len(run.modes)
+        fitting = LARGEST_GRAM // max(1, int(np.sum(sets == 0)))
+        rows = np.sort(np.concatenate([held, beside[sets < fitting]]))
+        geometry = capped_geometry(head, states[torch.from_numpy(rows).to(head.device)])
+        geometry["rows"] = rows
     geometry["hellinger.rows"] = chosen
     geometry["hellinger.products"] = hellinger_products(head, states[some], logsumexp[some])
     geometry["marginals"] = tokens.marginals
@@ -63,11 +72,17 @@ def head_pass(run: Run, head: Head, prompt_of_row: Sequence[int], limit: float) 
     write_atomic(run.path / "information.parquet", parquet_bytes(tokens.information))
 
 
-def gram_rows(prompt_of_row: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """Rows, ascending, whose products are stored: all, or all rows of as many random prompts as fit."""
+def gram_rows(
+    prompt_of_row: NDArray[np.int64], seed: int, first: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """Rows, ascending, whose products are stored: all, or all rows of as many random prompts as fit; those
+    `first` (themselves drawn at random) before others.
+    """
     if len(prompt_of_row) <= LARGEST_GRAM:
         return np.arange(len(prompt_of_row))
     shuffled = np.random.default_rng(seed).permutation(int(prompt_of_row.max()) + 1)
+    if first is not None:
+        shuffled = shuffled[np.argsort(~np.isin(shuffled, first), kind="stable")]
     sizes = np.bincount(prompt_of_row)[shuffled].cumsum()
     chosen = shuffled[: np.searchsorted(sizes, LARGEST_GRAM, side="right")]
     return np.flatnonzero(np.isin(prompt_of_row, chosen))

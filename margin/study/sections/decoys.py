@@ -88,13 +88,14 @@ class Decoys(Section):
 
     @classmethod
     def of(cls, study: Study) -> Decoys | None:
-        """None where the run was collected without decoys."""
+        """None where the run was collected without decoys, or holds none of them in the headline's space."""
         if study.decoys is None:
             return None
         design, settings = study.decoys.design, study.settings
-        live, *sets = (
-            dict(_numbers(space, design, settings)) for space in study.decoys.spaces(study.run, SPACE)
-        )
+        found = [dict(_numbers(space, design, settings)) for space in study.decoys.spaces(study.run, SPACE)]
+        if len(found) < 2:
+            return None
+        live, *sets = found
         over, level = design.clusters, settings.level
         return cls(
             {

@@ -20,6 +20,7 @@ from margin.analysis.separation.variance import variance_split
 from margin.analysis.silhouette import mode_sums, silhouette
 from margin.analysis.slices import slice_margins
 from margin.analysis.space import Coordinates, Gram
+from margin.analysis.within import Within
 from margin.errors import MarginError
 from margin.stats.clusters import make_clusters
 from margin.stats.design import Design, make_design
@@ -153,6 +154,27 @@ def test_folds_never_part_a_cluster() -> None:
     assert len({(c, f) for c, f in zip(np.repeat(of_prompt, 3), grouped, strict=True)}) == 15
     found = probe_layer(0, paired(np.random.default_rng(1), 60), rows, grouped)
     assert (found.accuracy.n_prompts, found.accuracy.n_clusters) == (60, 15)
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean", "sqeuclidean"])
+@pytest.mark.parametrize("kept", [0, 10**6])
+def test_products_within_clusters_are_those_of_the_whole_matrix(
+    distance: Distance, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clusters of one to nine prompts, whether their distances are kept or worked out again."""
+    monkeypatch.setattr("margin.analysis.within.KEPT", kept)
+    rng = np.random.default_rng(21)
+    of_prompt = np.repeat(np.arange(9), np.arange(1, 10))
+    rng.shuffle(of_prompt)
+    X, design = paired(rng, 45), clustered(45, 3, of_prompt)
+    keep = np.sort(rng.permutation(135)[:120])  # some prompts lack a mode
+    X, design = X[keep], design.subset(keep)
+    distances, M = Coordinates(X).distances(distance), rng.standard_normal((120, 4))
+    same = design.unit[design.prompt][:, None] == design.unit[design.prompt]
+    D = distances.matmul(np.eye(120)) * (same & ~np.eye(120, dtype=bool))
+    within = Within(distances, design)
+    for _ in range(2):
+        assert within.matmul(M) == pytest.approx(D @ M, abs=1e-9)
 
 
 def test_a_cluster_is_relabelled_as_one() -> None:
