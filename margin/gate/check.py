@@ -191,10 +191,11 @@ def _claims(
         claims.append(compared(found, was_above))
     # A control that could be judged at the baseline must not get away by no longer being one.
     leaks = {leak.condition: leak for leak in after.leaks}
-    for earlier in before.leaks:
-        leak, required = leaks[earlier.condition], not earlier.indicative
+    for was_leak in before.leaks:
+        leak = leaks[was_leak.condition]
         limit = leak_limit(leak, policy.max_leak)
-        claims.append(compared(leak_claim(leak, limit, required), leak_claim(earlier, limit)))
+        now_leaks = leak_claim(leak, limit, required=not was_leak.indicative)
+        claims.append(compared(now_leaks, leak_claim(was_leak, limit)))
     return corrected([*claims, *others])
 
 

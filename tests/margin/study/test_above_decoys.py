@@ -145,12 +145,10 @@ def test_the_layer_curve_has_a_grey_band_of_the_sets(run: Run) -> None:
     assert sets is not None
     ax = figures.figure().add_subplot()
     figures.layer_curve(layers.curve.to_frame(), ax, series="variant", decoys=sets)
-    drawn = [
-        band.get_paths()[0].vertices[:, 1] for band in ax.collections
-        if isinstance(band, PolyCollection) and band.get_zorder() < 1 and len(band.get_paths())
-    ]  # fmt: skip
+    bands = [band for band in ax.collections if isinstance(band, PolyCollection) and band.get_zorder() < 1]
+    drawn = [np.asarray(band.get_paths()[0].vertices)[:, 1] for band in bands if band.get_paths()]
     ranges = {(min(part["low"]), max(part["high"])) for _, part in sets.groupby("variant")}
-    assert {(y.min(), y.max()) for y in drawn if len(y)} == ranges
+    assert {(y.min(), y.max()) for y in drawn} == ranges
     legend = ax.get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()].count("sets of decoys") == 1
