@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.spatial.distance import squareform
-from scipy.stats import rankdata
 from sklearn.metrics import euclidean_distances, silhouette_score
 
 NEIGHBOURS = 15
@@ -139,16 +138,35 @@ class _Distances:
         self.silhouette = (
             float(silhouette_score(between, modes, metric="precomputed")) if several else float("nan")
         )
-        self.order: NDArray[np.float64] = rankdata(squareform(between, checks=False))
+        self.order = _ranks(squareform(between, checks=False))
         """(m (m - 1) / 2,) rank of each distance among all."""
         np.fill_diagonal(between, -1.0)  # a point is nearest to itself, even where others lie upon it
-        nearest = np.argsort(between, axis=1, kind="stable")
+        nearest = _nearest(between)
         self.neighbours = nearest[:, 1 : self.near + 1]
         """(m, near) each point's nearest others."""
         self.rank = np.empty_like(nearest)
         """(m, m) place of each point (columns) among the neighbours of another, from 1."""
         np.put_along_axis(self.rank, nearest, np.arange(self.n)[None, :], axis=1)
         self.hit = float(np.mean(modes[self.neighbours] == modes[:, None]))
+
+
+def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rank of each value from 1, equal values at the mean of theirs; twice as fast as `scipy.stats.rankdata`,
+    which sorts stably."""
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(count) - (count - 1) / 2)[place]
+
+
+def _nearest(between: NDArray[np.float64]) -> NDArray[np.intp]:
+    """(m, m) points by their distance from each, equal ones by their number.
+
+    A stable sort says so too, but takes five times as long: it is kept for rows that hold equal distances.
+    """
+    nearest = np.argsort(between, axis=1)
+    ordered = np.take_along_axis(between, nearest, axis=1)
+    tied = (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
+    nearest[tied] = np.argsort(between[tied], axis=1, kind="stable")
+    return nearest
 
 
 def _preserved(space: _Distances, picture: _Distances) -> float:

@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 
 # No dates, so that equal figures are equal files.
 _METADATA: dict[str, dict[str, None]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
+# A quarter less time than at level 6, for 5% more bytes.
+_PACKING: dict[str, dict[str, Any]] = {"png": {"pil_kwargs": {"compress_level": 3}}}
 _SETTINGS: dict[Any, Any] = {
     "pdf.fonttype": 42,  # TrueType: publishers refuse Type 3
     # Outlines rather than text: an SVG cannot rely on its reader's machine having the fonts, and Chinese
@@ -64,13 +66,14 @@ def rendered(fig: Figure, kind: str, dpi: float = 300) -> bytes:
         raise ValueError(f"cannot write {kind!r}: the suffix has to be one of .pdf, .svg, .png")
     if fig.axes and (engine := fig.get_layout_engine()) is not None:
         engine.execute(fig)
-    fig.set_layout_engine("none")
+    with mpl.rc_context({"figure.autolayout": False, "figure.constrained_layout.use": False}):
+        fig.set_layout_engine(None)  # by the name "none" one stays that has every figure drawn twice
     for ax in fig.axes:  # a layout is equal only up to rounding, and an SVG names its parts by their places
         left, bottom, width, height = (round(edge, 6) for edge in ax.get_position(original=True).bounds)
         ax.set_position((left, bottom, width, height))
     file = BytesIO()
     with mpl.rc_context(_SETTINGS):
-        fig.savefig(file, format=kind, dpi=dpi, metadata=_METADATA[kind])
+        fig.savefig(file, format=kind, dpi=dpi, metadata=_METADATA[kind], **_PACKING.get(kind, {}))
     return file.getvalue()
 
 

@@ -14,7 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.sparse import coo_array, csr_array, triu
+from scipy.sparse.csgraph import connected_components
 
+from margin.analysis.vectors import blocks
 from margin.stats.clusters import Clusters, make_clusters
 from margin.stats.intervals import jackknife_variance
 
@@ -23,6 +26,8 @@ ALIKE = 0.7
 """Share of two texts' words that they have in common from which on they are near-duplicates."""
 MOST_SHARED = 50
 """Texts that hold a word beyond which the word tells nothing of who resembles whom."""
+PAIRS = 2**16
+"""Pairs of texts whose words are compared at a time."""
 
 
 @dataclass(frozen=True)
@@ -77,30 +82,18 @@ def near_duplicates(texts: Sequence[str], alike: float = ALIKE) -> Clusters:
     [2, 1]
     """
     words = [_words(text) for text in texts]
-    holders: dict[str, list[int]] = {}
-    for i, of_text in enumerate(words):
-        for word in of_text:
-            holders.setdefault(word, []).append(i)
-    parent = list(range(len(texts)))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    seen: set[tuple[int, int]] = set()
-    for some in holders.values():
-        if len(some) > MOST_SHARED:
-            continue
-        for a, i in enumerate(some):
-            for j in some[a + 1 :]:
-                if (i, j) not in seen:
-                    seen.add((i, j))
-                    shared = len(words[i] & words[j])
-                    if shared >= alike * len(words[i] | words[j]):
-                        parent[root(j)] = root(i)
-    return make_clusters(pd.factorize(np.array([root(i) for i in range(len(texts))]))[0])
+    number = np.array([len(of_text) for of_text in words])
+    rows = np.repeat(np.arange(len(texts)), number)
+    columns, _ = pd.factorize(np.array([word for of_text in words for word in of_text]))
+    holds = csr_array((np.ones(len(rows), dtype=np.int32), (rows, columns)))
+    rare = holds[:, np.flatnonzero(holds.sum(axis=0) <= MOST_SHARED)]
+    first, second = triu(rare @ rare.T, k=1).nonzero()
+    shared = np.zeros(len(first), dtype=np.int32)
+    for some in blocks(len(first), PAIRS):
+        shared[some] = holds[first[some]].multiply(holds[second[some]]).sum(axis=1)
+    joined = shared >= alike * (number[first] + number[second] - shared)
+    edges = coo_array((joined[joined], (first[joined], second[joined])), shape=(len(texts), len(texts)))
+    return make_clusters(pd.factorize(connected_components(edges, directed=False)[1])[0])
 
 
 def _words(text: str) -> frozenset[str]:

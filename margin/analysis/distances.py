@@ -28,6 +28,9 @@ EDGE = 512
 """Rows and columns of a block of pairwise distances: it stays in the processor's cache up to its square
 root."""
 
+KEPT = 2048
+"""Points up to which blocks of pairwise distances are kept, since several measures ask for them (20 MB)."""
+
 RECOMPUTED_SHARE = 1 / 64
 """Share of a block's entries up to which taking them one by one is cheaper than the block in float64."""
 
@@ -134,7 +137,7 @@ class SquaredDistances:
 
 @dataclass(frozen=True, eq=False)
 class EuclideanDistances:
-    """|x_i - x_j|. D @ M costs O(N^2 d) time; memory of a few blocks.
+    """|x_i - x_j|. D @ M costs O(N^2 d) time; memory of a few blocks, up to `KEPT` points of all of them.
 
     A block is the square root of q_i + q_j - 2 x_i.x_j, which cancels where two points are near for their
     distance from the centre. A few such entries are taken from the difference of the points; where a float32
@@ -183,7 +186,20 @@ class EuclideanDistances:
         """The distances between some of the points, in the order given."""
         return EuclideanDistances(self.X[points])
 
+    @cached_property
+    def _kept(self) -> dict[tuple[int, int], FloatArray]:
+        return {}
+
     def _block(self, rows: slice, cols: slice) -> FloatArray:
+        place = rows.start, cols.start
+        if place in self._kept:
+            return self._kept[place]
+        D = self._worked(rows, cols)
+        if self.n_points <= KEPT:
+            self._kept[place] = D
+        return D
+
+    def _worked(self, rows: slice, cols: slice) -> FloatArray:
         D, cancelled = self._squared_block(rows, cols, self.X.dtype)
         if len(cancelled) > RECOMPUTED_SHARE * D.size and D.dtype == np.float32:
             D, cancelled = self._squared_block(rows, cols, np.dtype(np.float64))

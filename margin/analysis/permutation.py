@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 
 from margin.analysis.distances import Distances
 from margin.analysis.silhouette import mean_distances, own_distances, silhouette
+from margin.analysis.vectors import blocks
 from margin.stats.design import Design
 
 CHUNK = 2**24
 """Numbers held at a time in the product over many relabellings (128 MB)."""
+BLOCK = 2**15
+"""Numbers of each kind held at a time beside that product: they stay in the processor's cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +70,7 @@ def permute_within_prompts(design: Design, rng: np.random.Generator, count: int)
         return relabelled
     by_prompt = np.argsort(design.prompt, kind="stable")
     for column in range(count):
-        shuffled = np.lexsort((rng.random(design.n_points), design.prompt))
+        shuffled = np.argsort(design.prompt + rng.random(design.n_points))  # in any order within a prompt
         relabelled[shuffled, column] = design.mode[by_prompt]
     return relabelled
 
@@ -86,19 +89,21 @@ def _margins(
     onehot = labels[:, :, None] == np.arange(design.n_modes)
     totals = distances.matmul(onehot.reshape(design.n_points, -1).astype(np.float32)).reshape(onehot.shape)
     margins = np.empty(count)
-    for column in range(count):
-        where = _real_modes(design, labels[:, column])
+    sizes = onehot.sum(axis=0, dtype=np.float64)
+    for some in blocks(count, max(1, BLOCK // totals[:, 0].size)):
+        own_modes = np.ascontiguousarray(labels[:, some].T)
+        where = _real_modes(design, own_modes)
         # A prompt's own points keep their distances: under new labels they are read in another order.
-        of_own, number = (np.where(where < 0, 0, np.take_along_axis(each, where, axis=1)) for each in own)
-        sizes = onehot[:, column].sum(axis=0, dtype=np.float64)
-        mean = mean_distances(totals[:, column], sizes, of_own, number, distances.resolution)
-        margins[column] = silhouette(mean, labels[:, column]).samples.mean()
+        of_own, number = (np.where(where < 0, 0, np.take_along_axis(each[None], where, axis=2)) for each in own)
+        to_modes = np.ascontiguousarray(totals[:, some].swapaxes(0, 1))
+        mean = mean_distances(to_modes, sizes[some, None], of_own, number, distances.resolution)
+        margins[some] = silhouette(mean, own_modes).samples.mean(axis=1)
     return margins
 
 
 def _real_modes(design: Design, labels: NDArray[np.intp]) -> NDArray[np.intp]:
-    """(N, k) the mode that the points of each point's unit labelled c really have; -1 where it has none."""
-    real = np.full((design.n_units, design.n_modes), -1, dtype=np.intp)
+    """(B, N, k) the mode that the points of each point's unit labelled c really have; -1 where it has none."""
+    real = np.full((len(labels), design.n_units, design.n_modes), -1, dtype=np.intp)
     unit = design.unit[design.prompt]
-    real[unit, labels] = design.mode
-    return real[unit]
+    real[np.arange(len(labels))[:, None], unit, labels] = design.mode
+    return real[:, unit]
