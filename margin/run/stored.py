@@ -21,7 +21,7 @@ PLAINLY = {"missing": MISSING, "model_type": "should be an object", "dict_type":
 class Stored(BaseModel):
     """A record of a file. Nothing is made to fit: "3" is no number, and true is none either."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="allow")
+    model_config = ConfigDict(frozen=True, strict=True, extra="allow", defer_build=True)
 
     def to_dict(self) -> Record:
         """Plain record: the keys it was made with, and no others."""

@@ -30,7 +30,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Record(BaseModel):
     """Part of a report."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    # Built when first used: a command uses few of a hundred kinds.
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, defer_build=True)
 
 
 class EstimateRecord(Record):

@@ -6,11 +6,13 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from margin.analysis.behaviour.refusal_family import Family
 from margin.analysis.behaviour.refusal_patterns import ANSWER_OPENERS, ANSWERS_ALL_THE_SAME, APOLOGY, FAMILIES
 
 SENTENCES = 3
@@ -70,7 +72,7 @@ def _family(text: str) -> str | None:
     apologetic = any(_APOLOGY.search(sentence) for sentence in sentences)
     for place, sentence in enumerate(sentences):
         stripped = sentence.strip()
-        for family, pattern in _COMPILED:
+        for family, pattern in _compiled():
             if (family.after_apology and not apologetic) or (family.where == "first" and place > 0):
                 continue
             if family.name == "cannot, subject left out" and stripped.endswith("?"):
@@ -78,6 +80,11 @@ def _family(text: str) -> str | None:
             if _matches(family.where, pattern, stripped):
                 return family.name
     return None
+
+
+@cache  # asked for once there is an answer: this takes longer than reading most of the package
+def _compiled() -> tuple[tuple[Family, re.Pattern[str]], ...]:
+    return tuple((family, re.compile(family.pattern)) for family in FAMILIES)
 
 
 def _matches(where: str, pattern: re.Pattern[str], sentence: str) -> bool:
@@ -129,7 +136,6 @@ _CLAUSE = re.compile(
     r"|但是?|不过|可是|所以|因此"
 )
 _OPENERS, _ANYWAY, _APOLOGY = (re.compile(p) for p in (ANSWER_OPENERS, ANSWERS_ALL_THE_SAME, APOLOGY))
-_COMPILED = tuple((family, re.compile(family.pattern)) for family in FAMILIES)
 _CONTRACTIONS = tuple(
     (re.compile(pattern), written_out)
     for pattern, written_out in (
