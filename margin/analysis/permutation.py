@@ -94,7 +94,9 @@ def _margins(
         own_modes = np.ascontiguousarray(labels[:, some].T)
         where = _real_modes(design, own_modes)
         # A prompt's own points keep their distances: under new labels they are read in another order.
-        of_own, number = (np.where(where < 0, 0, np.take_along_axis(each[None], where, axis=2)) for each in own)
+        of_own, number = (
+            np.where(where < 0, 0, np.take_along_axis(each[None], where, axis=2)) for each in own
+        )
         to_modes = np.ascontiguousarray(totals[:, some].swapaxes(0, 1))
         mean = mean_distances(to_modes, sizes[some, None], of_own, number, distances.resolution)
         margins[some] = silhouette(mean, own_modes).samples.mean(axis=1)
@@ -102,7 +104,7 @@ def _margins(
 
 
 def _real_modes(design: Design, labels: NDArray[np.intp]) -> NDArray[np.intp]:
-    """(B, N, k) the mode that the points of each point's unit labelled c really have; -1 where it has none."""
+    """(B, N, k) the mode that the points of each point's unit labelled c really have; -1 for none."""
     real = np.full((len(labels), design.n_units, design.n_modes), -1, dtype=np.intp)
     unit = design.unit[design.prompt]
     real[np.arange(len(labels))[:, None], unit, labels] = design.mode

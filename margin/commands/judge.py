@@ -98,7 +98,7 @@ def judge(
     from margin.report.terminal import print_tables
     from margin.run.run import open_run
     from margin.study.audit import draw_audit
-    from margin.study.judgements import NAME
+    from margin.study.judgements_file import NAME
     from margin.study.judging import judge as judge_run
     from margin.study.sections.audit import AuditSection
     from margin.study.sections.behaviour import Behaviour

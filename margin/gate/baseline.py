@@ -18,7 +18,7 @@ from margin.gate.baseline_record import (
     LeakRecord,
     MarginRecord,
 )
-from margin.gate.measurement import OVERALL, AboveDecoys, Leak, MeasuredMargin, Measurement
+from margin.gate.evidence import OVERALL, AboveDecoys, Leak, MeasuredMargin, Measurement
 from margin.run.files import make_folder, write_atomic
 from margin.run.seal import read_sealed, sealed
 from margin.stats.clusters import Clusters

@@ -17,13 +17,14 @@ from margin.gate.claims import (
     corrected,
     drop_claim,
     floor_claim,
-    prompts_to_settle,
     shares,
 )
 from margin.gate.comparable import require_comparable
+from margin.gate.evidence import OVERALL, MeasuredMargin, Measurement
 from margin.gate.leaks import leak_claim
 from margin.gate.limits import AUTO, Limit, check_limit, drop_limit, leak_limit
-from margin.gate.measurement import OVERALL, MeasuredMargin, Measurement, measure, prompt_changes
+from margin.gate.measurement import measure, prompt_changes
+from margin.gate.planning import prompts_to_settle
 from margin.gate.secrecy import SecrecyPolicy, secrecy_claims
 from margin.gate.verdict import Measured, Outcome, Verdict
 from margin.gate.worse import compared

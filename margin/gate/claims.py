@@ -23,25 +23,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import ceil
 from typing import Literal
 
 import numpy as np
 from scipy import stats
 
 from margin.analysis.decoys import METHOD as DECOYS
-from margin.analysis.slices import MIN_PROMPTS
-from margin.gate.measurement import ALPHA, AboveDecoys, MeasuredMargin, error_of
+from margin.gate.evidence import ALPHA, AboveDecoys, MeasuredMargin, error_of
 from margin.stats.clusters import Clusters
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import JACKKNIFE
 from margin.stats.multiplicity import holm
-from margin.stats.power import detectable_difference, prompts_needed
+from margin.stats.power import detectable_difference
 
 POWER = 0.8
 REQUIRED_SHARE = 0.8
 """Share of the level of Holm's correction that required claims have."""
-MOST_LEAK_PROMPTS = 10**6
 
 Kind = Literal["drop", "floor", "above", "leak", "exposure", "said", "near-miss"]
 SHARES: tuple[Kind, ...] = ("leak", "said", "near-miss")
@@ -167,33 +164,6 @@ def shares(claims: Sequence[Claim]) -> list[float]:
     return [of_required / required if claim.required else of_optional / optional for claim in claims]
 
 
-def prompts_to_settle(claim: Claim, n_run: int, share: float, n_open: int) -> int | None:
-    """Prompts a run needs to settle an open claim; None where no number would.
-
-    Planned as if what was seen were the truth, but for drops never as if it lay further from the limit than
-    no change does: so the number suffices for a checkpoint as good as the baseline, and for one down by twice
-    what is allowed. All `n_open` claims are settled together with probability at least `POWER`; a slice keeps
-    its share of the run's `n_run` prompts. To show that a claim is broken takes Holm's first step, where it
-    has a `share` of the level. Independent units are counted, as many to a prompt as now. More prompts alone
-    need not settle what lies above decoys, since sets differ too.
-    """
-    if claim.indicative or claim.kind in ("above", "exposure"):
-        return None
-    target = 1 - (1 - POWER) / n_open
-    value, n, units = claim.value, claim.value.n_prompts, claim.units
-    if claim.kind in SHARES:
-        needed = _leak_prompts(value.estimate, claim.limit, ALPHA * share, target)
-        return None if needed is None else ceil(needed * n / units)
-    if value.se is None:
-        return ceil(MIN_PROMPTS * n_run / units)
-    distance = abs(value.estimate - claim.limit)
-    if claim.kind == "drop":
-        distance = min(distance, -claim.limit)
-    alpha = ALPHA if value.estimate >= claim.limit else ALPHA * share
-    needed = prompts_needed(distance, value.se * np.sqrt(units), alpha, target)
-    return None if needed is None else ceil(needed * n_run / units)
-
-
 def _bounded(margin: MeasuredMargin, method: str, clusters: Clusters | None) -> Estimate:
     """The margin, or a change of it, with its standard error and one-sided bounds; without them below
     `MIN_PROMPTS` (or clusters) of a slice.
@@ -219,16 +189,3 @@ def _tails(value: Estimate, limit: float, degrees: float) -> tuple[float, float]
         return float(not below), float(below)
     t = (value.estimate - limit) / value.se
     return float(stats.t.cdf(t, degrees)), float(stats.t.sf(t, degrees))
-
-
-def _leak_prompts(rate: float, limit: float, alpha_broken: float, target: float) -> int | None:
-    """Prompts at which a true leak rate is told from the limit with probability `target`."""
-    n = np.unique(np.geomspace(2, MOST_LEAK_PROMPTS, 5000).astype(np.int64))
-    if rate <= limit:
-        most = stats.binom.ppf(ALPHA, n, limit) - 1  # the most leaks that still show a rate below the limit
-        power = stats.binom.cdf(most, n, rate)
-    else:
-        least = stats.binom.isf(alpha_broken, n, limit) + 1
-        power = stats.binom.sf(least - 1, n, rate)
-    enough = n[power >= target]
-    return int(enough[0]) if len(enough) else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from margin.errors import IncomparableError
-from margin.gate.measurement import Measurement
+from margin.gate.evidence import Measurement
 from margin.run.differences import differences, entry_of
 from margin.run.protocol import PROTOCOL, protocols
 from margin.study.decoys import KIND

@@ -5,7 +5,7 @@ from __future__ import annotations
 from scipy import optimize, stats
 
 from margin.gate.claims import Claim
-from margin.gate.measurement import ALPHA, Leak
+from margin.gate.evidence import ALPHA, Leak
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import EXACT, clopper_pearson
 

@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 
 from margin.errors import MarginError
-from margin.gate.measurement import ALPHA, Leak, MeasuredMargin, Measurement, error_of
+from margin.gate.evidence import ALPHA, Leak, MeasuredMargin, Measurement, error_of
 from margin.stats.clusters import Clusters
 from margin.stats.intervals import clopper_pearson
 from margin.stats.power import detectable_difference, prompts_needed

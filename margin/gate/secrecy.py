@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from margin.analysis.exposure import at_most
 from margin.errors import MarginError
 from margin.gate.claims import Claim, Kind
+from margin.gate.evidence import ALPHA
 from margin.gate.leaks import binomial_tails
-from margin.gate.measurement import ALPHA
 from margin.inputs.neighbours import EDITS
 from margin.run.run import Run
 from margin.stats.estimate import Estimate

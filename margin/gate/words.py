@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from margin.errors import MarginError
 from margin.gate.claims import SHARES, Claim
+from margin.gate.evidence import Measurement
 from margin.gate.limits import (
     AUTO,
     CORRELATION,
@@ -16,7 +17,6 @@ from margin.gate.limits import (
     prompts_for_share,
     smallest_drop,
 )
-from margin.gate.measurement import Measurement
 from margin.gate.verdict import Verdict
 
 

@@ -10,9 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from margin.study.notation import number, with_interval
-from margin.study.sections.trace import TraceSection, above, by_layer, decides, steered
+from margin.study.sections.trace import TraceSection, decides
 from margin.study.table import Interval
 from margin.study.trace_file import TraceRecord
+from margin.study.trace_tables import above, by_layer, steered
 from margin.text import shown
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from margin.analysis.behaviour.audit import LEAST, allocate
+from margin.analysis.behaviour.allocation import LEAST, allocate
 from margin.arguments import require_count, require_path
 from margin.errors import MarginError
 from margin.inputs.tables import whole

@@ -16,7 +16,8 @@ from margin.run.run_tables import ANSWERS
 from margin.stats.clusters import Clusters, make_clusters
 from margin.stats.intervals import share_of_prompts
 from margin.study.correction import audit_of
-from margin.study.judgements import Judgements, expecting, judge_refusals, read_judgements
+from margin.study.judgements import Judgements, expecting, judge_refusals
+from margin.study.judgements_file import read_judgements
 from margin.study.placement import Placement, nearest_modes, placement_of
 from margin.study.spaces import clusters_of
 

@@ -21,9 +21,8 @@ from margin.study.judgements import (
     expecting,
     judge_answers,
     judge_refusals,
-    read_judgements,
-    write_judgements,
 )
+from margin.study.judgements_file import read_judgements, write_judgements
 from margin.study.labels import read_labels
 
 __all__ = ["judge", "judgements"]

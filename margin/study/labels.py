@@ -14,7 +14,15 @@ from margin.errors import MarginError
 from margin.inputs.tables import SUFFIXES, label, read_records, whole
 from margin.run.files import csv_text
 from margin.run.run import Run
-from margin.study.judgements import LABELS, LONGEST, MOST, SCORES, Judgements, is_label, range_in_words
+from margin.study.judgements import (
+    LABELS,
+    LONGEST,
+    MOST,
+    SCORES,
+    Judgements,
+    is_label,
+    range_in_words,
+)
 
 __all__ = ["SUFFIXES", "label_of", "read_labels", "rows_meant"]
 

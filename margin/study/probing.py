@@ -8,39 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from margin.arguments import require_count, require_level, require_names
 from margin.errors import MarginError
-from margin.inputs.attacks import CLEAN
-from margin.inputs.conditions import CONDITIONS
-from margin.inputs.conversation import member, without_mode
 from margin.inputs.kinds import as_kind
 from margin.run.run import Run, opened
 from margin.run.stored import Record
 from margin.study.decoys import decoy_rows
 from margin.study.probe_decoys import ProbeAbove, probes_above_decoys
 from margin.study.spaces import clusters_of
+from margin.study.transfer import Transfer, check_column, of_rows, states_of, transfers
 from margin.text import shown
-from probes import LayerProbes, domain_folds, grouped_folds, make_rows, probe_layers, transfer
+from probes import LayerProbes, grouped_folds, make_rows, probe_layers
 from probes.calibration import BINS
 from probes.logistic import C
 
 FOLDS = 5
-MOST_DOMAINS = 12
-"""Values of a column that make a transfer table; more are no domains and make a table that nobody reads."""
-
-
-@dataclass(frozen=True, eq=False)
-class Transfer:
-    """Accuracy of probes fitted in one domain and tried in each."""
-
-    column: str
-    """Column of the prompts whose values are the domains, or the kind of a crossed condition, as "attack"."""
-    layer: int
-    table: pd.DataFrame
-    """One line a source and target: source, target and the fields of an estimate."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,19 +161,19 @@ def probe(
         if layer not in run.layers:
             raise MarginError(f"{run.path} holds no layer {layer}: it has {run.layers}")
     for column in columns:
-        _check_column(run, column)
+        check_column(run, column)
     of_modes = (run.rows["kind"] == "mode").to_numpy()
     modes = run.rows[of_modes]
     if modes["prompt_id"].nunique() < 2:
         raise MarginError(f"{run.path} holds a single prompt: a probe needs at least two")
     clusters = clusters_of(run, cluster)
-    rows = make_rows(modes["mode"], modes["prompt_id"], _of_rows(clusters, modes["prompt_id"]))
+    rows = make_rows(modes["mode"], modes["prompt_id"], of_rows(clusters, modes["prompt_id"]))
     fold = grouped_folds(rows, folds, seed)
 
     def states() -> Any:
         for layer in chosen:
             before(layer)
-            yield layer, _states(run, layer)[of_modes]
+            yield layer, states_of(run, layer)[of_modes]
 
     found = probe_layers(states(), rows, fold, seed=seed, level=level, n_jobs=n_jobs)
     sets = decoy_rows(run, cluster)
@@ -199,7 +183,7 @@ def probe(
         above = tuple(of_layers)
     return Probing(
         probes=found,
-        transfers=tuple(_transfers(run, chosen[-1], columns, level, seed, folds, clusters)),
+        transfers=tuple(transfers(run, chosen[-1], columns, level, seed, folds, clusters)),
         modes=rows.modes,
         n_prompts=rows.n_prompts,
         folds=int(fold.max()) + 1,
@@ -216,68 +200,6 @@ def _numbers(layers: object) -> Sequence[int]:
     if found is None:
         raise MarginError(f"layers {shown(layers)[:40]!r}: take a list of whole numbers")
     return tuple(found)
-
-
-def _transfers(
-    run: Run,
-    layer: int,
-    columns: Sequence[str],
-    level: float,
-    seed: int,
-    folds: int,
-    clusters: pd.Series | None,
-) -> list[Transfer]:
-    X = _states(run, layer)
-    table, about = run.rows, run.prompts.set_index("id")
-    of_modes = table["kind"] == "mode"
-    asked = [(column, table["prompt_id"].map(about[column]).where(of_modes)) for column in columns]
-    for kind in (condition.name for condition in CONDITIONS.values() if condition.crossed):
-        of_kind = table["kind"] == kind
-        if not of_kind.any():
-            continue
-        names = [
-            without_mode(condition, mode).removeprefix(member(kind, "")) if its else CLEAN
-            for condition, mode, its in zip(table["condition"], table["mode"], of_kind, strict=True)
-        ]
-        name = kind if kind not in columns else f"{kind} (conditions)"  # a column may be called so
-        asked.append((name, pd.Series(names, table.index).where(of_modes | of_kind)))
-    found = []
-    for column, values in asked:
-        use = values.notna().to_numpy()
-        ids = table["prompt_id"][use]
-        rows = make_rows(table["mode"][use], ids, _of_rows(clusters, ids))
-        domains = values[use].astype(str).to_numpy()
-        try:
-            fold = domain_folds(rows, domains, folds, seed)
-        except ValueError as error:
-            raise MarginError(f"no transfer over {column!r}: {error}") from None
-        found.append(Transfer(column, layer, transfer(X[use], rows, domains, fold, level)))
-    return found
-
-
-def _of_rows(clusters: pd.Series | None, prompt_ids: pd.Series) -> pd.Series | None:
-    """The cluster of the prompt of each row."""
-    return None if clusters is None else prompt_ids.map(clusters)
-
-
-def _check_column(run: Run, column: str) -> None:
-    known = [name for name in run.prompts if name not in ("id", "prompt")]
-    if column not in known:
-        raise MarginError(
-            f"no column {column!r} to transfer over: the prompts have {', '.join(known) or 'none'}"
-        )
-    values = run.prompts[column].nunique()
-    if not 2 <= values <= MOST_DOMAINS:
-        raise MarginError(
-            f"column {column!r} has {values} values: a transfer table takes 2 to {MOST_DOMAINS}"
-        )
-
-
-def _states(run: Run, layer: int) -> Any:
-    X = run.layer(layer)
-    if not np.isfinite(X).all():
-        raise MarginError(f"layer {layer} of {run.path} holds NaN or infinite states: leave it out, --layers")
-    return X
 
 
 def _records(frame: pd.DataFrame) -> list[Record]:

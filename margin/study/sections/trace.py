@@ -15,8 +15,9 @@ from margin.study.record import EstimateRecord, Record
 from margin.study.section import Fact, Section
 from margin.study.sections.probes import Probes
 from margin.study.study import Study
-from margin.study.table import Interval, Table, table
+from margin.study.table import Table, table
 from margin.study.trace_file import ALL, HandoverRecord, TraceRecord, read_trace
+from margin.study.trace_tables import above, by_layer, cell, controls, steered
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -145,7 +146,7 @@ class TraceSection(Section):
         if self.found.answers:
             frame = pd.DataFrame(
                 [
-                    {"layer": its.layer, "pair": its.pair, "dose": its.dose, "refused": _cell(its.refused)}
+                    {"layer": its.layer, "pair": its.pair, "dose": its.dose, "refused": cell(its.refused)}
                     for its in self.found.answers
                 ]
             )
@@ -156,70 +157,6 @@ class TraceSection(Section):
         found = self.found.handover
         value = "nowhere" if found.layer is None else f"layer {found.layer}"
         yield Fact("decisive from", value, _interval(found), decides(self))
-
-
-def by_layer(found: TraceRecord) -> pd.DataFrame:
-    """One line a layer: patched and transfer, and where attention was cut kept and margin."""
-    cut = {line.layer: line for line in found.cut}
-    return pd.DataFrame(
-        [
-            {
-                "layer": line.layer,
-                "patched": _cell(line.share),
-                "transfer": _cell(line.transfer),
-                "cut, kept": _cell(cut[line.layer].kept) if line.layer in cut else None,
-                "cut, margin": _cell(cut[line.layer].margin, signed=True) if line.layer in cut else None,
-            }
-            for line in found.patch
-            if line.donor == ALL
-        ]
-    )
-
-
-def above(found: TraceRecord) -> pd.DataFrame:
-    """One line a layer: the effect of the live tokens, of the decoy sets, and the difference."""
-    return pd.DataFrame(
-        [
-            {
-                "layer": line.layer,
-                "effect": line.live,
-                "decoys, least": min(line.decoys),
-                "decoys, largest": max(line.decoys),
-                "above decoys": Interval(line.estimate, line.low, line.high),
-                "rank p": line.rank_p,
-                "prompts needed": None if line.n_needed is None else str(line.n_needed),
-            }
-            for line in found.above_decoys
-            if line.measure == "effect"
-        ]
-    )
-
-
-def steered(found: TraceRecord) -> pd.DataFrame:
-    """One line a layer, kind of direction and dose, the mean over pairs."""
-    return pd.DataFrame(
-        [
-            {
-                "layer": line.layer,
-                "direction": "the modes'" if line.control == "direction" else line.control,
-                "dose": line.dose,
-                "lands where steered": _cell(line.share),
-                "keeps its mode": _cell(line.kept),
-                "divergence": None if line.divergence is None else _cell(line.divergence),
-            }
-            for line in found.steer
-            if line.pair == ALL
-        ]
-    )
-
-
-def controls(found: TraceRecord) -> pd.DataFrame:
-    """One line a layer: share of rows that each control moves."""
-    lines: dict[int, dict[str, object]] = {}
-    for its in found.controls:
-        name = "another prompt, same mode" if its.control == "same mode" else "a random vector"
-        lines.setdefault(its.layer, {"layer": its.layer})[name] = _cell(its.moved)
-    return pd.DataFrame(list(lines.values()))
 
 
 def decides(section: TraceSection) -> str:
@@ -247,10 +184,6 @@ def decides(section: TraceSection) -> str:
 def _interval(found: HandoverRecord) -> str:
     ends = [f"layer {end}" if end is not None else "no layer" for end in (found.low, found.high)]
     return f"{found.level:.0%} interval {ends[0] if ends[0] == ends[1] else ' to '.join(ends)}"
-
-
-def _cell(estimate: EstimateRecord, *, signed: bool = False) -> Interval:
-    return Interval(estimate.estimate, estimate.low, estimate.high, signed)
 
 
 def _ends(estimate: EstimateRecord) -> dict[str, float | None]:

@@ -10,7 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from margin.analysis.space import Coordinates
-from margin.gate.measurement import Leak, Measurement, measure_margins
+from margin.gate.evidence import Leak, Measurement
+from margin.gate.measurement import measure_margins
 from margin.stats.design import Design, make_design
 
 MODES = ("pos", "neg", "rej")

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from margin.errors import MarginError
 from margin.gate.baseline import read_baseline, to_record, write_baseline
 from margin.gate.baseline_record import BaselineRecord, schema
-from margin.gate.measurement import AboveDecoys, Leak, Measurement
+from margin.gate.evidence import AboveDecoys, Leak, Measurement
 from margin.run.seal import checksum, sealed
 from margin.study.sealed import broken_rule
 from tests.margin.gate.releases import Hang, draw_prompts, measurement

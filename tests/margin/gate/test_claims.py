@@ -17,11 +17,12 @@ from margin.gate.claims import (
     corrected,
     drop_claim,
     floor_claim,
-    prompts_to_settle,
     shares,
 )
+from margin.gate.evidence import ALPHA, AboveDecoys, Leak, MeasuredMargin, Measurement
 from margin.gate.leaks import binomial_tails, leak_claim
-from margin.gate.measurement import ALPHA, AboveDecoys, Leak, MeasuredMargin, Measurement, prompt_changes
+from margin.gate.measurement import prompt_changes
+from margin.gate.planning import prompts_to_settle
 from margin.stats.clusters import make_clusters
 from margin.stats.intervals import clopper_pearson, effective_trials, t_interval
 from tests.intervals import lower, upper

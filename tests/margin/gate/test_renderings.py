@@ -13,8 +13,8 @@ from junitparser import JUnitXml
 from markdown_it import MarkdownIt
 
 from margin.gate.check import Policy, decide
+from margin.gate.evidence import AboveDecoys, Leak
 from margin.gate.junit import write_junit
-from margin.gate.measurement import AboveDecoys, Leak
 from margin.gate.summary import append_summary, to_summary
 from margin.gate.verdict import Verdict
 from margin.text import shown

@@ -10,7 +10,7 @@ from scipy import stats
 
 from margin.analysis.exposure import exposure
 from margin.errors import MarginError
-from margin.gate.measurement import ALPHA
+from margin.gate.evidence import ALPHA
 from margin.gate.secrecy import SecrecyPolicy, exposure_claim, secrecy_claims, share_claim
 from margin.run.run import Run
 from margin.stats.clusters import make_clusters

@@ -18,7 +18,8 @@ from margin.run.manifest import read_manifest
 from margin.run.run import Run, open_run
 from margin.run.seal import read_sealed, sealed
 from margin.run.shards import read_rows, write_shard
-from margin.study.judgements import NAME, Judgements, read_judgements, write_judgements
+from margin.study.judgements import Judgements
+from margin.study.judgements_file import NAME, read_judgements, write_judgements
 from tests.tiny_manifests import tiny_manifest
 
 FORM, AGAIN = "margin-test/1", "write it again"

@@ -27,7 +27,7 @@ from margin.report.write import schema
 from margin.run.files import parquet_bytes, sha256_of
 from margin.run.run import Run, open_run
 from margin.study.audit import DrawnAudit, draw_audit
-from margin.study.judgements import read_judgements
+from margin.study.judgements_file import read_judgements
 from tests.intervals import holds
 
 SECRETS = [mode.token.reveal() for mode in load_modes(modes_path()).modes]

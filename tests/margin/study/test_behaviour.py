@@ -22,14 +22,8 @@ from margin.run.run import Run
 from margin.run.run_tables import ANSWERS
 from margin.run.seal import checksum
 from margin.study.behaviour import behaviour, judgements_of
-from margin.study.judgements import (
-    Judgements,
-    expecting,
-    judge_answers,
-    judge_refusals,
-    read_judgements,
-    write_judgements,
-)
+from margin.study.judgements import Judgements, expecting, judge_answers, judge_refusals
+from margin.study.judgements_file import read_judgements, write_judgements
 from margin.study.placement import nearest_modes, placement_of
 from tests.intervals import lower, upper
 

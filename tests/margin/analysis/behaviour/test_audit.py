@@ -12,14 +12,8 @@ from numpy.typing import NDArray
 from scipy import optimize, stats
 from sklearn.metrics import recall_score
 
-from margin.analysis.behaviour.audit import (
-    LEAST,
-    Sample,
-    _likeliest,
-    allocate,
-    corrected_share,
-    recall,
-)
+from margin.analysis.behaviour.allocation import LEAST, allocate
+from margin.analysis.behaviour.audit import Sample, _likeliest, corrected_share, recall
 from margin.stats.clusters import Clusters
 from margin.stats.estimate import Estimate
 from tests.intervals import holds, lower, upper
