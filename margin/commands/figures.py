@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from figures.style import StyleName
 
 
-@click.command(short_help="Figures of a run, for a paper or a talk.")
+class _Listing(click.Command):
+    """Help that ends with the names of all figures, gathered when asked for: that takes a second."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from margin.report.figures import FIGURES
+
+        self.epilog = f"Figures: {', '.join(FIGURES)}. Projections are by principal components unless named."
+        super().format_epilog(ctx, formatter)
+
+
+@click.command(cls=_Listing, short_help="Figures of a run, for a paper or a talk.")
 @click.argument("run", type=PLACE)
 @click.option("--out", type=PLACE, help="Folder of the figures.  [default: RUN/figures]")
 @click.option("--only", multiple=True, metavar="NAME", help="Only this figure; may be given several times.")
@@ -44,10 +54,8 @@ def figures(
 ) -> None:
     """Figures of RUN: the same PNG bytes each time, and but for the overview the same SVG.
 
-    overview, projection (by principal components; also -lda, -tsne, -umap), silhouette, distributions,
-    waterfall, pairs, layers, positions, probes, trace, dose, slices, robustness. A figure the run holds too
-    little for is left out with a word on why; one asked for by --only is an error then. One that fails leaves
-    the others to be drawn, and the exit code says so.
+    A figure the run holds too little for is left out with a word on why; one asked for by --only is an error
+    then. One that fails leaves the others to be drawn, and the exit code says so.
     """
     from rich.progress import Progress
 
