@@ -29,7 +29,6 @@ import warnings
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold
 
 from margin.stats.design import Design
 
@@ -78,6 +77,8 @@ def grouped_folds(rows: Design, folds: int = 5, seed: int = 0) -> NDArray[np.int
     >>> bool((fold[::2] == fold[1::2]).all())  # both rows of a prompt are in one
     True
     """
+    from sklearn.model_selection import StratifiedGroupKFold  # slow to import, and seldom wanted
+
     number = max(2, min(folds, rows.n_units // 2))
     # scikit-learn takes seeds of 32 bits.
     splitter = StratifiedGroupKFold(number, shuffle=True, random_state=seed % 2**32)

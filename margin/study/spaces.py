@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from margin.analysis.separation import TokenTables
+from margin.analysis.separation.tokens import TokenTables
 from margin.analysis.space import Coordinates, Gram, Space
 from margin.errors import MarginError
 from margin.run.geometry import LogitSpace

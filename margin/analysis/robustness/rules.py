@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 from scipy import linalg
 from scipy.spatial.distance import cdist
 
-from probes.covariance import shrunken_covariance
-
 Float = NDArray[np.float64]
 
 
@@ -43,6 +41,10 @@ def discriminant_distances(training: Float, points: Float) -> Float:
 
     Cost: O(n k d^2 + d^3).
     """
+    from probes.covariance import (
+        shrunken_covariance,
+    )  # brings scikit-learn, which a run without controls spares
+
     means = training.mean(axis=0)
     covariance = shrunken_covariance((training - means).reshape(-1, training.shape[2]))
     factor = linalg.cholesky(covariance, lower=True)

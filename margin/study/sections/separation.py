@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from margin.analysis.separation import separation
+from margin.analysis.separation.table import separation
 from margin.study.record import Number, Record, ScoreRecord, records
 from margin.study.section import Section
 from margin.study.spaces import tokens_of

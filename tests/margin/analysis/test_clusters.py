@@ -13,10 +13,10 @@ from margin.analysis.layers import layer_curve
 from margin.analysis.margins import margins
 from margin.analysis.metrics import Distance
 from margin.analysis.permutation import permutation_null
-from margin.analysis.separation import separation
 from margin.analysis.separation.angle import centroid_angle
 from margin.analysis.separation.energy import energy_distance
 from margin.analysis.separation.held_out import nearest_centroid_accuracy
+from margin.analysis.separation.table import separation
 from margin.analysis.separation.variance import variance_split
 from margin.analysis.silhouette import mode_sums, silhouette
 from margin.analysis.slices import slice_margins

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from margin.analysis.separation import TokenTables, separation
+from margin.analysis.separation.table import separation
+from margin.analysis.separation.tokens import TokenTables
 from margin.analysis.space import Coordinates, Gram
 from margin.errors import MarginError
 from margin.stats.design import Design, make_design
