@@ -134,20 +134,24 @@ class _Distances:
         self.near = min(NEIGHBOURS, (self.n - 1) // 2)  # trustworthiness is defined below n / 2 neighbours
         between = euclidean_distances(X)
         np.fill_diagonal(between, 0.0)
-        several = 2 <= len(np.unique(modes)) < self.n
-        self.silhouette = (
-            float(silhouette_score(between, modes, metric="precomputed")) if several else float("nan")
-        )
+        self._between, self._modes = between, modes
         self.order = _ranks(squareform(between, checks=False))
         """(m (m - 1) / 2,) rank of each distance among all."""
-        np.fill_diagonal(between, -1.0)  # a point is nearest to itself, even where others lie upon it
-        nearest = _nearest(between)
+        # A point is nearest to itself, even where others lie upon it.
+        nearest = _nearest(between - np.eye(self.n))
         self.neighbours = nearest[:, 1 : self.near + 1]
         """(m, near) each point's nearest others."""
         self.rank = np.empty_like(nearest)
         """(m, m) place of each point (columns) among the neighbours of another, from 1."""
         np.put_along_axis(self.rank, nearest, np.arange(self.n)[None, :], axis=1)
         self.hit = float(np.mean(modes[self.neighbours] == modes[:, None]))
+
+    @cached_property
+    def silhouette(self) -> float:
+        """Mean silhouette of the modes; NaN with a single one, or one a point."""
+        if not 2 <= len(np.unique(self._modes)) < self.n:
+            return float("nan")
+        return float(silhouette_score(self._between, self._modes, metric="precomputed"))
 
 
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
