@@ -9,7 +9,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from margin.analysis.distances import DistanceMatrix, Distances, EuclideanDistances, SquaredDistances
+from margin.analysis.distances import DistanceMatrix, Distances, SquaredDistances
+from margin.analysis.euclidean import EuclideanDistances
 from margin.analysis.vectors import FloatArray, centre, centred, unit_rows
 from margin.errors import MarginError
 
