@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from margin.analysis import distances as module
-from margin.analysis import vectors
+from margin.analysis import euclidean, vectors
 from margin.analysis.distances import SquaredDistances
 from margin.analysis.metrics import Distance
 from margin.analysis.space import Coordinates
@@ -18,7 +18,7 @@ from tests.margin.silhouette_oracle import DISTANCES, Array, pairwise
 @pytest.fixture
 def many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seven rows a block, so that 50 points make eight blocks and one of them is short."""
-    for home, constant in ((module, "ROWS"), (vectors, "STRIP"), (module, "EDGE")):
+    for home, constant in ((module, "ROWS"), (vectors, "STRIP"), (euclidean, "EDGE")):
         monkeypatch.setattr(home, constant, 7)
 
 
