@@ -9,8 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-import figures
 import margin
+from margin import figures
 from margin.demo import checkpoint_path, modes_path, prompts_path
 
 SHOWN = ("projection", "projection-umap", "distributions", "pairs", "layers", "slices")

@@ -3,7 +3,7 @@
 Example
 -------
 >>> import pandas as pd
->>> from figures import figure, layer_curve, save, style
+>>> from margin.figures import figure, layer_curve, save, style
 >>> table = pd.DataFrame(
 ...     {"layer": [0, 1, 2], "estimate": [0.02, 0.1, 0.2], "low": [0.0, 0.1, 0.2], "high": [0.1, 0.2, 0.3]}
 ... )
@@ -13,24 +13,24 @@ Example
 ...     path = save(fig, "layers.pdf")
 """
 
-import figures.backend  # noqa: F401 - before anything imports matplotlib
-from figures.curves import layer_curve, position_curve, trajectory
-from figures.decoys import decoy_strips
-from figures.forest import forest_height, slice_forest
-from figures.guessing import guessing_curve
-from figures.overview import overview
-from figures.pairs import pair_heatmap
-from figures.probes import probe_curve
-from figures.projection import Projection, project, seed_range
-from figures.quality import Quality
-from figures.robustness import robustness
-from figures.save import rendered, save
-from figures.scatter import draw_projection, projection_panels, scatter
-from figures.silhouettes import silhouette_ecdf, silhouette_plot, silhouette_strips
-from figures.style import figure, mode_looks, mode_order, style
-from figures.tables import Facts, latex_table, markdown_table
-from figures.trace import dose_response, trace_curves, trace_effect
-from figures.waterfall import prompt_waterfall
+import margin.figures.backend  # noqa: F401 - before anything imports matplotlib
+from margin.figures.curves import layer_curve, position_curve, trajectory
+from margin.figures.decoys import decoy_strips
+from margin.figures.forest import forest_height, slice_forest
+from margin.figures.guessing import guessing_curve
+from margin.figures.overview import overview
+from margin.figures.pairs import pair_heatmap
+from margin.figures.probes import probe_curve
+from margin.figures.projection import Projection, project, seed_range
+from margin.figures.quality import Quality
+from margin.figures.robustness import robustness
+from margin.figures.save import rendered, save
+from margin.figures.scatter import draw_projection, projection_panels, scatter
+from margin.figures.silhouettes import silhouette_ecdf, silhouette_plot, silhouette_strips
+from margin.figures.style import figure, mode_looks, mode_order, style
+from margin.figures.tables import Facts, latex_table, markdown_table
+from margin.figures.trace import dose_response, trace_curves, trace_effect
+from margin.figures.waterfall import prompt_waterfall
 
 __all__ = [
     "Facts",

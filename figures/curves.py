@@ -9,10 +9,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from figures.columns import INTERVAL, checked, unique
-from figures.intervals import decimals
-from figures.style import MUTED, Look, mode_looks
-from figures.text import label
+from margin.figures.columns import INTERVAL, checked, unique
+from margin.figures.intervals import decimals
+from margin.figures.style import MUTED, Look, mode_looks
+from margin.figures.text import label
 
 _VARIANTS = {
     "leave_prompt_out": Look("#222222", "o", "-"),
@@ -44,7 +44,7 @@ def layer_curve(
     Example
     -------
     >>> import pandas as pd
-    >>> import figures
+    >>> from margin import figures
     >>> table = pd.DataFrame(
     ...     {"layer": [0, 1], "estimate": [0.02, 0.14], "low": [0.0, 0.12], "high": [0.04, 0.16]}
     ... )
@@ -78,7 +78,7 @@ def position_curve(
     Example
     -------
     >>> import pandas as pd
-    >>> import figures
+    >>> from margin import figures
     >>> table = pd.DataFrame(
     ...     {"position": [1, 2], "estimate": [0.2, 0.3], "low": [0.1, 0.2], "high": [0.3, 0.4]}
     ... )
@@ -110,7 +110,7 @@ def trajectory(
     Example
     -------
     >>> import pandas as pd
-    >>> import figures
+    >>> from margin import figures
     >>> table = pd.DataFrame(
     ...     {"checkpoint": [100, 200], "estimate": [0.1, 0.3], "low": [0.05, 0.25], "high": [0.15, 0.35]}
     ... )

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from figures.columns import checked
-from figures.style import INK, MUTED
-from figures.text import label
+from margin.figures.columns import checked
+from margin.figures.style import INK, MUTED
+from margin.figures.text import label
 
 
 def decoy_strips(
@@ -25,7 +25,7 @@ def decoy_strips(
 
     Example
     -------
-    >>> import figures
+    >>> from margin import figures
     >>> table = pd.DataFrame({"name": ["all"], "live": [0.3], "decoys": [[0.01, 0.05]]})
     >>> figures.decoy_strips(table, figures.figure().add_subplot()).get_title(loc="center")
     'Above what any tokens give'

@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.model_selection import GroupKFold
 
-from figures.linear import LinearAxes
+from margin.figures.linear import LinearAxes
 
 FOLDS = 5
 _DIMENSIONS = 256

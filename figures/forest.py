@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from figures.columns import INTERVAL, checked, unique
-from figures.intervals import draw_intervals, written
-from figures.style import INK, MUTED, Look
-from figures.text import label
+from margin.figures.columns import INTERVAL, checked, unique
+from margin.figures.intervals import draw_intervals, written
+from margin.figures.style import INK, MUTED, Look
+from margin.figures.text import label
 
 MIN_PROMPTS = 30
 """Prompts a slice needs before it is ranked: with fewer, its interval does not hold."""
@@ -47,7 +47,7 @@ def slice_forest(
     Example
     -------
     >>> import pandas as pd
-    >>> import figures
+    >>> from margin import figures
     >>> table = pd.DataFrame(
     ...     {"slice": ["en", "zh"], "estimate": [0.2, 0.3], "low": [0.1, 0.2], "high": [0.3, 0.4]}
     ... ).assign(n_prompts=180)

@@ -6,9 +6,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-from figures.columns import INTERVAL, checked
-from figures.style import Look
-from figures.text import label
+from margin.figures.columns import INTERVAL, checked
+from margin.figures.style import Look
+from margin.figures.text import label
 
 GREYS = ("#222222", "#555555", "#767676", "#999999")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
@@ -30,7 +30,7 @@ def guessing_curve(
     Example
     -------
     >>> import pandas as pd
-    >>> import figures
+    >>> from margin import figures
     >>> table = pd.DataFrame(
     ...     {"tries": [1, 2], "known": "nothing", "estimate": [0.1, 0.2], "low": 0.0, "high": [0.2, 0.3]}
     ... )

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from figures.style import Look
+from margin.figures.style import Look
 
 
 def draw_intervals(

@@ -11,16 +11,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from figures.curves import layer_curve
-from figures.forest import slice_forest
-from figures.pairs import pair_heatmap
-from figures.projection import Projection
-from figures.robustness import robustness
-from figures.scatter import draw_projection
-from figures.silhouettes import silhouette_plot
-from figures.style import WIDTHS
-from figures.text import label
-from figures.waterfall import prompt_waterfall
+from margin.figures.curves import layer_curve
+from margin.figures.forest import slice_forest
+from margin.figures.pairs import pair_heatmap
+from margin.figures.projection import Projection
+from margin.figures.robustness import robustness
+from margin.figures.scatter import draw_projection
+from margin.figures.silhouettes import silhouette_plot
+from margin.figures.style import WIDTHS
+from margin.figures.text import label
+from margin.figures.waterfall import prompt_waterfall
 
 _ROW_HEIGHT = 2.35
 """Inches of a row of panels at 8 pt type: four rows fill a page."""
@@ -52,7 +52,7 @@ def overview(
     Example
     -------
     >>> import pandas as pd
-    >>> import figures
+    >>> from margin import figures
     >>> points = pd.DataFrame(
     ...     {"prompt": ["a", "a", "b", "b"], "mode": ["pos", "neg"] * 2, "silhouette": [0.3, 0.2, 0.1, 0.4]}
     ... )

@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties
 from matplotlib.ticker import MaxNLocator
 
-from figures.columns import INTERVAL, checked
-from figures.intervals import written
-from figures.style import INK, mode_order
-from figures.text import label
+from margin.figures.columns import INTERVAL, checked
+from margin.figures.intervals import written
+from margin.figures.style import INK, mode_order
+from margin.figures.text import label
 
 _NAME = 14
 """Characters of a mode's name at most."""
@@ -41,7 +41,7 @@ def pair_heatmap(
     Example
     -------
     >>> import pandas as pd
-    >>> import figures
+    >>> from margin import figures
     >>> table = pd.DataFrame(
     ...     {
     ...         "first": ["pos", "pos", "neg"],

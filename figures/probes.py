@@ -6,8 +6,8 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 
-from figures.curves import layer_curve
-from figures.style import MUTED
+from margin.figures.curves import layer_curve
+from margin.figures.style import MUTED
 
 
 def probe_curve(
@@ -21,7 +21,7 @@ def probe_curve(
     Example
     -------
     >>> import pandas as pd
-    >>> import figures
+    >>> from margin import figures
     >>> table = pd.DataFrame(
     ...     {"layer": [0, 4], "estimate": [0.4, 0.9], "low": [0.3, 0.8], "high": [0.5, 1.0]}
     ... ).assign(quantity="accuracy")

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from figures.discriminant import cross_fitted
-from figures.layout import layout
-from figures.linear import LinearAxes, principal_axes
-from figures.quality import Quality, QualityMeasure, whole_prompts
+from margin.figures.discriminant import cross_fitted
+from margin.figures.layout import layout
+from margin.figures.linear import LinearAxes, principal_axes
+from margin.figures.quality import Quality, QualityMeasure, whole_prompts
 
 Method = Literal["pca", "lda", "tsne", "umap"]
 

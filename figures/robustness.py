@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
-from figures.columns import checked, unique
-from figures.intervals import draw_intervals
-from figures.style import MUTED, Look, mode_looks
-from figures.text import label
+from margin.figures.columns import checked, unique
+from margin.figures.intervals import draw_intervals
+from margin.figures.style import MUTED, Look, mode_looks
+from margin.figures.text import label
 
 OUTSIDE = "outside"
 """Name of the outcome of landing in no mode; drawn grey."""
@@ -36,7 +36,7 @@ def robustness(
     Example
     -------
     >>> import pandas as pd
-    >>> import figures
+    >>> from margin import figures
     >>> table = pd.DataFrame(
     ...     {
     ...         "condition": ["random", "random"],

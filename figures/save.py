@@ -35,7 +35,7 @@ def save(fig: Figure, path: str | os.PathLike[str], dpi: float = 300) -> Path:
 
     Example
     -------
-    >>> import figures
+    >>> from margin import figures
     >>> fig = figures.figure("single")
     >>> _ = fig.add_subplot().plot([0, 1])
     >>> figures.save(fig, "line.pdf").name
@@ -57,7 +57,7 @@ def rendered(fig: Figure, kind: str, dpi: float = 300) -> bytes:
 
     Example
     -------
-    >>> import figures
+    >>> from margin import figures
     >>> rendered(figures.figure(), "png")[1:4]
     b'PNG'
     """

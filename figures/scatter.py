@@ -12,11 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from figures.columns import checked
-from figures.projection import Projection
-from figures.quality import seed_range_words
-from figures.style import mode_looks
-from figures.text import label
+from margin.figures.columns import checked
+from margin.figures.projection import Projection
+from margin.figures.quality import seed_range_words
+from margin.figures.style import mode_looks
+from margin.figures.text import label
 
 _LAYERS = 10
 """Rounds in which the modes are drawn by turns, so that none hides another for coming last."""
@@ -53,7 +53,7 @@ def scatter(
     Example
     -------
     >>> import pandas as pd
-    >>> import figures
+    >>> from margin import figures
     >>> table = pd.DataFrame({"mode": ["pos", "neg"], "x": [0.0, 1.0], "y": [1.0, 0.0]})
     >>> ax = figures.scatter(table, figures.figure().add_subplot())
     >>> [text.get_text() for text in ax.get_legend().get_texts()]
@@ -131,7 +131,7 @@ def projection_panels(
     Example
     -------
     >>> import numpy as np
-    >>> import figures
+    >>> from margin import figures
     >>> rng = np.random.default_rng(0)
     >>> modes, prompts = ["neg", "pos"] * 30, np.repeat(range(30), 2)
     >>> X = rng.normal(size=(60, 4)) + np.tile([[0.0], [2.0]], (30, 4))
@@ -160,7 +160,7 @@ def draw_projection(
     Example
     -------
     >>> import numpy as np
-    >>> import figures
+    >>> from margin import figures
     >>> rng = np.random.default_rng(0)
     >>> modes, prompts = ["neg", "pos"] * 30, np.repeat(range(30), 2)
     >>> X = rng.normal(size=(60, 4)) + np.tile([[0.0], [2.0]], (30, 4))

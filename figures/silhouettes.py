@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from figures.columns import INTERVAL, checked, unique
-from figures.intervals import draw_intervals, written
-from figures.style import INK, MUTED, Look, mode_looks
-from figures.text import label
+from margin.figures.columns import INTERVAL, checked, unique
+from margin.figures.intervals import draw_intervals, written
+from margin.figures.style import INK, MUTED, Look, mode_looks
+from margin.figures.text import label
 
 _TALL = 6
 """Modes up to which a label of three lines a mode has room."""
@@ -40,7 +40,7 @@ def silhouette_plot(
     Example
     -------
     >>> import pandas as pd
-    >>> import figures
+    >>> from margin import figures
     >>> table = pd.DataFrame(
     ...     {"prompt": ["a", "a", "b", "b"], "mode": ["pos", "neg"] * 2, "silhouette": [0.3, 0.2, 0.1, 0.4]}
     ... )
@@ -85,7 +85,7 @@ def silhouette_ecdf(
     Example
     -------
     >>> import pandas as pd
-    >>> import figures
+    >>> from margin import figures
     >>> table = pd.DataFrame(
     ...     {"prompt": ["a", "a", "b", "b"], "mode": ["pos", "neg"] * 2, "silhouette": [0.3, 0.2, 0.1, 0.4]}
     ... )
@@ -127,7 +127,7 @@ def silhouette_strips(
     Example
     -------
     >>> import pandas as pd
-    >>> import figures
+    >>> from margin import figures
     >>> table = pd.DataFrame(
     ...     {"prompt": ["a", "a", "b", "b"], "mode": ["pos", "neg"] * 2, "silhouette": [0.3, 0.2, 0.1, 0.4]}
     ... )

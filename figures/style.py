@@ -18,7 +18,7 @@ from typing import Any, Literal
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from figures.text import font_families
+from margin.figures.text import font_families
 
 StyleName = Literal["paper", "talk"]
 Width = Literal["single", "double", "slide"]
@@ -45,7 +45,7 @@ def style(name: StyleName = "paper") -> Iterator[None]:
 
     Example
     -------
-    >>> import figures
+    >>> from margin import figures
     >>> with figures.style("talk"):
     ...     fig = figures.figure("slide")
     """
@@ -92,7 +92,7 @@ def figure(width: Width = "single", height: float | None = None) -> Figure:
 
     Example
     -------
-    >>> import figures
+    >>> from margin import figures
     >>> with figures.style("paper"):
     ...     figures.figure("single").get_size_inches().round(2).tolist()
     [3.35, 2.51]

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from figures.columns import INTERVAL, checked
-from figures.intervals import decimals, written
-from figures.text import one_line
+from margin.figures.columns import INTERVAL, checked
+from margin.figures.intervals import decimals, written
+from margin.figures.text import one_line
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from figures.columns import INTERVAL, checked, unique
-from figures.style import FILL, INK, MUTED, Look
-from figures.text import label
+from margin.figures.columns import INTERVAL, checked, unique
+from margin.figures.style import FILL, INK, MUTED, Look
+from margin.figures.text import label
 
 _TRACED: Mapping[str, tuple[str, Look]] = {
     "patched": ("patched: lands with the donor", Look(INK, "o", "-")),
@@ -45,7 +45,7 @@ def trace_curves(
 
     Example
     -------
-    >>> import figures
+    >>> from margin import figures
     >>> table = pd.DataFrame(
     ...     {"layer": [0, 1], "estimate": [0.0, 0.9], "low": [0.0, 0.8], "high": [0.1, 1.0]}
     ... ).assign(curve="patched")
@@ -83,7 +83,7 @@ def trace_effect(
 
     Example
     -------
-    >>> import figures
+    >>> from margin import figures
     >>> live = pd.DataFrame({"layer": [0, 1], "estimate": [0.0, 1.0]})
     >>> decoys = pd.DataFrame({"layer": [0, 1], "low": [0.0, 0.1], "high": [0.0, 0.2]})
     >>> figures.trace_effect(live, figures.figure().add_subplot(), decoys=decoys).get_xlabel()
@@ -108,7 +108,7 @@ def dose_response(
 
     Example
     -------
-    >>> import figures
+    >>> from margin import figures
     >>> table = pd.DataFrame(
     ...     {"dose": [0.5, 1.0], "estimate": [0.1, 0.9], "low": [0.0, 0.8], "high": [0.2, 1.0]}
     ... ).assign(control="direction")

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from figures.columns import checked, unique
-from figures.style import FILL, INK, MUTED
-from figures.text import label
+from margin.figures.columns import checked, unique
+from margin.figures.style import FILL, INK, MUTED
+from margin.figures.text import label
 
 
 def prompt_waterfall(
@@ -23,7 +23,7 @@ def prompt_waterfall(
     Example
     -------
     >>> import pandas as pd
-    >>> import figures
+    >>> from margin import figures
     >>> table = pd.DataFrame(
     ...     {"prompt": ["a", "a", "b", "b"], "mode": ["pos", "neg"] * 2, "silhouette": [0.3, 0.2, 0.1, 0.4]}
     ... )

@@ -5,7 +5,7 @@ Nothing here knows of `margin`. Rows are hidden states at one position, each of 
 Example
 -------
 >>> import numpy as np
->>> from probes import grouped_folds, make_rows, probe_layers
+>>> from margin.probes import grouped_folds, make_rows, probe_layers
 >>> rng = np.random.default_rng(0)
 >>> modes, prompts = ["neg", "pos"] * 30, np.repeat(range(30), 2)
 >>> X0 = rng.normal(size=(60, 4))
@@ -17,14 +17,14 @@ Example
 1
 """
 
+from margin.probes.deciding import Deciding, earliest_deciding
+from margin.probes.directions import cosines, d_primes, directions
+from margin.probes.layers import LayerProbe, LayerProbes, probe_layer, probe_layers
+from margin.probes.logistic import cross_fit, logistic_probe
+from margin.probes.rows import make_rows
+from margin.probes.transfer import domain_folds, transfer
 from margin.stats.estimate import Estimate
 from margin.stats.folds import grouped_folds
-from probes.deciding import Deciding, earliest_deciding
-from probes.directions import cosines, d_primes, directions
-from probes.layers import LayerProbe, LayerProbes, probe_layer, probe_layers
-from probes.logistic import cross_fit, logistic_probe
-from probes.rows import make_rows
-from probes.transfer import domain_folds, transfer
 
 __all__ = [
     "Deciding",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from margin.probes.logistic import OutOfFold
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import positive_mean, standard_error
-from probes.logistic import OutOfFold
 
 BINS = 10
 """Bins of equal width from 0 to 1, by the probability of the likeliest mode."""

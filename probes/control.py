@@ -25,12 +25,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from margin.probes.logistic import OutOfFold, cross_fit
+from margin.probes.performance import accuracy
+from margin.probes.rows import FloatArray
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import difference
-from probes.logistic import OutOfFold, cross_fit
-from probes.performance import accuracy
-from probes.rows import FloatArray
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import linalg
 
+from margin.probes.covariance import shrunken_covariance
+from margin.probes.rows import FloatArray
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.folds import widening
 from margin.stats.intervals import t_interval
-from probes.covariance import shrunken_covariance
-from probes.rows import FloatArray
 
 Kind = Literal["mean_difference", "lda"]
 Pair = tuple[str, str]
@@ -35,7 +35,7 @@ def directions(X: FloatArray, rows: Design) -> dict[tuple[Kind, Pair], NDArray[n
     Example
     -------
     >>> import numpy as np
-    >>> from probes import make_rows
+    >>> from margin.probes import make_rows
     >>> rng = np.random.default_rng(0)
     >>> modes, prompts = ["neg", "pos"] * 30, np.repeat(range(30), 2)
     >>> X = rng.normal(size=(60, 4)) + np.tile([[0.0], [2.0]], (30, 4))
@@ -68,7 +68,7 @@ def d_primes(
     Example
     -------
     >>> import numpy as np
-    >>> from probes import grouped_folds, make_rows
+    >>> from margin.probes import grouped_folds, make_rows
     >>> rng = np.random.default_rng(0)
     >>> modes, prompts = ["neg", "pos"] * 30, np.repeat(range(30), 2)
     >>> X = rng.normal(size=(60, 4)) + np.tile([[0.0], [2.0]], (30, 4))

@@ -12,15 +12,15 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from margin.probes.calibration import brier, calibration_error, log_loss
+from margin.probes.control import Selectivity, selectivity
+from margin.probes.deciding import SHARE_OF_BEST, Deciding, earliest_deciding
+from margin.probes.directions import Kind, Pair, cosines, d_primes, directions
+from margin.probes.logistic import cross_fit
+from margin.probes.performance import accuracy, auc
+from margin.probes.rows import FloatArray
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
-from probes.calibration import brier, calibration_error, log_loss
-from probes.control import Selectivity, selectivity
-from probes.deciding import SHARE_OF_BEST, Deciding, earliest_deciding
-from probes.directions import Kind, Pair, cosines, d_primes, directions
-from probes.logistic import cross_fit
-from probes.performance import accuracy, auc
-from probes.rows import FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +118,7 @@ def probe_layer(
     Example
     -------
     >>> import numpy as np
-    >>> from probes import grouped_folds, make_rows
+    >>> from margin.probes import grouped_folds, make_rows
     >>> rng = np.random.default_rng(0)
     >>> modes, prompts = ["neg", "pos"] * 30, np.repeat(range(30), 2)
     >>> X = rng.normal(size=(60, 4)) + np.tile([[0.0], [2.0]], (30, 4))
@@ -180,7 +180,7 @@ def probe_layers(
     Example
     -------
     >>> import numpy as np
-    >>> from probes import grouped_folds, make_rows
+    >>> from margin.probes import grouped_folds, make_rows
     >>> rng = np.random.default_rng(0)
     >>> modes, prompts = ["neg", "pos"] * 30, np.repeat(range(30), 2)
     >>> X = rng.normal(size=(60, 4)) + np.tile([[0.0], [2.0]], (30, 4))

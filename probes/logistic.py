@@ -12,9 +12,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from margin.probes.rows import FloatArray
 from margin.stats.design import Design
 from margin.stats.folds import widening
-from probes.rows import FloatArray
 
 C = 0.1
 """Inverse strength of the L2 penalty, for standardised features. Fixed, so that nothing is tuned on the rows
@@ -77,7 +77,7 @@ def cross_fit(X: FloatArray, rows: Design, fold: NDArray[np.intp], probe: Any = 
     Example
     -------
     >>> import numpy as np
-    >>> from probes import grouped_folds, make_rows
+    >>> from margin.probes import grouped_folds, make_rows
     >>> rng = np.random.default_rng(0)
     >>> modes, prompts = ["neg", "pos"] * 30, np.repeat(range(30), 2)
     >>> X = rng.normal(size=(60, 4)) + np.tile([[0.0], [2.0]], (30, 4))

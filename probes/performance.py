@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from margin.probes.logistic import OutOfFold
 from margin.stats.estimate import Estimate
 from margin.stats.folds import widening
 from margin.stats.intervals import proportion
-from probes.logistic import OutOfFold
 
 
 def accuracy(found: OutOfFold, level: float = 0.95) -> Estimate:

@@ -10,12 +10,12 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
+from margin.probes.logistic import fit_rows
+from margin.probes.rows import FloatArray
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.folds import grouped_folds, widening
 from margin.stats.intervals import proportion
-from probes.logistic import fit_rows
-from probes.rows import FloatArray
 
 
 def domain_folds(rows: Design, domains: ArrayLike, folds: int = 5, seed: int = 0) -> NDArray[np.intp]:
@@ -27,7 +27,7 @@ def domain_folds(rows: Design, domains: ArrayLike, folds: int = 5, seed: int = 0
 
     Example
     -------
-    >>> from probes import make_rows
+    >>> from margin.probes import make_rows
     >>> rows = make_rows(modes=["pos", "neg"] * 20, prompts=[i // 2 for i in range(40)])
     >>> fold = domain_folds(rows, domains=["en"] * 20 + ["zh"] * 20, folds=5)
     >>> [len({*fold[:20]}), len({*fold[20:]})]  # each fold holds prompts of both languages
@@ -75,7 +75,7 @@ def transfer(
     Example
     -------
     >>> import numpy as np
-    >>> from probes import make_rows
+    >>> from margin.probes import make_rows
     >>> rng = np.random.default_rng(0)
     >>> modes, prompts = ["neg", "pos"] * 30, np.repeat(range(30), 2)
     >>> X = rng.normal(size=(60, 4)) + np.tile([[0.0], [2.0]], (30, 4))

@@ -15,9 +15,8 @@ from types import ModuleType
 import pytest
 from click import Group
 
-import figures
 import margin
-import probes
+from margin import figures, probes
 from margin.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from figures.tables import Facts, latex_table, markdown_table
 from margin.analysis.comparison import compare
 from margin.analysis.metrics import Distance
 from margin.analysis.permutation import permutation_null
+from margin.figures.tables import Facts, latex_table, markdown_table
 from margin.run.files import write_atomic
 from margin.run.run import open_run
 from margin.study.notation import interval, number, with_interval

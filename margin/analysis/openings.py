@@ -13,10 +13,10 @@ from scipy.special import gammaln
 
 from margin.analysis.robustness.rules import Float
 from margin.inputs.conditions import Rule
+from margin.probes.covariance import shrunken_covariance
 from margin.stats.clusters import Clusters
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import mean_share
-from probes.covariance import shrunken_covariance
 
 
 @dataclass(frozen=True, eq=False)

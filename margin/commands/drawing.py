@@ -15,7 +15,7 @@ from margin.extras import MissingExtraError
 from margin.streams import say, tell
 
 if TYPE_CHECKING:
-    from figures.style import StyleName
+    from margin.figures.style import StyleName
     from margin.report.report import Report
 
 

@@ -14,7 +14,7 @@ from margin.streams import show
 from margin.text import shown
 
 if TYPE_CHECKING:
-    from figures.style import StyleName
+    from margin.figures.style import StyleName
 
 
 class _Listing(click.Command):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import figures
-from figures.style import StyleName
+from margin import figures
+from margin.figures.style import StyleName
 from margin.report.report import Report
 from margin.run.files import write_atomic
 from margin.study.sections import FIGURES

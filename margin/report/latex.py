@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from figures.tables import escape_latex
+from margin.figures.tables import escape_latex
 from margin.study.table import Table
 
 

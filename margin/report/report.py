@@ -42,7 +42,7 @@ from margin.study.table import Table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from figures.style import StyleName
+    from margin.figures.style import StyleName
 
 S = TypeVar("S", bound=Section)
 T = TypeVar("T")
@@ -96,7 +96,7 @@ class Report:
         ------
         MarginError : an unknown name, or a run that holds too little for this figure; says what is missing.
         """
-        import figures
+        from margin import figures
 
         if name not in FIGURES:
             raise MarginError(f"figure {name!r} is unknown: choose from {', '.join(FIGURES)}")

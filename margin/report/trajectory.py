@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
-import figures
+from margin import figures
 from margin.analysis.comparison import Against, Comparison
 from margin.analysis.robustness.findings import Finding
 from margin.errors import MarginError

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from figures.linear import principal_axes
-from figures.quality import QualityMeasure, whole_prompts
-from figures.style import Look, mode_looks
 from margin.analysis.vectors import unit_rows
+from margin.figures.linear import principal_axes
+from margin.figures.quality import QualityMeasure, whole_prompts
+from margin.figures.style import Look, mode_looks
 from margin.report.report import Report
 from margin.run.stored import Record
 from margin.stats.estimate import Estimate

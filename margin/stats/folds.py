@@ -71,7 +71,7 @@ def grouped_folds(rows: Design, folds: int = 5, seed: int = 0) -> NDArray[np.int
 
     Example
     -------
-    >>> from probes import make_rows
+    >>> from margin.probes import make_rows
     >>> rows = make_rows(modes=["pos", "neg"] * 10, prompts=[i // 2 for i in range(20)])
     >>> fold = grouped_folds(rows, folds=5)
     >>> bool((fold[::2] == fold[1::2]).all())  # both rows of a prompt are in one

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import figures
-from figures.style import StyleName, Width
+from margin import figures
+from margin.figures.style import StyleName, Width
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure  # by name only: `figures` comes first, whatever MPLBACKEND says

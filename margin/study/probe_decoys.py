@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from margin.analysis.decoys import AboveDecoys, above_decoys
+from margin.probes import cross_fit, grouped_folds, make_rows
+from margin.probes.performance import accuracy, auc
+from margin.probes.rows import FloatArray
 from margin.run.run import Run
 from margin.run.stored import Record
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.study.decoys import DecoyRows
-from probes import cross_fit, grouped_folds, make_rows
-from probes.performance import accuracy, auc
-from probes.rows import FloatArray
 
 Reading = Literal["accuracy", "auc"]
 

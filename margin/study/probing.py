@@ -13,6 +13,9 @@ import pandas as pd
 from margin.arguments import require_count, require_level, require_names
 from margin.errors import MarginError
 from margin.inputs.kinds import as_kind
+from margin.probes import LayerProbes, grouped_folds, make_rows, probe_layers
+from margin.probes.calibration import BINS
+from margin.probes.logistic import C
 from margin.run.run import Run, opened
 from margin.run.stored import Record
 from margin.study.decoys import decoy_rows
@@ -20,9 +23,6 @@ from margin.study.probe_decoys import ProbeAbove, probes_above_decoys
 from margin.study.spaces import clusters_of
 from margin.study.transfer import Transfer, check_column, of_rows, states_of, transfers
 from margin.text import shown
-from probes import LayerProbes, grouped_folds, make_rows, probe_layers
-from probes.calibration import BINS
-from probes.logistic import C
 
 FOLDS = 5
 

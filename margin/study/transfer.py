@@ -13,8 +13,8 @@ from margin.errors import MarginError
 from margin.inputs.attacks import CLEAN
 from margin.inputs.conditions import CONDITIONS
 from margin.inputs.conversation import member, without_mode
+from margin.probes import domain_folds, make_rows, transfer
 from margin.run.run import Run
-from probes import domain_folds, make_rows, transfer
 
 MOST_DOMAINS = 12
 """Values of a column that make a transfer table; more are no domains and make a table that nobody reads."""

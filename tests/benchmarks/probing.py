@@ -17,12 +17,12 @@ from typing import Any, TypeVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from margin.probes import cross_fit, d_primes, grouped_folds, make_rows, probe_layers, transfer
+from margin.probes.calibration import calibration_error
+from margin.probes.control import selectivity
+from margin.probes.performance import auc
+from margin.probes.transfer import domain_folds
 from margin.stats.design import Design
-from probes import cross_fit, d_primes, grouped_folds, make_rows, probe_layers, transfer
-from probes.calibration import calibration_error
-from probes.control import selectivity
-from probes.performance import auc
-from probes.transfer import domain_folds
 
 Array = np.ndarray[Any, Any]
 T = TypeVar("T")

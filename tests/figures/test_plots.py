@@ -13,18 +13,18 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from figures.curves import layer_curve, position_curve, trajectory
-from figures.forest import slice_forest
-from figures.intervals import written
-from figures.overview import overview
-from figures.pairs import pair_heatmap
-from figures.projection import project
-from figures.robustness import robustness
-from figures.save import save
-from figures.scatter import projection_panels, scatter
-from figures.silhouettes import silhouette_ecdf, silhouette_plot, silhouette_strips
-from figures.style import figure, mode_looks, style
-from figures.waterfall import prompt_waterfall
+from margin.figures.curves import layer_curve, position_curve, trajectory
+from margin.figures.forest import slice_forest
+from margin.figures.intervals import written
+from margin.figures.overview import overview
+from margin.figures.pairs import pair_heatmap
+from margin.figures.projection import project
+from margin.figures.robustness import robustness
+from margin.figures.save import save
+from margin.figures.scatter import projection_panels, scatter
+from margin.figures.silhouettes import silhouette_ecdf, silhouette_plot, silhouette_strips
+from margin.figures.style import figure, mode_looks, style
+from margin.figures.waterfall import prompt_waterfall
 
 HOSTILE = ["<script>$x^2$</script>", "a_b\n$5 and $6", "\u202eturned", "quo\"te's"]
 

@@ -12,8 +12,8 @@ from sklearn.manifold import trustworthiness
 from sklearn.metrics import silhouette_score
 from sklearn.neighbors import NearestNeighbors
 
-from figures.projection import project, seed_range
-from figures.quality import seed_range_words
+from margin.figures.projection import project, seed_range
+from margin.figures.quality import seed_range_words
 
 Make = Callable[..., tuple[np.ndarray[Any, Any], list[str], list[str]]]
 

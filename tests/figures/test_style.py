@@ -11,10 +11,10 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from figures import text
-from figures.save import save
-from figures.style import WIDTHS, figure, mode_looks, mode_order, style
-from figures.text import cjk_font, label
+from margin.figures import text
+from margin.figures.save import save
+from margin.figures.style import WIDTHS, figure, mode_looks, mode_order, style
+from margin.figures.text import cjk_font, label
 
 
 def drawing(title: str = "Margin") -> Figure:

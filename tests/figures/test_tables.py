@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from figures.tables import Facts, latex_table, markdown_table
+from margin.figures.tables import Facts, latex_table, markdown_table
 
 FACTS = Facts(
     n_prompts=1200, distance="cosine", space="logits", level=0.95, method="infinitesimal jackknife, t"

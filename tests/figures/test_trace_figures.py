@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 
-import figures
+from margin import figures
 
 
 def words(ax: Axes) -> list[str]:

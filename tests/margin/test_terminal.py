@@ -24,10 +24,10 @@ from click.testing import CliRunner, Result
 from junitparser import JUnitXml
 from rich.table import Table
 
-from figures.tables import Facts, latex_table, markdown_table
 from margin import streams
 from margin.cli import main
 from margin.console import PlainConsole
+from margin.figures.tables import Facts, latex_table, markdown_table
 from margin.run.files import csv_bytes
 from margin.streams import show, show_json
 from margin.text import json_text, shown, spelt

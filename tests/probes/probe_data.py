@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from margin.probes import make_rows
 from margin.stats.design import Design
-from probes import make_rows
 
 Array = np.ndarray[Any, Any]
 MODES = ("neg", "pos", "rej")

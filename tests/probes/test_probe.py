@@ -7,13 +7,13 @@ import pytest
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_score
 from sklearn.model_selection import PredefinedSplit, cross_val_predict, cross_val_score
 
+from margin.probes import calibration as calibration_of
+from margin.probes import cross_fit, grouped_folds, logistic_probe, make_rows, probe_layer
+from margin.probes.control import spread_folds
+from margin.probes.logistic import OutOfFold
+from margin.probes.performance import accuracy, auc
 from margin.stats.design import Design
 from margin.stats.intervals import difference, proportion
-from probes import calibration as calibration_of
-from probes import cross_fit, grouped_folds, logistic_probe, make_rows, probe_layer
-from probes.control import spread_folds
-from probes.logistic import OutOfFold
-from probes.performance import accuracy, auc
 from tests.intervals import holds, lower, upper
 from tests.probes.probe_data import Array, paired, rows_of
 

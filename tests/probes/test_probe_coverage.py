@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
+from margin.probes import cross_fit, d_primes, grouped_folds, logistic_probe
+from margin.probes.calibration import brier, calibration_error, log_loss
+from margin.probes.control import selectivity
+from margin.probes.logistic import OutOfFold
+from margin.probes.performance import accuracy, auc
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
-from probes import cross_fit, d_primes, grouped_folds, logistic_probe
-from probes.calibration import brier, calibration_error, log_loss
-from probes.control import selectivity
-from probes.logistic import OutOfFold
-from probes.performance import accuracy, auc
 from tests.intervals import holds, lower, upper
 from tests.probes.probe_data import Array, paired, rows_of
 from tests.simulations import Record

@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.covariance import ledoit_wolf
 
-from margin.stats.design import Design
-from probes import (
+from margin.probes import (
     Deciding,
     cosines,
     cross_fit,
@@ -22,6 +21,7 @@ from probes import (
     probe_layers,
     transfer,
 )
+from margin.stats.design import Design
 from tests.intervals import lower, upper
 from tests.probes.probe_data import Array, labels, paired, rows_of
 

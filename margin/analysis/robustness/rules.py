@@ -41,7 +41,7 @@ def discriminant_distances(training: Float, points: Float) -> Float:
 
     Cost: O(n k d^2 + d^3).
     """
-    from probes.covariance import (
+    from margin.probes.covariance import (
         shrunken_covariance,
     )  # brings scikit-learn, which a run without controls spares
 

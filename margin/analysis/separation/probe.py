@@ -12,11 +12,11 @@ from scipy import linalg
 from margin.analysis.separation.paired import points_by_prompt
 from margin.analysis.vectors import FloatArray
 from margin.errors import MarginError
+from margin.probes.covariance import shrunken_covariance
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.folds import LINEAR_IN_SIGN, repetition, signal_share
 from margin.stats.intervals import proportion
-from probes.covariance import shrunken_covariance
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-import figures
+from margin import figures
 from margin.analysis.decoys import AboveDecoys, above_decoys
 from margin.analysis.margins import margins, pair_name
 from margin.analysis.metrics import Distance

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-import figures
+from margin import figures
 from margin.analysis.decoys import AboveDecoys, above_decoys
 from margin.analysis.layers import LayerCurve, Onset, layer_curve
 from margin.analysis.margins import Variant, leave_prompt_out_margin

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import pandas as pd
 from pydantic import Field
 
-import figures
+from margin import figures
 from margin.analysis.margins import Margins, Variant
 from margin.analysis.metrics import Distance
 from margin.study.canvas import Canvas

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-import figures
+from margin import figures
 from margin.errors import MarginError
 from margin.inputs.conditions import CONDITIONS
 from margin.study.canvas import Canvas

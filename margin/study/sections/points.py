@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-import figures
-from figures.projection import Method, Projection
+from margin import figures
 from margin.analysis.space import Coordinates
 from margin.analysis.vectors import unit_rows
 from margin.errors import MarginError
 from margin.extras import require
+from margin.figures.projection import Method, Projection
 from margin.study.canvas import Canvas
 from margin.study.section import Draw, Section
 from margin.study.study import Study

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-import figures
+from margin import figures
 from margin.analysis.positions import PositionCurve, position_curve
 from margin.analysis.space import Coordinates, Space
 from margin.errors import MarginError

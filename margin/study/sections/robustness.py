@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import pandas as pd
 from pydantic import Field
 
-import figures
+from margin import figures
 from margin.analysis.robustness.findings import Finding, Quantity
 from margin.analysis.robustness.findings import Robustness as Findings
 from margin.analysis.slices import slicing

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import figures
+from margin import figures
 from margin.errors import MarginError
 from margin.inputs.conversation import without_mode
 from margin.inputs.echoes import MARK

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-import figures
+from margin import figures
 from margin.errors import MarginError
 from margin.study.canvas import Canvas
 from margin.study.record import EstimateRecord, Record

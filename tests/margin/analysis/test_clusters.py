@@ -23,11 +23,11 @@ from margin.analysis.slices import slice_margins
 from margin.analysis.space import Coordinates, Gram
 from margin.analysis.within import Within
 from margin.errors import MarginError
+from margin.probes import grouped_folds, make_rows, probe_layer
 from margin.stats.clusters import make_clusters
 from margin.stats.design import Design, make_design
 from margin.stats.folds import prompt_folds
 from margin.stats.intervals import upper_bound
-from probes import grouped_folds, make_rows, probe_layer
 from tests.intervals import holds
 from tests.margin.analysis.separation.separation_data import design_of, paired
 from tests.margin.silhouette_oracle import DISTANCES, Array, labels, paired_points, pairwise, samples

@@ -16,10 +16,10 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 
-from figures import mode_looks
-from figures.style import StyleName
 from margin.cli import main
 from margin.errors import MarginError
+from margin.figures import mode_looks
+from margin.figures.style import StyleName
 from margin.report.analyse import analyse
 from margin.report.figures import FIGURES, save_figures
 from margin.report.html import to_html

@@ -18,7 +18,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pytest
 
-import figures
+from margin import figures
 from margin.errors import MarginError, UnwritableError
 from margin.run import files
 from margin.run.files import append, is_partial, make_folder, remove_partial, write_atomic

@@ -10,11 +10,12 @@ import pytest
 from matplotlib.collections import PolyCollection
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 
-import figures
 import margin
+from margin import figures
 from margin.capture.collect import collect
 from margin.demo import checkpoint_path, modes_path, prompts_path
 from margin.inputs.prompts import load_prompts
+from margin.probes import grouped_folds, logistic_probe, make_rows
 from margin.run.run import Run, open_run
 from margin.study.decoys import DecoyRows, decoy_rows
 from margin.study.probe_file import read_probes, write_probes
@@ -22,7 +23,6 @@ from margin.study.probing import Probing, probe
 from margin.study.sections.layers import Layers
 from margin.study.sections.probes import Probes
 from margin.study.study import Study
-from probes import grouped_folds, logistic_probe, make_rows
 from tests.intervals import lower, upper
 
 PROMPTS, ASKED, SETS = 40, 30, 3

@@ -16,11 +16,11 @@ from margin.demo import checkpoint_path, modes_path, prompts_path
 from margin.errors import MarginError
 from margin.inputs.modes import ModeSet
 from margin.inputs.prompts import load_prompts
+from margin.probes import d_primes, grouped_folds, make_rows
 from margin.run.run import Run, open_run
 from margin.study.probe_file import NAME, read_probes, write_probes
 from margin.study.probing import Probing, probe
 from margin.study.spaces import design_of
-from probes import d_primes, grouped_folds, make_rows
 from tests.intervals import lower, upper
 
 if TYPE_CHECKING:
