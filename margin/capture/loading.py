@@ -157,7 +157,7 @@ def load_tokenizer(source: Source, config: Any, trust_remote_code: bool) -> PreT
 
 
 def _given(source: str | Path, what: str) -> str:
-    """A name as it was given; an empty one, such as of an unset variable, would be the folder this runs in."""
+    """A name as it was given. MarginError for an empty one, which would be the folder this runs in."""
     if not str(source).strip():
         raise MarginError(f"the name of {what} is empty: give a folder or a hub id")
     return str(source)

@@ -52,8 +52,8 @@ class Mode:
             raise MarginError(f"the token of mode {self.name!r} begins or ends with white space: remove it")
         if "Cf" in (unicodedata.category(token[0]), unicodedata.category(token[-1])):
             raise MarginError(
-                f"the token of mode {self.name!r} begins or ends with a character that cannot be seen, such as "
-                "the byte-order mark of the file it was read from: remove it"
+                f"the token of mode {self.name!r} begins or ends with a character that cannot be seen, such "
+                "as the byte-order mark of the file it was read from: remove it"
             )
         if any(unicodedata.category(character) in ("Cc", "Cs") for character in token):
             raise MarginError(

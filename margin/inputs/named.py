@@ -27,8 +27,9 @@ def require_named(chat: Chat, messages: Sequence[Message]) -> None:
             continue
         if _PROBE in replace(chat, kwargs={**chat.kwargs, name: _PROBE}).render(messages):
             raise MarginError(
-                f"the chat template writes {name}, and the tokenizer names none: is its tokenizer_config.json "
-                f'there and whole? if there is to be none, --chat-kwargs \'{{"{name}": ""}}\''
+                f"the chat template writes {name}, and the tokenizer names none: is its "
+                "tokenizer_config.json there and whole? if there is to be none, --chat-kwargs "
+                f'\'{{"{name}": ""}}\''
             )
 
 

@@ -38,7 +38,8 @@ def preflight(chat: Chat, modes: ModeSet, prompts: PromptSet, max_length: int | 
     Of every prompt under every mode: the rendering is the same text around token and prompt; the mode's token
     stands in it once and no other live token does; the token ids of the modes differ, end alike, fit into
     `max_length` and hold no doubled beginning-of-text id. Of the template: it ends where the assistant's
-    answer begins, and writes no special token that the tokenizer does not name. Of all that a run keeps: no live token is in it.
+    answer begins, and writes no special token that the tokenizer does not name. Of all that a run keeps: no
+    live token is in it.
 
     Cost: renders and encodes every row once; no model is run.
 

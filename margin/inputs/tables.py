@@ -148,7 +148,7 @@ def _csv_records(text: str, name: str, required: str) -> Iterator[Record]:
                 header = column_names(values, place)
                 if any(value.startswith(" ") for value in values[1:]):
                     raise MarginError(
-                        f"{place}: spaces stand after the commas, and so before every text: save it without them"
+                        f"{place}: spaces stand after the commas, and so before each text: save it without"
                     )
                 if required not in header:
                     said = f"no column named {required} in the header{_meant(header, required)}"
