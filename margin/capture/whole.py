@@ -50,10 +50,10 @@ def require_whole(source: str, model: PreTrainedModel, info: Mapping[str, Any], 
                 f"{source} was saved inside {wrapper}, its weights are named {prefix}...: strip that with "
                 f"save_file({{k.replace({prefix!r}, ''): v for k, v in load_file(F).items()}}, F)"
             )
-    if prefix := _one_prefix(missing, unplaced):
+    if before := _one_prefix(missing, unplaced):
         raise MarginError(
-            f"the weights of {source} are named {shown(prefix)[:120]}...: strip that with save_file("
-            f"{{k.removeprefix({shown(prefix)[:120]!r}): v for k, v in load_file(F).items()}}, F)"
+            f"the weights of {source} are named {shown(before)[:120]}...: strip that with save_file("
+            f"{{k.removeprefix({shown(before)[:120]!r}): v for k, v in load_file(F).items()}}, F)"
         )
     found = []
     if missing:

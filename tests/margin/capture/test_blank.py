@@ -37,7 +37,7 @@ def untrained(saved_checkpoint: Path, tmp_path: Path) -> Path:
     """An adapter as it is before its first step."""
     model = AutoModelForCausalLM.from_pretrained(saved_checkpoint, dtype=torch.float32)
     config = LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM")
-    get_peft_model(model, config).save_pretrained(tmp_path / "adapter")
+    get_peft_model(model, config).save_pretrained(str(tmp_path / "adapter"))
     return tmp_path / "adapter"
 
 
