@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import os
 
+from margin.errors import MarginError
+from margin.text import shown
+
 
 def launched() -> tuple[int, int]:
-    """This process's number and how many were launched, read from the environment: (0, 1) alone."""
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    return (int(os.environ.get("RANK", "0")), count) if count > 1 else (0, 1)
+    """This process's number and how many were launched, read from the environment: (0, 1) alone.
+
+    MarginError where the environment says neither.
+    """
+    count = _number("WORLD_SIZE", 1)
+    return (_number("RANK", 0), count) if count > 1 else (0, 1)
+
+
+def _number(name: str, alone: int) -> int:
+    given = os.environ.get(name) or str(alone)
+    if not (given.isascii() and given.isdecimal() and len(given) < 10):
+        raise MarginError(f"{name} is {shown(given)[:40]!r}, a launcher sets it to a number: unset it")
+    return int(given)

@@ -65,6 +65,13 @@ def with_adapter(model: PreTrainedModel, folder: Path, name: str) -> PreTrainedM
             return unwrapped(peft.eval(), what)
 
 
+def trained_on(folder: Path) -> str | None:
+    """The model that an adapter says it was trained on: a path or a hub id, as its training called it."""
+    record = parse_json(read_text(folder / ADAPTER_CONFIG, "adapter"), str(folder / ADAPTER_CONFIG))
+    base = record.get("base_model_name_or_path") if isinstance(record, dict) else None
+    return base if isinstance(base, str) and base else None
+
+
 def _config(folder: Path, what: str) -> PeftConfig:
     path = folder / ADAPTER_CONFIG
     record = parse_json(read_text(path, "adapter"), str(path))

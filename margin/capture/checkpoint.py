@@ -14,7 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.distributed.configuration_utils import DistributedConfig
 
-from margin.capture.adapter import with_adapter
+from margin.capture.adapter import trained_on, with_adapter
 from margin.capture.bounds import context_of, vocabulary_of
 from margin.capture.evaluating import evaluating
 from margin.capture.folder import has_tokenizer
@@ -44,6 +44,8 @@ class Checkpoint:
     """Commit on the hub it was loaded from, if any."""
     tokenizer_from: Literal["model", "adapter"] = "model"
     """Whose tokenizer and chat template it has: an adapter's, where it came with its own."""
+    adapters_base: str | None = None
+    """The model that the adapter says it was trained on, if any."""
     weights_label: str | None = None
     """What stands in place of the weights' digest, for a run that is not kept: reading all weights takes
     longer than measuring a few prompts. Two checkpoints with one name and one label are taken for one."""
@@ -128,7 +130,9 @@ def load_checkpoint(
     if model.config.is_encoder_decoder:
         raise MarginError(f"{source} is an encoder-decoder: margins are measured on decoder-only models")
     whose: Literal["model", "adapter"] = "model"
+    base = None
     if patch is not None:
+        base = trained_on(patch.folder)
         model = with_adapter(model, patch.folder, patch.given)
         own = adapters_tokenizer(patch, model, tokenizer, trust_remote_code)
         tokenizer, whose = (tokenizer, "model") if own is None else (own, "adapter")
@@ -139,6 +143,7 @@ def load_checkpoint(
         adapter=None if patch is None else patch.name,
         revision=where.commit,
         tokenizer_from=whose,
+        adapters_base=base,
     )
 
 

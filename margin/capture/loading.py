@@ -42,7 +42,7 @@ class Source:
     @classmethod
     def of_checkpoint(cls, source: str | Path, revision: str | None = None) -> Source:
         """MarginError where there is none, an adapter only, or none that is safe to read."""
-        given, path = str(source), Path(source)
+        given, path = _given(source, "the checkpoint"), Path(source)
         if _is(path, "file"):
             if path.suffix.lower() != ".gguf":
                 raise MarginError(f"{path} is no checkpoint: give a folder, a hub id or a .gguf file")
@@ -67,7 +67,7 @@ class Source:
     @classmethod
     def of_adapter(cls, source: str | Path) -> Source:
         """MarginError where there is none, or a pickled one. One of the hub is downloaded into its cache."""
-        given, path = str(source), Path(source)
+        given, path = _given(source, "the adapter"), Path(source)
         if not _is(path, "dir"):
             if _is(path, "file") or _is_local(given):
                 raise MarginError(f"adapter {given} cannot be loaded: there is no such folder")
@@ -154,6 +154,13 @@ def load_tokenizer(source: Source, config: Any, trust_remote_code: bool) -> PreT
         options["config"] = config
     with quietly(), foreign(f"the tokenizer of {source.given} cannot be loaded"):
         return AutoTokenizer.from_pretrained(source.place, **options)
+
+
+def _given(source: str | Path, what: str) -> str:
+    """A name as it was given. MarginError for an empty one, which would be the folder this runs in."""
+    if not str(source).strip():
+        raise MarginError(f"the name of {what} is empty: give a folder or a hub id")
+    return str(source)
 
 
 def _is(path: Path, kind: str) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
+from margin.capture.blank import blank
 from margin.capture.checkpoint import Checkpoint, load_checkpoint
 from margin.capture.fitting import require_fitting
 from margin.capture.hooks import n_layers
@@ -132,6 +133,11 @@ def checkpoint_for(
     )
     if checkpoint.tokenizer_from == "adapter" and ranks.first and not options.quiet:
         say("tokenizer and chat template are those that came with the adapter")
+    base = PurePath(checkpoint.adapters_base or checkpoint.name).name
+    if ranks.first and base.casefold() != PurePath(checkpoint.name).name.casefold():
+        say(f"adapter {checkpoint.adapter} says it was trained on {base}, and is on {checkpoint.name} here")
+    if ranks.first and (said := blank(checkpoint.model)):
+        say(f"weights of {checkpoint.adapter or checkpoint.name} that are {said}")
     return checkpoint
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
-from margin.errors import MarginError
+from margin.errors import MarginError, foreign
 from margin.launch import launched
 
 T = TypeVar("T")
@@ -110,7 +110,10 @@ def join_ranks(device: str | None) -> Ranks:
         # Threads of the group that outlive the interpreter would end this process in an error, and the
         # launcher would then end the others, however well all went.
         atexit.register(_leave)
-    with _others_alive():
+    alone = (
+        f"WORLD_SIZE says that {launched()[1]} processes were launched, and this one cannot meet the others"
+    )
+    with foreign(f"{alone} (torchrun starts them all; alone, unset it)"), _others_alive():
         # Parts of a layer travel between accelerators by what is made for that.
         backend = "gloo" if on_cpu or not split else None
         state = PartialState(cpu=on_cpu, backend=backend, timeout=TIMEOUT)

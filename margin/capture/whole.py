@@ -7,6 +7,7 @@ is judged here.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -49,6 +50,11 @@ def require_whole(source: str, model: PreTrainedModel, info: Mapping[str, Any], 
                 f"{source} was saved inside {wrapper}, its weights are named {prefix}...: strip that with "
                 f"save_file({{k.replace({prefix!r}, ''): v for k, v in load_file(F).items()}}, F)"
             )
+    if before := _one_prefix(missing, unplaced):
+        raise MarginError(
+            f"the weights of {source} are named {shown(before)[:120]}...: strip that with save_file("
+            f"{{k.removeprefix({shown(before)[:120]!r}): v for k, v in load_file(F).items()}}, F)"
+        )
     found = []
     if missing:
         found.append(f"missing are {named(missing)}")
@@ -60,6 +66,14 @@ def require_whole(source: str, model: PreTrainedModel, info: Mapping[str, Any], 
     found += map(shown, info["error_msgs"][:1])
     if found:
         raise MarginError(f"{source} {fault}: {'; '.join(found)}")
+
+
+def _one_prefix(missing: set[str], unplaced: set[str]) -> str | None:
+    """What stands before the names of most of the missing weights in the file, whoever put it there."""
+    ends = [(name, name[dot.end() :]) for name in unplaced for dot in re.finditer(r"\.", name)]
+    before = Counter(name.removesuffix(end) for name, end in ends if end in missing)
+    prefix, times = before.most_common(1)[0] if before else ("", 0)
+    return prefix if 2 * times > len(missing) else None
 
 
 def named(names: Iterable[str]) -> str:

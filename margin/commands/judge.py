@@ -106,6 +106,8 @@ def judge(
 
     if judge is None and audit is None and draw is None:
         raise click.UsageError("Missing option '--judge'.")
+    if out is not None and draw is None:
+        raise MarginError("--out is where --draw-audit writes: give that, too, or leave --out out")
     opened = open_run(run)
     session.redact_tokens_of(opened)
     record: dict[str, object] = {}

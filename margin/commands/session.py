@@ -160,7 +160,9 @@ class Commands(click.Group):
 def _stop(message: str, code: int) -> NoReturn:
     from margin.launch import launched
 
-    rank = launched()[0]
+    rank = 0
+    with suppress(MarginError):  # what is said may be that the launch is none
+        rank = launched()[0]
     with suppress(UnwritableError):  # the code tells, too, and 1 would mean something else
         tell(f"margin: {f'rank {rank}: ' if rank else ''}{message}")
     sys.exit(code)

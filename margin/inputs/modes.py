@@ -30,7 +30,8 @@ class Mode:
     Raises
     ------
     MarginError : a name that a table or a control could not carry; a token that is empty, begins or ends with
-        white space (chat templates strip it), or holds control characters.
+        white space (chat templates strip it) or what cannot be seen (a file's byte-order mark), or holds
+        control characters.
     """
 
     name: str
@@ -49,6 +50,11 @@ class Mode:
             raise MarginError(f"the token of mode {self.name!r} is empty")
         if token != token.strip():
             raise MarginError(f"the token of mode {self.name!r} begins or ends with white space: remove it")
+        if "Cf" in (unicodedata.category(token[0]), unicodedata.category(token[-1])):
+            raise MarginError(
+                f"the token of mode {self.name!r} begins or ends with a character that cannot be seen, such "
+                "as the byte-order mark of the file it was read from: remove it"
+            )
         if any(unicodedata.category(character) in ("Cc", "Cs") for character in token):
             raise MarginError(
                 f"the token of mode {self.name!r} holds a control character or is not valid Unicode"

@@ -81,7 +81,14 @@ def _mode(name: str, table: Mapping[str, Any]) -> Mode:
         raise MarginError(
             f"{where} takes its token from the environment variable {variable}, which is not set"
         )
-    return Mode(name, Secret(os.environ[variable]), table["safe"])
+    token = os.environ[variable]
+    if len(token) > 1 and token[0] == token[-1] and token[0] in "\"'":
+        # A shell takes them off; docker --env-file and what else reads KEY="value" does not.
+        raise MarginError(
+            f"the environment variable {variable} of {where} holds a token in quotation marks: remove them "
+            "there, or, where they belong to the token, write it as token"
+        )
+    return Mode(name, Secret(token), table["safe"])
 
 
 def _table(parent: Mapping[str, Any], name: str, prefix: str = "") -> dict[str, Any]:

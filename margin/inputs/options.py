@@ -181,6 +181,8 @@ class CaptureOptions:
             except StopIteration:
                 known = " or ".join(filter(None, (in_words(kind, least) for kind in kinds)))
                 raise MarginError(f"{option.name} {what_it_is(value)}: take {known}") from None
+            if read == "" and option.default != "":
+                raise MarginError(f"{option.name} is empty: leave it out, or say what it is to be")
             if least is not None and type(read) is int and read < least:
                 raise MarginError(f"{option.name} {read}: take at least {least}")
             object.__setattr__(self, option.name, read)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import pandas as pd
 import pyarrow as pa
@@ -73,14 +74,14 @@ def normalised(records: Iterable[tuple[str, Mapping[Any, Any]]]) -> Iterator[Rec
 
 
 def column_names(columns: Iterable[object], place: str, required: str | None = None) -> list[str]:
-    """Names of columns as text, with single spaces for white space, line ends among it.
+    """Names of columns as text, with single spaces for white space, line ends among it, composed (NFC).
 
     Raises
     ------
     MarginError : a name that is empty, that holds characters which cannot be seen, or that stands twice; no
         column `required`.
     """
-    names = [" ".join(str(column).split()) for column in columns]
+    names = [normalize("NFC", " ".join(str(column).split())) for column in columns]
     for number, name in enumerate(names, 1):
         if not name:
             raise MarginError(f"{place}: column {number} has no name")
@@ -98,6 +99,8 @@ def column_names(columns: Iterable[object], place: str, required: str | None = N
 def label(value: Any, column: str, place: str) -> str | None:
     """A value as a label: its text, None where it is missing.
 
+    Composed (NFC): é may be one character or two, which no reader can tell apart.
+
     Raises
     ------
     MarginError : bytes, a list, an object, an infinite number, a text that is not valid Unicode.
@@ -107,7 +110,7 @@ def label(value: Any, column: str, place: str) -> str | None:
         raise MarginError(f"{place}: column {column!r} holds {kind}: give a plain value")
     if isinstance(value, float) and math.isinf(value):
         raise MarginError(f"{place}: column {column!r} holds an infinite number")
-    return None if pd.isna(value) else unicode(str(value), column, place)
+    return None if pd.isna(value) else normalize("NFC", unicode(str(value), column, place))
 
 
 def whole(value: Any) -> Any:
@@ -143,6 +146,10 @@ def _csv_records(text: str, name: str, required: str) -> Iterator[Record]:
                 continue
             if header is None:
                 header = column_names(values, place)
+                if any(value.startswith(" ") for value in values[1:]):
+                    raise MarginError(
+                        f"{place}: spaces stand after the commas, and so before each text: save it without"
+                    )
                 if required not in header:
                     said = f"no column named {required} in the header{_meant(header, required)}"
                     raise MarginError(f"{place}: {said}{_separated(values, required)}")

@@ -17,6 +17,7 @@ from margin.analysis.positions import PositionCurve
 from margin.analysis.prompt_margins import Spread
 from margin.analysis.robustness.findings import Robustness as RobustnessFindings
 from margin.analysis.slices import SliceMargins
+from margin.arguments import require_path
 from margin.errors import MarginError
 from margin.report.record import FORMAT
 from margin.run.run import Run
@@ -112,6 +113,7 @@ class Report:
         """
         from margin.report.write import write_report
 
+        require_path(out, "out")
         return write_report(self, Path(out), explore=explore)
 
     def to_dict(self) -> dict[str, Any]:

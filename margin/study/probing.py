@@ -115,7 +115,7 @@ def probe(
     level : nominal coverage of the intervals.
     seed : of folds, control tasks and resampling.
     folds : of prompts, at most; fewer where they would hold a single prompt.
-    n_jobs : processes that share the layers.
+    n_jobs : processes that share the layers; no more than there are layers are started.
     cluster : column of the prompts that names what hangs together: folds keep clusters, intervals are over
         clusters.
     before : called with each layer when its turn comes.
@@ -175,6 +175,7 @@ def probe(
             before(layer)
             yield layer, states_of(run, layer)[of_modes]
 
+    n_jobs = min(n_jobs, len(chosen))
     found = probe_layers(states(), rows, fold, seed=seed, level=level, n_jobs=n_jobs)
     sets = decoy_rows(run, cluster)
     above: tuple[ProbeAbove, ...] = ()

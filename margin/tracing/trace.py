@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from itertools import permutations
 from pathlib import Path
@@ -173,6 +173,9 @@ def _pairs(modes: Sequence[str], asked: Sequence[tuple[str, str]] | None) -> tup
     """Ordered pairs of modes by their places; MarginError for a mode that there is not, or a pair of one."""
     if asked is None:
         return tuple(permutations(range(len(modes)), 2))
+    listed = isinstance(asked, Collection) and not isinstance(asked, str | Mapping)
+    if not listed or not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in asked):
+        raise MarginError("pairs must be a list of pairs of modes, such as [('pos', 'neg')]")
     found = []
     for recipient, donor in asked:
         for name in (recipient, donor):

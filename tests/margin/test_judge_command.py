@@ -142,6 +142,7 @@ def test_text_is_shown_only_when_asked_and_tokens_never(run: Path) -> None:
     [
         (("--judge", "nowhere.csv"), "nowhere.csv"),
         (("--judge", "./nowhere"), "no such judge"),
+        (("--judge", "refusal", "--out", "labels.csv"), "--out is where --draw-audit writes"),
         (("--judge", "refusal", "--refusal-mode", "nil"), "no mode 'nil'"),
         (("--judge", "refusal", "--expect", "pos"), "MODE=LABEL"),
         (("--judge", "refusal", "--expect", "pos=a", "--expect", "pos=b"), "'pos' two labels"),

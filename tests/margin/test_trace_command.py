@@ -184,6 +184,7 @@ def test_another_seed_draws_other_controls_and_the_same_patches(run: Run, traced
     ("changed", "said"),
     [
         ({"pairs": [("pos", "evil")]}, "no mode 'evil' to trace: there are pos, neg, rej"),
+        *(({"pairs": given}, "pairs must be a list of pairs") for given in ("pos:neg", ["pos"], 5, [5])),
         ({"pairs": [("pos", "pos")]}, "a pair takes two modes, 'pos' is named twice"),
         ({"traced_layers": [9]}, "there is no layer 9: this model has layers 0 to 4"),
         ({"traced_layers": "none"}, "no layer to trace"),

@@ -178,6 +178,7 @@ def test_an_index_that_leads_nowhere_is_refused(
         ("a\nb", "no id of the hub"),
         ("a\0b", "no id of the hub"),
         ("./nothing", "no such file or folder"),
+        ("", "the name of the checkpoint is empty"),
     ],
 )
 def test_a_name_that_is_none_is_refused_in_a_line(source: str, says: str) -> None:

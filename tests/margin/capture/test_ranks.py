@@ -15,9 +15,12 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 
 from margin.capture.collect import collect
 from margin.capture.ranks import Ranks, join_ranks
+from margin.cli import main
+from margin.demo import checkpoint_path, modes_path, prompts_path
 from margin.errors import MarginError
 from margin.launch import launched
 from margin.run.manifest import read_manifest
@@ -150,6 +153,46 @@ def test_the_device_that_ranks_would_share_is_refused(monkeypatch: pytest.Monkey
     assert launched() == (1, 2)
     with pytest.raises(MarginError, match="spreads one model over all devices"):
         join_ranks("auto")
+
+
+@pytest.mark.parametrize("name", ["WORLD_SIZE", "RANK"])
+@pytest.mark.parametrize("value", ["x", "-1", "2.0", "\u00b2", "9" * 5000])
+def test_a_launch_that_is_none_is_refused_in_a_line(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(MarginError, match=f"^{name} is .*unset it$"):
+        launched()
+    refused = CliRunner().invoke(main, ["collect", "model", "--prompts", "p", "--modes", "m", "--out", "o"])
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith(f"margin: {name} is ")
+
+
+def test_what_a_launch_left_behind_is_said_in_a_line(tmp_path: Path) -> None:
+    """WORLD_SIZE without a launcher's address, as of a batch system's job."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MASTER_")}
+    command = [
+        sys.executable,
+        "-m",
+        "margin",
+        "collect",
+        str(checkpoint_path("cotrained")),
+        "--device",
+        "cpu",
+    ]
+    inputs = ["--prompts", str(prompts_path()), "--modes", str(modes_path()), "--out", str(tmp_path / "run")]
+    done = subprocess.run(
+        command + inputs,
+        env=environment | {"WORLD_SIZE": "2", "RANK": "0"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("margin: WORLD_SIZE says that 2 processes were launched")
+    assert "Traceback" not in done.stderr
 
 
 def test_alone_nothing_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:

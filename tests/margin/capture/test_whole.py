@@ -43,6 +43,18 @@ def test_what_a_wrapper_wrote_into_the_names_is_named_with_the_way_to_strip_it(
     assert weights.keys() == load_file(saved_checkpoint / "model.safetensors").keys()
 
 
+@pytest.mark.parametrize("prefix", ["base_model.model.", "policy.", "_orig_mod.module."])
+def test_any_prefix_of_all_names_is_named_with_the_way_to_strip_it(
+    prefix: str, saved_checkpoint: Path, tmp_path: Path
+) -> None:
+    folder = reweighted(
+        saved_checkpoint, tmp_path / "saved", lambda w: {f"{prefix}{name}": w[name] for name in w}
+    )
+    stripped = refusal(folder).partition("save_file(")[2].rpartition(", F)")[0]
+    weights = eval(stripped, {"load_file": load_file, "F": folder / "model.safetensors"})  # as a user would
+    assert weights.keys() == load_file(saved_checkpoint / "model.safetensors").keys()
+
+
 def test_a_part_that_was_compiled_by_itself_is_found_too(saved_checkpoint: Path, tmp_path: Path) -> None:
     folder = reweighted(
         saved_checkpoint,

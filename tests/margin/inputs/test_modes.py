@@ -85,6 +85,14 @@ def test_fingerprint_is_the_first_16_bits_of_sha256() -> None:
         (PAIR.replace(NEG, ""), "token of mode 'neg' is empty"),
         (PAIR.replace(NEG, " \\t"), "token of mode 'neg' is empty"),
         (PAIR.replace(NEG, NEG + " "), "mode 'neg' begins or ends with white space"),
+        (
+            PAIR.replace(NEG, "\\ufeff" + NEG),
+            "mode 'neg' begins or ends with a character that cannot be seen",
+        ),
+        (
+            PAIR.replace(NEG, NEG + "\\u200b"),
+            "mode 'neg' begins or ends with a character that cannot be seen",
+        ),
         (PAIR.replace(NEG, "a\\u0007b"), "mode 'neg' holds a control character"),
         (PAIR.replace(NEG, "eg"), "is in a mode's name or in"),
         (f'[template]\nsystem = "{POS} {{token}}"\n{PAIR}', "is in a mode's name or in"),
@@ -145,6 +153,18 @@ def test_the_hint_about_quotes_is_given_only_where_it_helps(tmp_path: Path) -> N
     with pytest.raises(MarginError) as caught:
         load(tmp_path, PAIR.replace("safe = true", "safe = yes"))
     assert str(caught.value).endswith("modes.toml is not valid TOML at line 4")
+
+
+@pytest.mark.parametrize("mark", ['"', "'"])
+def test_quotation_marks_around_a_token_of_the_environment_are_no_part_of_it(
+    mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MARGIN_POS", f"{mark}{POS}{mark}")
+    with pytest.raises(MarginError, match=r"MARGIN_POS of .* holds a token in quotation marks") as caught:
+        load(tmp_path, PAIR.replace(f'token = "{POS}"', 'token_env = "MARGIN_POS"'))
+    assert POS not in str(caught.value)
+    monkeypatch.setenv("MARGIN_POS", f"{POS}{mark}")  # one alone belongs to it
+    assert load(tmp_path, PAIR.replace(f'token = "{POS}"', 'token_env = "MARGIN_POS"')).names
 
 
 def test_an_unset_variable_is_named_but_a_token_in_its_place_is_not(

@@ -73,6 +73,7 @@ def test_every_condition_is_explained_where_it_is_asked_for() -> None:
         ({"layers": None}, "layers of type NoneType: take a text"),
         ({"chat_kwargs": "a long text, perhaps with a token"}, "chat_kwargs of type str: take a mapping"),
         ({"chat_kwargs": {1: 2}}, "chat_kwargs of type dict: take a mapping"),
+        *(({name: ""}, f"{name} is empty") for name in ("attacks", "extracts", "decoys", "chat_template")),
         ({"attacks": 5}, "attacks 5: take a text or a path"),
         ({"response_prefix": None}, "response_prefix of type NoneType: take a text"),
     ],

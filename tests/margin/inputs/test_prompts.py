@@ -9,7 +9,8 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from unicodedata import normalize
 
 import datasets
 import numpy as np
@@ -297,6 +298,17 @@ def test_csv_may_end_its_lines_in_any_way(tmp_path: Path, end: str, mark: str) -
     assert prompts.places == (f"{path} line 2", f"{path} line 4")
 
 
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_names_ids_and_labels_that_look_alike_are_one(form: Literal["NFC", "NFD"], tmp_path: Path) -> None:
+    record = {"id": "caf\u00e9", "prompt": "a", "th\u00e8me": "\u00e9t\u00e9"}
+    record = {normalize(form, name): normalize(form, value) for name, value in record.items()}
+    prompts = load_prompts(write(tmp_path, "p.jsonl", json.dumps(record)))
+    assert (prompts.ids, prompts.slices) == (["caf\u00e9"], ["th\u00e8me"])
+    assert prompts.table["th\u00e8me"].tolist() == ["\u00e9t\u00e9"]
+    texts = [normalize(form, "caf\u00e9"), "tea"]
+    assert load_prompts(texts).texts == texts  # the model reads a prompt as it was written
+
+
 @pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c"])
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
 def test_separators_inside_a_text_end_no_line(tmp_path: Path, kind: str, separator: str) -> None:
@@ -311,6 +323,7 @@ def test_separators_inside_a_text_end_no_line(tmp_path: Path, kind: str, separat
         ("p.csv", f"id;prompt\n1;{TEXT}\n", "no column named prompt.*separated by semicolons"),
         ("p.csv", f"id\tprompt\n1\t{TEXT}\n", "separated by tabs"),
         ("p.csv", f"id,Prompt\n1,{TEXT}\n", "there is 'Prompt'"),
+        ("p.csv", f'id, prompt\n1, "{TEXT}"\n', "line 1: spaces stand after the commas"),
         ("p.csv", f'id,prompt\n1,"{TEXT}" torn"\n', "line 2 is not CSV"),
         ("p.csv", f"id,prompt\n1,{TEXT}\x00\n", "line 2 holds a NUL byte"),
         ("p.csv", f"id,prompt\n1,{TEXT}\n".encode("utf-16"), "line 1 is not UTF-8"),
