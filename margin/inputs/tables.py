@@ -82,6 +82,8 @@ def column_names(columns: Iterable[object], place: str, required: str | None = N
         column `required`.
     """
     names = [normalize("NFC", " ".join(str(column).split())) for column in columns]
+    if names and names[0].lower().startswith("sep="):
+        raise MarginError(f"{place} is a note for Excel, sep=..., and no names of columns: remove the line")
     for number, name in enumerate(names, 1):
         if not name:
             raise MarginError(f"{place}: column {number} has no name")
