@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from margin.analysis.distances import Distances
 from margin.analysis.separation.paired import points_by_prompt
 from margin.analysis.separation.pairs import pair_mean
-from margin.analysis.separation.second_order import contrast_residual
+from margin.analysis.separation.second_order import TAKEN, contrast_residual
 from margin.analysis.silhouette import mode_sums
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
@@ -31,8 +31,8 @@ def energy_distance(distances: Distances, design: Design, level: float = 0.95) -
 
     Returns
     -------
-    In the unit of the distance, with the delete-one-prompt (or cluster) jackknife less what it counts twice
-    (see `second_order`), and Student's t; no interval from two prompts.
+    In the unit of the distance, with the delete-one-prompt (or cluster) jackknife less half of what it counts
+    twice (see `second_order`), and Student's t; no interval from two prompts.
 
     Cost: O(N^2 d) for Euclidean distances. Szekely and Rizzo (2013), "Energy statistics: a class of
     statistics based on distances".
@@ -50,7 +50,9 @@ def energy_distance(distances: Distances, design: Design, level: float = 0.95) -
     influence = found.influence * (n - 1) / (n - 2)  # without p: (n theta - 2 h_p) / (n - 2)
     residual = (2 / (k - 1)) ** 2 * contrast_residual(distances, design)
     twice = 2 * residual / ((n - 1) * (n - 2))  # 4 / (n (n-2)) of the jackknife less 2 / (n (n-1))
-    return t_interval(found.value, influence, level, METHOD, counted_twice=twice, over=design.clusters)
+    return t_interval(
+        found.value, influence, level, METHOD, counted_twice=TAKEN * twice, over=design.clusters
+    )
 
 
 def distances_to_other_prompts(distances: Distances, design: Design) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from margin.analysis.distances import Distances
 from margin.analysis.separation.paired import points_by_prompt
 from margin.analysis.separation.pairs import pair_mean
-from margin.analysis.separation.second_order import contrast_residual
+from margin.analysis.separation.second_order import TAKEN, contrast_residual
 from margin.analysis.silhouette import counterpart_distances
 from margin.analysis.within import matmul_within
 from margin.stats.design import Design
@@ -48,11 +48,8 @@ def variance_split(distances: Distances, design: Design, level: float = 0.95) ->
 
     Returns
     -------
-    Shares without unit; intervals by the infinitesimal jackknife over prompts, less what it counts twice
-    (see `second_order`). In 32 dimensions intervals of 95% cover .92 to .95, over clusters too (20 of 6, of
-    any correlation). Where all that varies lies along one direction, those of the mode's share cover .84
-    without a difference and .88 to .93 with one, over clusters .81 to .91: squares of one number are far from
-    normal, and the second-order part with them.
+    Shares without unit; intervals by the infinitesimal jackknife over prompts, less half of what it
+    counts twice (see `second_order`).
 
     Cost: O(N d k). Two-way layout without replication (Anderson, 2001, "A new method for non-parametric
     multivariate analysis of variance"); the unbiased ratio is epsilon squared (Kelley, 1935, "An unbiased
@@ -93,7 +90,7 @@ def variance_split(distances: Distances, design: Design, level: float = 0.95) ->
     of_whole = influence.sum(axis=1)
     # 4 (n-2) / (n (n-1)^2) of the infinitesimal jackknife less 2 / (n (n-1)); 1/4 by h.
     units = design.n_units
-    twice = contrast_residual(distances, design) / 2 * (units - 3) / (units * (units - 1) ** 2)
+    twice = TAKEN * contrast_residual(distances, design) / 2 * (units - 3) / (units * (units - 1) ** 2)
     shares = [
         t_interval(
             _ratio(components[j], components.sum()),

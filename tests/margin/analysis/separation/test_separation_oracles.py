@@ -29,7 +29,7 @@ from margin.analysis.separation.paired import mean_estimate
 from margin.analysis.separation.probe import probe
 from margin.analysis.separation.ratio import paired_distance_ratio
 from margin.analysis.separation.relabelling import relabelling_p_value
-from margin.analysis.separation.second_order import contrast_residual
+from margin.analysis.separation.second_order import TAKEN, contrast_residual
 from margin.analysis.separation.tokens import TokenTables, mutual_information, token_distances
 from margin.analysis.separation.variance import VarianceSplit, variance_split
 from margin.analysis.space import Coordinates, Gram
@@ -121,11 +121,11 @@ def test_energy_distance_is_its_definition_over_different_prompts(data: tuple[Ar
 
 
 @pytest.mark.parametrize("k", [2, 3, 4])
-def test_energy_interval_is_the_delete_one_jackknife_less_what_it_counts_twice(k: int) -> None:
+def test_energy_interval_is_the_delete_one_jackknife_less_half_of_what_it_counts_twice(k: int) -> None:
     X, design = paired(np.random.default_rng(1), 12, k, strength=2), design_of(12, k)
     residual = contrast_residual(euclidean(X), design) * (2 / (k - 1)) ** 2
     jackknife = delete_one(energy_by_definition, by_prompt(X, design)) ** 2
-    expected = np.sqrt(jackknife - 2 * residual / (11 * 10))
+    expected = np.sqrt(jackknife - TAKEN * 2 * residual / (11 * 10))
     assert expected**2 > jackknife / 2  # where the interval stops
     assert energy_distance(euclidean(X), design).se == pytest.approx(expected, rel=1e-9)
     assert energy_distance(euclidean(X[:6]), design_of(2, 3)).low is None
