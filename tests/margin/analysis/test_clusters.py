@@ -237,37 +237,6 @@ def nested(
     return X.reshape(n * k, d), clustered(n, k, np.arange(n) // size)
 
 
-def covering(
-    runs: int, correlation: float, strength: float, clusters: int = 20, size: int = 6
-) -> dict[str, float]:
-    """Share of runs whose intervals hold the mean over runs, which is what they are for."""
-    found: dict[str, list[tuple[float, float, float]]] = {}
-    for run in range(runs):
-        X, design = nested(np.random.default_rng([10, run]), clusters, size, correlation, strength)
-        space = Coordinates(X)
-        of_run = margins(space, design)
-        estimates = {name: of_run.estimates[name] for name in of_run.estimates}
-        table = separation(space, design, rng=np.random.default_rng(run), permutations=1)
-        measures = table[(table["modes"] == "all") & table["low"].notna()]
-        lines = {name: (e.estimate, e.low, e.high) for name, e in estimates.items() if e.low is not None}
-        lines |= {row.measure: (row.estimate, row.low, row.high) for row in measures.itertuples()}
-        for name, line in lines.items():
-            found.setdefault(name, []).append(line)  # type: ignore[arg-type]
-    out = {}
-    for name, intervals in found.items():
-        value, low, high = np.array(intervals).T
-        truth = value.mean()
-        out[name] = float(np.mean((low <= truth) & (truth <= high)))
-    return out
-
-
-def test_intervals_over_clusters_cover() -> None:
-    """60 runs: the Monte Carlo error of .95 is .028, the band three and a half of them wide."""
-    found = covering(60, correlation=0.6, strength=1.0, clusters=18)
-    assert {"leave_prompt_out", "prompt_centred", "partial_epsilon2", "energy_distance"} <= set(found)
-    assert min(found.values()) > 0.95 - 3.5 * 0.028, found
-
-
 def test_nearest_centroids_cover_over_clusters_where_modes_do_not_differ() -> None:
     """Noise directs the centroids, and folds repeat it. 300 runs: Monte Carlo error .0126, three allowed."""
     covered = 0
@@ -277,21 +246,6 @@ def test_nearest_centroids_cover_over_clusters_where_modes_do_not_differ() -> No
         found = nearest_centroid_accuracy(Coordinates(X).distances("sqeuclidean"), design, fold)
         covered += holds(found, 1 / 3)
     assert covered / 300 >= 0.95 - 3 * 0.0126
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("strength", [0.0, 0.6, 1.5])
-@pytest.mark.parametrize("correlation", [0.0, 0.5, 0.8])
-def test_coverage_over_clusters(
-    correlation: float, strength: float, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """400 runs of 20 clusters of 6: the Monte Carlo error is .011."""
-    found = covering(400, correlation, strength)
-    with capsys.disabled():
-        print(f"\ncoverage over clusters, correlation {correlation}, strength {strength}, 400 runs")
-        for name, share in found.items():
-            print(f"  {name:28} {share:.3f}")
-    assert min(found[name] for name in ("leave_prompt_out", "prompt_centred")) > 0.91
 
 
 def test_differences_and_bands_are_over_clusters() -> None:
