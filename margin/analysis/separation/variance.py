@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from margin.analysis.distances import Distances
+from margin.analysis.separation.energy import METHOD
 from margin.analysis.separation.paired import points_by_prompt
 from margin.analysis.separation.pairs import pair_mean
 from margin.analysis.separation.second_order import TAKEN, contrast_residual
@@ -48,8 +49,8 @@ def variance_split(distances: Distances, design: Design, level: float = 0.95) ->
 
     Returns
     -------
-    Shares without unit; intervals by the infinitesimal jackknife over prompts, less half of what it
-    counts twice (see `second_order`).
+    Shares without unit; intervals by the jackknife over prompts, less half of what it counts twice (see
+    `second_order`).
 
     Cost: O(N d k). Two-way layout without replication (Anderson, 2001, "A new method for non-parametric
     multivariate analysis of variance"); the unbiased ratio is epsilon squared (Kelley, 1935, "An unbiased
@@ -79,23 +80,26 @@ def variance_split(distances: Distances, design: Design, level: float = 0.95) ->
     own = _Own.of(distances, design, points, squares)
     mode_pairs = pair_mean(n * of_mode - own.shifts, design)
     mode = mode_pairs.value
+    # Influences of means over pairs are those of the delete-one jackknife, (u-1) / (u-2) of the derivatives.
+    units = max(design.n_units, 3)
+    delete_one = (units - 1) / (units - 2)
     if design.clusters is None:
-        of_prompts, prompt = (of_prompt - of_prompt.mean()) / n, of_prompt.sum() / (n - 1)
+        of_prompts, prompt = (of_prompt - of_prompt.mean()) / (units - 2), of_prompt.sum() / (n - 1)
     else:
         pairs = pair_mean((n * of_prompt + of_prompt.sum() - own.means) / 2, design)
-        of_prompts, prompt = pairs.influence, pairs.value
+        of_prompts, prompt = delete_one * pairs.influence, pairs.value
     components = np.array([prompt, mode, within - mode])
-    influence = np.column_stack([of_prompts, mode_pairs.influence, (squares - within) / n])
-    influence[:, 2] -= influence[:, 1]
+    of_modes = delete_one * mode_pairs.influence
+    influence = np.column_stack([of_prompts, of_modes, (squares - within) / n - of_modes])
     of_whole = influence.sum(axis=1)
-    # 4 (n-2) / (n (n-1)^2) of the infinitesimal jackknife less 2 / (n (n-1)); 1/4 by h.
-    units = design.n_units
-    twice = TAKEN * contrast_residual(distances, design) / 2 * (units - 3) / (units * (units - 1) ** 2)
+    # 4 / (u (u-2)) of that jackknife less 2 / (u (u-1)); 1/4 by h.
+    twice = TAKEN * contrast_residual(distances, design) / (2 * (units - 1) * (units - 2))
     shares = [
         t_interval(
             _ratio(components[j], components.sum()),
             _influence_of_ratio(components[j], components.sum(), influence[:, j], of_whole),
             level,
+            METHOD,
             counted_twice=_ratio(degenerate, components.sum() ** 2),
             over=design.clusters,
         )
@@ -111,6 +115,7 @@ def variance_split(distances: Distances, design: Design, level: float = 0.95) ->
             _ratio(mode, within),
             of_epsilon2,
             level,
+            METHOD,
             counted_twice=_ratio(twice, within**2),
             over=design.clusters,
         ),
