@@ -75,15 +75,15 @@ def test_intervals_over_clusters_cover() -> None:
 @pytest.mark.parametrize("strength", [0.0, 0.6, 1.5])
 @pytest.mark.parametrize("correlation", [0.0, 0.5, 0.8])
 def test_coverage_over_clusters(correlation: float, strength: float, record_figures: Record) -> None:
-    """400 runs: the Monte Carlo error is .011."""
+    """240 runs: the Monte Carlo error is .014, of 100 runs .022; the least of some thirty numbers is held."""
     population = Clustered(strength, correlation)
     about = f"15 clusters of 3 to 10 prompts, correlation {correlation}, strength {strength}"
-    one = covering([of_one_run(population, seed) for seed in range(400)])
+    one = covering([of_one_run(population, seed) for seed in range(240)])
     record_figures(about, one)
-    several = covering([of_several(population, seed) for seed in range(200)])
+    several = covering([of_several(population, seed) for seed in range(100)])
     record_figures(f"{about}, several runs and layers", several)
-    assert min(one.values()) > 0.89, one
-    assert min(several.values()) > 0.88, several
+    assert min(one.values()) > 0.88, one
+    assert min(several.values()) > 0.86, several
 
 
 def type_i(runs: int, correlation: float) -> float:
@@ -103,7 +103,7 @@ def test_permutation_holds_its_level_over_clusters() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("correlation", [0.2, 0.8])
 def test_permutation_type_i_error_over_clusters(correlation: float, record_figures: Record) -> None:
-    """1,000 runs: the Monte Carlo error is .007."""
-    found = type_i(1000, correlation)
+    """600 runs: the Monte Carlo error is .009."""
+    found = type_i(600, correlation)
     record_figures(f"15 clusters of 3 to 10 prompts, correlation {correlation}", {"type I error": found})
-    assert found <= 0.07
+    assert found <= 0.05 + 2.5 * 0.009

@@ -12,6 +12,7 @@ from margin.analysis.margins import margins
 from margin.analysis.space import Coordinates
 from margin.errors import MarginError
 from margin.stats.clusters import make_clusters
+from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import t_interval
 from tests.intervals import holds, lower, upper
@@ -91,27 +92,36 @@ def test_clusters_widen_what_prompts_share() -> None:
 
 
 def covering(population: Clustered, between: float, runs: int) -> dict[str, float]:
-    """Share of runs whose intervals above five decoy sets hold the mean of what they have above decoys.
+    """Share of runs whose intervals above five decoy sets hold what training made of the live tokens.
 
     Every set of tokens moves the points by effects of its own, of size `between`, and the live one by those
-    of the population's modes beside, which stand for training.
+    of the population's modes beside, which stand for training. The truth is what these very tokens have with
+    and without them, on 1,000 prompts more.
     """
-    untrained = replace(population, strength=0.0)
-    found: dict[str, list[Estimate]] = {}
+    trained, alone = population, replace(population, strength=0.0)
+    held: dict[str, list[bool]] = {}
     for seed in range(runs):
-        names = [np.random.default_rng([4, seed]) for _ in range(6)]  # the same prompts each time
-        tokens, sets = np.random.default_rng([5, seed]), []
-        for number, rng in enumerate(names):
-            drawn_as = population if number == 0 else untrained
-            points, design = drawn_as.runs(rng, number + 1)
-            effects = between * tokens.standard_normal((K, D)) / np.sqrt(D)
-            X = points[number] + effects[design.mode]
-            sets.append(margins(Coordinates(X), design).estimates)
-        for name, live in sets[0].items():
-            each = above_decoys(live, [of_set[name] for of_set in sets[1:]], over=design.clusters).above
-            found.setdefault(name, []).append(each)
-    truth = {name: float(np.mean([one.estimate for one in each])) for name, each in found.items()}
-    return {name: float(np.mean([holds(one, truth[name]) for one in each])) for name, each in found.items()}
+        tokens = between * np.random.default_rng([5, seed]).standard_normal((6, K, D)) / np.sqrt(D)
+
+        def of_set(
+            number: int, of: Clustered, rng: np.random.Generator, tokens: Array = tokens
+        ) -> tuple[dict[str, Estimate], Design]:
+            points, design = of.runs(rng, number + 1)
+            X = points[number] + tokens[number][design.mode]
+            return margins(Coordinates(X), design).estimates, design
+
+        # The same prompts each time, since the same generator draws them first.
+        live, design = of_set(0, trained, np.random.default_rng([4, seed]))
+        decoys = [of_set(m, alone, np.random.default_rng([4, seed]))[0] for m in range(1, 6)]
+        with_and_without = [
+            of_set(0, replace(of, clusters=1000, sizes=(1, 1)), np.random.default_rng([6, seed]))[0]
+            for of in (trained, alone)
+        ]
+        for name, found in live.items():
+            made = with_and_without[0][name].estimate - with_and_without[1][name].estimate
+            above = above_decoys(found, [decoy[name] for decoy in decoys], over=design.clusters).above
+            held.setdefault(name, []).append(holds(above, made))
+    return {name: float(np.mean(each)) for name, each in held.items()}
 
 
 def test_margins_above_decoys_cover_a_planted_shift() -> None:
@@ -126,8 +136,8 @@ def test_margins_above_decoys_cover_a_planted_shift() -> None:
 def test_margins_above_decoys_cover_at_full_size(
     strength: float, between: float, record_figures: Record
 ) -> None:
-    """300 runs: the Monte Carlo error is .013."""
-    found = covering(Clustered(strength, 0.8), between, 300)
+    """150 runs: the Monte Carlo error is .018."""
+    found = covering(Clustered(strength, 0.8), between, 150)
     about = f"15 clusters of 3 to 10 prompts, correlation 0.8, tokens' own effects {between}"
     record_figures(f"{about}, training's {strength}", found)
-    assert min(found.values()) > 0.9, found
+    assert min(found.values()) > 0.88, found
