@@ -50,7 +50,10 @@ def variance_split(distances: Distances, design: Design, level: float = 0.95) ->
     Returns
     -------
     Shares without unit; intervals by the jackknife over prompts, less half of what it counts twice (see
-    `second_order`).
+    `second_order`). In 16 dimensions or more intervals of 95% cover .92 to .98, over clusters too (15 of 3 to
+    10, of any correlation). Where all that varies lies along one direction, those of the mode's share cover
+    .84 without a difference and .91 to .94 with one, over clusters .90 to .95: squares of one number are far
+    from normal, and the second-order part with them.
 
     Cost: O(N d k). Two-way layout without replication (Anderson, 2001, "A new method for non-parametric
     multivariate analysis of variance"); the unbiased ratio is epsilon squared (Kelley, 1935, "An unbiased
