@@ -9,7 +9,7 @@ from margin.analysis.comparison import compare
 from margin.analysis.layers import layer_curve
 from margin.analysis.margins import margins
 from margin.analysis.permutation import permutation_null
-from margin.analysis.separation import separation
+from margin.analysis.separation.table import separation
 from margin.analysis.space import Coordinates
 from margin.stats.estimate import Estimate
 from tests.intervals import lower, upper
