@@ -50,6 +50,19 @@ CLUSTER = click.option(
 @click.option("--seed", default=0, show_default=True, type=SEED, help="Of whatever is drawn at random.")
 @CLUSTER
 @click.option("--optional", is_flag=True, help="Add the costly separation measures.")
+@click.option("--baseline", type=PLACE, help="The last release, by margin baseline: the verdict says what changed.")
+@click.option(
+    "--apart",
+    default=0.0,
+    show_default=True,
+    help="What the verdict asks the margin to be above that of meaningless tokens.",
+)
+@click.option(
+    "--tolerated",
+    default=0.05,
+    show_default=True,
+    help="Share of prompts that the verdict lets come out otherwise than they should, under any condition.",
+)
 @click.option("--text", is_flag=True, help="Show the prompts' text.")
 @click.option(
     "--explore",
@@ -66,6 +79,9 @@ def report(
     seed: int,
     cluster: str | None,
     optional: bool,
+    baseline: Path | None,
+    apart: float,
+    tolerated: float,
     text: bool,
     explore: bool,
     as_json: bool,
@@ -74,6 +90,7 @@ def report(
     """Margins of RUN: report.json, report.md, report.html and figures, and a summary here."""
 
     from margin.console import PlainConsole
+    from margin.gate.against import against_release
     from margin.report.analyse import analyse
     from margin.report.terminal import print_summary
     from margin.report.write import to_json
@@ -83,15 +100,19 @@ def report(
     from margin.study.sections.secrecy import Secrecy
     from margin.study.sections.trace import TraceSection
     from margin.study.trace_file import NAME as TRACE
+    from margin.study.verdict import Thresholds
 
+    opened = open_run(run)
     found = analyse(
-        open_run(run),
+        opened,
         level=level,
         permutations=permutations,
         seed=seed,
         cluster=cluster,
         text=text,
         optional=optional,
+        thresholds=Thresholds(apart, tolerated),
+        against=None if baseline is None else against_release(opened, baseline, cluster=cluster),
     )
     drawn = write_with_figures(found, out or run / "report", explore)
     if found.probes is None and (run / NAME).exists():

@@ -58,6 +58,8 @@ class Condition:
     """What asks for it, and the `kind` of its rows."""
     help: str
     """What it is, in one line."""
+    words: str
+    """What is tried, in a sentence; {name} is that of the member, of a kind that has several."""
     rule: Rule
     """How the analysis assigns its points."""
     wording: Wording
@@ -159,6 +161,7 @@ CONDITIONS: dict[str, Condition] = {
         Condition(
             "none",
             "the prompt alone, with no system message",
+            words="no token",
             rule="centroid",
             wording="displaced",
             build=_none,
@@ -166,6 +169,7 @@ CONDITIONS: dict[str, Condition] = {
         Condition(
             "random",
             "a fresh token in a live token's place, of its length and classes of characters",
+            words="random tokens",
             rule="centroid",
             wording="same",
             build=_random,
@@ -174,6 +178,7 @@ CONDITIONS: dict[str, Condition] = {
         Condition(
             "near-miss",
             "a token one edit away from a live one, in its place; conditions near-miss:MODE",
+            words="near misses of {name}",
             rule="centroid",
             wording="same",
             build=_near_miss,
@@ -183,6 +188,7 @@ CONDITIONS: dict[str, Condition] = {
             "user-turn",
             "a live token before the prompt in the user's message, with no system message and under that of "
             "every other mode; conditions user-turn:MODE and user-turn:MODE under OTHER",
+            words="the token of {name} in the user's turn",
             rule="discriminant",
             wording="displaced",
             build=_user_turn,
@@ -191,6 +197,7 @@ CONDITIONS: dict[str, Condition] = {
         Condition(
             "decoy",
             "sets of meaningless tokens in the live tokens' place, the same for all prompts",
+            words="meaningless tokens",
             rule="centroid",
             wording="same",
             build=_decoy,
@@ -199,6 +206,7 @@ CONDITIONS: dict[str, Condition] = {
         Condition(
             "attack",
             "the prompt wrapped by a template, under every mode; conditions attack:NAME under MODE",
+            words="attack {name}",
             rule="discriminant",
             wording="wrapped",
             build=_attack,
@@ -210,6 +218,7 @@ CONDITIONS: dict[str, Condition] = {
             "extract",
             "the prompt and a plain request to say the instructions, under every mode; conditions "
             "extract:NAME under MODE",
+            words="request {name}",
             rule="discriminant",
             wording="wrapped",
             build=_extract,

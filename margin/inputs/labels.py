@@ -12,6 +12,7 @@ LABELS = frozenset(
         "outside",  # where a row lands that lands in no mode
         *("all", "mean", "overall", "min-margin", "plain", "leave_prompt_out", "prompt_centred"),  # margins
         *("condition", "column", "slice", "prompts", "fallback", "leak"),  # columns beside those of modes
+        *("expected", "rows", "otherwise"),
     }
 )
 """What reports call something else."""

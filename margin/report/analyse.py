@@ -8,6 +8,7 @@ from margin.report.report import Report
 from margin.run.run import Run, opened
 from margin.study.settings import Settings
 from margin.study.study import Study
+from margin.study.verdict import Line, Thresholds
 
 
 def analyse(
@@ -19,6 +20,8 @@ def analyse(
     cluster: str | None = None,
     text: bool = False,
     optional: bool = False,
+    thresholds: Thresholds | None = None,
+    against: Line | None = None,
 ) -> Report:
     """The margins of a run, and what belongs to them.
 
@@ -33,6 +36,8 @@ def analyse(
         bound and p-value is over clusters. None where prompts are independent.
     text : put the prompts' text into the report.
     optional : add the separation measures that are costly or of narrower use.
+    thresholds : what the verdict asks for; those of `Thresholds()` unless given.
+    against : what the verdict says of the last release, `margin.gate.against.against_release`.
 
     The headline margins are computed at once, everything else when it is first asked for.
 
@@ -50,7 +55,7 @@ def analyse(
     >>> min(margins.one_vs_one, key=lambda pair: margins.one_vs_one[pair].estimate)  # the weakest pair
     ('pos', 'rej')
     """
-    settings = Settings(level, seed, permutations, optional, text, cluster)
-    report = Report(Study(opened(run), settings))
+    settings = Settings(level, seed, permutations, optional, text, cluster, thresholds or Thresholds())
+    report = Report(Study(opened(run), settings, against))
     _ = report.headline  # what a run is refused for shows here, and not when a number is read
     return report

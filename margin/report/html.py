@@ -9,6 +9,7 @@ import jinja2
 from margin.report.report import Report
 from margin.report.views import views
 from margin.study.notation import model_name
+from margin.study.sections.outcomes import Outcomes
 from margin.study.sections.prompts import Prompts
 from margin.text import shown
 
@@ -34,6 +35,10 @@ def to_html(report: Report, *, explore: bool = False) -> str:
     tables = {table.key: table for table in report.tables()}
     if explore and prompts is not None:
         tables["prompts"] = prompts.all()
+    outcomes = report.section(Outcomes)
+    details = {} if outcomes is None else outcomes.details(every=explore)
+    rows = {key: [[shown(value) for value in line] for line in lines] for key, lines in details.items()}
+    columns = [] if outcomes is None else outcomes.detail_columns
     return environment.get_template("report.html.jinja").render(
         model=shown(model_name(report.provenance["model"])),
         n_prompts=report.headline.leave_prompt_out.n_prompts,
@@ -41,7 +46,8 @@ def to_html(report: Report, *, explore: bool = False) -> str:
         cards=[fact for fact in facts if fact.card],
         sentences=[shown(fact) for fact in facts if not fact.card],
         tables=list(tables.values()),
-        data=views(report, explore=explore),
+        verdict=report.verdict,
+        data=views(report, explore=explore) | {"outcomes": {"columns": columns, "rows": rows}},
         vega=vega(),
     )
 

@@ -22,6 +22,7 @@ def to_markdown(report: Report) -> str:
     lines = [
         f"# Safety Alignment Margin: {cell(model_name(report.provenance['model']))}",
         "",
+        *_verdict(report),
         f"{margin.n_prompts} prompts under {len(modes)} modes ({', '.join(modes)}). Intervals are "
         f"{report.study.settings.level:.0%} over prompts (infinitesimal jackknife, t). The margin to infer",
         "on is leave-prompt-out; plain is what scikit-learn computes, given to compare with, and has no",
@@ -32,6 +33,14 @@ def to_markdown(report: Report) -> str:
     for table in report.tables():
         lines += ["", *table_lines(table)]
     return "\n".join(lines) + "\n"
+
+
+def _verdict(report: Report) -> Iterator[str]:
+    """The verdict, line by line, and what it asks for."""
+    found = report.verdict
+    for line in found.lines:
+        yield f"- **{line.mark}**: {cell(line.question)} {cell(line.sentence)}"
+    yield from ("", cell(found.asked), "")
 
 
 def cell(value: object) -> str:

@@ -9,6 +9,7 @@ from margin.study.notation import model_name
 from margin.text import shown
 
 TEMPLATE = """<strong>Safety Alignment Margin of {{ model }}</strong>
+<ul>{% for line in verdict %}<li><strong>{{ line.mark }}</strong>: {{ line.question }} {{ line.sentence }}</li>{% endfor %}</ul>
 <table>{% for fact in facts %}
 <tr><td style="text-align:left">{{ fact.name }}</td><td style="text-align:left">{{ fact.value }}</td>
 <td style="text-align:left">{{ fact.note }}</td></tr>{% endfor %}</table>"""
@@ -22,4 +23,10 @@ def to_cell(report: Report) -> str:
         for fact in report.facts()
         if fact.value
     ]
-    return template.render(model=shown(model_name(report.provenance["model"])), facts=facts)
+    verdict = [
+        {"mark": line.mark, "question": line.question, "sentence": shown(line.sentence)}
+        for line in report.verdict.lines
+    ]
+    return template.render(
+        model=shown(model_name(report.provenance["model"])), facts=facts, verdict=verdict
+    )

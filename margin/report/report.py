@@ -37,6 +37,7 @@ from margin.study.sections.robustness import Robustness
 from margin.study.sections.separation import Separation
 from margin.study.sections.slices import Slices
 from margin.study.sections.spaces import Spaces
+from margin.study.sections.verdict import Verdict
 from margin.study.study import SPACE, Study
 from margin.study.table import Table
 
@@ -140,6 +141,11 @@ class Report:
         return to_cell(self)
 
     # What each section found, by the names a reader of the format knows.
+
+    @property
+    def verdict(self) -> Verdict:
+        """What was found in three to five sentences, each with a mark: `lines`, and what they ask for."""
+        return self._of(Verdict, lambda found: found)
 
     @property
     def sam(self) -> dict[Distance, Margins]:

@@ -16,6 +16,7 @@ from margin.study.notation import interval, number
 from margin.study.sections.margins import MarginsSection
 from margin.study.sections.null import Null
 from margin.study.table import Table
+from margin.study.verdict import Status
 from margin.text import shown
 
 VARIANTS = {
@@ -23,6 +24,15 @@ VARIANTS = {
     "prompt_centred": "prompt-centred",
     "plain": "plain, as scikit-learn",
 }
+
+
+STYLES: dict[Status, str] = {
+    "holds": "bold green",
+    "fails": "bold red",
+    "unclear": "bold yellow",
+    "unmeasured": "dim",
+}
+"""Of the marks of a verdict, which read without them."""
 
 
 def print_summary(report: Report, console: Console) -> None:
@@ -39,6 +49,7 @@ def print_summary(report: Report, console: Console) -> None:
         ),
         highlight=False,
     )
+    print_verdict(report, console)
     table = Grid(box=None, pad_edge=False, header_style="dim")
     for column, justify in (("", "left"), ("SAM", "right"), ("interval", "right")):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
@@ -64,6 +75,17 @@ def print_summary(report: Report, console: Console) -> None:
         for fact in section.facts():
             style = "bold" if fact.alarm else ""
             console.print(shown(fact), style=style, highlight=False, markup=False)
+
+
+def print_verdict(report: Report, console: Console) -> None:
+    """Print the verdict: a mark, and the sentence beside it."""
+    grid = Grid(box=None, pad_edge=False, show_header=False)
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for line in report.verdict.lines:
+        grid.add_row(Text(line.mark, style=STYLES[line.status]), Text(f"{line.question} {shown(line.sentence)}"))
+    console.print(grid, highlight=False)
+    console.print(f"{report.verdict.asked}\n", style="dim", highlight=False, markup=False)
 
 
 def print_tables(tables: Iterable[Table], console: Console) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from margin.analysis.behaviour.refusal import match_refusals
 from margin.errors import MarginError
+from margin.inputs.expected import is_refusing
 from margin.run.run import Run
 from margin.text import shown
 
@@ -146,7 +147,7 @@ def expecting(
         if name not in modes:
             raise MarginError(f"no mode {name!r} in this run: it has {', '.join(modes)}")
     labels = set(judgements.table["label"])
-    refusing = refusal_modes or [mode for mode in modes if mode.split("@")[0] == "rej"]
+    refusing = refusal_modes or [mode for mode in modes if is_refusing(mode)]
     expected = {}
     if labels - {EMPTY} <= set(modes):
         expected = {mode: mode for mode in modes}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from margin.arguments import require_count, require_level
 from margin.stats.seeds import generator
+from margin.study.verdict import Thresholds
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Settings:
     cluster: str | None = None
     """Column of the prompts that names what hangs together (templates, paraphrases, translations); intervals
     are then over clusters. None where prompts are independent."""
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    """What the verdict asks for."""
 
     def __post_init__(self) -> None:
         require_level(self.level)

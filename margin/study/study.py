@@ -20,6 +20,7 @@ from margin.study.placement import Placement, placement_of
 from margin.study.section import Section
 from margin.study.settings import Settings
 from margin.study.spaces import design_of, space_of
+from margin.study.verdict import Line
 
 HEADLINE: Distance = "cosine"
 """The distance of the numbers that stand alone: the null, per mode, one versus one, the weakest prompts."""
@@ -43,9 +44,11 @@ class Study:
     (120, 8192)
     """
 
-    def __init__(self, run: Run, settings: Settings | None = None) -> None:
+    def __init__(self, run: Run, settings: Settings | None = None, against: Line | None = None) -> None:
         self.run = run
         self.settings = Settings() if settings is None else settings
+        self.against = against
+        """What the verdict says of an earlier release, by whoever compared them."""
         self._sections: dict[type[Section], Section | None] = {}
         self._margins: dict[tuple[str, Distance], Margins] = {}
         self._last: dict[str, tuple[Space, Design]] = {}

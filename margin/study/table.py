@@ -36,6 +36,28 @@ class Interval:
         return known[0], known[1]
 
 
+UNEXPECTED = "✗"
+"""What stands before a count that should be 0."""
+
+
+@dataclass(frozen=True)
+class Count:
+    """Rows with one outcome, as one cell; drawn darker the more of the line's rows they are."""
+
+    value: int
+    of: int
+    """Rows of the line."""
+    unexpected: bool = False
+    """Whether there should be none."""
+    key: str | None = None
+    """Names these rows, where a rendering may list them."""
+
+    @property
+    def flagged(self) -> bool:
+        """Whether there are some that should not be."""
+        return self.unexpected and self.value > 0
+
+
 @dataclass(frozen=True)
 class Mark:
     """An interval as a picture: places from the left, in percent of its width."""
@@ -57,6 +79,8 @@ class Cell:
     """Whether its column holds numbers."""
     mark: Mark | None = None
     """The picture of its interval, in columns that are drawn."""
+    count: Count | None = None
+    """What it counts, in a cell of a heat map."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +157,9 @@ def _numeric(column: pd.Series) -> bool:
     if pd.api.types.is_bool_dtype(column):
         return False
     known = column.dropna()
-    return pd.api.types.is_numeric_dtype(column) or all(isinstance(value, Interval) for value in known)
+    return pd.api.types.is_numeric_dtype(column) or all(
+        isinstance(value, Interval | Count) for value in known
+    )
 
 
 def _scale(values: Iterable[Any]) -> tuple[float, float]:
@@ -150,6 +176,9 @@ def _cell(value: Any, numeric: bool, scale: tuple[float, float] | None) -> Cell:
         return Cell(
             text, _four_digits(value.estimate), numeric, None if scale is None else _mark(value, scale)
         )
+    if isinstance(value, Count):
+        text = f"{UNEXPECTED} {value.value}" if value.flagged else str(value.value)
+        return Cell(text, value.value, numeric, count=value)
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return Cell("–", None, numeric)
     if not numeric:

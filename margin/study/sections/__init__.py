@@ -9,6 +9,7 @@ from margin.study.sections.extremes import Extremes
 from margin.study.sections.layers import Layers
 from margin.study.sections.margins import MarginsSection
 from margin.study.sections.null import Null
+from margin.study.sections.outcomes import Outcomes
 from margin.study.sections.overview import Overview
 from margin.study.sections.points import Points
 from margin.study.sections.positions import Positions
@@ -22,8 +23,10 @@ from margin.study.sections.slices import Slices
 from margin.study.sections.spaces import Spaces
 from margin.study.sections.strata import Strata
 from margin.study.sections.trace import TraceSection
+from margin.study.sections.verdict import Verdict
 
 SECTIONS: tuple[type[Section], ...] = (
+    Verdict,
     Overview,
     Points,
     MarginsSection,
@@ -36,6 +39,7 @@ SECTIONS: tuple[type[Section], ...] = (
     Positions,
     Probes,
     TraceSection,
+    Outcomes,
     Robustness,
     Secrecy,
     Behaviour,

@@ -29,7 +29,12 @@ KEPT = "eb1f778aaa0d7da8df29c0e00a1210ea9eda120e6ea8ce2b788ebae4823ad2fd"
 """Of the demo's first 40 prompts under them, as they were asked then. Runs made then are gone on
 with, and compared with runs made since, so these must never be others."""
 SHARED = Condition(
-    "shared-token", "one token for all prompts", rule="centroid", wording="same", build=lambda s: _shared(s)
+    "shared-token",
+    "one token for all prompts",
+    words="one token",
+    rule="centroid",
+    wording="same",
+    build=lambda s: _shared(s),
 )
 
 
