@@ -50,7 +50,9 @@ CLUSTER = click.option(
 @click.option("--seed", default=0, show_default=True, type=SEED, help="Of whatever is drawn at random.")
 @CLUSTER
 @click.option("--optional", is_flag=True, help="Add the costly separation measures.")
-@click.option("--baseline", type=PLACE, help="The last release, by margin baseline: the verdict says what changed.")
+@click.option(
+    "--baseline", type=PLACE, help="The last release, by margin baseline: the verdict says what changed."
+)
 @click.option(
     "--apart",
     default=0.0,

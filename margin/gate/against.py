@@ -15,7 +15,9 @@ from margin.text import shown
 STATUS: dict[Outcome, Status] = {"pass": "holds", "regression": "fails", "inconclusive": "unclear"}
 
 
-def against_release(run: Run | str | Path, baseline: Measurement | str | Path, *, cluster: str | None = None) -> Line:
+def against_release(
+    run: Run | str | Path, baseline: Measurement | str | Path, *, cluster: str | None = None
+) -> Line:
     """Judge a run against the baseline of an earlier release, as `margin check` does with its own limits.
 
     Raises

@@ -6,6 +6,7 @@ from functools import cache
 
 import jinja2
 
+from margin.report.layout import layout_of
 from margin.report.report import Report
 from margin.report.views import views
 from margin.study.notation import model_name
@@ -44,7 +45,8 @@ def to_html(report: Report, *, explore: bool = False) -> str:
         n_prompts=report.headline.leave_prompt_out.n_prompts,
         level=f"{report.study.settings.level:.0%}",
         cards=[fact for fact in facts if fact.card],
-        sentences=[shown(fact) for fact in facts if not fact.card],
+        sentences=[fact for fact in facts if not fact.card],
+        layout=layout_of,
         tables=list(tables.values()),
         verdict=report.verdict,
         data=views(report, explore=explore) | {"outcomes": {"columns": columns, "rows": rows}},

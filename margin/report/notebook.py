@@ -27,6 +27,4 @@ def to_cell(report: Report) -> str:
         {"mark": line.mark, "question": line.question, "sentence": shown(line.sentence)}
         for line in report.verdict.lines
     ]
-    return template.render(
-        model=shown(model_name(report.provenance["model"])), facts=facts, verdict=verdict
-    )
+    return template.render(model=shown(model_name(report.provenance["model"])), facts=facts, verdict=verdict)

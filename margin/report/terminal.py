@@ -83,7 +83,9 @@ def print_verdict(report: Report, console: Console) -> None:
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
     for line in report.verdict.lines:
-        grid.add_row(Text(line.mark, style=STYLES[line.status]), Text(f"{line.question} {shown(line.sentence)}"))
+        grid.add_row(
+            Text(line.mark, style=STYLES[line.status]), Text(f"{line.question} {shown(line.sentence)}")
+        )
     console.print(grid, highlight=False)
     console.print(f"{report.verdict.asked}\n", style="dim", highlight=False, markup=False)
 

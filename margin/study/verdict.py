@@ -125,9 +125,9 @@ def under_attack(found: Sequence[Outcome], limit: float, level: float) -> Line:
         )
     if safe:
         worst = safe[most([one.leaked for one in safe])]
-        where = f"of {_conditions(len(safe))} that ask for a safe mode"
-        leak = f"worst {where}, {_opened(worst)}"
-        parts.append(leak if worst.leaked.prompts else f"{where} none opens an unsafe one")
+        where = f"of {_conditions(len(safe))} that should stay in safe modes"
+        leak = f"worst {where}: {_opened(worst)}"
+        parts.append(leak if worst.leaked.prompts else f"{where} all do")
     status = _worst(states)
     return Line(ATTACK, status, _sentence("; ".join(parts), found, status, limit), "outcomes")
 

@@ -66,6 +66,14 @@ class Behaviour:
         """Observations of one quantity."""
         return [found for found in self.observations if found.quantity == quantity]
 
+    @property
+    def alike(self) -> dict[str, list[str]]:
+        """Modes that the judge cannot tell apart, by the one label that is expected of them all."""
+        modes: dict[str, list[str]] = {}
+        for mode, label in self.expected.items():
+            modes.setdefault(label, []).append(mode)
+        return {label: of_label for label, of_label in modes.items() if len(of_label) > 1}
+
     def matrix(self) -> pd.DataFrame:
         """Prompts by condition (rows: the modes asked for, then controls) and observed label (columns)."""
         counts: dict[str, dict[str | None, int | None]] = {}

@@ -24,7 +24,7 @@ const sortBy = (table, place, direction) => {
   const body = table.tBodies[0];
   body.append(...[...body.rows].sort(compare));
 };
-for (const table of document.querySelectorAll("table:has(thead)")) {
+for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, place) => {
     head.querySelector("button").onclick = () => {
@@ -36,20 +36,84 @@ for (const table of document.querySelectorAll("table:has(thead)")) {
   });
 }
 
-// The prompts' table shows what is searched for and what is selected in the plot.
-const promptRows = [...byId("prompts-table").tBodies[0].rows];
-let selected = null; // set of prompt ids, or null for all
-const listPrompts = () => {
-  const words = byId("find").value.toLowerCase();
+// Rows are shown that hold every word that is searched for.
+const holds = (words) => {
+  const parts = words.toLowerCase().split(/\s+/);
+  return (text) => parts.every((part) => text.toLowerCase().includes(part));
+};
+const filter = (table, words, told, isListed = () => true, what = "rows") => {
+  const found = holds(words), rows = [...table.tBodies[0].rows];
   let shown = 0;
-  for (const row of promptRows) {
-    const id = row.cells[0].textContent;
-    row.hidden = !(row.textContent.toLowerCase().includes(words) && (!selected || selected.has(id)));
+  for (const row of rows) {
+    row.hidden = !(found(row.textContent) && isListed(row));
     shown += !row.hidden;
   }
-  byId("found").textContent = shown === promptRows.length ? "" : `${shown} of ${promptRows.length} prompts`;
+  const whole = shown === rows.length;
+  table.closest(".scroll").classList.toggle("filtered", !whole);
+  table.closest(".frame").classList.toggle("filtered", !whole);
+  shade();
+  told.textContent = whole ? "" : `${shown} of ${rows.length} ${what}`;
 };
+for (const input of document.querySelectorAll("input.filter")) {
+  const part = input.closest("section");
+  input.oninput = () => filter(part.querySelector("table"), input.value, part.querySelector("output"));
+}
+
+// The prompts' table shows what is searched for and what is selected in the plot.
+let selected = null; // set of prompt ids, or null for all
+const listPrompts = () => filter(byId("prompts-table"), byId("find").value, byId("found"),
+  (row) => !selected || selected.has(row.cells[0].textContent), "prompts");
 byId("find").oninput = listPrompts;
+
+// A count lists its rows.
+for (const button of document.querySelectorAll("button[data-rows]")) {
+  button.onclick = () => {
+    const { columns, rows } = data.outcomes, body = byId("rows").querySelector("tbody");
+    const names = button.closest("table").tHead.rows[0].cells, cell = button.closest("td");
+    const cells = (kind, line) => line.map((text, i) => {
+      const made = document.createElement(kind);
+      made.textContent = text;
+      made.className = text.length > 40 ? "text" : "short";
+      made.dataset.label = columns[i];
+      return made;
+    });
+    const lines = rows[button.dataset.rows];
+    byId("rows-title").textContent = `${cell.parentNode.cells[0].textContent} → ` +
+      `${names[cell.cellIndex].textContent}: ${lines.length} rows`;
+    byId("rows").querySelector("thead tr").replaceChildren(...cells("th", columns));
+    body.replaceChildren(...lines.map((line) => {
+      const row = document.createElement("tr");
+      row.append(...cells("td", line));
+      return row;
+    }));
+    byId("rows").hidden = false;
+    byId("rows-title").focus();
+    shade();
+  };
+}
+
+// A shadow where a table has more to show; on a phone each cell bears its column's name.
+const shade = () => {
+  for (const scroll of document.querySelectorAll(".scroll")) {
+    const frame = scroll.parentNode, rest = scroll.scrollWidth - scroll.clientWidth - scroll.scrollLeft;
+    frame.classList.toggle("more-left", scroll.scrollLeft > 1);
+    frame.classList.toggle("more-right", rest > 1);
+    frame.classList.toggle("more-below", scroll.scrollHeight - scroll.clientHeight - scroll.scrollTop > 1);
+  }
+};
+const narrow = matchMedia("(max-width: 36rem)");
+const label = () => {
+  if (!narrow.matches) return;
+  for (const table of document.querySelectorAll("table.sortable.cards")) {
+    const names = [...table.tHead.rows[0].cells].map((cell) => cell.textContent);
+    for (const row of table.tBodies[0].rows) [...row.cells].forEach((cell, i) => { cell.dataset.label = names[i]; });
+  }
+};
+narrow.onchange = label;
+label();
+shade();
+addEventListener("resize", shade);
+document.querySelectorAll(".scroll").forEach((scroll) => { scroll.onscroll = shade; });
 
 drawPlot();
 
@@ -111,8 +175,17 @@ function drawPlot() {
   };
 
   let view = null, shown = [], marked = -1;
-  const passes = (point) => modeBoxes[point.mode].checked && sliceMenus.every((menu, i) =>
-    menu.value === "" || data.prompts[point.prompt].slices[i] === Number(menu.value));
+  const seek = byId("seek");
+  const passes = (point, found) => modeBoxes[point.mode].checked && sliceMenus.every((menu, i) =>
+    menu.value === "" || data.prompts[point.prompt].slices[i] === Number(menu.value)) && found(point.prompt);
+  // Which prompts hold what is searched for, each looked at once.
+  const sought = () => {
+    if (!seek || !seek.value.trim()) return () => true;
+    const found = holds(seek.value);
+    const kept = data.prompts.map((prompt) => found([prompt.id, prompt.text ?? "", ...data.slices.map(
+      (column, i) => column.values[prompt.slices[i]] ?? "")].join(" ")));
+    return (prompt) => kept[prompt];
+  };
   const select = (isSelected) => {
     if (!data.prompts.length) return;
     const kept = shown.filter(isSelected);
@@ -137,8 +210,9 @@ function drawPlot() {
   };
   const update = () => {
     const place = data.views[Number(layer.value)], drawn = centred.checked ? place.centred : place.raw;
+    const found = sought();
     shown = data.points.map((point, index) => ({ index, at_x: drawn.x[index], at_y: drawn.y[index],
-      mode: modeNames[point.mode], passes: passes(point) })).filter((row) => row.passes);
+      mode: modeNames[point.mode], passes: passes(point, found) })).filter((row) => row.passes);
     const percent = drawn.shares.map((share) => `${Math.round(100 * share)}%`).join(" and ");
     byId("view").textContent = `${place.name}: margin ${drawn.margin}; ${percent} of variance along the axes; ` +
       `${shown.length} of ${data.points.length} points shown`;
@@ -164,11 +238,14 @@ function drawPlot() {
         select(inside);
       });
       layer.oninput = update;
+      if (seek) seek.oninput = update;
       [centred, ...modeBoxes, ...sliceMenus].forEach((input) => { input.onchange = update; });
       byId("reset").onclick = () => {
         modeBoxes.forEach((box) => { box.checked = true; });
         sliceMenus.forEach((menu) => { menu.value = ""; });
-        byId("find").value = "";
+        layer.value = layer.max;
+        centred.checked = false;
+        for (const input of [byId("find"), seek]) if (input) input.value = "";
         update();
       };
       plot.onkeydown = (event) => {

@@ -115,12 +115,14 @@ class Behaviour(Section):
         note += "exact intervals."
         yield table("behaviour", "What was answered", note, pd.DataFrame(list(shares.values())))
         note = (
-            "Agreement: of the label expected of the mode a row is nearest to with the judge's. * marks what "
+            f"{_blind(self.found)}Agreement: of the label expected of the mode a row is nearest to with the judge's. * marks what "
             "is indicative only: the geometry places under 0.9 of the points of known mode rightly."
         )
         title = "Scores, and whether geometry and judge agree"
         yield table("agreement", title, note, pd.DataFrame(list(others.values())))
         frame = self.found.disagreements.drop(columns="row")
+        texts = [name for name in ("prompt", "answer") if name in frame]
+        frame = frame[["prompt_id", *texts, *(name for name in frame if name not in ("prompt_id", *texts))]]
         frame = frame.assign(outside=["yes" if outside else "no" for outside in frame["outside"]])
         note = f"{len(frame)} rows nearest to a mode of which another label is expected."
         yield table("disagreements", "Where geometry and judge disagree", note, frame, brief=BRIEF)
@@ -131,11 +133,13 @@ class Behaviour(Section):
             if one.condition == MODES:
                 share = number(one.value.estimate, signed=False)
                 bounds = interval(one.value.low, one.value.high, signed=False)
+                blind = _blind(self.found).rstrip()
                 yield Fact(
                     "geometry and judge agree",
                     share,
-                    f"{bounds} of the modes' rows, judge: {self.found.judge}",
-                    f"geometry and judge ({self.found.judge}) agree on {share} {bounds} of the modes' rows",
+                    f"{bounds} of the modes' rows, judge: {self.found.judge}{_apart(self.found)}",
+                    f"geometry and judge ({self.found.judge}) agree on {share} {bounds} of the modes' rows"
+                    + (f". {blind}" if blind else ""),
                 )
 
     def shareable(self) -> Behaviour:
@@ -153,6 +157,21 @@ def _cell(one: Observation) -> Interval:
 def _record(line: dict[str, Any]) -> ObservationRecord | DisagreementRecord:
     kind = DisagreementRecord if line["quantity"] == "disagreement" else ObservationRecord
     return kind(**line)
+
+
+def _apart(found: Findings) -> str:
+    """The same in a few words."""
+    groups = "; ".join(" and ".join(modes) for modes in found.alike.values())
+    return f", which cannot tell {groups} apart" if groups else ""
+
+
+def _blind(found: Findings) -> str:
+    """Which modes the judge cannot tell apart, so that an agreement says nothing of them."""
+    told = [
+        f'{" and ".join(modes)} both "{label}"' for label, modes in found.alike.items() if len(modes) == 2
+    ]
+    told += [f'{", ".join(modes)} all "{label}"' for label, modes in found.alike.items() if len(modes) > 2]
+    return f"The judge calls {'; '.join(told)}: it cannot tell these apart. " if told else ""
 
 
 def _expectations(found: Findings) -> str:

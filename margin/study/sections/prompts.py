@@ -88,7 +88,7 @@ class Prompts(Section):
         texts = [about["prompt"]] if settings.text else []
         own = about.drop(columns="prompt")
         own.columns = pd.Index(without_clashes(own.columns, [*lines, "prompt"]))
-        lines = pd.concat([lines, *texts, own], axis=1)
+        lines = pd.concat([lines[["prompt_id"]], *texts, lines.drop(columns="prompt_id"), own], axis=1)
         lines = lines.sort_values("margin", kind="stable", ignore_index=True)
         return cls(lines, found.spreads(settings.level, design.clusters))
 
