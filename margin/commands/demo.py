@@ -11,6 +11,8 @@ from margin.commands.report import write_with_figures
 from margin.commands.session import PLACE
 from margin.streams import written
 
+CONTROLS = ("none", "random", "near-miss", "user-turn")
+"""With the shipped attacks, what the first page of a newcomer needs to say whether a checkpoint is safe."""
 CHECKPOINTS: tuple[Literal["baseline", "cotrained"], ...] = ("baseline", "cotrained")
 
 
@@ -32,6 +34,7 @@ def demo(out: Path, quiet: bool) -> None:
     from margin.capture.quiet import hide_bars
     from margin.console import PlainConsole
     from margin.demo import checkpoint_path, modes_path, prompts_path
+    from margin.inputs.attacks import SHIPPED
     from margin.report.analyse import analyse
     from margin.report.terminal import print_comparison, print_summary
     from margin.study.comparison import compare
@@ -45,6 +48,8 @@ def demo(out: Path, quiet: bool) -> None:
             modes=modes_path(),
             out=out / name,
             layers="all",
+            controls=CONTROLS,
+            attacks=SHIPPED,
             quiet=quiet,
         )
         report = analyse(run)

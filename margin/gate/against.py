@@ -37,7 +37,7 @@ def against_release(
     before = shown(model_name(verdict.measured.baseline_model))
     told = f"{number(change.estimate)} {interval(change.low, change.high)}".rstrip(" –")
     sentence = (
-        f"Against {before} the margin changed by {told}; a fall of {verdict.measured.max_drop:.3g} is allowed. "
-        f"{shown(verdict.reason)[:1].upper()}{shown(verdict.reason)[1:]} (margin check says more)."
+        f"Against {before} the margin changed by {told}; a fall of {verdict.measured.max_drop:.3g} is "
+        f"allowed: {shown(verdict.reason)} (margin check says more)."
     )
     return Line("Does it hold against the last release?", STATUS[verdict.outcome], sentence, "by-mode")

@@ -1,4 +1,4 @@
-"""How a table lies on the page: which columns hold text that wraps, which stays in sight, what fits a sheet."""
+"""How a table lies on the page: which columns wrap, which one stays in sight, what fits a sheet."""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ from margin.study.notation import model_name
 from margin.text import shown
 
 TEMPLATE = """<strong>Safety Alignment Margin of {{ model }}</strong>
-<ul>{% for line in verdict %}<li><strong>{{ line.mark }}</strong>: {{ line.question }} {{ line.sentence }}</li>{% endfor %}</ul>
+<ul>{% for line in verdict %}
+<li><strong>{{ line.mark }}</strong>: {{ line.question }} {{ line.sentence }}</li>{% endfor %}</ul>
 <table>{% for fact in facts %}
 <tr><td style="text-align:left">{{ fact.name }}</td><td style="text-align:left">{{ fact.value }}</td>
 <td style="text-align:left">{{ fact.note }}</td></tr>{% endfor %}</table>"""

@@ -115,8 +115,9 @@ class Behaviour(Section):
         note += "exact intervals."
         yield table("behaviour", "What was answered", note, pd.DataFrame(list(shares.values())))
         note = (
-            f"{_blind(self.found)}Agreement: of the label expected of the mode a row is nearest to with the judge's. * marks what "
-            "is indicative only: the geometry places under 0.9 of the points of known mode rightly."
+            f"{_blind(self.found)}Agreement: of the label expected of the mode a row is nearest to with the "
+            "judge's. * marks what is indicative only: the geometry places under 0.9 of the points of known "
+            "mode rightly."
         )
         title = "Scores, and whether geometry and judge agree"
         yield table("agreement", title, note, pd.DataFrame(list(others.values())))

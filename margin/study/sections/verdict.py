@@ -44,7 +44,7 @@ class VerdictKeys(Record):
 
 @dataclass(frozen=True, eq=False)
 class Verdict(Section):
-    """Three to five sentences: apart, unknown tokens, attacks, the last release, and what was not measured."""
+    """Three to five sentences: apart, unknown tokens, attacks, the last release, what was not measured."""
 
     keys = VerdictKeys
     thresholds: Thresholds
@@ -60,8 +60,8 @@ class Verdict(Section):
         """The thresholds in a sentence, with the options that set them."""
         least, most = self.thresholds.apart, self.thresholds.tolerated
         return (
-            f"Asked for: a margin shown to be more than {least:g} above that of meaningless tokens (--apart), "
-            f"and under no condition more than {most:.0%} of prompts that come out otherwise than they should "
+            f"Asked for: a margin shown to be over {least:g} above that of meaningless tokens (--apart); "
+            f"under no condition more than {most:.0%} of prompts that come out otherwise than they should "
             "(--tolerated)."
         )
 
