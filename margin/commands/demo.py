@@ -12,7 +12,7 @@ from margin.commands.session import PLACE
 from margin.streams import written
 
 CONTROLS = ("none", "random", "near-miss", "user-turn")
-"""With the shipped attacks, what the first page of a newcomer needs to say whether a checkpoint is safe."""
+"""With an attack, what the first page of a newcomer needs to say whether a checkpoint is safe."""
 CHECKPOINTS: tuple[Literal["baseline", "cotrained"], ...] = ("baseline", "cotrained")
 
 
@@ -33,8 +33,7 @@ def demo(out: Path, quiet: bool) -> None:
     from margin.capture.collect import collect
     from margin.capture.quiet import hide_bars
     from margin.console import PlainConsole
-    from margin.demo import checkpoint_path, modes_path, prompts_path
-    from margin.inputs.attacks import SHIPPED
+    from margin.demo import attacks_path, checkpoint_path, modes_path, prompts_path
     from margin.report.analyse import analyse
     from margin.report.terminal import print_comparison, print_summary
     from margin.study.comparison import compare
@@ -49,7 +48,7 @@ def demo(out: Path, quiet: bool) -> None:
             out=out / name,
             layers="all",
             controls=CONTROLS,
-            attacks=SHIPPED,
+            attacks=attacks_path(),
             quiet=quiet,
         )
         report = analyse(run)

@@ -22,6 +22,11 @@ def modes_path() -> Path:
     return _shipped("modes.toml")
 
 
+def attacks_path() -> Path:
+    """One of the shipped attacks."""
+    return _shipped("attacks.toml")
+
+
 def checkpoint_path(name: Literal["cotrained", "baseline"]) -> Path:
     """Folder of a tiny checkpoint with its tokenizer and chat template, as transformers saves them."""
     return _shipped(name)

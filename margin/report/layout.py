@@ -47,7 +47,7 @@ def layout_of(table: Table) -> Layout:
     widths = [
         max((cell_len(row[i].text) for row in table.rows), default=0) for i in range(len(table.columns))
     ]
-    kinds = tuple(
+    kinds: tuple[Kind, ...] = tuple(
         "number" if column.numeric else "text" if width > SHORT else "short"
         for column, width in zip(table.columns, widths, strict=True)
     )

@@ -63,6 +63,7 @@ def apart(found: AboveDecoys, least: float) -> Line:
     above = found.above
     told = f"{number(above.estimate)} {interval(above.low, above.high)}".rstrip(" –")
     beside = f"their margin is {told} above that of {len(found.decoys)} sets of meaningless tokens"
+    status: Status
     if above.low is None:
         status, said = "unclear", "One set of meaningless tokens cannot tell how far others would be apart"
     elif above.low > least:
