@@ -139,17 +139,19 @@ class Outcomes(Section):
         listed: dict[str, list[list[str]]] = {}
         by_condition = dict(list(rows.groupby("condition", sort=False)))
         for place, one in enumerate(self.found.found):
+            part = by_condition.get(one.condition)
+            if part is None:  # what is shareable holds no rows
+                continue
             for name, cell in self._line(place, one).items():
                 if not isinstance(cell, Count) or not cell.value or not (every or cell.flagged):
                     continue
-                part = by_condition[one.condition]
                 judged = name.startswith(JUDGED)
                 outcome = name.removeprefix(JUDGED) if judged else name
-                part = part[part["label" if judged else "nearest"] == outcome]
+                here = part[part["label" if judged else "nearest"] == outcome]
                 assert cell.key is not None
                 listed[cell.key] = [
                     ["–" if value is None else str(value) for value in line]
-                    for line in part.drop(columns=["row", "condition"]).itertuples(index=False)
+                    for line in here.drop(columns=["row", "condition"]).itertuples(index=False)
                 ]
         return listed
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
 
 from margin.capture.collect import collect
 from margin.inputs.modes import ModeSet
@@ -15,6 +19,7 @@ from margin.report.analyse import analyse
 from margin.report.report import Report
 from margin.run.run import Run
 from tests.margin.conftest import TOKENS
+from tests.margin.report.browsing import FLAGS, Driver
 
 if TYPE_CHECKING:
     from margin.capture.checkpoint import Checkpoint
@@ -83,3 +88,20 @@ def poor_run(
         return collect(checkpoint, prompts=table, modes=modes, out=out, layers="all", decoys=0, quiet=True)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        if os.environ.get("CI"):
+            pytest.fail("CI has to install chromium and chromium-driver")
+        pytest.skip("no chromium with chromedriver here: apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    started = webdriver.Chrome(options=options, service=Service(driver))
+    yield started
+    started.quit()

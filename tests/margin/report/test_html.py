@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -29,64 +25,20 @@ from margin.report.report import Report
 from margin.report.views import NOTHING
 from margin.run.run import Run
 from tests.margin.conftest import TOKENS
+from tests.margin.report.browsing import Driver, show, text, written
 
 if TYPE_CHECKING:
     from margin.capture.checkpoint import Checkpoint
 
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1200,1600",
-)
 SCRIPT = "<script>document.title='taken'</script>"
 QUOTED = "\"a' onmouseover='document.title=1' </td>"
 TURNED = "abc\u202etxt.exe"
 """A mark that turns the direction of writing: unseen, the name reads "abcexe.txt"."""
 
-Driver = webdriver.Chrome
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI has to install chromium and chromium-driver")
-        pytest.skip("no chromium with chromedriver here: apt-get install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    started = webdriver.Chrome(options=options, service=Service(driver))
-    yield started
-    started.quit()
-
 
 @pytest.fixture(scope="module")
 def page(run: Run, report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return written(to_html(report, explore=True), tmp_path_factory.mktemp("page"))
-
-
-def written(html: str, folder: Path) -> Path:
-    path = folder / "report.html"
-    path.write_text(html, encoding="utf-8")
-    return path
-
-
-def show(browser: Driver, page: Path) -> None:
-    """Open a page, as new, with its plot drawn."""
-    browser.get("about:blank")
-    for kind in ("browser", "performance"):
-        browser.get_log(kind)  # what other pages left
-    browser.get(page.as_uri())
-    WebDriverWait(browser, 60).until(lambda b: b.find_elements(By.CSS_SELECTOR, "#plot[data-ready]"))
 
 
 def marks(browser: Driver) -> list[WebElement]:
@@ -96,10 +48,6 @@ def marks(browser: Driver) -> list[WebElement]:
 def wait_for_marks(browser: Driver, count: int) -> None:
     """Vega draws a moment after it was told to."""
     WebDriverWait(browser, 20).until(lambda b: len(marks(b)) == count)
-
-
-def text(browser: Driver, element: str) -> str:
-    return browser.find_element(By.ID, element).text
 
 
 def column(browser: Driver, place: int) -> list[str]:

@@ -1,0 +1,81 @@
+"""The verdict of a run: what it says first, what it was not told, and that each option it names is there."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+
+import pytest
+from click import Group
+from rich.console import Console
+
+import margin
+from margin.cli import main
+from margin.errors import MarginError
+from margin.gate.against import STATUS, against_release
+from margin.gate.check import check
+from margin.gate.measurement import measure
+from margin.report.markdown import to_markdown
+from margin.report.report import Report
+from margin.report.terminal import print_summary
+from margin.report.write import to_json
+from margin.run.run import Run
+from margin.study.sections.verdict import Verdict
+from margin.study.settings import Settings
+from margin.study.study import Study
+from margin.study.verdict import Thresholds
+
+
+@pytest.fixture(scope="module")
+def report(answered: Run) -> Report:
+    return margin.analyse(answered, permutations=9)
+
+
+def test_it_stands_first_in_every_rendering(report: Report) -> None:
+    lines = report.verdict.lines
+    assert 1 < len(lines) <= 5
+    told = io.StringIO()
+    print_summary(report, Console(file=told, width=300))
+    record = json.loads(to_json(report))["verdict"]["lines"]
+    for text in (told.getvalue(), to_markdown(report), report._repr_html_()):
+        assert text.index(lines[0].mark) < text.index("eakest pair")  # of the numbers
+        for line in lines:
+            assert line.question.replace("'", "&#39;") in text or line.question in text
+    assert [line["sentence"] for line in record] == [line.sentence for line in lines]
+
+
+def test_what_was_not_measured_is_named_with_options_that_are_there(report: Report) -> None:
+    (missing,) = (line for line in report.verdict.lines if line.status == "unmeasured")
+    assert isinstance(main, Group)
+    options = {
+        option for command in main.commands.values() for each in command.params for option in each.opts
+    }
+    named = re.findall(r"--[a-z-]+", missing.sentence)
+    assert {"--decoys", "--controls", "--attacks", "--baseline"} <= set(named) <= options
+    for command in re.findall(r"margin ([a-z]+)", missing.sentence):
+        assert command in main.commands
+    assert "--generate" not in named  # the run has answers
+    assert "near-miss,user-turn" in missing.sentence
+
+
+def test_thresholds_are_stated_and_can_be_set(answered: Run) -> None:
+    strict = Study(answered, Settings(thresholds=Thresholds(0.25, 0.5))).section(Verdict)
+    assert strict is not None
+    assert "over 0.25 above" in strict.asked
+    assert "more than 50% of prompts" in strict.asked
+    for wrong in ((3.0, 0.1), (0.0, 1.5), (float("nan"), 0.1)):
+        with pytest.raises(MarginError):
+            Thresholds(*wrong)
+
+
+def test_the_last_release_is_what_the_gate_says(answered: Run) -> None:
+    before = measure(answered)
+    line = against_release(answered, before)
+    verdict = check(answered, before)
+    assert line.status == STATUS[verdict.outcome]
+    assert "changed by +0.000" in line.sentence
+    found = Study(answered, Settings(), line).section(Verdict)
+    assert found is not None
+    assert line in found.lines
+    assert not any("--baseline" in each.sentence for each in found.lines)
