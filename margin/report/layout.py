@@ -16,12 +16,14 @@ SHORT = 40
 """Characters, of a Latin letter's width, up to which a column's text keeps to one line."""
 WIDEST = 44
 """Characters that a column of text is given at most."""
-SHEET = 118
+SHEET = 100
 """Characters of a line of an upright sheet; what is wider is printed across."""
 FEW = 3
 """Columns that fit a phone side by side."""
 LONG = 40
 """Rows up to which a table is shown whole, printed whole, and needs no filter."""
+GAP = 3
+"""Characters between columns."""
 DRAWN = 18
 """Characters of the picture of an interval."""
 
@@ -44,16 +46,15 @@ class Layout:
 
 def layout_of(table: Table) -> Layout:
     """The layout of a table, by what its cells hold."""
-    widths = [
-        max((cell_len(row[i].text) for row in table.rows), default=0) for i in range(len(table.columns))
-    ]
-    kinds: tuple[Kind, ...] = tuple(
-        "number" if column.numeric else "text" if width > SHORT else "short"
-        for column, width in zip(table.columns, widths, strict=True)
-    )
-    drawn = [any(row[i].mark for row in table.rows) for i in range(len(table.columns))]
-    total = sum(
-        min(width, WIDEST) + 3 + DRAWN * is_drawn for width, is_drawn in zip(widths, drawn, strict=True)
-    )
-    second_is_text = len(kinds) > 1 and kinds[1] == "text" and kinds[0] == "short"
-    return Layout(kinds, int(second_is_text), total > SHEET, len(kinds) > FEW, len(table.rows) > LONG)
+    columns = [[row[place] for row in table.rows] for place in range(len(table.columns))]
+    kinds: list[Kind] = []
+    line = 0
+    for column, cells in zip(table.columns, columns, strict=True):
+        widest = max((cell_len(cell.text) for cell in cells), default=0)
+        kinds.append("number" if column.numeric else "text" if widest > SHORT else "short")
+        head = max((cell_len(word) for word in column.name.split()), default=0)
+        drawn = DRAWN if any(cell.mark for cell in cells) else 0
+        line += max(min(widest, WIDEST), head) + GAP + drawn
+    many = len(kinds) > FEW
+    kept = int(many and kinds[1] == "text")
+    return Layout(tuple(kinds), kept, line > SHEET, many, len(table.rows) > LONG)

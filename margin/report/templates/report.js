@@ -121,8 +121,9 @@ function drawPlot() {
   const plot = byId("plot"), tip = byId("tip"), layer = byId("layer"), centred = byId("centred");
   const modeBoxes = [...byId("modes").querySelectorAll("input")];
   const sliceMenus = [...document.querySelectorAll("select.slice")];
-  const width = () => Math.max(240, plot.clientWidth - 90);
-  const height = () => Math.round(Math.min(440, 0.8 * width()));
+  let printing = false; // a sheet has its own size, whatever the window's
+  const width = () => (printing ? 600 : Math.max(240, plot.clientWidth - 90));
+  const height = () => (printing ? 190 : Math.round(Math.min(440, 0.8 * width())));
   const modeNames = data.modes.map((mode) => mode.name);
   const axis = { labelColor: "var(--muted)", titleColor: "var(--ink)", domainColor: "var(--muted)",
     tickColor: "var(--muted)", gridColor: "var(--line)", gridOpacity: 0.5, titleFontWeight: "normal" };
@@ -255,7 +256,10 @@ function drawPlot() {
         mark(marked < 0 ? 0 : (marked + step + shown.length) % shown.length);
         view.run();
       };
-      addEventListener("resize", () => { view.width(width()).height(height()); update(); });
+      const resize = () => { view.width(width()).height(height()); update(); };
+      addEventListener("resize", resize);
+      addEventListener("beforeprint", () => { printing = true; resize(); });
+      addEventListener("afterprint", () => { printing = false; resize(); });
       update();
       plot.dataset.ready = "true";
     });
