@@ -9,6 +9,7 @@ import jinja2
 from margin.report.layout import layout_of
 from margin.report.report import Report
 from margin.report.views import views
+from margin.study.glossary import meaning
 from margin.study.notation import model_name
 from margin.study.sections.outcomes import Outcomes
 from margin.study.sections.prompts import Prompts
@@ -47,6 +48,7 @@ def to_html(report: Report, *, explore: bool = False) -> str:
         cards=[fact for fact in facts if fact.card],
         sentences=[fact for fact in facts if not fact.card],
         layout=layout_of,
+        meaning=meaning,
         tables=list(tables.values()),
         verdict=report.verdict,
         data=views(report, explore=explore) | {"outcomes": {"columns": columns, "rows": rows}},

@@ -77,6 +77,7 @@ def resize(browser: Driver, width: int, media: str = "screen") -> None:
     size = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media})
+    browser.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": media == "print"})
     browser.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(() => arguments[0]()))")
 
 
@@ -85,6 +86,7 @@ def restored(browser: Driver) -> Any:
     yield
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    browser.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": False})
 
 
 @pytest.mark.usefixtures("restored")

@@ -165,5 +165,5 @@ def test_modes_stand_apart_only_above_what_any_tokens_give(live: float, least: f
 
 
 def test_marks_read_without_colour() -> None:
-    marks = {Line("?", status, "").mark for status in ("holds", "fails", "unclear", "unmeasured")}  # type: ignore[arg-type]
+    marks = {Line("?", status, "").mark for status in ("holds", "fails", "unclear", "unmeasured")}
     assert len({mark.split()[0] for mark in marks}) == len({mark.split(" ", 1)[1] for mark in marks}) == 4
