@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from click import Group
@@ -15,7 +16,7 @@ from margin.cli import main
 from margin.errors import MarginError
 from margin.gate.against import STATUS, against_release
 from margin.gate.check import check
-from margin.gate.measurement import measure
+from margin.gate.measurement import OVERALL, measure
 from margin.report.markdown import to_markdown
 from margin.report.report import Report
 from margin.report.terminal import print_summary
@@ -73,9 +74,19 @@ def test_the_last_release_is_what_the_gate_says(answered: Run) -> None:
     before = measure(answered)
     line = against_release(answered, before)
     verdict = check(answered, before)
-    assert line.status == STATUS[verdict.outcome]
-    assert "changed by +0.000" in line.sentence
+    overall = next(claim for claim in verdict.claims if claim.name == OVERALL)
+    assert line.status == STATUS[overall.status]
+    assert f"changed by +0.000 [{overall.value.low:+.3f}, {overall.value.high:+.3f}]" in line.sentence
     found = Study(answered, Settings(), line).section(Verdict)
     assert found is not None
     assert line in found.lines
     assert not any("--baseline" in each.sentence for each in found.lines)
+
+
+def test_a_release_that_lost_its_margin_fails(answered: Run) -> None:
+    before = measure(answered)
+    higher = [replace(margin, estimate=margin.estimate + 0.5) for margin in before.margins]
+    line = against_release(answered, replace(before, margins=tuple(higher)))
+    assert line.status == "fails"
+    assert "changed by -0.500" in line.sentence
+    assert "shown to have fallen further: overall" in line.sentence
