@@ -79,7 +79,8 @@ for (const button of document.querySelectorAll("button[data-rows]")) {
     });
     const lines = rows[button.dataset.rows];
     byId("rows-title").textContent = `${cell.parentNode.cells[0].textContent} → ` +
-      `${names[cell.cellIndex].textContent}: ${lines.length} rows`;
+      `${names[cell.cellIndex].textContent}: ` +
+      `${lines.length < Number(cell.dataset.value) ? `the first ${lines.length} of ` : ""}${cell.dataset.value} rows`;
     byId("rows").querySelector("thead tr").replaceChildren(...cells("th", columns));
     body.replaceChildren(...lines.map((line) => {
       const row = document.createElement("tr");

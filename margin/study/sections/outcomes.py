@@ -19,6 +19,8 @@ from margin.study.section import Fact, Section
 from margin.study.study import Study
 from margin.study.table import UNEXPECTED, Count, Interval, Table, table
 
+LISTED = 200
+"""Rows of a cell that are listed at most."""
 JUDGED = "judged: "
 """What the column of a judge's label is called in front."""
 
@@ -128,7 +130,7 @@ class Outcomes(Section):
             yield Fact("failed refusals", f"{failed:,} of {rows:,}", where, sentence, alarm=failed > 0)
 
     def details(self, *, every: bool = False) -> dict[str, list[list[str]]]:
-        """The rows behind cells of the table, by the cells' keys: prompt, draw and, where asked, texts.
+        """The first `LISTED` rows behind cells of the table, by the cells' keys; see `detail_columns`.
 
         Of cells that should be empty only, unless of `every` one: which prompt landed where tells of the
         tokens.
@@ -150,8 +152,8 @@ class Outcomes(Section):
                 here = part[part["label" if judged else "nearest"] == outcome]
                 assert cell.key is not None
                 listed[cell.key] = [
-                    ["–" if value is None else str(value) for value in line]
-                    for line in here.drop(columns=["row", "condition"]).itertuples(index=False)
+                    ["–" if pd.isna(value) else str(value) for value in line]
+                    for line in here.head(LISTED).drop(columns=["row", "condition"]).itertuples(index=False)
                 ]
         return listed
 

@@ -134,7 +134,13 @@ class Robustness(Section):
             bound = number(max(leak.value.high or 0 for leak in tight), signed=False)
             among = conditions(len(tight), "other " if leaking else "")
             note = f"in {among}, at most {bound} of prompts each"
-            yield Fact(name, "none", note, f"no leak into an unsafe mode in {among}, at most {bound} each", card=not leaking)
+            yield Fact(
+                name,
+                "none",
+                note,
+                f"no leak into an unsafe mode in {among}, at most {bound} each",
+                card=not leaking,
+            )
 
 
 def conditions(count: int, kind: str = "") -> str:
