@@ -92,7 +92,6 @@ def report(
     """Margins of RUN: report.json, report.md, report.html and figures, and a summary here."""
 
     from margin.console import PlainConsole
-    from margin.gate.against import against_release
     from margin.report.analyse import analyse
     from margin.report.terminal import print_summary
     from margin.report.write import to_json
@@ -105,6 +104,11 @@ def report(
     from margin.study.verdict import Thresholds
 
     opened = open_run(run)
+    against = None
+    if baseline is not None:
+        from margin.gate.against import against_release
+
+        against = against_release(opened, baseline, cluster=cluster)
     found = analyse(
         opened,
         level=level,
@@ -114,7 +118,7 @@ def report(
         text=text,
         optional=optional,
         thresholds=Thresholds(apart, tolerated),
-        against=None if baseline is None else against_release(opened, baseline, cluster=cluster),
+        against=against,
     )
     drawn = write_with_figures(found, out or run / "report", explore)
     if found.probes is None and (run / NAME).exists():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from margin.gate.check import check
 from margin.gate.claims import Status as ClaimStatus
-from margin.gate.measurement import OVERALL, Measurement
+from margin.gate.evidence import OVERALL, Measurement
 from margin.run.run import Run
 from margin.study.notation import interval, model_name, number
 from margin.study.verdict import Line, Status

@@ -51,7 +51,7 @@ T = TypeVar("T")
 
 
 class Report:
-    """Margins of one run, and what belongs to them. Sections are computed when they are first asked for.
+    """Margins of one run, and what belongs to them. Sections are computed when first asked for.
 
     Example
     -------
@@ -144,7 +144,7 @@ class Report:
 
     @property
     def verdict(self) -> Verdict:
-        """What was found in three to five sentences, each with a mark: `lines`, and what they ask for."""
+        """What was found, in a few sentences with a mark each."""
         return self._of(Verdict, lambda found: found)
 
     @property

@@ -16,7 +16,8 @@ from margin.cli import main
 from margin.errors import MarginError
 from margin.gate.against import STATUS, against_release
 from margin.gate.check import check
-from margin.gate.measurement import OVERALL, measure
+from margin.gate.evidence import OVERALL
+from margin.gate.measurement import measure
 from margin.report.markdown import to_markdown
 from margin.report.report import Report
 from margin.report.terminal import print_summary
