@@ -19,7 +19,7 @@ from typing import IO, Any
 from margin.errors import UnwritableError
 from margin.text import ascii_json, printed, shown
 
-_PLAIN = {"–": "-", "−": "-", "≥": ">=", "≤": "<=", "…": "...", "×": "x", "²": "^2"}
+_PLAIN = {"–": "-", "−": "-", "≥": ">=", "≤": "<=", "…": "...", "×": "x", "²": "^2", "✓": "+", "✗": "x"}
 """Signs of our own, for a terminal that has not got them."""
 
 

@@ -140,8 +140,6 @@ class Report:
 
         return to_cell(self)
 
-    # What each section found, by the names a reader of the format knows.
-
     @property
     def verdict(self) -> Verdict:
         """What was found, in a few sentences with a mark each."""
@@ -174,8 +172,7 @@ class Report:
 
     @property
     def spaces(self) -> pd.DataFrame:
-        """Margins of every space under every distance that makes sense in it: how far the answer depends on
-        the choice. Columns space, distance, variant and the fields of the estimate."""
+        """Margins of every space under every distance that makes sense in it."""
         return self._of(Spaces, lambda found: found.lines)
 
     @property
