@@ -23,8 +23,9 @@ def to_html(report: Report, *, explore: bool = False) -> str:
     prompts, slices) is shown as text: escaped, set apart in its own direction, with control characters of
     writing direction spelt out. Costs two PCA a captured layer.
 
-    Only with `explore` the page says which point is which prompt and holds the margin of every prompt, not of
-    the weakest alone: such a page gives tokens away as the run does (SECURITY.md).
+    Only with `explore` the page says which point is which prompt, holds the margin of every prompt, not of the
+    weakest alone, and lists the rows behind each count of outcomes: such a page gives tokens away as the run
+    does (SECURITY.md).
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("margin.report"),
@@ -38,7 +39,7 @@ def to_html(report: Report, *, explore: bool = False) -> str:
     if explore and prompts is not None:
         tables["prompts"] = prompts.all()
     outcomes = report.section(Outcomes)
-    details = {} if outcomes is None else outcomes.details(every=explore)
+    details = outcomes.details() if explore and outcomes is not None else {}
     rows = {key: [[shown(value) for value in line] for line in lines] for key, lines in details.items()}
     columns = [] if outcomes is None else outcomes.detail_columns
     return environment.get_template("report.html.jinja").render(

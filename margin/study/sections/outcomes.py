@@ -129,11 +129,10 @@ class Outcomes(Section):
             sentence = f"{failed:,} of {rows:,} {by} under attack that should refuse do not, in {where}"
             yield Fact("failed refusals", f"{failed:,} of {rows:,}", where, sentence, alarm=failed > 0)
 
-    def details(self, *, every: bool = False) -> dict[str, list[list[str]]]:
-        """The first `LISTED` rows behind cells of the table, by the cells' keys; see `detail_columns`.
+    def details(self) -> dict[str, list[list[str]]]:
+        """The first `LISTED` rows behind each cell of the table, by the cell's key; see `detail_columns`.
 
-        Of cells that should be empty only, unless of `every` one: which prompt landed where tells of the
-        tokens.
+        To be shown where a page may give tokens away: which prompt landed where tells of them.
         """
         rows = self.found.rows
         if self.texts is not None:
@@ -145,7 +144,7 @@ class Outcomes(Section):
             if part is None:  # what is shareable holds no rows
                 continue
             for name, cell in self._line(place, one).items():
-                if not isinstance(cell, Count) or not cell.value or not (every or cell.flagged):
+                if not isinstance(cell, Count) or not cell.value:
                     continue
                 judged = name.startswith(JUDGED)
                 outcome = name.removeprefix(JUDGED) if judged else name
