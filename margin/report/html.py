@@ -23,9 +23,9 @@ def to_html(report: Report, *, explore: bool = False) -> str:
     prompts, slices) is shown as text: escaped, set apart in its own direction, with control characters of
     writing direction spelt out. Costs two PCA a captured layer.
 
-    Only with `explore` the page says which point is which prompt, holds the margin of every prompt, not of the
-    weakest alone, and lists the rows behind each count of outcomes: such a page gives tokens away as the run
-    does (SECURITY.md).
+    Only with `explore` the page says which point is which prompt, holds the margin of every prompt, not of
+    the weakest alone, and lists the rows behind each count of outcomes: such a page gives tokens away as the
+    run does (SECURITY.md).
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("margin.report"),
