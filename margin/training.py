@@ -125,9 +125,8 @@ class MarginCallback(TrainerCallback):
             require_count(count, name, least)
         if every is None and trainer.args.eval_strategy == IntervalStrategy.NO:
             raise MarginError("this Trainer never evaluates: give every=N steps, or set its eval_strategy")
-        self._trainer, self._every, self._stop, self._level = trainer, every, stop, level
-        self._cluster = cluster
-        self._keep = None if keep is None else Path(keep)
+        self._trainer, self._every, self._stop = trainer, every, stop
+        self._level, self._cluster, self._keep = level, cluster, None if keep is None else Path(keep)
         # A copy, since encoding changes a tokenizer's settings of padding and truncation.
         self._tokenizer = deepcopy(tokenizer_of(trainer))
         self._prompts = prompts if isinstance(prompts, PromptSet) else load_prompts(prompts)
