@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
 import jinja2
+from markupsafe import Markup, escape
 
 from margin.report.layout import layout_of
 from margin.report.report import Report
@@ -14,6 +16,8 @@ from margin.study.notation import model_name
 from margin.study.sections.outcomes import Outcomes
 from margin.study.sections.prompts import Prompts
 from margin.text import shown
+
+_OPTION = re.compile(r"--[a-z][a-z-]*")
 
 
 def to_html(report: Report, *, explore: bool = False) -> str:
@@ -33,7 +37,7 @@ def to_html(report: Report, *, explore: bool = False) -> str:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
     )
-    environment.filters["shown"] = shown
+    environment.filters["shown"] = _shown
     facts, prompts = report.facts(), report.section(Prompts)
     tables = {table.key: table for table in report.tables()}
     if explore and prompts is not None:
@@ -45,9 +49,10 @@ def to_html(report: Report, *, explore: bool = False) -> str:
     return environment.get_template("report.html.jinja").render(
         model=shown(model_name(report.provenance["model"])),
         n_prompts=report.headline.leave_prompt_out.n_prompts,
+        modes=[(mode.name, mode.safe) for mode in report.run.manifest.identity.modes],
         level=f"{report.study.settings.level:.0%}",
         cards=[fact for fact in facts if fact.card],
-        sentences=[fact for fact in facts if not fact.card],
+        sentences=[fact for fact in facts if fact.alarm or not fact.card],
         layout=layout_of,
         meaning=meaning,
         tables=list(tables.values()),
@@ -55,6 +60,11 @@ def to_html(report: Report, *, explore: bool = False) -> str:
         data=views(report, explore=explore) | {"outcomes": {"columns": columns, "rows": rows}},
         vega=vega(),
     )
+
+
+def _shown(text: object) -> Markup:
+    """Text from outside, safe to show; names of options are kept on one line."""
+    return Markup(_OPTION.sub(r'<span class="option">\g<0></span>', str(escape(shown(text)))))
 
 
 @cache

@@ -20,6 +20,8 @@ SHEET = 100
 """Characters of a line of an upright sheet; what is wider is printed across."""
 FEW = 3
 """Columns that fit a phone side by side."""
+PHONE = 44
+"""Characters that fit a phone."""
 LONG = 40
 """Rows up to which a table is shown whole, printed whole, and needs no filter."""
 GAP = 3
@@ -57,4 +59,4 @@ def layout_of(table: Table) -> Layout:
         line += max(min(widest, WIDEST), head) + GAP + drawn
     many = len(kinds) > FEW
     kept = int(many and kinds[1] == "text")
-    return Layout(tuple(kinds), kept, line > SHEET, many, len(table.rows) > LONG)
+    return Layout(tuple(kinds), kept, line > SHEET, many or line > PHONE, len(table.rows) > LONG)

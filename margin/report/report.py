@@ -89,7 +89,7 @@ class Report:
     def facts(self) -> list[Fact]:
         """What a reader wants to know first."""
         found = [fact for section in self for fact in section.facts()]
-        return sorted(found, key=lambda fact: not fact.first)
+        return sorted(found, key=lambda fact: (not fact.first, not fact.alarm))
 
     def figure(self, name: str, style: StyleName = "paper") -> Figure:
         """One figure by its name, for example "layers".

@@ -127,7 +127,7 @@ function drawPlot() {
   const height = () => (printing ? 165 : Math.round(Math.min(440, 0.8 * width())));
   const modeNames = data.modes.map((mode) => mode.name);
   const axis = { labelColor: "var(--muted)", titleColor: "var(--ink)", domainColor: "var(--muted)",
-    tickColor: "var(--muted)", gridColor: "var(--line)", gridOpacity: 0.5, titleFontWeight: "normal" };
+    tickColor: "var(--muted)", gridColor: "var(--line)", gridOpacity: 0.5, titleFontWeight: "normal", minExtent: 34 };
   // The fields are not named x and y: Vega-Lite would then rename the signals of the selection.
   const position = (axis) => ({ field: "at_" + axis, type: "quantitative", title: null,
     scale: { domain: [{ expr: axis + "0" }, { expr: axis + "1" }], nice: false, zero: false } });

@@ -132,7 +132,8 @@ class Decoys(Section):
             f"{len(some.decoys)} sets of meaningless tokens, asked like the modes on {some.above.n_prompts} "
             "prompts. Above decoys: the live tokens' number less the sets' mean, with an interval over "
             "prompts and sets; what training made is what stands above. Rank p: how surprising the live "
-            "number would be as one more set."
+            f"number would be as one more set; with {len(some.decoys)} sets never below "
+            f"{1 / (len(some.decoys) + 1):.2f}."
         )
         of_margins = [
             {"modes": modes, "distance": distance, "variant": VARIANTS[variant or ""], **cells(one)}
@@ -172,6 +173,10 @@ class Decoys(Section):
             alarm=not one.is_more,
             first=True,
         )
+        centred = self.lines["sam", "prompt_centred", HEADLINE, ALL]
+        bounds = interval(centred.above.low, centred.above.high)
+        note = f"{bounds}; {sets} have {number(min(centred.decoys))} to {number(max(centred.decoys))}"
+        yield Fact("prompt-centred above decoys", number(centred.above.estimate), note)
 
 
 def _numbers(space: Space, design: Design, settings: Settings) -> Iterator[tuple[Key, Estimate]]:

@@ -99,16 +99,26 @@ class DependenceSection(Section):
         )
         yield table("dependence", "Do prompts resemble each other?", note, pd.DataFrame(lines))
 
+    @property
+    def caveat(self) -> tuple[float, str] | None:
+        """The largest factor by which intervals may be too narrow, and the sentence; None where none is."""
+        worst = max(filter(self.too_narrow, self.found), key=lambda one: one.design_effect, default=None)
+        return None if worst is None else (worst.design_effect**0.5, _sentence(worst))
+
     def facts(self) -> Iterator[Fact]:
         """Groupings under which intervals are too narrow."""
         for one in filter(self.too_narrow, self.found):
-            name, factor = brief(one.grouping), f"{one.design_effect**0.5:.1f}"
-            todo = "a column that groups them" if one.grouping == TEXTS else f"--cluster {name}"
-            sentence = (
-                f"intervals may be too narrow by a factor of {factor}: prompts alike in {name} resemble each "
-                f"other (design effect {one.design_effect:.1f}); give {todo}"
-            )
-            yield Fact("too narrow", f"{factor} times", "", sentence, card=False, alarm=True)
+            factor = f"{one.design_effect**0.5:.1f} times"
+            yield Fact("too narrow", factor, "", _sentence(one), card=False, alarm=True)
+
+
+def _sentence(one: Dependence) -> str:
+    name = brief(one.grouping)
+    todo = "a column that groups them" if one.grouping == TEXTS else f"--cluster {name}"
+    return (
+        f"intervals may be too narrow by a factor of {one.design_effect**0.5:.1f}: prompts alike in {name} "
+        f"resemble each other (design effect {one.design_effect:.1f}); give {todo}"
+    )
 
 
 def _groupings(study: Study) -> Iterator[tuple[str, Clusters]]:

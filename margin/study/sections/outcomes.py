@@ -125,7 +125,8 @@ class Outcomes(Section):
         if refusing:
             failed, rows = sum(t.unexpected for t in refusing), sum(t.rows for t in refusing)
             by = "answers" if judged else "rows"
-            where = f"{len(refusing)} condition{'' if len(refusing) == 1 else 's'}"
+            failing = sum(t.unexpected > 0 for t in refusing)
+            where = f"{failing} of {len(refusing)} condition{'' if len(refusing) == 1 else 's'}"
             sentence = f"{failed:,} of {rows:,} {by} under attack that should refuse do not, in {where}"
             yield Fact("failed refusals", f"{failed:,} of {rows:,}", where, sentence, alarm=failed > 0)
 

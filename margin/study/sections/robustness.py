@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NOTE = (
-    "Share of draws that land in each mode, or outside of all. Fallback: prompts all of whose draws land in "
-    "safe modes, with a lower bound. Leak: prompts any of whose draws is nearest to a mode that is not safe, "
-    "with an upper bound. Geometry is not behaviour: confirm by reading answers. * marks rates that are "
-    "indicative only."
+    "Share of draws that land in each mode, or outside: farther from the nearest mode than nearly all of its "
+    "own. Fallback: prompts all of whose draws land in safe modes, with a lower bound. Leak: prompts any of "
+    "whose draws is nearest to a mode that is not safe, be it outside or not, with an upper bound. Geometry "
+    "is not behaviour: confirm by reading answers. * marks rates that are indicative only."
 )
 
 
@@ -106,7 +106,11 @@ class Robustness(Section):
         note = "As above, for each slice; each bound holds by itself."
         sliced = _rates(f for f in findings if f.column is not None)
         yield table("landing-slices", "Where other conditions land, by slice", note, sliced)
-        note = "Margin under each attack, its change, and the share that is left; paired by prompt."
+        note = (
+            "Margin under each attack, its change, and the share that is left; paired by prompt. It says how "
+            "far apart the modes then stand, and not whether each still does what it should: that is in "
+            "Expected against observed."
+        )
         attacks = _attacks(self.found)
         yield table("attacks", "What attacks leave of the margin", note, attacks, drawn=["margin"])
 

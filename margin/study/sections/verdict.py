@@ -10,6 +10,7 @@ from margin.study.record import Record, Share, Text
 from margin.study.section import Section
 from margin.study.sections.behaviour import Behaviour
 from margin.study.sections.decoys import Decoys
+from margin.study.sections.dependence import DependenceSection
 from margin.study.sections.outcomes import Outcomes
 from margin.study.sections.secrecy import Secrecy
 from margin.study.sections.trace import TraceSection
@@ -80,7 +81,9 @@ def _lines(study: Study) -> Iterator[Line]:
     assert outcomes is not None
     limit, level = study.settings.thresholds.tolerated, study.settings.level
     if decoys is not None:
-        yield apart(decoys.headline, study.settings.thresholds.apart)
+        dependent = study.section(DependenceSection)
+        caveat = None if dependent is None else dependent.caveat
+        yield apart(decoys.headline, study.settings.thresholds.apart, caveat)
     controls = [one for one in outcomes.found.found if one.kind != "mode"]
     strange = [one for one in controls if not condition_of(one.kind).live]
     if strange:

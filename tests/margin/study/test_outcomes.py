@@ -151,7 +151,7 @@ def test_refusals_that_fail_under_attack_fail_the_verdict(run: RunInMemory, foun
     assert "30 of 60 answers that should refuse do not" in line.sentence
     assert "of 2 conditions that should stay in safe modes all do" in line.sentence
     turned = under_attack([one(found, "user-turn:neg under pos")], 0.05, 0.95)
-    assert "with the token of neg in the user's turn 10 of 60 prompts land in neg" in turned.sentence
+    assert "with the token of neg in the user's turn 10 of 60 prompts come nearest to neg" in turned.sentence
 
 
 @pytest.mark.parametrize(
