@@ -31,6 +31,8 @@ from margin.stats.power import detectable_difference, power, prompts_needed
 from margin.stats.seeds import generator
 from margin.text import shown
 
+MOST_DROP = 2
+"""What a margin can fall at most: from 1 to -1."""
 Against = Literal["first", "previous"]
 """The reference of each run: the first of all, or the one before it."""
 
@@ -139,12 +141,12 @@ def compare(
 
     Raises
     ------
-    MarginError : fewer than two runs, or a drop that is not above 0.
+    MarginError : fewer than two runs, or a drop that is not above 0 and at most 2.
     IncomparableError : other modes, or fewer than two shared prompts.
     """
     if len(runs) < 2:
         raise MarginError(f"a comparison needs at least two runs, got {len(runs)}")
-    require_number(drop, "drop")
+    require_number(drop, "drop", 0, MOST_DROP)
     if not drop > 0:
         raise MarginError(f"a drop of {drop} is none: give a size above 0")
     if against not in get_args(Against):

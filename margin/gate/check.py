@@ -122,7 +122,12 @@ def check(
             f"the baseline has clusters by {shown(before.cluster)}, no column of the prompts of {run.path}: "
             "collect with the same columns in the prompt file, or write a new baseline"
         )
-    after = measure(run, space or before.space, distance or before.distance, cluster or before.cluster)
+    after = measure(
+        run,
+        before.space if space is None else space,
+        before.distance if distance is None else distance,
+        before.cluster if cluster is None else cluster,
+    )
     policy = policy or Policy()
     return decide(before, after, policy, secrecy_claims(run, policy.secrecy))
 

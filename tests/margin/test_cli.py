@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import re
 import subprocess
 import sys
@@ -263,12 +264,17 @@ def test_a_damaged_run_is_named_and_not_reported(workspace: Path) -> None:
         ["report", "run", "--permutations", "0"],
         ["report", "run", "--seed", "-1"],
         ["compare", "run", "run", "--level", "2"],
+        ["compare", "run", "copy", "--drop", "5"],
+        ["compare", "run", "copy", "--across", ""],
+        ["compare", "run", "copy", "--across", "head,,tail"],
+        ["compare", "--recipe", "a=run,", "--recipe", "b=copy"],
         ["report", "nowhere"],
         ["baseline", "run", "--out", "prompts.jsonl/baseline.json"],
     ],
 )
 def test_wrong_options_end_with_exit_code_2_and_no_traceback(workspace: Path, wrong: list[str]) -> None:
     assert collect().exit_code == 0
+    shutil.copytree(workspace / "run", workspace / "copy")
     refused = margin(*wrong)
     assert refused.exit_code == 2
     assert "Traceback" not in refused.output
