@@ -7,7 +7,7 @@ influences, prompt by prompt, often a hundredth of what two independent runs wou
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import ceil
 from typing import Literal, get_args
 
@@ -89,6 +89,10 @@ class Comparison:
     """Which of the shared prompts hang together, in their order; None where they are independent."""
     across: tuple[str, ...] = ()
     """In what the models were asked differently, one line each; empty where they were asked alike."""
+    checkpoints: Mapping[str, str] = field(default_factory=dict)
+    """Model and adapter of each run, where they are known."""
+    unchanged: tuple[str, ...] = ()
+    """Runs of the very checkpoint that they are compared with: what differs between them is rounding."""
 
     def to_frame(self) -> pd.DataFrame:
         """One line a run and margin: reference, run, margin, value, the difference and its adjustments."""

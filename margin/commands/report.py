@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from margin.commands.session import PLACE
+from margin.commands.session import PLACE, QUIET
 from margin.errors import MarginError
 from margin.streams import say, show_json, written
 from margin.text import json_text
@@ -72,7 +72,7 @@ CLUSTER = click.option(
     help="The page says which point is which prompt; it is then as secret as the tokens.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print report.json instead of the summary.")
-@click.option("--quiet", is_flag=True, help="Print nothing.")
+@QUIET
 def report(
     run: Path,
     out: Path | None,

@@ -135,7 +135,9 @@ def test_a_token_of_a_few_characters_is_refused_in_words_that_hold_still(tmp_pat
     """Taken out of the message, a token of one letter would leave nothing of it."""
     with pytest.raises(MarginError) as caught:
         load(tmp_path, PAIR.replace(NEG, short).replace("modes.neg", "modes.x"))
-    assert str(caught.value).startswith(f"{tmp_path / 'modes.toml'}: the token of mode 2 has fewer than 4 char")
+    assert str(caught.value).startswith(
+        f"{tmp_path / 'modes.toml'}: the token of mode 2 has fewer than 4 char"
+    )
     assert "[token" not in str(caught.value)
     assert load(tmp_path, PAIR.replace(NEG, "toke")).names == ["pos", "neg"]
 
