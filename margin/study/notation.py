@@ -8,8 +8,8 @@ from typing import Any
 
 
 def model_name(model: str, adapter: str | None = None) -> str:
-    """The model, and the adapter on it, as a title names them: a hub id as it stands, of a folder its name and
-    not where it lies.
+    """The model, and the adapter on it, as a title names them: a hub id as it stands, of a folder its name
+    and not where it lies.
 
     Example
     -------
