@@ -85,10 +85,8 @@ def measured(verdict: Verdict) -> str:
     """What was compared, in a line."""
     m = verdict.measured
     now, before = model_name(m.model, m.adapter), model_name(m.baseline_model, m.baseline_adapter)
-    if now == before and (m.model, m.adapter) != (
-        m.baseline_model,
-        m.baseline_adapter,
-    ):  # folders of one name
+    apart = (m.model, m.adapter) != (m.baseline_model, m.baseline_adapter)
+    if now == before and apart:  # folders of one name
         now, before = m.model, m.baseline_model
     clusters = "" if m.cluster is None else f" in {m.n_clusters} clusters by {m.cluster}"
     allowed = f"; a drop of {m.max_drop:.3g} is allowed (auto)" if m.auto else ""

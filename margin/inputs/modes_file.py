@@ -51,8 +51,8 @@ def load_modes(path: str | Path) -> ModeSet:
     for place, mode in enumerate(found.modes, 1):
         if len(mode.token.reveal()) < SHORTEST:
             raise MarginError(
-                f"{path}: the token of mode {place} has fewer than {SHORTEST} characters: it is soon found by "
-                "trying, and stands in ordinary words, out of which every message would have to take it"
+                f"{path}: the token of mode {place} has fewer than {SHORTEST} characters: it is soon found "
+                "by trying, and stands in ordinary words, out of which every message would have to take it"
             )
     return found
 

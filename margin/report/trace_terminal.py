@@ -22,8 +22,8 @@ def print_trace(found: TraceRecord, model: str, console: Console) -> None:
     console.print(
         Text.assemble(
             ("What decides the mode", "bold"),
-            f"  {shown(model)}\n{found.n_prompts} prompts x {len(found.modes)} modes, {len(found.layers)} layers; "
-            "unpatched, "
+            f"  {shown(model)}\n{found.n_prompts} prompts x {len(found.modes)} modes, "
+            f"{len(found.layers)} layers; unpatched, "
             f"{number(found.accuracy.estimate, signed=False)} of the rows land in their own mode\n",
         )
     )
