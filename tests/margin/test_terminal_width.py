@@ -21,7 +21,10 @@ from margin.cli import main
 from margin.console import PlainConsole
 from margin.demo import checkpoint_path, modes_path, prompts_path
 from margin.gate.verdict import EXIT_CODES
+from margin.report.analyse import analyse
 from margin.report.grid import Grid
+from margin.report.report import Report
+from margin.report.terminal import print_summary, print_tables
 from margin.streams import LOG_WIDTH
 
 WIDTHS = (60, 80, LOG_WIDTH)
@@ -29,25 +32,8 @@ UNBROKEN = 2000
 """Columns at which nothing has to be wrapped."""
 NUMBER = re.compile(r"[-+]?\d[\d.,]*\d|\d")
 TOPIC = "很长的中文主题名称，以及 a long name of many words"
-TABLES = (
-    *(
-        "by-mode",
-        "decoys",
-        "decoys-measures",
-        "by-space",
-        "slices-0",
-        "strata",
-        "layers",
-        "outcomes",
-        "landing",
-    ),
-    *("landing-slices", "attacks", "behaviour", "agreement", "separation", "prompts", "dependence"),
-)
-"""All but those of digests, which are wider than some terminals."""
 COMMANDS: dict[str, tuple[str, ...]] = {
     "info": ("info", "new"),
-    "report": ("report", "new", "--permutations", "9", "--out", "report"),
-    "table": ("table", "new", *(word for key in TABLES for word in ("--only", key))),
     "judge": ("judge", "new", "--judge", "refusal"),
     "judge --text": ("judge", "new", "--judge", "refusal", "--text"),
     "probe": ("probe", "new", "--transfer", "language"),
@@ -85,7 +71,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
             limit=limit,
             layers="all",
             controls=("none", "near-miss", "user-turn"),
-            attacks="shipped",
             generate=6 if name == "new" else 0,
             decoys=2,
             noise_prompts=0,
@@ -133,6 +118,36 @@ def test_nothing_is_cut_and_no_line_is_too_wide(
     # A table whose rows became paragraphs repeats its heads; a number that is cut would be another one.
     assert numbers(whole.stdout) <= numbers(found.stdout)
     assert set(numbers(found.stdout)) == set(numbers(whole.stdout))
+
+
+@pytest.fixture(scope="module")
+def report(place: Path) -> Report:
+    """Of the run with answers."""
+    return analyse(place / "new", permutations=9)
+
+
+def printed(width: int, show: Callable[[Console], None]) -> str:
+    """What is shown on a console of this width."""
+    console = PlainConsole(width=width)
+    with console.capture() as capture:
+        show(console)
+    return capture.get()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("what", ["summary", "tables"])
+def test_nothing_of_a_report_is_cut(report: Report, what: str, width: int) -> None:
+    def show(console: Console) -> None:
+        if what == "summary":
+            print_summary(report, console)
+        else:  # but for digests, which are wider than some terminals
+            print_tables([table for table in report.tables() if table.key != "provenance"], console)
+
+    found, whole = (printed(columns, show) for columns in (width, UNBROKEN))
+    assert max(map(cell_len, found.splitlines())) <= width
+    assert "…" not in found
+    assert numbers(whole) <= numbers(found)
+    assert set(numbers(found)) == set(numbers(whole))
 
 
 @pytest.mark.parametrize("name", ["info", "check", "judge"])
@@ -207,10 +222,8 @@ def test_a_grid_of_two_columns_is_a_table_where_it_fits() -> None:
     grid.add("a", "+0.231 [+0.211, +0.251]")
 
     def at(width: int) -> list[str]:
-        console = Console(width=width)
-        with console.capture() as capture:
-            console.print(grid)
-        return [line.rstrip() for line in capture.get().splitlines()]
+        text = printed(width, lambda console: console.print(grid))
+        return [line.rstrip() for line in text.splitlines()]
 
     assert at(29) == ["run                   margin", "a    +0.231 [+0.211, +0.251]"]
     assert at(21) == ["run            margin", "a              +0.231", "     [+0.211, +0.251]"]
