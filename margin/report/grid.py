@@ -34,10 +34,10 @@ class Grid:
     >>> from rich.console import Console
     >>> grid = Grid([("run", False), ("margin", True)])
     >>> grid.add("a", "+0.231 [+0.211, +0.251]")
-    >>> Console(width=20).print(grid)
-    run           margin
-    a             +0.231
-        [+0.211, +0.251]
+    >>> Console(width=21).print(grid)
+    run            margin
+    a              +0.231
+         [+0.211, +0.251]
     """
 
     columns: Sequence[tuple[str, bool]]
