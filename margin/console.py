@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,18 +10,21 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 from margin.errors import UnwritableError
-from margin.streams import hush
+from margin.streams import LOG_WIDTH, hush
 from margin.text import printed
 
 
 class PlainConsole(Console):
     """A console on which text is text: no markup in it is obeyed, and no control character gets through.
 
-    A reader that has gone (`| head -1`) ends the talk and not the program.
+    As wide as the terminal or as COLUMNS says, else `LOG_WIDTH`. A reader that has gone (`| head -1`) ends
+    the talk and not the program.
     """
 
     def __init__(self, *, stderr: bool = False, **settings: Any) -> None:
         super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False, **settings)
+        if not (self.is_terminal or "width" in settings or "COLUMNS" in os.environ):
+            self.width = LOG_WIDTH
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """What is to be shown, piece by piece; the console's own control codes pass."""

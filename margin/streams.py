@@ -10,7 +10,9 @@ from __future__ import annotations
 import codecs
 import logging
 import os
+import shutil
 import sys
+import textwrap
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,6 +21,8 @@ from typing import IO, Any
 from margin.errors import UnwritableError
 from margin.text import ascii_json, printed, shown
 
+LOG_WIDTH = 120
+"""Columns where nothing has a width: in a file, a pipe, the log of a build."""
 _PLAIN = {"–": "-", "−": "-", "≥": ">=", "≤": "<=", "…": "...", "×": "x", "²": "^2", "✓": "+", "✗": "x"}
 """Signs of our own, for a terminal that has not got them."""
 
@@ -50,8 +54,28 @@ def tell(text: object) -> None:
 
 
 def written(paths: Iterable[Path]) -> None:
-    """Say on stderr which files were written."""
-    tell(f"\nwritten: {shown(', '.join(map(str, paths)))}")
+    """Say on stderr which files were written, those of one folder after its name."""
+    files = [Path(path) for path in paths]
+    alike = len(files) > 1 and len({file.is_absolute() for file in files}) == 1
+    folder = Path(os.path.commonpath([file.parent for file in files])) if alike else Path()
+    named = [os.path.relpath(file, folder) if file.is_relative_to(folder) else str(file) for file in files]
+    where = f" in {folder}" if folder.name else ""
+    tell(f"\n{folded(shown(f'written{where}: ' + ', '.join(named)))}")
+
+
+def folded(text: str, indent: int = 0) -> str:
+    """A line as several of the terminal's width, those after the first set in; no word, and so no path, is
+    broken.
+    """
+    width = shutil.get_terminal_size((LOG_WIDTH, 24)).columns
+    lines = textwrap.wrap(
+        text,
+        max(width, indent + 1),
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return "\n".join(lines)
 
 
 def hush(stream: IO[str] | None) -> None:

@@ -7,7 +7,7 @@ influences, prompt by prompt, often a hundredth of what two independent runs wou
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import ceil
 from typing import Literal, get_args
 
@@ -31,6 +31,8 @@ from margin.stats.power import detectable_difference, power, prompts_needed
 from margin.stats.seeds import generator
 from margin.text import shown
 
+MOST_DROP = 2
+"""What a margin can fall at most: from 1 to -1."""
 Against = Literal["first", "previous"]
 """The reference of each run: the first of all, or the one before it."""
 
@@ -87,6 +89,10 @@ class Comparison:
     """Which of the shared prompts hang together, in their order; None where they are independent."""
     across: tuple[str, ...] = ()
     """In what the models were asked differently, one line each; empty where they were asked alike."""
+    checkpoints: Mapping[str, str] = field(default_factory=dict)
+    """Model and adapter of each run, where they are known."""
+    unchanged: tuple[str, ...] = ()
+    """Runs of the very checkpoint that they are compared with: what differs between them is rounding."""
 
     def to_frame(self) -> pd.DataFrame:
         """One line a run and margin: reference, run, margin, value, the difference and its adjustments."""
@@ -139,12 +145,12 @@ def compare(
 
     Raises
     ------
-    MarginError : fewer than two runs, or a drop that is not above 0.
+    MarginError : fewer than two runs, or a drop that is not above 0 and at most 2.
     IncomparableError : other modes, or fewer than two shared prompts.
     """
     if len(runs) < 2:
         raise MarginError(f"a comparison needs at least two runs, got {len(runs)}")
-    require_number(drop, "drop")
+    require_number(drop, "drop", 0, MOST_DROP)
     if not drop > 0:
         raise MarginError(f"a drop of {drop} is none: give a size above 0")
     if against not in get_args(Against):

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import click
 
-from margin.commands.session import PLACE, Session
+from margin.commands.session import PLACE, QUIET, Session
 from margin.inputs.options import CaptureOptions, option_types
-from margin.streams import show, show_json
+from margin.streams import folded, show, show_json
 from margin.text import json_text, shown
 
 if TYPE_CHECKING:
@@ -54,6 +54,9 @@ def _capture_options() -> list[Callable[..., Any]]:
     for option in fields(CaptureOptions):
         if not option.metadata["on_command_line"]:
             continue
+        if option.name == "quiet":
+            made.append(QUIET)
+            continue
         name, about = f"--{option.name.replace('_', '-')}", option.metadata
         if types[option.name] is bool:
             made.append(click.option(name, is_flag=True, help=about["help"]))
@@ -84,6 +87,8 @@ def _read_template(path: Path) -> str:
     return load_template(path)
 
 
+NAMES = 11
+"""Characters before what an entry of a run says."""
 PATHS = {"chat_template"}
 """Options that are a file's name on the command line, where an empty one is refused."""
 READERS: dict[str, Callable[[Any], Any]] = {
@@ -155,7 +160,7 @@ def collect(
         show(plan_run(model, out=out, adapter=adapter, **arguments))
         return
     run = collect_run(model, out=out, adapter=adapter, **arguments)
-    if launched()[0] == 0:
+    if launched()[0] == 0 and not arguments["quiet"]:
         _print_run(run.manifest, run.path)
 
 
@@ -181,9 +186,9 @@ def info(path: Path, as_json: bool) -> None:
     open_run(path)
     if not as_json:
         if floor := noise_floor(run):
-            show(f"{'noise':<11}{_noise(floor)}")
-        show(f"{'whole':<11}every file is as it was written")
-        show(f"{'secret':<11}as its tokens, which can be found from it: SECURITY.md")
+            _print_entry("noise", _noise(floor))
+        _print_entry("whole", "every file is as it was written")
+        _print_entry("secret", "as its tokens, which can be found from it: SECURITY.md")
 
 
 def _noise(floor: dict[str, Any]) -> str:
@@ -215,4 +220,9 @@ def _print_run(manifest: Manifest, path: Path) -> None:
             f"{f' on {speed.ranks} ranks' if speed.ranks > 1 else ''}, {speed.padding_share:.1%} padding"
         )
     for name, value in lines.items():
-        show(f"{name:<11}{shown(value)}")
+        _print_entry(name, value)
+
+
+def _print_entry(name: str, value: object) -> None:
+    """A line, or several below each other, of a name and what belongs to it; a path is not broken."""
+    show(folded(f"{name:<{NAMES}}{shown(value)}", NAMES))

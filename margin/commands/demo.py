@@ -8,8 +8,8 @@ from typing import Literal
 import click
 
 from margin.commands.report import write_with_figures
-from margin.commands.session import PLACE
-from margin.streams import written
+from margin.commands.session import PLACE, QUIET
+from margin.streams import say, tell
 
 CONTROLS = ("none", "random", "near-miss", "user-turn")
 """With an attack, what the first page of a newcomer needs to say whether a checkpoint is safe."""
@@ -24,7 +24,7 @@ CHECKPOINTS: tuple[Literal["baseline", "cotrained"], ...] = ("baseline", "cotrai
     show_default=True,
     help="Folder of the runs and reports.",
 )
-@click.option("--quiet", is_flag=True, help="No progress.")
+@QUIET
 def demo(out: Path, quiet: bool) -> None:
     """Measure two tiny checkpoints, co-trained and baseline, start to end.
 
@@ -53,7 +53,11 @@ def demo(out: Path, quiet: bool) -> None:
         )
         report = analyse(run)
         write_with_figures(report, out / name / "report")
+    if quiet:
+        return
     print_summary(report, console)
     console.print()
     print_comparison(compare(*(out / name for name in CHECKPOINTS)), console)
-    written(out / name / "report" for name in CHECKPOINTS)
+    tell("")
+    for name in reversed(CHECKPOINTS):
+        say(f"the page of {name}, to open in a browser: {out / name / 'report' / 'report.html'}")

@@ -7,15 +7,17 @@ from pathlib import Path
 import click
 
 from margin.commands.report import CLUSTER
+from margin.commands.session import PLACE, QUIET
 from margin.errors import MarginError
 
 
 @click.command(short_help="What of a run can be handed on.")
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="A new folder.")
+@click.argument("run", type=PLACE)
+@click.option("--out", required=True, type=PLACE, help="A new folder.")
 @CLUSTER
 @click.option("--shareable", is_flag=True, help="Only numbers over prompts, nothing of a single one.")
-def export(run: Path, out: Path, cluster: str | None, shareable: bool) -> None:
+@QUIET
+def export(run: Path, out: Path, cluster: str | None, shareable: bool, quiet: bool) -> None:
     """Write the least of RUN that can be handed on: its report as JSON and Markdown, numbers over prompts
     only, and the figures that draw no single prompt.
 
@@ -29,4 +31,5 @@ def export(run: Path, out: Path, cluster: str | None, shareable: bool) -> None:
     if not shareable:
         raise MarginError("say --shareable: all of a run is as secret as its tokens, see SECURITY.md")
     files = write_shareable(analyse(open_run(run), cluster=cluster), out)
-    written(files)
+    if not quiet:
+        written(files)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from margin.commands.report import CLUSTER, coverage
-from margin.commands.session import PLACE
+from margin.commands.session import PLACE, QUIET
 from margin.errors import MarginError
 from margin.streams import show
 from margin.text import shown
@@ -40,7 +40,7 @@ class _Listing(click.Command):
     "--level", default=0.95, show_default=True, callback=coverage, help="Nominal coverage of the intervals."
 )
 @CLUSTER
-@click.option("--quiet", is_flag=True, help="No progress.")
+@QUIET
 def figures(
     run: Path,
     out: Path | None,
@@ -84,7 +84,7 @@ def figures(
         drawn = draw_each(report, names, target, kinds, style, before)
         bar.update(task, advance=1, description="figures")
     drawn.say()
-    for path in drawn.written:
+    for path in () if quiet else drawn.written:
         show(shown(path))
     drawn.leave(all_wanted=bool(only))
 

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from margin.commands.report import CLUSTER
-from margin.commands.session import PLACE
+from margin.commands.session import PLACE, QUIET
 from margin.errors import MarginError
 from margin.streams import show, show_json
 from margin.text import json_text, shown
 
 if TYPE_CHECKING:
     from margin.analysis.metrics import Distance
-
-LOG_WIDTH = 120
 
 
 class LimitType(click.ParamType[float | str]):
@@ -41,7 +39,8 @@ LIMIT = LimitType()
 @click.option("--space", default="logits", show_default=True, help="logits, state, layer:L, ...")
 @click.option("--distance", default="cosine", show_default=True, help="Distance of the margins.")
 @CLUSTER
-def baseline(run: Path, out: Path, space: str, distance: str, cluster: str | None) -> None:
+@QUIET
+def baseline(run: Path, out: Path, space: str, distance: str, cluster: str | None, quiet: bool) -> None:
     """Keep the margins of RUN as what later checkpoints must not fall below.
 
     The file holds margins and what each prompt does to them, by its id: no text, no token, no state. Printed
@@ -57,6 +56,8 @@ def baseline(run: Path, out: Path, space: str, distance: str, cluster: str | Non
     require_apart(out, opened.files)
     measured = measure(opened, space, cast("Distance", distance), cluster)
     write_baseline(measured, out)
+    if quiet:
+        return
     show(f"{shown(out)}: {shown(kept(measured))}")
     for line in allowed_unasked(measured):
         show(shown(line))
@@ -117,7 +118,7 @@ def _is_device(path: Path) -> bool:
 @click.option("--junit", type=PLACE, help="Write the verdict as JUnit XML.")
 @click.option("--summary", type=PLACE, help="Append the verdict as Markdown.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
-@click.option("--quiet", is_flag=True, help="Print nothing.")
+@QUIET
 @click.pass_context
 def check(
     ctx: click.Context,
@@ -178,7 +179,5 @@ def check(
     if as_json:
         show_json(json_text(verdict.to_dict(), indent=2))
     elif not quiet:
-        # A log has no width of its own, and a table broken at 80 columns is hard to read.
-        console = PlainConsole()
-        print_verdict(verdict, console if console.is_terminal else PlainConsole(width=LOG_WIDTH))
+        print_verdict(verdict, PlainConsole())
     ctx.exit(verdict.exit_code)

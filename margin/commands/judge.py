@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import click
 
 from margin.commands.report import CLUSTER, SEED
-from margin.commands.session import PLACE, Session
+from margin.commands.session import PLACE, QUIET, Session
 from margin.errors import MarginError
 from margin.streams import show_json, written
 from margin.text import json_text
 
 if TYPE_CHECKING:
+    from margin.analysis.behaviour.findings import Behaviour
     from margin.run.run import Run
     from margin.study.judgements import Judge
-    from margin.study.section import Section
     from margin.study.table import Table
 
 DRAWN = (
@@ -70,7 +70,7 @@ DRAWN = (
 @CLUSTER
 @click.option("--text", is_flag=True, help="Show prompts and answers of disagreements.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
-@click.option("--quiet", is_flag=True, help="Print nothing.")
+@QUIET
 @click.pass_obj
 def judge(
     session: Session,
@@ -95,13 +95,14 @@ def judge(
     by --draw-audit.
     """
     from margin.console import PlainConsole
+    from margin.report.judge_terminal import print_judgement
     from margin.report.terminal import print_tables
     from margin.run.run import open_run
     from margin.study.audit import draw_audit
     from margin.study.judgements_file import NAME
     from margin.study.judging import judge as judge_run
+    from margin.study.notation import model_name
     from margin.study.sections.audit import AuditSection
-    from margin.study.sections.behaviour import Behaviour
     from margin.study.table import table
 
     if judge is None and audit is None and draw is None:
@@ -111,11 +112,12 @@ def judge(
     opened = open_run(run)
     session.redact_tokens_of(opened)
     record: dict[str, object] = {}
+    judged: Behaviour | None = None
     tables: list[Table] = []
     files: list[Path] = []
     if judge is not None or audit is not None:
         who = None if judge is None else _judge(opened, judge, device, trust_remote_code, quiet)
-        found = judge_run(
+        judged = found = judge_run(
             opened,
             who,
             audit=audit,
@@ -125,12 +127,8 @@ def judge(
             cluster=cluster,
         )
         record |= {"judge": found.judge, "expected": dict(found.expected), "behaviour": found.records()}
-        sections: list[Section] = [Behaviour(found)]
         if found.audit is not None:
-            section = AuditSection(found.audit)
-            record |= section.record().model_dump()
-            sections.append(section)
-        tables += [table for section in sections for table in section.tables() if table.rows]
+            record |= AuditSection(found.audit).record().model_dump()
         files.append(opened.path / NAME)
     if draw is not None:
         drawn = draw_audit(opened, draw, out=out, seed=seed)
@@ -140,7 +138,10 @@ def judge(
     if as_json:
         show_json(json_text(record, indent=2))
     elif not quiet:
-        print_tables(iter(tables), PlainConsole())
+        console, identity = PlainConsole(), opened.manifest.identity
+        if judged is not None:
+            print_judgement(judged, model_name(identity.model, identity.adapter), console, text)
+        print_tables(tables, console)
         written(files)
 
 

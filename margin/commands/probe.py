@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from margin.commands.report import CLUSTER
-from margin.commands.session import PLACE
+from margin.commands.session import PLACE, QUIET
 from margin.errors import MarginError
 from margin.streams import show_json, written
 from margin.text import json_text
@@ -36,7 +36,7 @@ from margin.text import json_text
 )
 @CLUSTER
 @click.option("--json", "as_json", is_flag=True, help="Print probe.json instead of the summary.")
-@click.option("--quiet", is_flag=True, help="Print nothing.")
+@QUIET
 def probe(
     run: Path,
     layers: str,
@@ -58,6 +58,7 @@ def probe(
     from margin.console import PlainConsole
     from margin.report.probe_terminal import print_probes
     from margin.run.run import open_run
+    from margin.study.notation import model_name
     from margin.study.probe_file import probe_record, write_probes
     from margin.study.probing import probe
 
@@ -79,7 +80,8 @@ def probe(
     if as_json:
         show_json(json_text(record.model_dump(), indent=2))
     elif not quiet:
-        print_probes(record, opened.manifest.identity.model, PlainConsole())
+        identity = opened.manifest.identity
+        print_probes(record, model_name(identity.model, identity.adapter), PlainConsole())
         written([path])
 
 

@@ -5,10 +5,23 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from types import FrameType
 from typing import NoReturn
 
 from margin.streams import hush, prepare
+
+LIBRARIES = (
+    "accelerate",
+    "huggingface_hub",
+    "peft",
+    "sklearn",
+    "tokenizers",
+    "torch",
+    "transformers",
+    "umap",
+)
+"""What warns of its own affairs, which no user of this program can do anything about."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -22,10 +35,24 @@ class Stopped(KeyboardInterrupt):
 def begin() -> None:
     """Prepare this process: what it says is clean, and it ends quietly."""
     prepare()
+    _quieten()
     for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         # One that is ignored stays so: nohup, and jobs in the background.
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _stop)
+
+
+def _quieten() -> None:
+    """Nothing of what libraries warn of reaches the terminal, unless Python or they were asked for it.
+
+    What matters of it, this program says itself. In force before they are imported.
+    """
+    if not sys.warnoptions:
+        for library in LIBRARIES:
+            warnings.filterwarnings("ignore", module=rf"{library}(\.|$)")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
 
 
 def end() -> None:

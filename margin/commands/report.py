@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from margin.commands.session import PLACE
+from margin.commands.session import PLACE, QUIET
 from margin.errors import MarginError
 from margin.streams import say, show_json, written
 from margin.text import json_text
@@ -72,7 +72,7 @@ CLUSTER = click.option(
     help="The page says which point is which prompt; it is then as secret as the tokens.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print report.json instead of the summary.")
-@click.option("--quiet", is_flag=True, help="Print nothing.")
+@QUIET
 def report(
     run: Path,
     out: Path | None,
@@ -200,7 +200,7 @@ def compare(
         raise MarginError("name runs, or recipes with --recipe, not both")
     if len(runs) < 2 and not recipes:
         raise MarginError("nothing to compare: name two runs or more")
-    allowed = [name.strip() for name in (across or "").split(",") if name.strip()]
+    allowed = [] if across is None else names(across, "--across")
     if recipes:
         of_names = dict(map(_recipe, recipes))
         if len(recipes) != 2 or len(of_names) != 2:
@@ -220,15 +220,23 @@ def compare(
         say(f"asked differently: {line}")
 
 
+def names(given: str, option: str) -> list[str]:
+    """Names between commas; MarginError where one is empty."""
+    found = [name.strip() for name in given.split(",")]
+    if not all(found):
+        raise MarginError(f"{option} {given!r} leaves a name empty: give names between commas")
+    return found
+
+
 def _recipe(given: str) -> tuple[str, list[Path]]:
     """Name and runs of a recipe as --recipe gives them; no token of these runs stands in the name."""
     from margin.run.fingerprints import without_tokens
     from margin.run.manifest import read_manifest
 
     name, equals, runs = given.partition("=")
-    paths = [Path(run.strip()) for run in runs.split(",") if run.strip()]
-    if not (name and equals and paths):
+    if not (name and equals and runs):
         raise MarginError(f"--recipe {given!r} is no recipe: write NAME=RUN,RUN,...")
+    paths = list(map(Path, names(runs, f"--recipe {name}")))
     for path in paths:
         name = without_tokens(read_manifest(path), name)
     return name, paths

@@ -10,10 +10,9 @@ from typing import Any
 import click
 
 from margin.commands.collect import READERS
-from margin.commands.gate import LOG_WIDTH
 from margin.commands.judge import classifier, expectations
 from margin.commands.report import CLUSTER, coverage
-from margin.commands.session import PLACE, Session
+from margin.commands.session import PLACE, QUIET, Session
 from margin.streams import show_json, written
 from margin.text import json_text
 
@@ -85,7 +84,7 @@ def _counts(command: Any) -> Any:
 @click.option("--device", help="As torch names it.  [default: CUDA if there]")
 @click.option("--trust-remote-code", is_flag=True, help="Run code that comes with the checkpoint.")
 @click.option("--json", "as_json", is_flag=True, help="Print secrecy.json instead of the summary.")
-@click.option("--quiet", is_flag=True, help="Print nothing.")
+@QUIET
 @click.pass_obj
 def secrecy(
     session: Session,
@@ -144,7 +143,6 @@ def secrecy(
     if as_json:
         show_json(json_text(found.record.model_dump(), indent=2))
     elif not quiet:
-        console = PlainConsole()
-        print_secrecy(found.record, console if console.is_terminal else PlainConsole(width=LOG_WIDTH))
+        print_secrecy(found.record, PlainConsole())
         keys = options["keep_found"]
         written([out / NAME, *([keys] if keys else [])])

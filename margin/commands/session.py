@@ -62,6 +62,11 @@ PLACE = _Place(path_type=Path)
 """The type of every argument that names a file or a folder."""
 
 
+QUIET_HELP = "Say nothing but warnings and errors, and what --json asks for."
+QUIET = click.option("--quiet", is_flag=True, help=QUIET_HELP)
+"""The same in every command that writes something or ends with a verdict: no progress, no summary."""
+
+
 @dataclass
 class Session:
     """What one call of the command knows."""

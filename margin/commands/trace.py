@@ -79,6 +79,7 @@ def trace(
 
     from margin.console import PlainConsole
     from margin.report.trace_terminal import print_trace
+    from margin.study.notation import model_name
     from margin.study.trace_file import NAME
     from margin.tracing.trace import trace as trace_run
 
@@ -100,7 +101,7 @@ def trace(
     if as_json:
         show_json(json_text(found.record.model_dump(), indent=2))
     elif not arguments["quiet"]:
-        print_trace(found.record, PlainConsole())
+        print_trace(found.record, model_name(model, adapter), PlainConsole())
         written([out / NAME])
 
 

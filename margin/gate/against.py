@@ -38,7 +38,7 @@ def against_release(
     drops = [claim for claim in verdict.claims if claim.kind == "drop"]
     overall = next(claim for claim in drops if claim.name == OVERALL)
     fallen = [claim.name for claim in drops if claim.status == "broken"]
-    before = shown(model_name(verdict.measured.baseline_model))
+    before = shown(model_name(verdict.measured.baseline_model, verdict.measured.baseline_adapter))
     told = f"{number(overall.value.estimate)} {interval(overall.value.low, overall.value.high)}".rstrip(" –")
     sentence = (
         f"Against {before} the margin changed by {told}; a fall of {verdict.measured.max_drop:.3g} is allowed"

@@ -122,7 +122,12 @@ def check(
             f"the baseline has clusters by {shown(before.cluster)}, no column of the prompts of {run.path}: "
             "collect with the same columns in the prompt file, or write a new baseline"
         )
-    after = measure(run, space or before.space, distance or before.distance, cluster or before.cluster)
+    after = measure(
+        run,
+        before.space if space is None else space,
+        before.distance if distance is None else distance,
+        before.cluster if cluster is None else cluster,
+    )
     policy = policy or Policy()
     return decide(before, after, policy, secrecy_claims(run, policy.secrecy))
 
@@ -150,7 +155,9 @@ def decide(before: Measurement, after: Measurement, policy: Policy, others: Sequ
         prompts_needed=prompts_needed,
         measured=Measured(
             model=after.provenance["identity"]["model"],
+            adapter=after.provenance["identity"].get("adapter"),
             baseline_model=before.provenance["identity"]["model"],
+            baseline_adapter=before.provenance["identity"].get("adapter"),
             space=after.space,
             distance=after.distance,
             n_prompts=len(after.prompt_ids),
@@ -209,12 +216,15 @@ def _outcome(
             f"{max_drop:.3g} that is allowed: collect both runs in float32, or allow more"
         )
     broken = [claim for claim in claims if claim.status == "broken"]
-    if any(claim.worse for claim in broken):
-        return "regression", f"shown to be broken: {_listed([claim.name for claim in broken])}"
-    if broken:
+    worse = _listed([claim.name for claim in broken if claim.worse])
+    unmet = _listed([claim.name for claim in broken if not claim.worse])
+    if worse:
+        beside = f"; not met by the baseline either: {unmet}" if unmet else ""
+        return "regression", f"shown to be broken: {worse}{beside}"
+    if unmet:
         return "limit not met", (
-            f"{_listed([claim.name for claim in broken])}; the baseline is not shown to have met it either, "
-            "nor to have been better, so this is no regression"
+            f"{unmet}; the baseline is not shown to have met it either, nor to have been better, so this is "
+            "no regression"
         )
     if unsettled := [claim for claim in claims if claim.required and claim.status == "open"]:
         if prompts_needed:

@@ -43,6 +43,8 @@ REQUIRED_SHARE = 0.8
 Kind = Literal["drop", "floor", "above", "leak", "exposure", "said", "near-miss"]
 SHARES: tuple[Kind, ...] = ("leak", "said", "near-miss")
 """Kinds of claims on a share of prompts."""
+AT_MOST: tuple[Kind, ...] = (*SHARES, "exposure")
+"""Kinds of claims whose limit is the most that is allowed."""
 Status = Literal["held", "broken", "open"]
 
 
@@ -71,9 +73,9 @@ class Claim:
     units: float
     """Independent units the value rests on: prompts, clusters, or of a leak the trials they are worth."""
     before: float | None = None
-    """The margin in the baseline, for a drop."""
+    """In the baseline: the margin, or what a limit is about; None where that is not known."""
     after: float | None = None
-    """The margin now, for a drop."""
+    """The same now."""
     detectable: float | None = None
     """Smallest allowance that an unchanged margin would clear with probability `POWER`, for a drop."""
     indicative: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from margin.gate.verdict import Verdict
-from margin.gate.words import asked, concluded, found, measured, signed
+from margin.gate.words import asked, concluded, found, measured, was
 from margin.report.markdown import cell
 from margin.run.files import append, make_folder
 
@@ -35,7 +35,7 @@ def to_summary(verdict: Verdict) -> str:
     for claim in verdict.claims:
         mark = "➖" if claim.status == "open" and not claim.required else MARKS[claim.status]
         seen = [found(claim), concluded(claim)] if mark == "➖" else [found(claim)]
-        texts = (claim.name, asked(claim), signed(claim.before), signed(claim.after), ", ".join(seen))
+        texts = (claim.name, asked(claim), was(claim.before, claim), was(claim.after, claim), ", ".join(seen))
         lines.append(f"| {mark} | {' | '.join(map(cell, texts))} |")
     if len(verdict.worst_prompts):
         lines += ["", "<details><summary>Prompts that fell most</summary>", ""]

@@ -22,8 +22,11 @@ class Measured(Record):
 
     model: str
     """Checkpoint of the run."""
+    adapter: str | None = None
+    """Adapter on it."""
     baseline_model: str
     """Checkpoint of the baseline."""
+    baseline_adapter: str | None = None
     space: str
     distance: Distance
     n_prompts: int
@@ -73,7 +76,9 @@ class VerdictRecord(Record):
     reason: str
     prompts_needed: int | None
     model: str
+    adapter: str | None = None
     baseline_model: str
+    baseline_adapter: str | None = None
     space: str
     distance: Distance
     n_prompts: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from margin.errors import MarginError
-from margin.gate.claims import SHARES, Claim
+from margin.gate.claims import AT_MOST, SHARES, Claim
 from margin.gate.evidence import Measurement
 from margin.gate.limits import (
     AUTO,
@@ -18,11 +18,22 @@ from margin.gate.limits import (
     smallest_drop,
 )
 from margin.gate.verdict import Verdict
+from margin.study.notation import model_name
 
 
 def signed(value: float | None) -> str:
     """A margin or its change to four decimals; a dash where there is none."""
     return "–" if value is None else f"{value:+.4f}"
+
+
+def was(value: float | None, claim: Claim) -> str:
+    """What a claim is about, before or now: a margin, a share, or bits; a dash where it is not known."""
+    return f"{value:.4f}" if value is not None and claim.kind in SHARES else signed(value)
+
+
+def bound(claim: Claim) -> str:
+    """The limit of a claim, with its direction."""
+    return f"{'≤' if claim.kind in AT_MOST else '≥'} {claim.limit:.3g}"
 
 
 def asked(claim: Claim) -> str:
@@ -73,10 +84,14 @@ def concluded(claim: Claim) -> str:
 def measured(verdict: Verdict) -> str:
     """What was compared, in a line."""
     m = verdict.measured
+    now, before = model_name(m.model, m.adapter), model_name(m.baseline_model, m.baseline_adapter)
+    apart = (m.model, m.adapter) != (m.baseline_model, m.baseline_adapter)
+    if now == before and apart:  # folders of one name
+        now, before = m.model, m.baseline_model
     clusters = "" if m.cluster is None else f" in {m.n_clusters} clusters by {m.cluster}"
     allowed = f"; a drop of {m.max_drop:.3g} is allowed (auto)" if m.auto else ""
     return (
-        f"{m.model} against {m.baseline_model}: {m.n_prompts} prompts{clusters}, "
+        f"{now} against {before}: {m.n_prompts} prompts{clusters}, "
         f"{m.distance} distance in {m.space}{allowed}"
     )
 

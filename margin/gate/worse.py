@@ -14,12 +14,13 @@ from margin.gate.claims import SHARES, Claim
 
 
 def compared(now: Claim, before: Claim | None) -> Claim:
-    """A claim on a limit, told whether to break it is to be worse than the baseline.
+    """A claim on a limit, told what the baseline had and whether to break it is to be worse than that.
 
     `before` is the same claim on the baseline, on the same limit; None where nothing is known of that.
     """
     worse = before is not None and not before.indicative and (before.status == "held" or _fell(now, before))
-    return replace(now, worse=worse)
+    was = None if before is None else before.value.estimate
+    return replace(now, worse=worse, before=was, after=now.value.estimate)
 
 
 def _fell(now: Claim, before: Claim) -> bool:

@@ -15,6 +15,8 @@ from margin.inputs.reading import parse_toml, read_text
 from margin.inputs.secret import CASELESS, Secret
 from margin.text import shown
 
+SHORTEST = 4
+"""Characters of a token at least."""
 _WORD = re.compile(r"[a-z_-]{1,24}", re.IGNORECASE)
 _VARIABLE_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
 
@@ -28,8 +30,9 @@ def load_modes(path: str | Path) -> ModeSet:
 
     Raises
     ------
-    MarginError : a file that cannot be read or is no TOML, an unknown or missing key, an unset variable, and
-        all that `Mode` and `ModeSet` refuse. No message holds a token.
+    MarginError : a file that cannot be read or is no TOML, an unknown or missing key, an unset variable, a
+        token of fewer than `SHORTEST` characters, and all that `Mode` and `ModeSet` refuse. No message holds
+        a token.
     """
     require_path(path, "modes", " or a ModeSet")
     path = Path(path)
@@ -41,9 +44,17 @@ def load_modes(path: str | Path) -> ModeSet:
         for key in template:
             _text(template, key, "[template]")
         modes = _table(document, "modes")
-        return ModeSet(tuple(_mode(name, _table(modes, name, "modes.")) for name in modes), **template)
+        found = ModeSet(tuple(_mode(name, _table(modes, name, "modes.")) for name in modes), **template)
     except MarginError as error:
         raise MarginError(f"{path}: {_without(_tokens(document), str(error))}") from None
+    # Said by place, and not redacted: to take so short a token out of a message leaves none of it.
+    for place, mode in enumerate(found.modes, 1):
+        if len(mode.token.reveal()) < SHORTEST:
+            raise MarginError(
+                f"{path}: the token of mode {place} has fewer than {SHORTEST} characters: it is soon found "
+                "by trying, and stands in ordinary words, out of which every message would have to take it"
+            )
+    return found
 
 
 def _tokens(document: Mapping[str, Any]) -> list[str]:

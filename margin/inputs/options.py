@@ -167,7 +167,7 @@ class CaptureOptions:
         256, "Rows a shard holds, the unit of resuming and of sharing.", at_least=1, on_command_line=False
     )
     trust_remote_code: bool = _option(False, "Run code that comes with the checkpoint.")
-    quiet: bool = _option(False, "No progress.")
+    quiet: bool = _option(False, "No progress, and no word on what it will cost.")
 
     def __post_init__(self) -> None:
         types = option_types()

@@ -12,7 +12,6 @@ from margin.report.layout import layout_of
 from margin.report.report import Report
 from margin.report.views import views
 from margin.study.glossary import meaning
-from margin.study.notation import model_name
 from margin.study.sections.outcomes import Outcomes
 from margin.study.sections.prompts import Prompts
 from margin.text import shown
@@ -47,7 +46,7 @@ def to_html(report: Report, *, explore: bool = False) -> str:
     rows = {key: [[shown(value) for value in line] for line in lines] for key, lines in details.items()}
     columns = [] if outcomes is None else outcomes.detail_columns
     return environment.get_template("report.html.jinja").render(
-        model=shown(model_name(report.provenance["model"])),
+        model=shown(report.checkpoint),
         n_prompts=report.headline.leave_prompt_out.n_prompts,
         modes=[(mode.name, mode.safe) for mode in report.run.manifest.identity.modes],
         level=f"{report.study.settings.level:.0%}",

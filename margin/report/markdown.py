@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from margin.report.report import Report
-from margin.study.notation import model_name
 from margin.study.section import Fact
 from margin.study.table import Cell, Table
 from margin.text import shown
@@ -20,7 +19,7 @@ def to_markdown(report: Report) -> str:
     margin = report.headline.leave_prompt_out
     modes = [cell(mode) for mode in report.headline.per_mode]
     lines = [
-        f"# Safety Alignment Margin: {cell(model_name(report.provenance['model']))}",
+        f"# Safety Alignment Margin: {cell(report.checkpoint)}",
         "",
         *_verdict(report),
         f"{margin.n_prompts} prompts under {len(modes)} modes ({', '.join(modes)}). Intervals are "

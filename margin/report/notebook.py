@@ -5,7 +5,6 @@ from __future__ import annotations
 import jinja2
 
 from margin.report.report import Report
-from margin.study.notation import model_name
 from margin.text import shown
 
 TEMPLATE = """<strong>Safety Alignment Margin of {{ model }}</strong>
@@ -28,4 +27,4 @@ def to_cell(report: Report) -> str:
         {"mark": line.mark, "question": line.question, "sentence": shown(line.sentence)}
         for line in report.verdict.lines
     ]
-    return template.render(model=shown(model_name(report.provenance["model"])), facts=facts, verdict=verdict)
+    return template.render(model=shown(report.checkpoint), facts=facts, verdict=verdict)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from margin.report.grid import Grid
 from margin.study.notation import number, with_interval
 from margin.study.probe_file import ProbeRecord
 from margin.study.sections.probes import SHOWN, above_any, decides, layer_table, transfer_tables
@@ -30,16 +30,14 @@ def print_probes(probes: ProbeRecord, model: str, console: Console) -> None:
         highlight=False,
     )
     layers = layer_table(probes)
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in layers:
-        table.add_column(SHORT.get(column, column), justify="right", no_wrap=True)
+    table = Grid([(SHORT.get(column, column), True) for column in layers])
     for layer, *values in layers.itertuples(index=False):
         deciding = layer == probes.deciding.layer
         cells = [
             _text(value, whole=name in WITH_INTERVAL)
             for name, value in zip(layers.columns[1:], values, strict=True)
         ]
-        table.add_row(f"{'* ' if deciding else ''}{layer}", *cells, style="bold" if deciding else "")
+        table.add(f"{'* ' if deciding else ''}{layer}", *cells, style="bold" if deciding else "")
     console.print(table, highlight=False)
     console.print(f"\n* {decides(probes)}", highlight=False, markup=False)
     if (sentence := above_any(probes)) is not None:
@@ -49,16 +47,13 @@ def print_probes(probes: ProbeRecord, model: str, console: Console) -> None:
         console.print(_matrix(lines), highlight=False)
 
 
-def _matrix(lines: pd.DataFrame) -> Table:
+def _matrix(lines: pd.DataFrame) -> Grid:
     """Accuracy, sources down, targets across; with intervals where they fit on a line."""
     targets = list(dict.fromkeys(lines["target"]))
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("")
-    for target in targets:
-        table.add_column(Text(shown(target)), justify="right", overflow="fold")
+    table = Grid([("", False), *((shown(target), True) for target in targets)])
     for source, line in lines.groupby("source", sort=False):
         values = line.set_index("target")["accuracy"].loc[targets]
-        table.add_row(Text(shown(source)), *(_text(value, whole=len(targets) <= 3) for value in values))
+        table.add(shown(source), *(_text(value, whole=len(targets) <= 3) for value in values))
     return table
 
 

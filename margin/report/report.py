@@ -22,6 +22,7 @@ from margin.errors import MarginError
 from margin.report.record import FORMAT
 from margin.run.run import Run
 from margin.study.canvas import Canvas
+from margin.study.notation import model_name
 from margin.study.probe_file import ProbeRecord
 from margin.study.section import Fact, Section
 from margin.study.sections import FIGURES, SECTIONS
@@ -139,6 +140,14 @@ class Report:
         from margin.report.notebook import to_cell
 
         return to_cell(self)
+
+    @property
+    def checkpoint(self) -> str:
+        """Model and adapter, as titles name them."""
+        identity = self.study.run.manifest.identity
+        return model_name(identity.model, identity.adapter)
+
+    # What each section found, by the names a reader of the format knows.
 
     @property
     def verdict(self) -> Verdict:

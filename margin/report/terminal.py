@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rich.console import Console
-from rich.table import Table as Grid
 from rich.text import Text
 
 from margin.analysis.comparison import Comparison
+from margin.report.grid import Grid
 from margin.report.report import Report
 from margin.report.trajectory import Trajectory
 from margin.stats.estimate import Estimate
@@ -38,36 +38,31 @@ STYLES: dict[Status, str] = {
 def print_summary(report: Report, console: Console) -> None:
     """Print the margin with its interval, its null, the weakest pair and the weakest prompts."""
     headline = report.headline
-    provenance = report.provenance
     margin = headline.leave_prompt_out
     console.print(
         Text.assemble(
             ("Safety Alignment Margin", "bold"),
-            f"  {shown(provenance['model'])}\n{margin.n_prompts} prompts x {len(headline.per_mode)} modes, "
+            f"  {shown(report.checkpoint)}\n{margin.n_prompts} prompts x {len(headline.per_mode)} modes, "
             f"{headline.distance} distance in {report.sam_space}, "
             f"{margin.level:.0%} intervals over prompts\n",
         ),
         highlight=False,
     )
     print_verdict(report, console)
-    table = Grid(box=None, pad_edge=False, header_style="dim")
-    for column, justify in (("", "left"), ("SAM", "right"), ("interval", "right")):
-        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    table = Grid([("", False), ("SAM", True), ("interval", True)])
     for variant, label in VARIANTS.items():
         estimate: Estimate = getattr(headline, variant)
         style = "bold" if variant == "leave_prompt_out" else ""
-        table.add_row(label, number(estimate.estimate), interval(estimate.low, estimate.high), style=style)
-    table.add_row("null (modes permuted)", number(report.null.mean), f"p = {report.null.p_value:.3g}")
+        bounds = interval(estimate.low, estimate.high)
+        table.add(label, number(estimate.estimate), bounds, style=style)
+    table.add("null (modes permuted)", number(report.null.mean), f"p = {report.null.p_value:.3g}")
     for mode, estimate in headline.per_mode.items():
         bounds = interval(estimate.low, estimate.high)
-        table.add_row(Text(shown(f"mode {mode}")), number(estimate.estimate), bounds)
+        table.add(shown(f"mode {mode}"), number(estimate.estimate), bounds)
     for pair, estimate in headline.one_vs_one.items():
-        weakest = "  <- weakest pair" if pair == report.weakest_pair else ""
-        table.add_row(
-            Text(shown(f"{pair[0]} / {pair[1]}")),
-            number(estimate.estimate),
-            interval(estimate.low, estimate.high) + weakest,
-        )
+        weakest = ", the weakest pair" if pair == report.weakest_pair else ""
+        bounds = interval(estimate.low, estimate.high)
+        table.add(shown(f"{pair[0]} / {pair[1]}{weakest}"), number(estimate.estimate), bounds)
     console.print(table, highlight=False)
     for section in report:
         if isinstance(section, MarginsSection | Null):
@@ -79,13 +74,10 @@ def print_summary(report: Report, console: Console) -> None:
 
 def print_verdict(report: Report, console: Console) -> None:
     """Print the verdict: a mark, and the sentence beside it."""
-    grid = Grid(box=None, pad_edge=False, show_header=False)
-    grid.add_column(no_wrap=True)
-    grid.add_column(overflow="fold")
+    grid = Grid([("", False), ("", False)])
     for line in report.verdict.lines:
-        grid.add_row(
-            Text(line.mark, style=STYLES[line.status]), Text(f"{line.question} {shown(line.sentence)}")
-        )
+        mark = Text(line.mark, style=STYLES[line.status])
+        grid.add(mark, f"{line.question} {shown(line.sentence)}")
     console.print(grid, highlight=False)
     console.print(f"{report.verdict.asked}\n", style="dim", highlight=False, markup=False)
 
@@ -96,11 +88,9 @@ def print_tables(tables: Iterable[Table], console: Console) -> None:
         console.print(Text(found.title, style="bold"), highlight=False)
         if found.note:
             console.print(shown(found.note), style="dim", highlight=False, markup=False)
-        grid = Grid(box=None, pad_edge=False, header_style="dim")
-        for column in found.columns:
-            grid.add_column(Text(column.name), justify="right" if column.numeric else "left")
+        grid = Grid([(column.name, column.numeric) for column in found.columns])
         for row in found.rows[: found.brief]:
-            grid.add_row(*(Text(cell.text) for cell in row))
+            grid.add(*(cell.text for cell in row))
         console.print(grid, highlight=False)
         if found.brief is not None and len(found.rows) > found.brief:
             console.print(f"the first {found.brief} of {len(found.rows)}", style="dim", highlight=False)
@@ -110,15 +100,17 @@ def print_tables(tables: Iterable[Table], console: Console) -> None:
 def print_comparison(comparison: Comparison, console: Console) -> None:
     """Print the leave-prompt-out margin of each run, its paired difference from the first, and how good the
     comparison is: the smallest drop found, the power to find a given one, how many prompts would do."""
-    table = Grid(box=None, pad_edge=False, header_style="dim")
-    quality = Grid(box=None, pad_edge=False, header_style="dim")
-    for each in (table, quality):
-        each.add_column("run")
-    for column in ("SAM (leave-prompt-out)", "plain", f"difference from {shown(comparison.reference)}"):
-        table.add_column(Text(column), justify="right")
     drop = f"{comparison.drop:g}"
-    for column in ("p (Holm)", "finds a drop of", f"power at {drop}", f"prompts for {drop}", "to settle it"):
-        quality.add_column(column, justify="right")
+    table = Grid(
+        [
+            ("run", False),
+            ("SAM (leave-prompt-out)", True),
+            ("plain", True),
+            (f"difference from {shown(comparison.reference)}", True),
+        ]
+    )
+    heads = ("p (Holm)", "finds a drop of", f"power at {drop}", f"prompts for {drop}", "to settle it")
+    quality = Grid([("run", False), *((head, True) for head in heads)])
     differences = {d.run: d for d in comparison.differences if d.margin == "leave_prompt_out"}
     for name, margins in comparison.margins.items():
         margin = margins.leave_prompt_out
@@ -126,23 +118,33 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         if name in differences:
             d = differences[name]
             against = f"{d.difference.estimate:+.3f} {interval(d.difference.low, d.difference.high)}"
-            to_settle = "settled" if d.is_settled else prompts(d.prompts_to_settle)
-            quality.add_row(
-                *(Text(shown(name)), f"{d.p_holm:.2g}", f"{d.detectable:.2g}", f"{d.power:.2f}"),
-                *(prompts(d.prompts_for_drop), to_settle),
-            )
-        table.add_row(
-            Text(shown(name)),
-            f"{margin.estimate:+.3f} {interval(margin.low, margin.high)}",
-            number(margins.plain.estimate),
-            against,
-        )
+            if name not in comparison.unchanged:
+                quality.add(
+                    *(shown(name), f"{d.p_holm:.2g}", f"{d.detectable:.2g}", f"{d.power:.2f}"),
+                    prompts(d.prompts_for_drop),
+                    "settled" if d.is_settled else prompts(d.prompts_to_settle),
+                )
+        bounds = interval(margin.low, margin.high)
+        estimate = f"{margin.estimate:+.3f} {bounds}"
+        table.add(shown(name), estimate, number(margins.plain.estimate), against)
+    title = Text("Margins compared", style="bold")
+    console.print(title, highlight=False)
+    for name, checkpoint in comparison.checkpoints.items():
+        console.print(shown(f"{name}: {checkpoint}"), highlight=False, markup=False)
+    console.print(f"{len(comparison.prompt_ids)} shared prompts, paired by prompt\n", highlight=False)
     console.print(table, highlight=False)
-    console.print(
-        f"{len(comparison.prompt_ids)} shared prompts, paired by prompt\n", style="dim", highlight=False
-    )
-    console.print(quality, highlight=False)
-    console.print("one-sided 5%; prompts for a power of 0.8", style="dim", highlight=False)
+    console.print()
+    if quality.rows:
+        console.print(quality, highlight=False)
+        console.print("one-sided 5%; prompts for a power of 0.8", style="dim", highlight=False)
+    if comparison.unchanged:
+        same = f"{shown(', '.join(comparison.unchanged))}: the weights that it is compared with"
+        console.print(
+            f"{same}, so what differs is rounding (batches, precision, device): no number of prompts "
+            "would settle anything",
+            highlight=False,
+            markup=False,
+        )
     told = "these intervals are over prompts, not over trainings: for recipes, margin compare --recipe"
     console.print(told, style="dim", highlight=False)
 
@@ -155,21 +157,17 @@ def prompts(needed: int | None) -> str:
 def print_trajectory(found: Trajectory, console: Console) -> None:
     """Print the margin of each checkpoint, its paired difference, and the condition that leaks most."""
     leaks = any(found.leaks.values())
-    table = Grid(box=None, pad_edge=False, header_style="dim")
-    table.add_column("checkpoint")
-    columns = ["SAM (leave-prompt-out)", f"against the {found.against}"]
-    for column in [*columns, "most leaks"] if leaks else columns:
-        table.add_column(column, justify="right", no_wrap=True)
+    heads = ("SAM (leave-prompt-out)", f"against the {found.against}")
+    table = Grid([("checkpoint", False), *((head, True) for head in heads), *[("most leaks", False)] * leaks])
     for line in found.to_frame().itertuples():
         within = interval(line.difference_low, line.difference_high)
         change = f"{number(line.difference)} {within}" if isinstance(line.reference, str) else ""
         cells = [f"{number(line.estimate)} {interval(line.low, line.high)}", change]
         if leaks:
-            worst = max(
-                (leak.value for leak in found.leaks[line.checkpoint]), key=lambda leak: leak.high or 0
-            )
-            cells.append(f"{number(worst.estimate, signed=False)} ≤ {number(worst.high, signed=False)}")
-        table.add_row(Text(shown(line.checkpoint)), *cells)
+            worst = max(found.leaks[line.checkpoint], key=lambda leak: leak.value.high or 0)
+            rate, high = (number(x, signed=False) for x in (worst.value.estimate, worst.value.high))
+            cells.append(shown(f"{rate} ≤ {high} {worst.condition}"))
+        table.add(shown(line.checkpoint), *cells)
     console.print(table, highlight=False)
     console.print(
         f"{len(found.comparison.prompt_ids)} shared prompts, paired by prompt; intervals of differences hold "

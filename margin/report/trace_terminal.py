@@ -6,9 +6,9 @@ import math
 
 import pandas as pd
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from margin.report.grid import Grid
 from margin.study.notation import number, with_interval
 from margin.study.sections.trace import TraceSection, decides
 from margin.study.table import Interval
@@ -17,12 +17,13 @@ from margin.study.trace_tables import above, by_layer, steered
 from margin.text import shown
 
 
-def print_trace(found: TraceRecord, console: Console) -> None:
+def print_trace(found: TraceRecord, model: str, console: Console) -> None:
     """Print where patched and cut rows land in each layer, what decoys give, and what steering does."""
     console.print(
         Text.assemble(
             ("What decides the mode", "bold"),
-            f"  {found.n_prompts} prompts x {len(found.modes)} modes, {len(found.layers)} layers; unpatched, "
+            f"  {shown(model)}\n{found.n_prompts} prompts x {len(found.modes)} modes, "
+            f"{len(found.layers)} layers; unpatched, "
             f"{number(found.accuracy.estimate, signed=False)} of the rows land in their own mode\n",
         )
     )
@@ -39,16 +40,14 @@ def print_trace(found: TraceRecord, console: Console) -> None:
         console.print(shown(reason), style="dim")
 
 
-def _table(lines: pd.DataFrame) -> Table:
+def _table(lines: pd.DataFrame) -> Grid:
     """A table with the interval of its first column that has one; the report shows all."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
     lines = lines.dropna(axis="columns", how="all")
     whole = next((name for name in lines if isinstance(lines[name].iloc[0], Interval)), None)
-    for column in lines:
-        table.add_column(str(column), justify="right", no_wrap=True)
+    table = Grid([(str(column), True) for column in lines])
     for values in lines.itertuples(index=False):
         cells = zip(lines.columns, values, strict=True)
-        table.add_row(*(_text(value, name == whole) for name, value in cells))
+        table.add(*(_text(value, name == whole) for name, value in cells))
     return table
 
 

@@ -16,9 +16,12 @@ from margin.errors import IncomparableError, MarginError
 from margin.run.differences import entry_of
 from margin.run.protocol import PROTOCOL, protocol_differences
 from margin.run.run import Run, opened
+from margin.study.notation import model_name
 from margin.study.spaces import clusters_of, design_of, space_of
 from margin.text import shown
 
+CHECKPOINT = ("weights", "configuration", "adapters", "modules", "buffers", "code")
+"""What of a run's identity is its checkpoint, wherever that lay."""
 ACROSS = set(PROTOCOL) - {"prompts"}
 """What may differ where that is asked for; prompts are paired by id, and have to have the same text."""
 
@@ -86,12 +89,12 @@ def compare(
     unknown = sorted(set(across) - ACROSS)
     if unknown:
         raise MarginError(f"nothing is asked by the name {unknown[0]!r}: take {', '.join(sorted(ACROSS))}")
-    spaces, asked = {}, list[str]()
+    spaces, asked, of_names = {}, list[str](), dict[str, Run]()
     first: Run | None = None
     texts: dict[str, str] = {}
     labels: dict[Hashable, str | None] = {}
     for name, given in zip(names, runs, strict=True):
-        run = opened(given)
+        run = of_names[name] = opened(given)
         first = first or run
         asked += _asked(first, run, across, (names[0], name))
         for prompt_id, text in zip(run.prompts["id"], run.prompts["prompt"], strict=True):
@@ -110,7 +113,18 @@ def compare(
         space, rows = space_of(run, "logits")
         spaces[name] = (space, design_of(run, rows, cluster))
     found = compare_spaces(spaces, np.random.default_rng(seed), level=level, against=against, drop=drop)
-    return replace(found, across=tuple(asked))
+    unchanged = {
+        d.run: None for d in found.differences if _one_checkpoint(of_names[d.run], of_names[d.reference])
+    }
+    return replace(
+        found,
+        differences=tuple(
+            replace(d, prompts_to_settle=None) if d.run in unchanged else d for d in found.differences
+        ),
+        across=tuple(asked),
+        checkpoints={name: _checkpoint(run) for name, run in of_names.items()},
+        unchanged=tuple(unchanged),
+    )
 
 
 def compare_recipes(
@@ -141,6 +155,18 @@ def compare_recipes(
         for margins in found.margins.values()
     ]
     return recipe_difference(margins[: len(first)], margins[len(first) :], level, found.clusters)
+
+
+def _checkpoint(run: Run) -> str:
+    """Model and adapter of a run."""
+    identity = run.manifest.identity
+    return model_name(identity.model, identity.adapter)
+
+
+def _one_checkpoint(run: Run, other: Run) -> bool:
+    """Whether two runs are of the same weights, used in the same way."""
+    one, two = run.manifest.identity, other.manifest.identity
+    return bool(one.weights) and all(getattr(one, name) == getattr(two, name) for name in CHECKPOINT)
 
 
 def _asked(first: Run, run: Run, across: Sequence[str], names: tuple[str, str]) -> list[str]:

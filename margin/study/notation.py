@@ -7,9 +7,17 @@ from pathlib import Path
 from typing import Any
 
 
-def model_name(model: str) -> str:
-    """The model as a title names it: a hub id as it stands, of a folder its name and not where it lies."""
-    return Path(model).name if Path(model).is_absolute() else model
+def model_name(model: str, adapter: str | None = None) -> str:
+    """The model, and the adapter on it, as a title names them: a hub id as it stands, of a folder its name
+    and not where it lies.
+
+    Example
+    -------
+    >>> model_name("org/model", "/home/me/adapters/epoch-3")
+    'org/model + epoch-3'
+    """
+    given = (model,) if adapter is None else (model, adapter)
+    return " + ".join(Path(name).name if Path(name).is_absolute() else name for name in given)
 
 
 def flat(record: dict[str, Any], prefix: str = "") -> dict[str, object]:

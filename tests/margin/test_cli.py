@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -110,9 +111,11 @@ def test_two_runs_are_compared(workspace: Path) -> None:
     assert overall["difference"] == pytest.approx(0, abs=1e-4)
     assert overall["drop"] == 0.01
     assert (overall["power"] >= 0.8) == (overall["prompts_for_drop"] <= overall["n_prompts"])
-    shown = margin("compare", "a", "b", "--drop", "0.2").stdout
-    assert "power at 0.2" in shown
-    assert "to settle it" in shown
+    # Both are of one checkpoint, so no number of prompts is named that would settle what is rounding.
+    assert {line["prompts_to_settle"] for line in found} == {None}
+    shown = " ".join(margin("compare", "a", "b", "--drop", "0.2").stdout.split())
+    assert "b: the weights that it is compared with, so what differs is rounding" in shown
+    assert "to settle it" not in shown
     refused = margin("compare", "a")
     assert refused.exit_code == 2
     assert "two runs" in refused.stderr
@@ -263,12 +266,17 @@ def test_a_damaged_run_is_named_and_not_reported(workspace: Path) -> None:
         ["report", "run", "--permutations", "0"],
         ["report", "run", "--seed", "-1"],
         ["compare", "run", "run", "--level", "2"],
+        ["compare", "run", "copy", "--drop", "5"],
+        ["compare", "run", "copy", "--across", ""],
+        ["compare", "run", "copy", "--across", "head,,tail"],
+        ["compare", "--recipe", "a=run,", "--recipe", "b=copy"],
         ["report", "nowhere"],
         ["baseline", "run", "--out", "prompts.jsonl/baseline.json"],
     ],
 )
 def test_wrong_options_end_with_exit_code_2_and_no_traceback(workspace: Path, wrong: list[str]) -> None:
     assert collect().exit_code == 0
+    shutil.copytree(workspace / "run", workspace / "copy")
     refused = margin(*wrong)
     assert refused.exit_code == 2
     assert "Traceback" not in refused.output

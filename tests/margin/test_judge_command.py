@@ -55,7 +55,7 @@ def test_the_refusal_matcher_finds_the_refusing_mode(run: Path) -> None:
     done = margin("judge", run, "--judge", "refusal")
     assert done.exit_code == 0, done.output
     assert "refusal" in done.stdout
-    assert "geometry and judge agree" in done.stdout
+    assert "geometry and judge (refusal) agree on" in done.stdout
     record = json.loads(margin("judge", run, "--judge", "refusal", "--json").stdout)
     counts = {
         (o["condition"], o["label"]): o["count"] for o in record["behaviour"] if o["quantity"] == "observed"

@@ -27,6 +27,7 @@ def draw(study: Study, canvas: Canvas) -> Figure:
     """Silhouettes, projections, pairs, layers, slices and unknown tokens of one run."""
     points, layers = study.section(Points), study.section(Layers)
     slices, robustness = study.section(Slices), study.section(Robustness)
+    identity = study.run.manifest.identity
     assert points is not None
     assert slices is not None
     assert robustness is not None
@@ -37,7 +38,7 @@ def draw(study: Study, canvas: Canvas) -> Figure:
     except MarginError:  # the page still shows the rest; the figure of the projection says what it lacks
         projected = ()
     return figures.overview(
-        f"Safety Alignment Margin of {model_name(study.run.manifest.identity.model)}",
+        f"Safety Alignment Margin of {model_name(identity.model, identity.adapter)}",
         silhouettes=silhouettes(study),
         estimates=estimates(study),
         projections=projected,

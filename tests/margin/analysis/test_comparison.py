@@ -182,7 +182,7 @@ def test_power_and_prompts_are_those_of_the_paired_difference() -> None:
     runs, rng = spaces(a=run_of(range(9), 1), b=run_of(range(9), 2)), np.random.default_rng(0)
     with pytest.raises(MarginError, match="a drop of 0 is none"):
         compare(runs, rng, drop=0)
-    for drop in (np.inf, np.nan, "0.01", None):
+    for drop in (np.inf, np.nan, "0.01", None, 2.1, -0.1):
         with pytest.raises(MarginError, match=r"^drop .+ makes no sense"):
             compare(runs, rng, drop=drop)  # type: ignore[arg-type]
     with pytest.raises(MarginError, match="against 'last': take first or previous"):

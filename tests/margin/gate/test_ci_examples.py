@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from margin.cli import main
 
@@ -26,6 +27,16 @@ def scripts(value: Any) -> list[str]:
     if isinstance(value, list):
         return [script for item in value for script in scripts(item)]
     return []
+
+
+@pytest.mark.parametrize("name", ["github.yml", "gitlab.yml"])
+def test_the_package_is_installed_from_where_it_is(name: str) -> None:
+    """No index is asked for a name that anybody could take there."""
+    place = "git+https://example.org/safety-margin.git@v1"
+    lines = scripts(yaml.safe_load((CI / name).read_text(encoding="utf-8")))
+    (install,) = (shlex.split(line) for line in lines if line.startswith("pip install"))
+    wanted = Requirement(install[-1].replace("$SAFETY_MARGIN", place))
+    assert (wanted.name, wanted.url, wanted.extras) == ("safety-margin", place, {"collect"})
 
 
 @pytest.mark.parametrize("name", ["github.yml", "gitlab.yml", "README.md"])

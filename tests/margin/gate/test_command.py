@@ -71,6 +71,9 @@ def test_inconclusive_and_incomparable_have_codes_of_their_own(
         (["--baseline", "none.json"], "cannot read the baseline file none.json"),
         (["--distance", "miles"], "unknown distance 'miles'"),
         (["--space", "outer"], "unknown space 'outer'"),
+        (["--space", ""], "unknown space ''"),
+        (["--distance", ""], "unknown distance ''"),
+        (["--cluster", ""], "no column '' to cluster by"),
     ],
 )
 def test_bad_input_is_one_line(

@@ -130,6 +130,18 @@ def test_a_bad_file_is_named_in_one_line_without_a_token(tmp_path: Path, text: s
     assert NEG not in said
 
 
+@pytest.mark.parametrize("short", ["e", "of", "tok"])
+def test_a_token_of_a_few_characters_is_refused_in_words_that_hold_still(tmp_path: Path, short: str) -> None:
+    """Taken out of the message, a token of one letter would leave nothing of it."""
+    with pytest.raises(MarginError) as caught:
+        load(tmp_path, PAIR.replace(NEG, short).replace("modes.neg", "modes.x"))
+    assert str(caught.value).startswith(
+        f"{tmp_path / 'modes.toml'}: the token of mode 2 has fewer than 4 char"
+    )
+    assert "[token" not in str(caught.value)
+    assert load(tmp_path, PAIR.replace(NEG, "toke")).names == ["pos", "neg"]
+
+
 @pytest.mark.parametrize("spelling", [str, str.upper, str.title, lambda name: name.replace("o", "ｏ")])
 @pytest.mark.parametrize("name", sorted({*CONDITIONS, *LABELS}))
 def test_a_mode_is_not_called_what_reports_call_something_else(
