@@ -123,7 +123,9 @@ def _no_squares(largest: float, bound: float) -> bool:
 
 
 def _from_torch(values: Any) -> Any:
-    """A tensor as what NumPy can read; everything else as it is."""
+    """A tensor, or a list of such, as what NumPy can read; everything else as it is."""
+    if isinstance(values, list | tuple) and any(hasattr(one, "detach") for one in values):
+        return [_from_torch(one) for one in values]
     if not (hasattr(values, "detach") and hasattr(values, "cpu")):
         return values
     values = values.detach().cpu()

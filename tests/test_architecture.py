@@ -39,7 +39,7 @@ WITHOUT_TORCH = ("stats", "analysis", "study", "report", "gate")
 """What comes after the run on disk."""
 FOR_OTHER_PACKAGES = {"stats", "errors", "arguments"}
 """What probes and figures may rest on."""
-HANDED_ON = {"margin.report.report"}
+HANDED_ON = {"margin.report.points", "margin.report.report"}
 """A class whose methods are short for functions that take it: these are imported within the methods."""
 MODEL_LIBRARIES = {"torch", "transformers", "peft", "accelerate", "gguf"}
 IN_A_TRAINING = "margin.training"
