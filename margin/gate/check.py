@@ -29,6 +29,7 @@ from margin.gate.secrecy import SecrecyPolicy, secrecy_claims
 from margin.gate.verdict import Measured, Outcome, Verdict
 from margin.gate.worse import compared
 from margin.run.run import Run, opened
+from margin.short import Short
 from margin.study.spaces import space_names
 from margin.text import shown
 
@@ -37,7 +38,7 @@ NAMED = 6
 
 
 @dataclass(frozen=True)
-class Policy:
+class Policy(Short):
     """What a checkpoint has to hold. MarginError for limits that make no sense."""
 
     max_drop: Limit = AUTO

@@ -12,11 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from margin.arguments import labels
 from margin.errors import MarginError
+from margin.short import Short
 from margin.stats.clusters import Clusters, make_clusters
 
 
 @dataclass(frozen=True, eq=False)
-class Design:
+class Design(Short):
     """N points, each one prompt under one mode.
 
     The points of one prompt are dependent, so the prompt is the unit of every inference. What is computed

@@ -41,6 +41,9 @@ class ArrayStudy(PointStudy):
         check_design(self._space, self._design)
         self._labels = _columns(slices, self._design)
 
+    def __repr__(self) -> str:
+        return f"ArrayStudy({self._design.n_points} points, {self._design.n_prompts} prompts)"
+
     @property
     def space(self) -> Coordinates:
         """The points."""

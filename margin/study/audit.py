@@ -18,6 +18,7 @@ from margin.run.files import csv_bytes, write_atomic
 from margin.run.fingerprints import mode_of_token, without_tokens
 from margin.run.run import Run, opened
 from margin.run.seal import checksum
+from margin.short import Short
 from margin.stats.seeds import generator
 from margin.study.behaviour import judgements_of
 from margin.study.correction import strata
@@ -38,7 +39,7 @@ _PLACE = re.compile(r"(\d{1,9}) of (\d{1,9}) \(([0-9a-f]{8})\)")
 
 
 @dataclass(frozen=True, eq=False)
-class DrawnAudit:
+class DrawnAudit(Short):
     """A sample of a run's judged answers, written for a person to label."""
 
     path: Path

@@ -18,6 +18,7 @@ from margin.probes.calibration import BINS
 from margin.probes.logistic import C
 from margin.run.run import Run, opened
 from margin.run.stored import Record
+from margin.short import Short
 from margin.study.decoys import decoy_rows
 from margin.study.probe_decoys import ProbeAbove, probes_above_decoys
 from margin.study.spaces import clusters_of
@@ -28,7 +29,7 @@ FOLDS = 5
 
 
 @dataclass(frozen=True, eq=False)
-class Probing:
+class Probing(Short):
     """What probes find in a run."""
 
     probes: LayerProbes

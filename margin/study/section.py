@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pandas as pd
 
+from margin.short import Short
 from margin.study.notation import flat
 from margin.study.record import Record
 from margin.study.table import Table
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Fact:
+class Fact(Short):
     """One thing a reader wants to know first."""
 
     name: str
@@ -49,7 +50,7 @@ PointDraw = Callable[["PointStudy", "Canvas"], "Figure"]
 """The same of points alone."""
 
 
-class Section:
+class Section(Short):
     """What one file of `sections` adds to a report; a subclass is frozen and holds what was found.
 
     Tables are what every rendering is made of: Markdown, the page, the terminal and LaTeX. Text in tables and

@@ -25,6 +25,7 @@ from margin.study.section import PointSection, Section
 from margin.study.settings import Settings
 from margin.study.spaces import design_of, space_of, tokens_of
 from margin.study.verdict import Line
+from margin.text import brief
 
 HEADLINE: Distance = "cosine"
 """The distance of the numbers that stand alone: the null, per mode, one versus one, the weakest prompts."""
@@ -139,6 +140,9 @@ class Study(PointStudy):
         self.against = against
         """What the verdict says of an earlier release, by whoever compared them."""
         self._last: dict[str, tuple[Space, Design]] = {}
+
+    def __repr__(self) -> str:
+        return f"Study({brief(self.run.path.name)})"
 
     @cached_property
     def space(self) -> Space:
