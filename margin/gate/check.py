@@ -8,7 +8,7 @@ from pathlib import Path
 
 from margin.analysis.metrics import Distance
 from margin.analysis.slices import MIN_PROMPTS
-from margin.arguments import require_names, require_number, require_path
+from margin.arguments import named, require_names, require_number, require_path
 from margin.errors import IncomparableError, MarginError
 from margin.gate.baseline import read_baseline
 from margin.gate.claims import (
@@ -37,6 +37,7 @@ NAMED = 6
 """Claims its reason names."""
 
 
+@named
 @dataclass(frozen=True)
 class Policy(Short):
     """What a checkpoint has to hold. MarginError for limits that make no sense."""
@@ -73,6 +74,7 @@ class Policy(Short):
         return self.pairs or margin.name == OVERALL
 
 
+@named
 def check(
     run: Run | str | Path,
     baseline: Measurement | str | Path,

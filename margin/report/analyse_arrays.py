@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 from numpy.typing import ArrayLike
 
+from margin.arguments import named
 from margin.report.points import PointReport
 from margin.study.arrays import ArrayStudy, Slices
 from margin.study.settings import Settings
 
 
+@named
 def analyse_arrays(
     X: ArrayLike,
     modes: ArrayLike | Sequence[object],

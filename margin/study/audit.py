@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from margin.analysis.behaviour.allocation import LEAST, allocate
-from margin.arguments import require_count, require_path
+from margin.arguments import named, require_count, require_path
 from margin.errors import MarginError
 from margin.inputs.tables import whole
 from margin.run.files import csv_bytes, write_atomic
@@ -48,6 +48,7 @@ class DrawnAudit(Short):
     """One line a stratum: condition, label (the judge's, which the file does not show), answers, drawn."""
 
 
+@named
 def draw_audit(
     run: Run | str | Path, n: int = 100, *, out: str | Path | None = None, seed: int = 0
 ) -> DrawnAudit:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from margin.arguments import require_count, require_level, require_names
+from margin.arguments import named, require_count, require_level, require_names
 from margin.errors import MarginError
 from margin.inputs.kinds import as_kind
 from margin.probes import LayerProbes, grouped_folds, make_rows, probe_layers
@@ -90,6 +90,7 @@ class Probing(Short):
         }
 
 
+@named
 def probe(
     run: Run | str | Path,
     layers: Sequence[int] | None = None,
