@@ -32,7 +32,7 @@ def named(function: F) -> F:
     margin.errors.UnknownArgumentError: draw has no argument 'heigth': did you mean 'height'?
     """
     if inspect.isclass(function):
-        function.__init__ = named(function.__init__)  # type: ignore[misc]
+        function.__init__ = named(function.__init__)  # type: ignore[method-assign]
         return function
     parameters = inspect.signature(function).parameters.values()
     if any(each.kind is each.VAR_KEYWORD for each in parameters):
