@@ -44,7 +44,7 @@ class PointReport:
     >>> import numpy as np
     >>> X, prompts = np.random.default_rng(0).normal(size=(80, 8)), np.repeat(range(40), 2)
     >>> margin.analyse_arrays(X, ["neg", "pos"] * 40, prompts)
-    PointReport(40 prompts, 2 modes: cosine margin 0.003 [-0.012, 0.018])
+    PointReport(40 prompts, 2 modes: cosine margin 0.012 [-0.029, 0.053])
     """
 
     format: ClassVar[str] = "margin-points/1"
