@@ -18,6 +18,7 @@ SHOWN = (
     "CHANGELOG.md",
     "examples/*/README.md",
     "examples/*/*.png",
+    "examples/*/*.webp",
 )
 INCLUDED = ("examples/architectures/README.md",)
 """What a page of docs/ holds in full already."""

@@ -11,9 +11,13 @@ from pathlib import Path
 
 import margin
 from margin import figures
-from margin.demo import checkpoint_path, modes_path, prompts_path
+from margin.commands.demo import CONTROLS
+from margin.demo import attacks_path, checkpoint_path, modes_path, prompts_path
 
-SHOWN = ("projection", "projection-umap", "distributions", "pairs", "layers", "slices")
+SHOWN = (
+    *("projection", "projection-umap", "silhouette", "distributions", "waterfall"),
+    *("pairs", "decoys", "slices", "layers", "robustness"),
+)
 DPI = 110
 """Sharp at the width of a README's column, and tens of kilobytes."""
 
@@ -28,6 +32,8 @@ def render(folder: Path) -> list[Path]:
             modes=modes_path(),
             out=Path(temporary) / "run",
             layers="all",
+            controls=CONTROLS,
+            attacks=attacks_path(),
         )
         report = margin.analyse(run)
         with figures.style("paper"):

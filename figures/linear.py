@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
+from margin.short import Short
+
 EXACT = 1500
 """Dimensions up to which the eigenvectors of the covariance cost less than a randomised search for them."""
 
 
 @dataclass(frozen=True)
-class LinearAxes:
+class LinearAxes(Short):
     """An affine map to the plane: (x - mean) @ directions."""
 
     mean: NDArray[np.float64]

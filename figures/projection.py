@@ -14,12 +14,13 @@ from margin.figures.discriminant import cross_fitted
 from margin.figures.layout import layout
 from margin.figures.linear import LinearAxes, principal_axes
 from margin.figures.quality import Quality, QualityMeasure, whole_prompts
+from margin.short import Short
 
 Method = Literal["pca", "lda", "tsne", "umap"]
 
 
 @dataclass(frozen=True)
-class Projection:
+class Projection(Short):
     """Points of a run in two dimensions, with the axes that put them there and the quality of the picture."""
 
     method: Method

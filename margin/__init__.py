@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from margin.experiments.secrecy import secrecy
     from margin.gate.check import Policy, check
     from margin.report.analyse import analyse
+    from margin.report.analyse_arrays import analyse_arrays
+    from margin.report.points import PointReport
     from margin.report.report import Report
     from margin.run.run import Run, open_run
     from margin.stats.estimate import Estimate
@@ -26,10 +28,12 @@ __all__ = [
     "Estimate",
     "IncomparableError",
     "MarginError",
+    "PointReport",
     "Policy",
     "Report",
     "Run",
     "analyse",
+    "analyse_arrays",
     "check",
     "collect",
     "compare",
@@ -51,9 +55,11 @@ _HOMES = {
     "IncomparableError": "margin.errors",
     "MarginError": "margin.errors",
     "Policy": "margin.gate.check",
+    "PointReport": "margin.report.points",
     "Report": "margin.report.report",
     "Run": "margin.run.run",
     "analyse": "margin.report.analyse",
+    "analyse_arrays": "margin.report.analyse_arrays",
     "check": "margin.gate.check",
     "collect": "margin.capture.collect",
     "compare": "margin.study.comparison",

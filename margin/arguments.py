@@ -2,16 +2,59 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from difflib import get_close_matches
+from functools import wraps
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from margin.errors import MarginError, words
-from margin.text import shown
+from margin.errors import MarginError, UnknownArgumentError, words
+from margin.text import brief, shown
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def named(function: F) -> F:
+    """A function, or a class, that answers a keyword it has not with the nearest one that it has.
+
+    Example
+    -------
+    >>> @named
+    ... def draw(width, height=2): ...
+    >>> draw(3, heigth=1)
+    Traceback (most recent call last):
+        ...
+    margin.errors.UnknownArgumentError: draw has no argument 'heigth': did you mean 'height'?
+    """
+    if inspect.isclass(function):
+        function.__init__ = named(function.__init__)  # type: ignore[method-assign]
+        return function
+    parameters = inspect.signature(function).parameters.values()
+    if any(each.kind is each.VAR_KEYWORD for each in parameters):
+        raise TypeError(f"{function.__qualname__} takes any keyword")
+    known = [each.name for each in parameters if each.kind is not each.POSITIONAL_ONLY]
+    name = function.__qualname__.removesuffix(".__init__")
+
+    @wraps(function)
+    def asked(*args: Any, **kwargs: Any) -> Any:
+        for keyword in kwargs:
+            if keyword not in known:
+                raise UnknownArgumentError(_unknown(name, keyword, known))
+        return function(*args, **kwargs)
+
+    return asked  # type: ignore[return-value]
+
+
+def _unknown(name: str, keyword: str, known: Sequence[str]) -> str:
+    known = [each for each in known if each != "self"]
+    near = get_close_matches(keyword, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known)}"
+    return f"{name} has no argument {brief(keyword)!r}: {hint}"
 
 
 def matrix(values: ArrayLike, name: str) -> NDArray[Any]:
@@ -123,7 +166,9 @@ def _no_squares(largest: float, bound: float) -> bool:
 
 
 def _from_torch(values: Any) -> Any:
-    """A tensor as what NumPy can read; everything else as it is."""
+    """A tensor, or a list of such, as what NumPy can read; everything else as it is."""
+    if isinstance(values, list | tuple) and any(hasattr(one, "detach") for one in values):
+        return [_from_torch(one) for one in values]
     if not (hasattr(values, "detach") and hasattr(values, "cpu")):
         return values
     values = values.detach().cpu()

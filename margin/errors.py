@@ -27,6 +27,10 @@ class IncomparableError(MarginError):
     exit_code = 4
 
 
+class UnknownArgumentError(MarginError, TypeError):
+    """A keyword that a function has not. A TypeError as well, as Python has it."""
+
+
 class UnwritableError(MarginError, OSError):
     """Something cannot be written: no room, no permission, a folder that is gone. An OSError as well."""
 

@@ -28,13 +28,14 @@ from numpy.typing import NDArray
 from margin.probes.logistic import OutOfFold, cross_fit
 from margin.probes.performance import accuracy
 from margin.probes.rows import FloatArray
+from margin.short import Short
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import difference
 
 
 @dataclass(frozen=True)
-class Selectivity:
+class Selectivity(Short):
     """What a mode probe has over the same probe on random labels."""
 
     control: Estimate

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from margin.short import Short
 from margin.stats.clusters import Clusters
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import ROUNDING, difference, proportion, standard_error
@@ -18,7 +19,7 @@ SHARE_OF_BEST = 0.9
 
 
 @dataclass(frozen=True, eq=False)
-class Deciding:
+class Deciding(Short):
     """The earliest layer whose probe is shown to reach a share of the best one's accuracy above chance."""
 
     layer: int | None

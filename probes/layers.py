@@ -19,12 +19,13 @@ from margin.probes.directions import Kind, Pair, cosines, d_primes, directions
 from margin.probes.logistic import cross_fit
 from margin.probes.performance import accuracy, auc
 from margin.probes.rows import FloatArray
+from margin.short import Short
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 
 
 @dataclass(frozen=True, eq=False)
-class LayerProbe:
+class LayerProbe(Short):
     """What a mode probe finds in one layer. Intervals are over prompts, each by itself."""
 
     layer: int
@@ -66,7 +67,7 @@ class LayerProbe:
 
 
 @dataclass(frozen=True, eq=False)
-class LayerProbes:
+class LayerProbes(Short):
     """Probes of several layers of the same rows."""
 
     layers: tuple[LayerProbe, ...]

@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from margin.probes.rows import FloatArray
+from margin.short import Short
 from margin.stats.design import Design
 from margin.stats.folds import widening
 
@@ -37,7 +38,7 @@ def logistic_probe(C: float = C) -> Pipeline:
 
 
 @dataclass(frozen=True, eq=False)
-class OutOfFold:
+class OutOfFold(Short):
     """What cross-fitted probes say of rows they were not fitted on."""
 
     rows: Design

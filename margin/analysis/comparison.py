@@ -22,6 +22,7 @@ from margin.analysis.shared_points import shared_points
 from margin.analysis.space import Space
 from margin.arguments import require_number
 from margin.errors import MarginError
+from margin.short import Short
 from margin.stats.clusters import Clusters
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
@@ -38,7 +39,7 @@ Against = Literal["first", "previous"]
 
 
 @dataclass(frozen=True)
-class Difference:
+class Difference(Short):
     """Margin of one run minus that of its reference."""
 
     run: str
@@ -74,7 +75,7 @@ class Difference:
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(Short):
     """Runs against the first or each against the one before it, on the prompts all of them share."""
 
     reference: str

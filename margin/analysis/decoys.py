@@ -13,6 +13,7 @@ import numpy as np
 from scipy import stats
 
 from margin.errors import MarginError
+from margin.short import Short
 from margin.stats.clusters import Clusters
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import jackknife_variance
@@ -21,7 +22,7 @@ METHOD = "paired over prompts, with the variance between decoy sets, Satterthwai
 
 
 @dataclass(frozen=True, eq=False)
-class AboveDecoys:
+class AboveDecoys(Short):
     """One number of the live tokens beside the same number of each decoy set."""
 
     live: float

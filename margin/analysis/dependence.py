@@ -18,6 +18,7 @@ from scipy.sparse import coo_array, csr_array, triu
 from scipy.sparse.csgraph import connected_components
 
 from margin.analysis.vectors import blocks
+from margin.short import Short
 from margin.stats.clusters import Clusters, make_clusters
 from margin.stats.intervals import jackknife_variance
 
@@ -31,7 +32,7 @@ PAIRS = 2**16
 
 
 @dataclass(frozen=True)
-class Dependence:
+class Dependence(Short):
     """How far the prompts of a grouping hang together in one number."""
 
     grouping: str

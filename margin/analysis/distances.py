@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from margin.analysis.vectors import FloatArray, blocks, squared_differences, squared_norms
+from margin.short import Short
 
 ROWS = 2048
 """Rows multiplied at a time: the memory beside the input stays small."""
@@ -60,7 +61,7 @@ class Distances(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class SquaredDistances:
+class SquaredDistances(Short):
     """scale * |x_i - x_j|^2. D @ M costs O(N d m) time and no N x N memory."""
 
     X: FloatArray
@@ -127,7 +128,7 @@ class SquaredDistances:
 
 
 @dataclass(frozen=True, eq=False)
-class DistanceMatrix:
+class DistanceMatrix(Short):
     """Distances that are at hand as a matrix, as from a Gram matrix over few points."""
 
     D: FloatArray

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from margin.analysis.distances import RESOLUTION
 from margin.analysis.vectors import FloatArray, blocks, squared_differences, squared_norms
+from margin.short import Short
 
 EDGE = 512
 """Rows and columns of a block of pairwise distances: it stays in the processor's cache up to its square
@@ -23,7 +24,7 @@ RECOMPUTED_SHARE = 1 / 64
 
 
 @dataclass(frozen=True, eq=False)
-class EuclideanDistances:
+class EuclideanDistances(Short):
     """|x_i - x_j|. D @ M costs O(N^2 d) time; memory of a few blocks, up to `KEPT` points of all of them.
 
     A block is the square root of q_i + q_j - 2 x_i.x_j, which cancels where two points are near for their

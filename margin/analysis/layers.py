@@ -15,6 +15,7 @@ from margin.analysis.metrics import Distance
 from margin.analysis.separation.variance import variance_split
 from margin.analysis.space import Space
 from margin.errors import MarginError
+from margin.short import Short
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.multiplicity import simultaneous_estimates
@@ -42,7 +43,7 @@ class Onset:
 
 
 @dataclass(frozen=True, eq=False)
-class LayerCurve:
+class LayerCurve(Short):
     """Margin by layer."""
 
     layers: tuple[int, ...]

@@ -16,6 +16,7 @@ from margin.analysis.metrics import Distance
 from margin.analysis.silhouette import mode_sums, one_vs_one, silhouette
 from margin.analysis.space import Space
 from margin.errors import MarginError
+from margin.short import Short
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import t_interval
@@ -24,7 +25,7 @@ Variant = Literal["plain", "leave_prompt_out", "prompt_centred"]
 
 
 @dataclass(frozen=True, eq=False)
-class Margins:
+class Margins(Short):
     """The margins of one space under one distance.
 
     `plain` is what scikit-learn and the literature compute: to compare with, without an interval, since it

@@ -14,13 +14,14 @@ from scipy.special import gammaln
 from margin.analysis.robustness.rules import Float
 from margin.inputs.conditions import Rule
 from margin.probes.covariance import shrunken_covariance
+from margin.short import Short
 from margin.stats.clusters import Clusters
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import mean_share
 
 
 @dataclass(frozen=True, eq=False)
-class Openings:
+class Openings(Short):
     """The landing rule of `margin.analysis.robustness.assignment`, fitted once, for many strings.
 
     Every prompt's points are placed by a fit on the prompts of other folds.

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from margin.analysis.distances import Distances
 from margin.analysis.silhouette import mean_distances, own_distances, silhouette
 from margin.analysis.vectors import blocks
+from margin.short import Short
 from margin.stats.design import Design
 
 CHUNK = 2**24
@@ -24,7 +25,7 @@ BLOCK = 2**15
 
 
 @dataclass(frozen=True, eq=False)
-class PermutationNull:
+class PermutationNull(Short):
     """What the leave-prompt-out margin would be if the modes made no difference."""
 
     mean: float

@@ -13,13 +13,14 @@ from margin.analysis.margins import leave_prompt_out_margin
 from margin.analysis.metrics import Distance
 from margin.analysis.space import Space
 from margin.errors import MarginError
+from margin.short import Short
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.multiplicity import simultaneous_estimates
 
 
 @dataclass(frozen=True, eq=False)
-class PositionCurve:
+class PositionCurve(Short):
     """Margin by response position; 1 is where the first token of the response is predicted."""
 
     positions: tuple[int, ...]

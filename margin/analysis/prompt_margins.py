@@ -15,6 +15,7 @@ from margin.analysis.metrics import Distance
 from margin.analysis.silhouette import ModeSums, counterpart_distances, mode_sums, silhouette
 from margin.analysis.space import Space
 from margin.analysis.vectors import FloatArray
+from margin.short import Short
 from margin.stats.clusters import Clusters
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
@@ -27,7 +28,7 @@ ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class Spread:
+class Spread(Short):
     """How one per-prompt margin is spread over prompts."""
 
     measure: str
@@ -48,7 +49,7 @@ class Spread:
 
 
 @dataclass(frozen=True, eq=False)
-class PromptMargins:
+class PromptMargins(Short):
     """Margins of every prompt; (n,) float64 each."""
 
     prompt_ids: tuple[str, ...]
@@ -94,7 +95,7 @@ class PromptMargins:
 
 
 @dataclass(frozen=True, eq=False)
-class WorstPrompts:
+class WorstPrompts(Short):
     """The prompts with the lowest margins, and whether others would do as well."""
 
     prompt_ids: tuple[str, ...]

@@ -12,13 +12,14 @@ from margin.analysis.margins import Variant, check_design, check_lengths, leave_
 from margin.analysis.metrics import Distance
 from margin.analysis.silhouette import mode_sums, silhouette
 from margin.analysis.space import Coordinates, Space
-from margin.arguments import matrix, require_level
+from margin.arguments import matrix, named, require_level
 from margin.errors import MarginError
 from margin.stats.design import make_design
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import t_interval
 
 
+@named
 def sam(
     X: ArrayLike | Space,
     modes: ArrayLike | Sequence[object],
@@ -77,6 +78,7 @@ def sam(
     raise MarginError(f"unknown variant {variant!r}: take one of {', '.join(get_args(Variant))}")
 
 
+@named
 def silhouette_samples(
     X: ArrayLike | Space,
     modes: ArrayLike | Sequence[object],

@@ -13,6 +13,7 @@ from margin.analysis.metrics import Distance
 from margin.analysis.silhouette import mode_sums, silhouette
 from margin.analysis.space import Space
 from margin.errors import MarginError
+from margin.short import Short
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.multiplicity import simultaneous_estimates
@@ -36,7 +37,7 @@ def slicing(labels: pd.DataFrame) -> tuple[list[str], dict[str, str]]:
 
 
 @dataclass(frozen=True, eq=False)
-class SliceMargins:
+class SliceMargins(Short):
     """Margins of the slices of one column."""
 
     column: str

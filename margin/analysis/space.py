@@ -12,6 +12,7 @@ from margin.analysis.distances import Distances
 from margin.analysis.metrics import Distance, distances_of_products, metric
 from margin.analysis.vectors import FloatArray, as_floating, require_finite, squared_norms, without_rounding
 from margin.errors import MarginError
+from margin.short import Short
 from margin.stats.design import Design
 
 
@@ -43,7 +44,7 @@ class Space(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Coordinates:
+class Coordinates(Short):
     """Points by coordinates."""
 
     X: FloatArray
@@ -81,7 +82,7 @@ class Coordinates:
 
 
 @dataclass(frozen=True, eq=False)
-class Gram:
+class Gram(Short):
     """Points by their inner products: N x N, whatever the width (a vocabulary, say)."""
 
     K: FloatArray

@@ -17,13 +17,14 @@ from margin.analysis.metrics import Distance
 from margin.analysis.silhouette import counterpart_distances, mode_sums, silhouette
 from margin.analysis.space import Space
 from margin.errors import MarginError
+from margin.short import Short
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import t_interval
 
 
 @dataclass(frozen=True, eq=False)
-class StratifiedMargin:
+class StratifiedMargin(Short):
     """The margin within the slices of one column."""
 
     column: str

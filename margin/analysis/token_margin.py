@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from margin.errors import MarginError
+from margin.short import Short
 from margin.stats.design import Design
 from margin.stats.folds import prompt_folds
 
@@ -23,7 +24,7 @@ ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class TokenMargins:
+class TokenMargins(Short):
     """First-token margin of every point."""
 
     margins: NDArray[np.float64]

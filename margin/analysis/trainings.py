@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from margin.errors import MarginError
+from margin.short import Short
 from margin.stats.clusters import Clusters
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import jackknife_variance
@@ -26,7 +27,7 @@ MOST = 1000
 
 
 @dataclass(frozen=True, eq=False)
-class RecipeDifference:
+class RecipeDifference(Short):
     """Margin of one recipe less that of another, each the mean over its trainings."""
 
     difference: Estimate

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Unpack
 
-from margin.arguments import require_path
+from margin.arguments import named, require_path
 from margin.capture.checkpoint import Checkpoint
 from margin.capture.cost import Cost
 from margin.capture.execute import estimate, execute
@@ -25,6 +25,7 @@ NAMED = 10
 """Prompts an error names at most."""
 
 
+@named
 @takes_options
 def collect(
     model: str | Path | Checkpoint,
@@ -98,6 +99,7 @@ def collect(
             raise _nothing_to_measure(job, error) from None
 
 
+@named
 @takes_options
 def plan(
     model: str | Path | Checkpoint,

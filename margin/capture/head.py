@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from margin.arguments import require_path
+from margin.arguments import named, require_path
 from margin.capture.calling import call
 from margin.capture.checkpoint import Checkpoint, load_checkpoint
 from margin.capture.hooks import head_module, hidden_state_hooks
@@ -125,6 +125,7 @@ def _close(made: Tensor, logits: Tensor, dtype: torch.dtype) -> bool:
     return bool(((made - logits).abs() <= tolerance(dtype) * size).all())
 
 
+@named
 def load_head(
     model: str | Path | Checkpoint, *, adapter: str | Path | None = None, device: str | None = None
 ) -> Head:

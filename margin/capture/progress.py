@@ -1,4 +1,4 @@
-"""Progress on stderr: rows done, rows a second, time left."""
+"""Progress on stderr, or below the cell of a notebook: rows done, rows a second, time left."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from rich.progress import (
 from rich.progress import Task as RichTask
 from rich.text import Text
 
+from margin.capture.notebook import notebook_bars
 from margin.console import PlainConsole
 from margin.text import shown
 
@@ -49,7 +50,12 @@ def progress(total: int, done: int, quiet: bool, *steps: str) -> Iterator[Advanc
         RateColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=PlainConsole(stderr=True), disable=quiet) as bar:
+    console = PlainConsole(stderr=True)
+    if console.is_jupyter and not quiet:
+        with notebook_bars(total, done, tuple(map(shown, steps))) as moved:
+            yield lambda rows, step=0: moved(rows, step)
+        return
+    with Progress(*columns, console=console, disable=quiet) as bar:
         tasks = [bar.add_task(shown(step), total=total, completed=done) for step in steps]
 
         def advance(rows: int, step: int = 0) -> None:

@@ -30,6 +30,7 @@ from margin.inputs.near_files import load_near
 from margin.inputs.preflight import check_names
 from margin.inputs.prompts import Prompts, load_prompts
 from margin.run.files import make_folder, write_private
+from margin.short import Short
 from margin.study.secrecy_file import (
     Part,
     SecrecyRecord,
@@ -51,7 +52,7 @@ SAME_TOKENS = 2e-3
 
 
 @dataclass(frozen=True)
-class Secrecy:
+class Secrecy(Short):
     """What was found, as secrecy.json holds it, and in memory alone the strings that open."""
 
     record: SecrecyRecord

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from margin.analysis.openings import Openings
 from margin.analysis.robustness.assignment import assign
-from margin.arguments import require_count, require_level
+from margin.arguments import named, require_count, require_level
 from margin.errors import MarginError
 from margin.inputs.modes import ModeSet
 from margin.inputs.prompts import PromptSet
@@ -30,6 +30,7 @@ CLUSTERS_A_TRIED_ONE = 4
 """Independent units of prompts, at least, for each that is tried first: most are to confirm on."""
 
 
+@named
 @dataclass(frozen=True, kw_only=True)
 class SecrecyOptions:
     """Budgets and choices of `margin.secrecy`. MarginError for what makes no sense."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from margin.analysis.metrics import Distance
 from margin.analysis.slices import MIN_PROMPTS
-from margin.arguments import require_names, require_number, require_path
+from margin.arguments import named, require_names, require_number, require_path
 from margin.errors import IncomparableError, MarginError
 from margin.gate.baseline import read_baseline
 from margin.gate.claims import (
@@ -29,6 +29,7 @@ from margin.gate.secrecy import SecrecyPolicy, secrecy_claims
 from margin.gate.verdict import Measured, Outcome, Verdict
 from margin.gate.worse import compared
 from margin.run.run import Run, opened
+from margin.short import Short
 from margin.study.spaces import space_names
 from margin.text import shown
 
@@ -36,8 +37,9 @@ NAMED = 6
 """Claims its reason names."""
 
 
+@named
 @dataclass(frozen=True)
-class Policy:
+class Policy(Short):
     """What a checkpoint has to hold. MarginError for limits that make no sense."""
 
     max_drop: Limit = AUTO
@@ -72,6 +74,7 @@ class Policy:
         return self.pairs or margin.name == OVERALL
 
 
+@named
 def check(
     run: Run | str | Path,
     baseline: Measurement | str | Path,

@@ -30,6 +30,7 @@ from scipy import stats
 
 from margin.analysis.decoys import METHOD as DECOYS
 from margin.gate.evidence import ALPHA, AboveDecoys, MeasuredMargin, error_of
+from margin.short import Short
 from margin.stats.clusters import Clusters
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import JACKKNIFE
@@ -49,7 +50,7 @@ Status = Literal["held", "broken", "open"]
 
 
 @dataclass(frozen=True)
-class Claim:
+class Claim(Short):
     """One claim and what the prompts say about it."""
 
     name: str

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from margin.analysis.metrics import Distance
 from margin.analysis.slices import MIN_PROMPTS
 from margin.run.stored import Record
+from margin.short import Short
 from margin.stats.clusters import Clusters
 
 ALPHA = 0.05
@@ -20,7 +21,7 @@ OVERALL = "overall"
 
 
 @dataclass(frozen=True, eq=False)
-class MeasuredMargin:
+class MeasuredMargin(Short):
     """One leave-prompt-out margin with the influence of every prompt on it."""
 
     name: str
@@ -72,7 +73,7 @@ class Leak:
 
 
 @dataclass(frozen=True)
-class AboveDecoys:
+class AboveDecoys(Short):
     """The overall margin above sets of meaningless tokens, on the prompts that were asked both."""
 
     estimate: float
@@ -90,7 +91,7 @@ class AboveDecoys:
 
 
 @dataclass(frozen=True, eq=False)
-class Measurement:
+class Measurement(Short):
     """What the gate knows of one run: enough to pair it with another run on the same prompts."""
 
     space: str

@@ -9,6 +9,7 @@ import pandas as pd
 
 from margin.analysis.metrics import Distance
 from margin.gate.claims import Claim, Kind, Status
+from margin.short import Short
 from margin.study.record import EstimateRecord, Number, Record, records
 
 Outcome = Literal["pass", "regression", "inconclusive", "limit not met"]
@@ -91,7 +92,7 @@ class VerdictRecord(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class Verdict:
+class Verdict(Short):
     """What the gate says, and why."""
 
     outcome: Outcome

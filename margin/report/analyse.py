@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from margin.arguments import named
 from margin.report.report import Report
 from margin.run.run import Run, opened
 from margin.study.settings import Settings
@@ -11,6 +12,7 @@ from margin.study.study import Study
 from margin.study.verdict import Line, Thresholds
 
 
+@named
 def analyse(
     run: Run | str | Path,
     *,

@@ -46,7 +46,7 @@ def to_html(report: Report, *, explore: bool = False) -> str:
     rows = {key: [[shown(value) for value in line] for line in lines] for key, lines in details.items()}
     columns = [] if outcomes is None else outcomes.detail_columns
     return environment.get_template("report.html.jinja").render(
-        model=shown(report.checkpoint),
+        model=shown(report.title),
         n_prompts=report.headline.leave_prompt_out.n_prompts,
         modes=[(mode.name, mode.safe) for mode in report.run.manifest.identity.modes],
         level=f"{report.study.settings.level:.0%}",

@@ -19,7 +19,7 @@ def to_markdown(report: Report) -> str:
     margin = report.headline.leave_prompt_out
     modes = [cell(mode) for mode in report.headline.per_mode]
     lines = [
-        f"# Safety Alignment Margin: {cell(report.checkpoint)}",
+        f"# Safety Alignment Margin: {cell(report.title)}",
         "",
         *_verdict(report),
         f"{margin.n_prompts} prompts under {len(modes)} modes ({', '.join(modes)}). Intervals are "

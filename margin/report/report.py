@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,49 +11,38 @@ import pandas as pd
 
 from margin.analysis.behaviour.findings import Behaviour as BehaviourFindings
 from margin.analysis.layers import LayerCurve
-from margin.analysis.margins import Margins
-from margin.analysis.metrics import Distance
-from margin.analysis.permutation import PermutationNull
 from margin.analysis.positions import PositionCurve
-from margin.analysis.prompt_margins import Spread
 from margin.analysis.robustness.findings import Robustness as RobustnessFindings
-from margin.analysis.slices import SliceMargins
 from margin.arguments import require_path
-from margin.errors import MarginError
+from margin.report.points import PointReport
 from margin.report.record import FORMAT
 from margin.run.run import Run
 from margin.study.canvas import Canvas
 from margin.study.notation import model_name
 from margin.study.probe_file import ProbeRecord
-from margin.study.section import Fact, Section
+from margin.study.section import Section
 from margin.study.sections import FIGURES, SECTIONS
 from margin.study.sections.behaviour import Behaviour
 from margin.study.sections.layers import Layers
-from margin.study.sections.margins import MarginsSection
-from margin.study.sections.null import Null
 from margin.study.sections.positions import Positions
 from margin.study.sections.probes import Probes
-from margin.study.sections.prompts import Prompts
 from margin.study.sections.provenance import Provenance
 from margin.study.sections.robustness import Robustness
-from margin.study.sections.separation import Separation
-from margin.study.sections.slices import Slices
 from margin.study.sections.spaces import Spaces
 from margin.study.sections.verdict import Verdict
-from margin.study.study import SPACE, Study
-from margin.study.table import Table
+from margin.study.study import Study
+from margin.text import brief
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from margin.figures.style import StyleName
 
 S = TypeVar("S", bound=Section)
 T = TypeVar("T")
 
 
-class Report:
-    """Margins of one run, and what belongs to them. Sections are computed when first asked for.
+class Report(PointReport):
+    """Margins of one run, and what belongs to them. Sections are computed when they are first asked for.
 
     Example
     -------
@@ -64,8 +54,11 @@ class Report:
     ['report.json', 'report.md', 'report.html']
     """
 
+    format = FORMAT
+    study: Study
+
     def __init__(self, study: Study, *, over_prompts_only: bool = False) -> None:
-        self.study = study
+        super().__init__(study)
         self.over_prompts_only = over_prompts_only
         """Whether nothing about a single prompt is told."""
 
@@ -74,37 +67,21 @@ class Report:
         """The run it was made from."""
         return self.study.run
 
+    @property
+    def title(self) -> str:
+        """The model that was measured, and its adapter."""
+        identity = self.run.manifest.identity
+        return model_name(identity.model, identity.adapter)
+
+    @property
+    def verdict(self) -> Verdict:
+        """What was found, in a few sentences with a mark each."""
+        return self._of(Verdict, lambda found: found)
+
     def section(self, kind: type[S]) -> S | None:
         """One section, by its class in `margin.study.sections`; None where the run holds nothing for it."""
         found = self.study.section(kind)
         return found.shareable() if found is not None and self.over_prompts_only else found
-
-    def __iter__(self) -> Iterator[Section]:
-        """The sections that the run holds something for, in order."""
-        return (found for kind in SECTIONS if (found := self.section(kind)) is not None)
-
-    def tables(self) -> list[Table]:
-        """Every table that has rows: what Markdown, the page, the terminal and LaTeX are made of."""
-        return [table for section in self for table in section.tables() if table.rows]
-
-    def facts(self) -> list[Fact]:
-        """What a reader wants to know first."""
-        found = [fact for section in self for fact in section.facts()]
-        return sorted(found, key=lambda fact: (not fact.first, not fact.alarm))
-
-    def figure(self, name: str, style: StyleName = "paper") -> Figure:
-        """One figure by its name, for example "layers".
-
-        Raises
-        ------
-        MarginError : an unknown name, or a run that holds too little for this figure; says what is missing.
-        """
-        from margin import figures
-
-        if name not in FIGURES:
-            raise MarginError(f"figure {name!r} is unknown: choose from {', '.join(FIGURES)}")
-        with figures.style(style):
-            return FIGURES[name](self.study, Canvas(style))
 
     def save(self, out: str | Path, *, explore: bool = False) -> list[Path]:
         """Write report.json, report.md and report.html into a folder; the paths written.
@@ -120,84 +97,16 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain record in the format margin-report/1; `margin.report.write.schema` has its JSON Schema."""
-        record: dict[str, Any] = {"format": FORMAT}
-        for kind in SECTIONS:
-            found = self.section(kind)
-            keys = kind.keys() if found is None else found.record()
-            record |= keys.model_dump()
-        return record
-
-    def to_frame(self) -> pd.DataFrame:
-        """Tidy table of every margin: quantity, name, estimate and its interval, space, distance."""
-        return pd.concat([margins.to_frame() for margins in self.sam.values()], ignore_index=True)
+        return super().to_dict()
 
     def __repr__(self) -> str:
         margin = self.headline.leave_prompt_out
-        return f"Report({self.run.path.name}: {self.headline.distance} margin {margin})"
-
-    def _repr_html_(self) -> str:
-        """What a notebook shows."""
-        from margin.report.notebook import to_cell
-
-        return to_cell(self)
-
-    @property
-    def checkpoint(self) -> str:
-        """Model and adapter, as titles name them."""
-        identity = self.study.run.manifest.identity
-        return model_name(identity.model, identity.adapter)
-
-    # What each section found, by the names a reader of the format knows.
-
-    @property
-    def verdict(self) -> Verdict:
-        """What was found, in a few sentences with a mark each."""
-        return self._of(Verdict, lambda found: found)
-
-    @property
-    def sam(self) -> dict[Distance, Margins]:
-        """Margins by distance: cosine, euclidean, sqeuclidean in `sam_space`; hellinger2 of distributions."""
-        return self._of(MarginsSection, lambda found: found.sam)
-
-    @property
-    def sam_space(self) -> str:
-        """Space of the cosine and Euclidean margins."""
-        return SPACE
-
-    @property
-    def headline(self) -> Margins:
-        """Margins under the headline distance."""
-        return self.study.headline
-
-    @property
-    def weakest_pair(self) -> tuple[str, str]:
-        """The two modes that stand closest."""
-        return self._of(MarginsSection, lambda found: found.weakest_pair)
-
-    @property
-    def null(self) -> PermutationNull:
-        """Leave-prompt-out margin under permuted modes, for the headline distance in `sam_space`."""
-        return self._of(Null, lambda found: found.found)
+        return f"Report({brief(self.run.path.name)}: {self.headline.distance} margin {margin})"
 
     @property
     def spaces(self) -> pd.DataFrame:
         """Margins of every space under every distance that makes sense in it."""
         return self._of(Spaces, lambda found: found.lines)
-
-    @property
-    def separation(self) -> pd.DataFrame:
-        """Separation measures over all modes and by pair: measure, modes, estimate, interval, p-value."""
-        return self._of(Separation, lambda found: found.lines)
-
-    @property
-    def slices(self) -> tuple[SliceMargins, ...]:
-        """Margins by slice, one entry a slice column."""
-        return self._of(Slices, lambda found: found.columns)
-
-    @property
-    def unsliced(self) -> Mapping[str, str]:
-        """Columns of the prompts that are no slices, and why."""
-        return self._of(Slices, lambda found: found.unsliced)
 
     @property
     def layers(self) -> LayerCurve | None:
@@ -225,20 +134,6 @@ class Report:
         return self._if_any(Probes, lambda found: found.found)
 
     @property
-    def prompts(self) -> pd.DataFrame:
-        """One line a prompt, weakest first: its margins, stability and own columns."""
-        return self._of(Prompts, lambda found: found.lines)
-
-    @property
-    def spreads(self) -> tuple[Spread, ...]:
-        """How each per-prompt margin is spread over prompts, and the share below the neutral value."""
-        return self._of(Prompts, lambda found: found.spreads)
-
-    def worst_prompts(self, count: int = 10) -> pd.DataFrame:
-        """The `count` prompts with the lowest margin."""
-        return self.prompts.head(count)
-
-    @property
     def provenance(self) -> dict[str, Any]:
         """Where the numbers come from: checkpoint, digests, modes, prompts, versions, device."""
         return self._of(Provenance, lambda found: found.found)
@@ -247,6 +142,14 @@ class Report:
     def noise_floor(self) -> dict[str, Any] | None:
         """Spread of the margin over numerically equivalent ways to compute it; None where not measured."""
         return self._of(Provenance, lambda found: found.noise_floor)
+
+    def _sections(self) -> Iterator[tuple[type[Section], Section | None]]:
+        """Every kind of section in order, and what is found of it."""
+        return ((kind, self.section(kind)) for kind in SECTIONS)
+
+    def _draws(self) -> Mapping[str, Callable[[Canvas], Figure]]:
+        """What draws each figure."""
+        return {name: partial(draw, self.study) for name, draw in FIGURES.items()}
 
     def _of(self, kind: type[S], read: Callable[[S], T]) -> T:
         """A part of a section that every run has."""

@@ -42,7 +42,7 @@ def print_summary(report: Report, console: Console) -> None:
     console.print(
         Text.assemble(
             ("Safety Alignment Margin", "bold"),
-            f"  {shown(report.checkpoint)}\n{margin.n_prompts} prompts x {len(headline.per_mode)} modes, "
+            f"  {shown(report.title)}\n{margin.n_prompts} prompts x {len(headline.per_mode)} modes, "
             f"{headline.distance} distance in {report.sam_space}, "
             f"{margin.level:.0%} intervals over prompts\n",
         ),

@@ -25,6 +25,7 @@ from margin.report.trajectory_record import (
 from margin.run.files import csv_bytes, make_folder, remove_partial, write_atomic
 from margin.run.run import Run, opened
 from margin.run.seal import read_sealed, sealed
+from margin.short import Short
 from margin.study.comparison import compare
 from margin.study.robustness import robustness
 from margin.study.sealed import broken_rule
@@ -35,7 +36,7 @@ AGAIN = "write it again with the same margin sweep"
 
 
 @dataclass(frozen=True, eq=False)
-class Trajectory:
+class Trajectory(Short):
     """The margin of each checkpoint, and what it gained or lost, paired by prompt."""
 
     comparison: Comparison

@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from margin.errors import MarginError
+from margin.short import Short
 
 Float = NDArray[np.float64]
 LogitSpace = Literal["logits", "centred", "logprobs"]
 
 
 @dataclass(frozen=True, eq=False)
-class LogitGeometry:
+class LogitGeometry(Short):
     """Inner products of the logits of M rows, for an affine head also coordinates that reproduce them."""
 
     rows: NDArray[np.int64]

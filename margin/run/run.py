@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from margin.arguments import require_path
+from margin.arguments import named, require_path
 from margin.errors import MarginError
 from margin.run.consistency import require_agreeing
 from margin.run.files import sha256_of
@@ -31,6 +31,7 @@ NOISE = "noise.safetensors"
 Head = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
+@named
 def open_run(path: str | Path) -> Run:
     """Open a run that is whole and as it was written.
 

@@ -8,6 +8,7 @@ from typing import Any, NoReturn, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from margin.errors import MarginError
+from margin.short import Short
 from margin.text import shown
 
 Record = dict[str, Any]
@@ -18,7 +19,7 @@ PLAINLY = {"missing": MISSING, "model_type": "should be an object", "dict_type":
 """Faults that pydantic words for programmers, by their type."""
 
 
-class Stored(BaseModel):
+class Stored(Short, BaseModel):
     """A record of a file. Nothing is made to fit: "3" is no number, and true is none either."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="allow", defer_build=True)

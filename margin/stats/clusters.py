@@ -13,9 +13,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from margin.short import Short
+
 
 @dataclass(frozen=True, eq=False)
-class Clusters:
+class Clusters(Short):
     """The cluster of each of n prompts."""
 
     code: NDArray[np.intp]

@@ -12,11 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from margin.arguments import labels
 from margin.errors import MarginError
+from margin.short import Short
 from margin.stats.clusters import Clusters, make_clusters
 
 
 @dataclass(frozen=True, eq=False)
-class Design:
+class Design(Short):
     """N points, each one prompt under one mode.
 
     The points of one prompt are dependent, so the prompt is the unit of every inference. What is computed
@@ -109,6 +110,21 @@ class Design:
         sums = np.bincount(self.prompt, weights=deviation, minlength=self.n_prompts)
         return sums.astype(np.float64, copy=False)
 
+    def of_prompts(self, values: ArrayLike | Sequence[object], name: str) -> pd.Series:
+        """(n,) label of each prompt, by prompt id, from that of each point (N,).
+
+        MarginError, which calls the labels by their `name`, where two points of a prompt have different ones.
+        """
+        of_point = pd.Series(labels(values, name), dtype=object)
+        if len(of_point) != self.n_points:
+            raise MarginError(f"{len(of_point)} {name} but {self.n_points} points: give one of each a point")
+        by_prompt = of_point.groupby(self.prompt)
+        different = by_prompt.nunique(dropna=False)
+        if (different > 1).any():
+            prompt = self.prompt_ids[int(np.argmax(different > 1))]
+            raise MarginError(f"prompt '{prompt}' stands in two {name}: give each prompt one")
+        return by_prompt.first().set_axis(pd.Index(self.prompt_ids))
+
     def part(self, keep: NDArray[np.bool_]) -> Design:
         """The points that the mask (N,) keeps: the same modes, prompts numbered anew in the same order."""
         there, prompt = np.unique(self.prompt[keep], return_inverse=True)
@@ -167,24 +183,10 @@ def make_design(
             f"prompt '{prompt_ids[twice // len(mode_names)]}' stands twice under mode "
             f"'{mode_names[twice % len(mode_names)]}': give each prompt one point a mode"
         )
-    return Design(
+    design = Design(
         mode=mode.astype(np.intp),
         prompt=prompt.astype(np.intp),
         modes=tuple(str(name) for name in mode_names),
         prompt_ids=tuple(str(name) for name in prompt_ids),
-        clusters=None if clusters is None else _clusters_of(clusters, prompt, prompt_ids),
     )
-
-
-def _clusters_of(
-    given: ArrayLike | Sequence[object], prompt: NDArray[np.intp], prompt_ids: Sequence[object]
-) -> Clusters:
-    """The cluster of each prompt, from that of each point."""
-    of_point = pd.Series(labels(given, "clusters"), dtype=object)
-    if len(of_point) != len(prompt):
-        raise MarginError(f"{len(of_point)} clusters but {len(prompt)} points: give one of each a point")
-    several = of_point.groupby(prompt).nunique(dropna=False)
-    if (several > 1).any():
-        name = prompt_ids[int(several.index[several > 1][0])]
-        raise MarginError(f"prompt '{name}' stands in two clusters: give each prompt one")
-    return make_clusters(of_point.groupby(prompt).first().to_numpy())
+    return design if clusters is None else design.clustered(design.of_prompts(clusters, "clusters"))

@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from margin.short import Short
+
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(Short):
     """A number with its interval.
 
     `low`, `high` and `se` are None where no valid interval is known; then the number is descriptive only.

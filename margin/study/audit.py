@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 
 from margin.analysis.behaviour.allocation import LEAST, allocate
-from margin.arguments import require_count, require_path
+from margin.arguments import named, require_count, require_path
 from margin.errors import MarginError
 from margin.inputs.tables import whole
 from margin.run.files import csv_bytes, write_atomic
 from margin.run.fingerprints import mode_of_token, without_tokens
 from margin.run.run import Run, opened
 from margin.run.seal import checksum
+from margin.short import Short
 from margin.stats.seeds import generator
 from margin.study.behaviour import judgements_of
 from margin.study.correction import strata
@@ -38,7 +39,7 @@ _PLACE = re.compile(r"(\d{1,9}) of (\d{1,9}) \(([0-9a-f]{8})\)")
 
 
 @dataclass(frozen=True, eq=False)
-class DrawnAudit:
+class DrawnAudit(Short):
     """A sample of a run's judged answers, written for a person to label."""
 
     path: Path
@@ -47,6 +48,7 @@ class DrawnAudit:
     """One line a stratum: condition, label (the judge's, which the file does not show), answers, drawn."""
 
 
+@named
 def draw_audit(
     run: Run | str | Path, n: int = 100, *, out: str | Path | None = None, seed: int = 0
 ) -> DrawnAudit:

@@ -11,7 +11,7 @@ import numpy as np
 from margin.analysis.comparison import Against, Comparison
 from margin.analysis.comparison import compare as compare_spaces
 from margin.analysis.trainings import RecipeDifference, recipe_difference
-from margin.arguments import require_count, require_level, require_names, require_path
+from margin.arguments import named, require_count, require_level, require_names, require_path
 from margin.errors import IncomparableError, MarginError
 from margin.run.differences import entry_of
 from margin.run.protocol import PROTOCOL, protocol_differences
@@ -26,6 +26,7 @@ ACROSS = set(PROTOCOL) - {"prompts"}
 """What may differ where that is asked for; prompts are paired by id, and have to have the same text."""
 
 
+@named
 def compare(
     *runs: Run | str | Path,
     level: float = 0.95,

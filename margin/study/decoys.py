@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from margin.analysis.space import Space
 from margin.inputs.conditions import CONDITIONS
 from margin.run.run import Run
+from margin.short import Short
 from margin.stats.design import Design
 from margin.study.spaces import all_rows, design_of
 
@@ -19,7 +20,7 @@ KIND = CONDITIONS["decoy"].name
 
 
 @dataclass(frozen=True, eq=False)
-class DecoyRows:
+class DecoyRows(Short):
     """Places in a run of the rows of M decoy sets, and of the live tokens on the same prompts."""
 
     design: Design

@@ -12,6 +12,7 @@ from margin.analysis.behaviour.refusal import match_refusals
 from margin.errors import MarginError
 from margin.inputs.expected import is_refusing
 from margin.run.run import Run
+from margin.short import Short
 from margin.text import shown
 
 SCORES: Mapping[str, tuple[float, float]] = {
@@ -35,7 +36,7 @@ Judge = Callable[[Sequence[str]], Sequence[str]]
 
 
 @dataclass(frozen=True, eq=False)
-class Judgements:
+class Judgements(Short):
     """Labels of the rows of one run."""
 
     judge: str

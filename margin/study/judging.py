@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from margin.analysis.behaviour.findings import Behaviour
-from margin.arguments import require_level, require_names, require_path
+from margin.arguments import named, require_level, require_names, require_path
 from margin.errors import MarginError
 from margin.inputs.tables import SUFFIXES
 from margin.run.run import Run, opened
@@ -28,6 +28,7 @@ from margin.study.labels import read_labels
 __all__ = ["judge", "judgements"]
 
 
+@named
 def judge(
     run: Run | str | Path,
     judge: str | Path | Judge | None = REFUSAL,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from margin.inputs.expected import expected_modes, in_words, is_refusing
 from margin.run.run import Run
+from margin.short import Short
 from margin.stats.clusters import Clusters, make_clusters
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import lower_bound, upper_bound
@@ -20,7 +21,7 @@ from margin.study.spaces import clusters_of
 
 
 @dataclass(frozen=True, eq=False)
-class Tally:
+class Tally(Short):
     """Outcomes of the rows of one condition, by one way to tell them."""
 
     counts: Mapping[str, int]
@@ -57,7 +58,7 @@ class Tally:
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class Outcome(Short):
     """One condition: what was expected of it, and what came of it."""
 
     condition: str
@@ -90,7 +91,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, eq=False)
-class Outcomes:
+class Outcomes(Short):
     """Every condition of a run, the modes among them; those that went least as expected first."""
 
     found: tuple[Outcome, ...]

@@ -14,6 +14,7 @@ from margin.analysis.robustness.rules import Float
 from margin.analysis.space import Coordinates
 from margin.inputs.conditions import Rule, condition_of
 from margin.run.run import Run
+from margin.short import Short
 from margin.stats.design import Design
 from margin.stats.folds import prompt_folds
 from margin.stats.seeds import generator
@@ -21,7 +22,7 @@ from margin.study.spaces import design_of
 
 
 @dataclass(frozen=True, eq=False)
-class Placement:
+class Placement(Short):
     """The rows of a run as points, and where each rule puts them."""
 
     space: str

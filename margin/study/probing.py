@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from margin.arguments import require_count, require_level, require_names
+from margin.arguments import named, require_count, require_level, require_names
 from margin.errors import MarginError
 from margin.inputs.kinds import as_kind
 from margin.probes import LayerProbes, grouped_folds, make_rows, probe_layers
@@ -18,6 +18,7 @@ from margin.probes.calibration import BINS
 from margin.probes.logistic import C
 from margin.run.run import Run, opened
 from margin.run.stored import Record
+from margin.short import Short
 from margin.study.decoys import decoy_rows
 from margin.study.probe_decoys import ProbeAbove, probes_above_decoys
 from margin.study.spaces import clusters_of
@@ -28,7 +29,7 @@ FOLDS = 5
 
 
 @dataclass(frozen=True, eq=False)
-class Probing:
+class Probing(Short):
     """What probes find in a run."""
 
     probes: LayerProbes
@@ -89,6 +90,7 @@ class Probing:
         }
 
 
+@named
 def probe(
     run: Run | str | Path,
     layers: Sequence[int] | None = None,

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self, TypeVar
 import pandas as pd
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from margin.short import Short
 from margin.stats.estimate import Estimate
 
 
@@ -27,7 +28,7 @@ Count = Annotated[Annotated[int, Field(ge=0)] | None, BeforeValidator(_number)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class Record(BaseModel):
+class Record(Short, BaseModel):
     """Part of a report."""
 
     # Built when first used: a command uses few of a hundred kinds.

@@ -6,6 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+import pandas as pd
+
+from margin.short import Short
+from margin.study.notation import flat
 from margin.study.record import Record
 from margin.study.table import Table
 
@@ -15,11 +19,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from margin.study.canvas import Canvas
-    from margin.study.study import Study
+    from margin.study.study import PointStudy, Study
 
 
 @dataclass(frozen=True)
-class Fact:
+class Fact(Short):
     """One thing a reader wants to know first."""
 
     name: str
@@ -42,7 +46,11 @@ Draw = Callable[["Study", "Canvas"], "Figure"]
 """Draws a figure of a study; MarginError where the run holds too little, saying what is missing."""
 
 
-class Section:
+PointDraw = Callable[["PointStudy", "Canvas"], "Figure"]
+"""The same of points alone."""
+
+
+class Section(Short):
     """What one file of `sections` adds to a report; a subclass is frozen and holds what was found.
 
     Tables are what every rendering is made of: Markdown, the page, the terminal and LaTeX. Text in tables and
@@ -63,6 +71,22 @@ class Section:
         """The section's part of report.json."""
         return self.keys()
 
+    @classmethod
+    def name(cls) -> str:
+        """What the section is called: as its file is."""
+        return cls.__module__.rpartition(".")[2]
+
+    def to_frame(self) -> pd.DataFrame:
+        """The section's part of report.json as one table: a line a record, `key` the part it is of."""
+        parts = self.record().model_dump().items()
+        lines = [
+            {"key": key, **flat(one)}
+            for key, part in parts
+            for one in (part if isinstance(part, list) else [part])
+            if isinstance(one, dict)
+        ]
+        return pd.DataFrame(lines)
+
     def tables(self) -> Iterator[Table]:
         """The section's tables; those without rows are not shown."""
         return iter(())
@@ -74,3 +98,14 @@ class Section:
     def shareable(self) -> Self:
         """The same without anything about a single prompt."""
         return self
+
+
+class PointSection(Section):
+    """A section that asks for points alone, so that it can be had of arrays as well as of a run."""
+
+    figures: ClassVar[Mapping[str, PointDraw]] = {}
+
+    @classmethod
+    def of(cls, study: PointStudy) -> Self | None:
+        """What is found of points; None where they hold nothing for this section."""
+        raise NotImplementedError

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from margin.short import Short
 from margin.study.notation import interval, number
 from margin.text import shown
 
@@ -92,7 +93,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(Short):
     """A table that can be sorted by each of its columns."""
 
     key: str

@@ -15,13 +15,14 @@ from margin.inputs.conditions import CONDITIONS
 from margin.inputs.conversation import member, without_mode
 from margin.probes import domain_folds, make_rows, transfer
 from margin.run.run import Run
+from margin.short import Short
 
 MOST_DOMAINS = 12
 """Values of a column that make a transfer table; more are no domains and make a table that nobody reads."""
 
 
 @dataclass(frozen=True, eq=False)
-class Transfer:
+class Transfer(Short):
     """Accuracy of probes fitted in one domain and tried in each."""
 
     column: str

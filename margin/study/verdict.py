@@ -8,6 +8,7 @@ from typing import Literal
 
 from margin.analysis.decoys import AboveDecoys
 from margin.arguments import require_number
+from margin.short import Short
 from margin.study.notation import interval, number
 from margin.study.outcomes import Outcome, Tally
 
@@ -37,7 +38,7 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
-class Line:
+class Line(Short):
     """One question, and the answer in a sentence."""
 
     question: str

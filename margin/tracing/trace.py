@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from margin.analysis.directions import Directions
-from margin.arguments import require_count, require_level, require_number, require_path
+from margin.arguments import named, require_count, require_level, require_number, require_path
 from margin.errors import MarginError
 from margin.inputs.options import CaptureKeywords, CaptureOptions, takes_options
 from margin.run.manifest import NAME
@@ -38,6 +38,7 @@ STEERED = 4
 """Layers that are steered, evenly spread, where none are named."""
 
 
+@named
 @takes_options
 def trace(
     model: str | Path | Checkpoint,

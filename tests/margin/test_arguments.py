@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -235,3 +236,51 @@ def test_ids_that_are_written_alike_are_refused(measure: Margin) -> None:
     """As names of a design, and in every file, 1 and "1" would be one prompt."""
     with pytest.raises(MarginError, match="prompts holds '1' as a text and as something else"):
         measure(X, MODES, np.array([1, 1, 1, "1", "1", "1", 2, 2, 2, 3, 3, 3], dtype=object))
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "nearest"),
+    [
+        ("analyse", {"permutation": 9}, "permutations"),
+        ("analyse_arrays", {"cluster": [1]}, "clusters"),
+        ("check", {"polcy": None}, "policy"),
+        ("collect", {"layer": "all"}, "layers"),
+        ("compare", {"levels": 0.9}, "level"),
+        ("draw_audit", {"sed": 1}, "seed"),
+        ("judge", {"judges": "refusal"}, "judge"),
+        ("load_head", {"adaptor": "a"}, "adapter"),
+        ("open_run", {"paths": "a"}, "path"),
+        ("plan", {"generates": 3}, "generate"),
+        ("probe", {"cluser": "a"}, "cluster"),
+        ("sam", {"distances": "cosine"}, "distance"),
+        ("secrecy", {"confirmd": 3}, "confirmed"),
+        ("silhouette_samples", {"distanc": "cosine"}, "distance"),
+        ("trace", {"traced_layer": "all"}, "traced_layers"),
+        ("Policy", {"maxdrop": 0.1}, "max_drop"),
+    ],
+)
+def test_a_mistyped_keyword_is_answered_with_the_nearest(
+    name: str, asked: dict[str, object], nearest: str
+) -> None:
+    given = {"model": "m", "prompts": "p", "modes": "m", "out": "o"} if name == "secrecy" else {}
+    with pytest.raises(TypeError, match=f"did you mean '{nearest}'") as caught:
+        getattr(margin, name)(**asked, **given)
+    assert isinstance(caught.value, MarginError)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_keyword_like_no_other_is_answered_with_all_there_are() -> None:
+    with pytest.raises(MarginError, match=r"^open_run has no argument 'zzz': it takes path$"):
+        margin.open_run(zzz="a")  # type: ignore[call-arg]
+
+
+def test_every_public_function_answers_for_its_keywords() -> None:
+    for name in margin.__all__:
+        if inspect.isfunction(function := getattr(margin, name)):
+            required = {
+                each.name: "a"
+                for each in inspect.signature(function).parameters.values()
+                if each.default is each.empty and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
+            }
+            with pytest.raises(MarginError, match="has no argument 'quite_unknown'"):
+                function(**required, quite_unknown=1)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from margin.short import Short
 from margin.stats.estimate import Estimate
 
 
 @dataclass(frozen=True)
-class CorrectedRate:
+class CorrectedRate(Short):
     """How many of the answers under one condition bear a label: by the judge, and as a person would say."""
 
     condition: str
@@ -33,7 +34,7 @@ class CorrectedRate:
 
 
 @dataclass(frozen=True)
-class Accuracy:
+class Accuracy(Short):
     """How well a judge knows one label, over the answers under all modes."""
 
     label: str
@@ -57,7 +58,7 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
-class Audit:
+class Audit(Short):
     """A judge's rates beside what a person says, and the judge's own errors."""
 
     judge: str

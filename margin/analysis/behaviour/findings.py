@@ -9,6 +9,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from margin.analysis.behaviour.audited import Audit
+from margin.short import Short
 from margin.stats.estimate import Estimate
 
 Quantity = Literal["observed", "constructive_safety", "cosa", "agreement", "kappa"]
@@ -17,7 +18,7 @@ MODES = "modes"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Observation:
+class Observation(Short):
     """One number on the answers under one condition.
 
     - "observed": share of prompts any of whose draws got `label`, as leaks are counted; with one draw a
@@ -48,7 +49,7 @@ class Observation:
 
 
 @dataclass(frozen=True, eq=False)
-class Behaviour:
+class Behaviour(Short):
     """What a judge found in the answers of a run, beside where its geometry puts them."""
 
     judge: str

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from margin.analysis.robustness.rules import Float, centroid_distances, discriminant_distances
 from margin.inputs.conditions import Rule
+from margin.short import Short
 
 RELIABLE = 0.9
 """Balanced accuracy on points of known mode under which a rule's rates are indicative only."""
@@ -17,7 +18,7 @@ OUTSIDE_P = 0.05
 
 
 @dataclass(frozen=True, eq=False)
-class Assignment:
+class Assignment(Short):
     """The modes N points are assigned to by one rule, each by a fit on prompts other than its own."""
 
     nearest: NDArray[np.intp]

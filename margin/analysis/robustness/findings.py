@@ -8,6 +8,7 @@ from typing import Literal
 import pandas as pd
 
 from margin.inputs.conditions import Rule
+from margin.short import Short
 from margin.stats.estimate import Estimate
 
 Quantity = Literal["accuracy", "landing", "fallback", "leak", "margin", "change", "retention"]
@@ -16,7 +17,7 @@ NUMBERS = ("corrected", "estimate", "low", "high", "se", "level")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class Finding(Short):
     """One number on one condition, over all prompts or one slice.
 
     - "accuracy": share of points of known mode that the rule places rightly.
@@ -59,7 +60,7 @@ class Finding:
 
 
 @dataclass(frozen=True, eq=False)
-class Robustness:
+class Robustness(Short):
     """Findings on every control condition of a run."""
 
     space: str

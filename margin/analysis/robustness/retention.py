@@ -12,13 +12,14 @@ from margin.analysis.margins import leave_prompt_out_margin
 from margin.analysis.metrics import Distance
 from margin.analysis.slices import is_ranked, slice_margins
 from margin.analysis.space import Space
+from margin.short import Short
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import JACKKNIFE, t_interval
 
 
 @dataclass(frozen=True)
-class Retention:
+class Retention(Short):
     """The margin between the modes' points of the same prompts, attacked and as they stand."""
 
     attacked: Estimate

@@ -12,6 +12,7 @@ from scipy.special import entr
 
 from margin.analysis.separation.paired import mean_estimate
 from margin.errors import MarginError
+from margin.short import Short
 from margin.stats.clusters import make_clusters
 from margin.stats.estimate import Estimate
 
@@ -38,7 +39,7 @@ def mutual_information(probabilities: NDArray[np.floating]) -> NDArray[np.float6
 
 
 @dataclass(frozen=True, eq=False)
-class TokenTables:
+class TokenTables(Short):
     """What a run keeps of whole next-token distributions."""
 
     pairs: pd.DataFrame

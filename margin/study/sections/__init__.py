@@ -1,6 +1,6 @@
 """The sections of a report, in its order. A new one is one more file and a line here."""
 
-from margin.study.section import Draw, Section
+from margin.study.section import Draw, PointDraw, PointSection, Section
 from margin.study.sections.audit import AuditSection
 from margin.study.sections.behaviour import Behaviour
 from margin.study.sections.decoys import Decoys
@@ -52,3 +52,11 @@ SECTIONS: tuple[type[Section], ...] = (
 )
 FIGURES: dict[str, Draw] = {name: draw for section in SECTIONS for name, draw in section.figures.items()}
 """Every figure by name."""
+POINT_SECTIONS: tuple[type[PointSection], ...] = tuple(
+    section for section in SECTIONS if issubclass(section, PointSection)
+)
+"""Those that ask for points alone, in the same order."""
+POINT_FIGURES: dict[str, PointDraw] = {
+    name: draw for section in POINT_SECTIONS for name, draw in section.figures.items()
+}
+"""Their figures by name."""

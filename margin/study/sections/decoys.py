@@ -27,10 +27,9 @@ from margin.study.canvas import Canvas
 from margin.study.notation import interval, number
 from margin.study.record import Record
 from margin.study.section import Fact, Section
-from margin.study.sections.margins import DISTANCES
 from margin.study.sections.variants import VARIANTS
 from margin.study.settings import Settings
-from margin.study.study import HEADLINE, SPACE, Study
+from margin.study.study import DISTANCES, HEADLINE, SPACE, Study
 from margin.study.table import Table, table
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from pydantic import Field
 from margin.analysis.dependence import Dependence, dependence, near_duplicates
 from margin.stats.clusters import Clusters, make_clusters
 from margin.study.record import Record
-from margin.study.section import Fact, Section
-from margin.study.study import Study
+from margin.study.section import Fact, PointSection
+from margin.study.study import PointStudy
 from margin.study.table import Table, table
 from margin.text import brief
 
@@ -44,16 +44,16 @@ class DependenceKeys(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class DependenceSection(Section):
+class DependenceSection(PointSection):
     """Which groupings of the prompts make intervals over prompts too narrow."""
 
     keys = DependenceKeys
     found: tuple[Dependence, ...]
 
     @classmethod
-    def of(cls, study: Study) -> DependenceSection | None:
+    def of(cls, study: PointStudy) -> DependenceSection | None:
         """None where intervals are over clusters already, or nothing groups the prompts."""
-        if study.settings.cluster is not None:
+        if study.design.clusters is not None:
             return None
         influence = study.headline.influence["leave_prompt_out"].to_numpy()
         found = tuple(
@@ -95,7 +95,7 @@ class DependenceSection(Section):
         note = (
             "Design effect: how much larger the variance of the margin is over groups of prompts than over "
             "prompts. Well above 1, prompts of a group resemble each other, and intervals over prompts are "
-            "too narrow: give the column as --cluster."
+            "too narrow: cluster by the column (--cluster)."
         )
         yield table("dependence", "Do prompts resemble each other?", note, pd.DataFrame(lines))
 
@@ -114,21 +114,22 @@ class DependenceSection(Section):
 
 def _sentence(one: Dependence) -> str:
     name = brief(one.grouping)
-    todo = "a column that groups them" if one.grouping == TEXTS else f"--cluster {name}"
+    todo = "a column that groups them" if one.grouping == TEXTS else f"{name} (--cluster)"
     return (
         f"intervals may be too narrow by a factor of {one.design_effect**0.5:.1f}: prompts alike in {name} "
-        f"resemble each other (design effect {one.design_effect:.1f}); give {todo}"
+        f"resemble each other (design effect {one.design_effect:.1f}); cluster by {todo}"
     )
 
 
-def _groupings(study: Study) -> Iterator[tuple[str, Clusters]]:
+def _groupings(study: PointStudy) -> Iterator[tuple[str, Clusters]]:
     """Columns that group the prompts, and texts that are nearly the same."""
     n, ids = study.design.n_prompts, list(study.design.prompt_ids)
     for column in study.labels:
         labels = study.labels[column].reindex(ids)
         if labels.notna().any() and FEWEST <= labels.nunique() <= n // 2:
             yield str(column), make_clusters(labels)
-    texts = study.run.prompts.set_index("id")["prompt"].reindex(ids)
-    clusters = near_duplicates(texts.tolist())
+    if study.texts is None:
+        return
+    clusters = near_duplicates(study.texts.reindex(ids).tolist())
     if FEWEST <= len(clusters) <= 0.8 * n:
         yield TEXTS, clusters

@@ -13,8 +13,8 @@ from pydantic import Field
 
 from margin.analysis.extremes import FAR, relative_distances
 from margin.study.record import Record
-from margin.study.section import Fact, Section
-from margin.study.study import HEADLINE, Study
+from margin.study.section import Fact, PointSection
+from margin.study.study import HEADLINE, PointStudy
 from margin.study.table import Table, table
 
 Kind = Literal["cosine", "euclidean"]
@@ -46,7 +46,7 @@ class ExtremesKeys(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class Extremes(Section):
+class Extremes(PointSection):
     """Prompts that lie far out, by distance."""
 
     keys = ExtremesKeys
@@ -54,7 +54,7 @@ class Extremes(Section):
     """(n,) distance of each prompt from its mode's mean, in medians."""
 
     @classmethod
-    def of(cls, study: Study) -> Extremes:
+    def of(cls, study: PointStudy) -> Extremes:
         """Of the headline space, in directions and in places."""
         assert HEADLINE == "cosine"
         return cls(

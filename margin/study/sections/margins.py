@@ -15,16 +15,14 @@ from margin.analysis.metrics import Distance
 from margin.study.canvas import Canvas
 from margin.study.notation import interval, number, with_interval
 from margin.study.record import EstimateRecord, Record
-from margin.study.section import Fact, Section
+from margin.study.section import Fact, PointSection
 from margin.study.sections.variants import VARIANTS
-from margin.study.study import HEADLINE, SPACE, Study
+from margin.study.study import HEADLINE, PointStudy
 from margin.study.table import Table, intervals, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-DISTANCES: tuple[Distance, ...] = ("cosine", "euclidean", "sqeuclidean")
-"""Distances that make sense between logits and between states."""
 MOST_PAIRED = 6
 """Modes up to which all pairs, with their intervals, fit a figure of one column."""
 
@@ -61,7 +59,7 @@ class MarginsKeys(Record):
     one_vs_one: list[PairMargin]
 
 
-def draw_pairs(study: Study, canvas: Canvas) -> Figure:
+def draw_pairs(study: PointStudy, canvas: Canvas) -> Figure:
     """Margin of each pair of modes."""
     modes = len(study.headline.per_mode)
     fig = canvas.figure("single") if modes <= MOST_PAIRED else canvas.figure("double", 0.4 * modes + 0.5)
@@ -77,7 +75,7 @@ def pairs(margins: Margins) -> pd.DataFrame:
 
 
 @dataclass(frozen=True, eq=False)
-class MarginsSection(Section):
+class MarginsSection(PointSection):
     """The margins of the headline space, and of next-token distributions."""
 
     keys = MarginsKeys
@@ -86,10 +84,9 @@ class MarginsSection(Section):
     """Margins by distance: cosine, euclidean, sqeuclidean between logits; hellinger2 of distributions."""
 
     @classmethod
-    def of(cls, study: Study) -> MarginsSection:
+    def of(cls, study: PointStudy) -> MarginsSection:
         """Margins by distance."""
-        found: dict[Distance, Margins] = {distance: study.margins(SPACE, distance) for distance in DISTANCES}
-        return cls(found | {"hellinger2": study.margins("probabilities", "hellinger2")})
+        return cls(study.by_distance())
 
     @property
     def headline(self) -> Margins:
@@ -107,10 +104,14 @@ class MarginsSection(Section):
         modes, pairs = self.headline.per_mode.items(), self.headline.one_vs_one.items()
         return MarginsKeys(
             sam={distance: _variants(margins) for distance, margins in self.sam.items()},
-            sam_space=SPACE,
+            sam_space=self.headline.space,
             per_mode=[ModeMargin.from_estimate(margin, mode=mode) for mode, margin in modes],
             one_vs_one=[PairMargin.from_estimate(margin, modes=list(pair)) for pair, margin in pairs],
         )
+
+    def to_frame(self) -> pd.DataFrame:
+        """One line a margin: quantity, name, the fields of its estimate, space, distance."""
+        return pd.concat([margins.to_frame() for margins in self.sam.values()], ignore_index=True)
 
     def tables(self) -> Iterator[Table]:
         """One line a mode and pair of modes."""

@@ -11,8 +11,8 @@ from pydantic import Field
 from margin.analysis.permutation import PermutationNull, permutation_null
 from margin.study.notation import number
 from margin.study.record import Record
-from margin.study.section import Fact, Section
-from margin.study.study import HEADLINE, Study
+from margin.study.section import Fact, PointSection
+from margin.study.study import HEADLINE, PointStudy
 
 
 class NullRecord(Record):
@@ -30,14 +30,14 @@ class NullKeys(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class Null(Section):
+class Null(PointSection):
     """Leave-prompt-out margin under permuted modes, for the headline distance and space."""
 
     keys = NullKeys
     found: PermutationNull
 
     @classmethod
-    def of(cls, study: Study) -> Null:
+    def of(cls, study: PointStudy) -> Null:
         """Relabel as often as the settings say."""
         settings = study.settings
         return cls(

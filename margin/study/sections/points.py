@@ -10,23 +10,22 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from margin import figures
-from margin.analysis.space import Coordinates
 from margin.analysis.vectors import unit_rows
 from margin.errors import MarginError
 from margin.extras import require
 from margin.figures.projection import Method, Projection
 from margin.study.canvas import Canvas
-from margin.study.section import Draw, Section
-from margin.study.study import Study
+from margin.study.section import PointDraw, PointSection
+from margin.study.study import PointStudy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def _projected(method: Method) -> Draw:
+def _projected(method: Method) -> PointDraw:
     """Draws the points as they are and prompt-centred, side by side."""
 
-    def draw(study: Study, canvas: Canvas) -> Figure:
+    def draw(study: PointStudy, canvas: Canvas) -> Figure:
         points = study.section(Points)
         assert points is not None
         panels, seeds = points.projections(study, method), points.seed_ranges(method)
@@ -37,7 +36,7 @@ def _projected(method: Method) -> Draw:
     return draw
 
 
-def _silhouette(study: Study, canvas: Canvas) -> Figure:
+def _silhouette(study: PointStudy, canvas: Canvas) -> Figure:
     """Silhouettes of every mode's points."""
     fig = canvas.figure("single")
     modes = list(study.headline.per_mode)
@@ -45,7 +44,7 @@ def _silhouette(study: Study, canvas: Canvas) -> Figure:
     return fig
 
 
-def _distributions(study: Study, canvas: Canvas) -> Figure:
+def _distributions(study: PointStudy, canvas: Canvas) -> Figure:
     """How silhouettes are distributed in each mode."""
     fig = canvas.figure("double", 2.6)
     left, right = fig.subplots(1, 2)
@@ -55,14 +54,14 @@ def _distributions(study: Study, canvas: Canvas) -> Figure:
     return fig
 
 
-def _waterfall(study: Study, canvas: Canvas) -> Figure:
+def _waterfall(study: PointStudy, canvas: Canvas) -> Figure:
     """The prompts' silhouettes, sorted."""
     fig = canvas.figure("single")
     figures.prompt_waterfall(silhouettes(study), fig.add_subplot())
     return fig
 
 
-def silhouettes(study: Study) -> pd.DataFrame:
+def silhouettes(study: PointStudy) -> pd.DataFrame:
     """One row a point: prompt, mode, leave-prompt-out silhouette."""
     design = study.design
     return pd.DataFrame(
@@ -74,13 +73,13 @@ def silhouettes(study: Study) -> pd.DataFrame:
     )
 
 
-def estimates(study: Study) -> pd.DataFrame:
+def estimates(study: PointStudy) -> pd.DataFrame:
     """Margin of each mode: name and the fields of its estimate."""
     return pd.DataFrame([{"name": mode, **e.to_dict()} for mode, e in study.headline.per_mode.items()])
 
 
 @dataclass(frozen=True, eq=False)
-class Points(Section):
+class Points(PointSection):
     """Points of a run, each one prompt under one mode, in the space of its headline margin."""
 
     figures = {
@@ -104,18 +103,17 @@ class Points(Section):
     _projections: dict[Method, tuple[Projection, ...]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, study: Study) -> Points:
+    def of(cls, study: PointStudy) -> Points:
         """The points behind the headline margin. Costs one pass over them."""
-        design, space = study.design, study.space
-        X = space.X if isinstance(space, Coordinates) else study.run.states()[study.rows]
+        design, (X, exact) = study.design, study.coordinates()
         return cls(
             X=np.asarray(unit_rows(X), dtype=np.float64),
             modes=[design.modes[mode] for mode in design.mode],
             prompts=[design.prompt_ids[prompt] for prompt in design.prompt],
-            exact=isinstance(space, Coordinates),
+            exact=exact,
         )
 
-    def projections(self, study: Study, method: Method) -> tuple[Projection, ...]:
+    def projections(self, study: PointStudy, method: Method) -> tuple[Projection, ...]:
         """The points as they are and prompt-centred, in two dimensions, each with its margin beside it; kept.
 
         Raises

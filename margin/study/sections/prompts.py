@@ -9,10 +9,9 @@ import pandas as pd
 from pydantic import ConfigDict
 
 from margin.analysis.prompt_margins import Spread, prompt_margins, worst_prompts
-from margin.analysis.token_margin import token_margins
 from margin.study.record import Number, Record, ScoreRecord, records
-from margin.study.section import Fact, Section
-from margin.study.study import HEADLINE, Study
+from margin.study.section import Fact, PointSection
+from margin.study.study import HEADLINE, PointStudy
 from margin.study.table import Interval, Table, table
 from margin.text import brief
 
@@ -58,7 +57,7 @@ class PromptsKeys(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class Prompts(Section):
+class Prompts(PointSection):
     """Margins of single prompts."""
 
     keys = PromptsKeys
@@ -70,23 +69,16 @@ class Prompts(Section):
     """How each per-prompt margin is spread over prompts, and the share of prompts below the neutral value."""
 
     @classmethod
-    def of(cls, study: Study) -> Prompts:
+    def of(cls, study: PointStudy) -> Prompts:
         """Margins of every prompt, and how stable the list of the weakest is."""
-        run, design, settings = study.run, study.design, study.settings
-        ids, logits = run.topk()
-        tokens = token_margins(
-            ids[study.rows],
-            logits[study.rows],
-            run.logsumexp()[study.rows],
-            design,
-            settings.rng("first tokens"),
-        )
-        found = prompt_margins(study.space, design, HEADLINE, tokens.margins)
+        design, settings = study.design, study.settings
+        found = prompt_margins(study.space, design, HEADLINE, study.token_margins())
         worst = worst_prompts(study.distances, design, settings.rng("weakest prompts"), count=WORST)
         lines = found.to_frame().merge(worst.to_frame().drop(columns="margin"), on="prompt_id", how="left")
-        about = run.prompts.set_index("id").loc[lines["prompt_id"]].reset_index(drop=True)
-        texts = [about["prompt"]] if settings.text else []
-        own = about.drop(columns="prompt")
+        ids = lines["prompt_id"]
+        shown = study.texts if settings.text else None
+        texts = [] if shown is None else [shown.loc[ids].reset_index(drop=True)]
+        own = study.labels.loc[ids].reset_index(drop=True)
         own.columns = pd.Index(without_clashes(own.columns, [*lines, "prompt"]))
         lines = pd.concat([lines[["prompt_id"]], *texts, lines.drop(columns="prompt_id"), own], axis=1)
         lines = lines.sort_values("margin", kind="stable", ignore_index=True)
@@ -104,6 +96,10 @@ class Prompts(Section):
             ],
             worst_prompts=records(PromptRecord, self.worst().round(DIGITS)),
         )
+
+    def to_frame(self) -> pd.DataFrame:
+        """Every prompt, weakest first."""
+        return self.lines
 
     def tables(self) -> Iterator[Table]:
         """The weakest prompts, and how margins are spread over all."""

@@ -9,9 +9,8 @@ import pandas as pd
 
 from margin.analysis.separation.table import separation
 from margin.study.record import Number, Record, ScoreRecord, records
-from margin.study.section import Section
-from margin.study.spaces import tokens_of
-from margin.study.study import Study
+from margin.study.section import PointSection
+from margin.study.study import PointStudy
 from margin.study.table import Table, intervals, table
 
 
@@ -31,7 +30,7 @@ class SeparationKeys(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class Separation(Section):
+class Separation(PointSection):
     """Separation measures over all modes and by pair."""
 
     keys = SeparationKeys
@@ -39,14 +38,14 @@ class Separation(Section):
     """One line a measure and comparison, as `margin.analysis.separation.separation` has them."""
 
     @classmethod
-    def of(cls, study: Study) -> Separation:
+    def of(cls, study: PointStudy) -> Separation:
         """All measures of the headline space, and those of next-token distributions."""
         settings = study.settings
         return cls(
             separation(
                 study.space,
                 study.design,
-                tokens_of(study.run, settings.cluster),
+                study.tokens,
                 rng=settings.rng("separation"),
                 optional=settings.optional,
                 level=settings.level,

@@ -14,8 +14,8 @@ from margin.errors import MarginError
 from margin.study.canvas import Canvas
 from margin.study.notation import number, with_interval
 from margin.study.record import EstimateRecord, Record, records
-from margin.study.section import Fact, Section
-from margin.study.study import HEADLINE, Study
+from margin.study.section import Fact, PointSection
+from margin.study.study import HEADLINE, PointStudy
 from margin.study.table import Table, intervals, table
 from margin.text import brief
 
@@ -49,7 +49,7 @@ class SlicesKeys(Record):
     """Columns of the prompts that are no slices, and why."""
 
 
-def draw(study: Study, canvas: Canvas) -> Figure:
+def draw(study: PointStudy, canvas: Canvas) -> Figure:
     """Margin by slice, a panel a column."""
     found = study.section(Slices)
     drawn = {} if found is None else found.frames()
@@ -66,7 +66,7 @@ def draw(study: Study, canvas: Canvas) -> Figure:
 
 
 @dataclass(frozen=True, eq=False)
-class Slices(Section):
+class Slices(PointSection):
     """Margins by slice, one entry a column of the prompts."""
 
     keys = SlicesKeys
@@ -76,7 +76,7 @@ class Slices(Section):
     """Columns of the prompts that are no slices, and why."""
 
     @classmethod
-    def of(cls, study: Study) -> Slices:
+    def of(cls, study: PointStudy) -> Slices:
         """Margins by every column that slices the prompts."""
         columns, unsliced = slicing(study.labels)
         found = tuple(

@@ -9,9 +9,8 @@ import pandas as pd
 
 from margin.study.record import EstimateRecord, Record, records
 from margin.study.section import Section
-from margin.study.sections.margins import DISTANCES
 from margin.study.sections.variants import by_variant
-from margin.study.study import Study
+from margin.study.study import DISTANCES, Study
 from margin.study.table import Table, table
 
 SPACES = ("logits", "logits_centred", "logprobs", "state")

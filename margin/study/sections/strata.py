@@ -13,8 +13,8 @@ from margin.analysis.strata import StratifiedMargin, stratified_margin
 from margin.errors import MarginError
 from margin.study.notation import interval, number
 from margin.study.record import Count, EstimateRecord, Number, Record, Text
-from margin.study.section import Fact, Section
-from margin.study.study import HEADLINE, Study
+from margin.study.section import Fact, PointSection
+from margin.study.study import HEADLINE, PointStudy
 from margin.study.table import Interval, Table, table
 
 FAR = 0.1
@@ -44,7 +44,7 @@ class StrataKeys(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class Strata(Section):
+class Strata(PointSection):
     """The margin within the slices of each column."""
 
     keys = StrataKeys
@@ -52,7 +52,7 @@ class Strata(Section):
     pooled: float
 
     @classmethod
-    def of(cls, study: Study) -> Strata | None:
+    def of(cls, study: PointStudy) -> Strata | None:
         """None where no column slices the prompts."""
         found = []
         for column in slicing(study.labels)[0]:

@@ -151,3 +151,16 @@ def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
 def test_an_unknown_figure_is_named_with_those_there_are(report: Report) -> None:
     with pytest.raises(MarginError, match="layers"):
         report.figure("nothing")
+
+
+def test_every_section_with_numbers_is_one_tidy_table(report: Report) -> None:
+    frames, record = report.to_frames(), report.to_dict()
+    shown = {section.name() for section in report if any(table.rows for table in section.tables())}
+    assert shown <= set(frames)
+    for key, name in (("slices", "slices"), ("strata", "strata"), ("separation", "separation")):
+        lines = frames[name][frames[name]["key"] == key]
+        assert lines["estimate"].tolist() == pytest.approx(
+            [np.nan if line["estimate"] is None else line["estimate"] for line in record[key]], nan_ok=True
+        )
+    assert len(frames["prompts"]) == report.headline.leave_prompt_out.n_prompts
+    assert frames["margins"].equals(report.to_frame())
