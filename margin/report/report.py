@@ -18,13 +18,13 @@ from margin.analysis.prompt_margins import Spread
 from margin.analysis.robustness.findings import Robustness as RobustnessFindings
 from margin.analysis.slices import SliceMargins
 from margin.arguments import require_path
-from margin.errors import MarginError
 from margin.report.record import FORMAT
 from margin.run.run import Run
 from margin.study.canvas import Canvas
+from margin.study.picture import picture
 from margin.study.probe_file import ProbeRecord
 from margin.study.section import Fact, Section
-from margin.study.sections import FIGURES, SECTIONS
+from margin.study.sections import SECTIONS
 from margin.study.sections.behaviour import Behaviour
 from margin.study.sections.layers import Layers
 from margin.study.sections.margins import MarginsSection
@@ -98,12 +98,7 @@ class Report:
         ------
         MarginError : an unknown name, or a run that holds too little for this figure; says what is missing.
         """
-        from margin import figures
-
-        if name not in FIGURES:
-            raise MarginError(f"figure {name!r} is unknown: choose from {', '.join(FIGURES)}")
-        with figures.style(style):
-            return FIGURES[name](self.study, Canvas(style))
+        return picture(self.study, name, Canvas(style)).figure
 
     def save(self, out: str | Path, *, explore: bool = False) -> list[Path]:
         """Write report.json, report.md and report.html into a folder; the paths written.
