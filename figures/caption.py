@@ -21,7 +21,7 @@ def noted(label: str, notes: Iterable[str]) -> str:
 
 def titles(ax: Axes) -> list[tuple[str, str]]:
     """Each title of the axes that says something, with its side."""
-    return [(side, text) for side in SIDES if (text := ax.get_title(loc=side))]
+    return [(side, text) for side in SIDES if (text := ax.get_title(loc=side)).strip()]
 
 
 def titles_of(fig: Figure) -> str:

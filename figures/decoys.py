@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from margin.figures.columns import checked
-from margin.figures.fit import legend_above
+from margin.figures.fit import legend_above, letters
 from margin.figures.style import INK, MUTED
 from margin.figures.text import label
 
@@ -39,7 +39,7 @@ def decoy_strips(
         ax.plot(sets, np.full(len(sets), y), "|", color=MUTED, markersize=9, zorder=2)
     ax.plot([], [], "|", color=MUTED, markersize=9, label="a set of meaningless tokens")
     ax.plot(data["live"], at, "o", color=INK, zorder=3, label="live tokens")
-    ax.set_yticks(at, [label(name, 28) for name in data["name"]])
+    ax.set_yticks(at, [label(name, letters(ax, 0.45, 28)) for name in data["name"]])
     ax.set_ylim(len(data) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)

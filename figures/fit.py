@@ -5,6 +5,7 @@ How wide an axes is shows only once the figure is laid out, so `fit` comes last.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import matplotlib as mpl
@@ -17,10 +18,16 @@ from matplotlib.legend import Legend
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from margin.figures.caption import SIDES, titles
+from margin.figures.caption import titles
 
 _ABOVE = "above"
 """Mark of a legend that stands above the data."""
+_TIMES = 3
+"""How often a figure is laid out at most: words that move make room, or take it."""
+_GAP = 0.06
+"""Inches left free beside an axes' own part of the figure."""
+_LETTER = 0.6
+"""Width of a usual character, as a share of the type's size."""
 
 
 def legend_above(ax: Axes, handles: Sequence[Artist] | None = None) -> None:
@@ -33,7 +40,15 @@ def legend_above(ax: Axes, handles: Sequence[Artist] | None = None) -> None:
     else:
         names = [str(handle.get_label()) for handle in handles]
     if handles and isinstance(ax.figure, FigureBase):
-        _place(ax, handles, names, _cell(ax).width)
+        _place(ax, handles, names)
+
+
+def letters(ax: Axes, share: float, most: int) -> int:
+    """Characters, `most` at most, of a tick label that takes this share of what is the axes' own."""
+    if ax.figure is None:
+        return most
+    size = FontProperties(size=mpl.rcParams["ytick.labelsize"]).get_size_in_points()
+    return max(10, min(most, int(share * _cell(ax).width / ax.figure.dpi * 72 / (size * _LETTER))))
 
 
 def fit(fig: Figure) -> None:
@@ -41,100 +56,139 @@ def fit(fig: Figure) -> None:
 
     Does nothing to a figure that is laid out for good, and little to one that it was called for before.
     Cost: the figure is laid out up to three times.
+
+    Example
+    -------
+    >>> from margin import figures
+    >>> fig = figures.figure("single")
+    >>> ax = fig.add_subplot(title="a title " * 12)
+    >>> figures.fit(fig)
+    >>> ax.get_title(loc="center").count("\\n") > 0
+    True
     """
-    for _ in range(3):
+    shown = [ax for ax in fig.axes if ax.get_visible()]
+    said = {text: text.get_text() for ax in shown for text in _words(ax)}
+    over = fig._suptitle  # type: ignore[attr-defined]
+    for _ in range(_TIMES):
         engine = fig.get_layout_engine()
-        if engine is None or not fig.axes:
+        if engine is None or not shown:
             return
         engine.execute(fig)
-        # One after the other: all are to be done.
-        if not sum([_fitted(ax) for ax in fig.axes if ax.get_visible()] + [_fitted_over_all(fig)]):
+        before = [(text.get_text(), text.get_position()) for text in said]
+        for ax in shown:
+            _fit_words(ax, said)
+            if (legend := _above(ax)) is not None:
+                names = [text.get_text() for text in legend.get_texts()]
+                _place(ax, [handle for handle in legend.legend_handles if handle is not None], names)
+        _align_titles(shown)
+        if over is not None:
+            _break(over, over.get_text(), 0.98 * fig.bbox.width)
+        if before == [(text.get_text(), text.get_position()) for text in said]:
             return
 
 
-def _fitted(ax: Axes) -> bool:
-    """Whether anything about an axes had to be changed."""
-    area, cell, changed = ax.get_window_extent(), _cell(ax), False
+def _words(ax: Axes) -> list[Text]:
+    """Titles (left, centre) and labels (x, y) of an axes, in this order."""
+    return [ax._left_title, ax.title, ax.xaxis.label, ax.yaxis.label]  # type: ignore[attr-defined]
+
+
+def _fit_words(ax: Axes, said: dict[Text, str]) -> None:
+    """Break what is too wide; what has more room if it does not stand at the axes moves to where it has."""
+    area, cell = ax.get_window_extent(), _cell(ax)
+    left, centre, below, beside = _words(ax)
+    at_left = below.get_horizontalalignment() == "left"
+    for text in (left, below) if at_left else (left,):
+        fits = _width(text, said[text]) <= cell.x1 - area.x0
+        text.set_x(0 if fits else (cell.x0 - area.x0) / area.width)
+        _break(text, said[text], cell.width)
+    middle, whole = (area.x0 + area.x1) / 2, (cell.x0 + cell.x1) / 2
+    for text in (centre,) if at_left else (centre, below):
+        fits = _width(text, said[text]) <= 2 * min(middle - cell.x0, cell.x1 - middle)
+        text.set_x(0.5 if fits else (whole - area.x0) / area.width)
+        _break(text, said[text], cell.width)
+    upright = (area.y0 + area.y1) / 2
+    _break(beside, said[beside], 2 * min(upright - cell.y0, cell.y1 - upright), upright=True)
+
+
+def _above(ax: Axes) -> Legend | None:
     legend = ax.get_legend()
-    if legend is not None and legend.get_gid() == _ABOVE:
-        names = [text.get_text() for text in legend.get_texts()]
-        changed = _place(ax, [h for h in legend.legend_handles if h is not None], names, cell.x1 - area.x0)
-    middle = 2 * min((area.x0 + area.x1) / 2 - cell.x0, cell.x1 - (area.x0 + area.x1) / 2)
-    beside = cell.x1 - area.x0
-    for side, its in zip(SIDES, (ax._left_title, ax.title, ax._right_title), strict=True):  # type: ignore[attr-defined]
-        changed |= _broken(its, middle if side == "center" else beside)
-    across = ax.xaxis.label
-    changed |= _broken(across, beside if across.get_horizontalalignment() == "left" else middle)
-    upright = 2 * min((area.y0 + area.y1) / 2 - cell.y0, cell.y1 - (area.y0 + area.y1) / 2)
-    return _broken(ax.yaxis.label, upright, upright=True) or changed
+    return legend if legend is not None and legend.get_gid() == _ABOVE else None
 
 
-def _fitted_over_all(fig: Figure) -> bool:
-    over = fig._suptitle  # type: ignore[attr-defined]
-    return over is not None and _broken(over, 0.98 * fig.bbox.width)
-
-
-def _place(ax: Axes, handles: Sequence[Artist], names: Sequence[str], room: float) -> bool:
-    """Put the legend above the data, in the most columns that fit in so many pixels; whether it was not so."""
-    before, renderer = ax.get_legend(), _renderer(ax)
-    for columns in range(min(len(handles), 6), 0, -1):
-        legend = _legend(ax, handles, names, columns)
-        box = legend.get_window_extent(renderer)
-        if box.width <= room or columns == 1:
-            break
-    # As wide as before is no change: the room is known only roughly until the layout stands still.
-    pad = box.height / ax.figure.dpi * 72 + mpl.rcParams["axes.titlepad"]
-    for side, text in titles(ax):
-        ax.set_title(text, loc=side, pad=pad)  # type: ignore[arg-type]
-    return before is None or before._ncols != columns  # type: ignore[attr-defined]
-
-
-def _legend(ax: Axes, handles: Sequence[Artist], names: Sequence[str], columns: int) -> Legend:
-    before = ax.get_legend()
+def _place(ax: Axes, handles: Sequence[Artist], names: Sequence[str]) -> None:
+    """Put the legend above the data, in the most columns there is room for."""
+    area, cell, renderer = ax.get_window_extent(), _cell(ax), _renderer(ax)
     size = FontProperties(size=mpl.rcParams["legend.fontsize"]).get_size_in_points()
-    legend = ax.legend(
-        handles,
-        names,
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
-        ncols=columns,
-        borderaxespad=0.2,
-        borderpad=0.1,
-        handletextpad=0.5,
-        columnspacing=1.0,
-        frameon=False,
-        fontsize=size if before is None else before.get_texts()[0].get_fontsize(),
-    )
-    legend.set_gid(_ABOVE)
-    return legend
+    if (before := _above(ax)) is not None:  # of whose style this is
+        size = before.get_texts()[0].get_fontsize()
+    for columns in range(min(len(handles), 6), 0, -1):
+        legend = ax.legend(
+            handles,
+            names,
+            loc="lower left",
+            bbox_to_anchor=(0, 1),
+            ncols=columns,
+            borderaxespad=0.2,
+            borderpad=0.1,
+            handletextpad=0.5,
+            columnspacing=1.0,
+            frameon=False,
+            fontsize=size,
+        )
+        legend.set_gid(_ABOVE)
+        legend.set_in_layout(False)  # else it would hold an axes where it once was; its room is the title's
+        width = legend.get_window_extent(renderer).width
+        if width <= cell.x1 - area.x0:
+            return
+        if width <= cell.width or columns == 1:  # it begins where the axes' names do
+            legend.set_bbox_to_anchor(((cell.x0 - area.x0) / area.width, 1), ax.transAxes)
+            return
 
 
-def _broken(text: Text, room: float, *, upright: bool = False) -> bool:
-    """Break lines that need more than so many pixels between their words; whether any did."""
-    said = text.get_text()
-    if not said:
-        return False
-    renderer = _renderer(text)
+def _align_titles(axes: Sequence[Axes]) -> None:
+    """Titles stand above the highest legend of their row, and begin where their own does."""
+    rows: dict[tuple[object, int], list[Axes]] = defaultdict(list)
+    for ax in axes:
+        spec = ax.get_subplotspec()
+        rows[ax.figure, -1 if spec is None else spec.rowspan.start].append(ax)
+    for row in rows.values():
+        heights = [
+            legend.get_window_extent(_renderer(ax)).height / ax.figure.dpi * 72
+            for ax in row
+            if (legend := _above(ax)) is not None
+        ]
+        for ax in row if heights else ():
+            left = ax._left_title  # type: ignore[attr-defined]
+            x = left.get_position()[0]
+            if (legend := _above(ax)) is not None:
+                anchor = legend.get_bbox_to_anchor().transformed(ax.transAxes.inverted())
+                x = min(x, float(anchor.x0))
+            for side, text in titles(ax) or [("left", " ")]:  # that which holds a legend's room
+                ax.set_title(text, loc=side, pad=max(heights) + mpl.rcParams["axes.titlepad"])  # type: ignore[arg-type]
+            left.set_x(x)
 
-    def fits(line: str) -> bool:
-        text.set_text(line)
-        box = text.get_window_extent(renderer)
-        return (box.height if upright else box.width) <= room
 
+def _break(text: Text, said: str, room: float, *, upright: bool = False) -> None:
+    """Break lines that need more than so many pixels between their words."""
     lines: list[str] = []
     for line in said.split("\n"):
-        if fits(line):
-            lines.append(line)
-            continue
         first, *others = line.split(" ")
         lines.append(first)
         for word in others:
-            if fits(f"{lines[-1]} {word}"):
+            if _width(text, f"{lines[-1]} {word}", upright=upright) <= room:
                 lines[-1] += f" {word}"
             else:
                 lines.append(word)
     text.set_text("\n".join(lines))
-    return len(lines) > len(said.split("\n"))
+
+
+def _width(text: Text, said: str, *, upright: bool = False) -> float:
+    """Pixels that a text takes along its lines if it says this."""
+    if not said:
+        return 0.0
+    text.set_text(said)
+    box = text.get_window_extent(_renderer(text))
+    return float(box.height if upright else box.width)
 
 
 def _cell(ax: Axes) -> Bbox:
@@ -143,17 +197,14 @@ def _cell(ax: Axes) -> Bbox:
     if spec is None:
         return Bbox(whole.get_points())
     grid = spec.get_gridspec()
-    width, heights = whole.width / grid.ncols, grid.get_height_ratios() or [1] * grid.nrows
-    above, total = sum(heights[: spec.rowspan.start]), sum(heights)
-    below = sum(heights[: spec.rowspan.stop])
-    x0 = whole.x0 + width * spec.colspan.start
-    x1 = whole.x0 + width * spec.colspan.stop
-    gap = 0.06 * ax.figure.dpi  # from what stands beside it
+    heights = grid.get_height_ratios() or [1] * grid.nrows
+    width, height = whole.width / grid.ncols, whole.height / sum(heights)
+    gap = _GAP * ax.figure.dpi
     return Bbox.from_extents(
-        x0 + gap,
-        whole.y1 - whole.height * below / total,
-        x1 - gap,
-        whole.y1 - whole.height * above / total,
+        whole.x0 + width * spec.colspan.start + gap,
+        whole.y1 - height * sum(heights[: spec.rowspan.stop]),
+        whole.x0 + width * spec.colspan.stop - gap,
+        whole.y1 - height * sum(heights[: spec.rowspan.start]),
     )
 
 

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 
 from margin.figures.caption import noted
 from margin.figures.columns import INTERVAL, checked, unique
+from margin.figures.fit import letters
 from margin.figures.intervals import draw_intervals, written
 from margin.figures.style import INK, MUTED, Look
 from margin.figures.text import label
@@ -75,7 +76,8 @@ def slice_forest(
     draw_intervals(ax, ranked, at, Look(INK, "o", "-"), value="estimate")
     draw_intervals(ax, small, below, Look(MUTED, "o", "-"), value="estimate", filled=False)
     rows = pd.concat([ranked, small])
-    names = [f"{label(row.slice, 20)}\nn = {row.n_prompts:,.0f}" for row in rows.itertuples()]
+    width = letters(ax, 0.4, 20)
+    names = [f"{label(row.slice, width)}\nn = {row.n_prompts:,.0f}" for row in rows.itertuples()]
     _names(ax, rows, np.concatenate([at, below]), names, "estimate")
     if len(small):
         if len(ranked):

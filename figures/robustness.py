@@ -12,7 +12,7 @@ from matplotlib.ticker import PercentFormatter
 
 from margin.figures.caption import noted
 from margin.figures.columns import checked, unique
-from margin.figures.fit import legend_above
+from margin.figures.fit import legend_above, letters
 from margin.figures.intervals import draw_intervals
 from margin.figures.style import INK, MUTED, Look, mode_looks
 from margin.figures.text import label
@@ -108,7 +108,7 @@ def robustness(
         )
     counts = data.groupby("condition")["n_prompts"].max()
     alike = len(set(counts)) == 1  # one number is said once, and leaves each condition a single line
-    names = [label(name, 34) for name in conditions]
+    names = [label(name, letters(ax, 0.4, 34)) for name in conditions]
     if not alike:
         names = [f"{name}\nn = {counts[key]:,.0f}" for name, key in zip(names, conditions, strict=True)]
     ax.set_yticks(range(len(conditions)), names)

@@ -229,7 +229,7 @@ def _sentence(curve: LayerCurve) -> str:
 def _marks(curve: LayerCurve) -> list[str]:
     """The same two facts as notes below the curve."""
     first = curve.onset.high
-    notes = [] if first is None else [f"leave-prompt-out: band above 0 from layer {first} on"]
+    notes = [] if first is None else [f"leave-prompt-out: above 0 from layer {first} on"]
     if curve.half is not None:
-        notes.append(f"half of the last layer's margin from layer {curve.half} on")
+        notes.append(f"half of its last value from layer {curve.half} on")
     return notes

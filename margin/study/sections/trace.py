@@ -100,7 +100,10 @@ def draw_dose(study: Study, canvas: Canvas) -> Figure:
     for ax, layer in zip(axes, layers, strict=False):
         of_layer = lines[lines["layer"] == layer]
         figures.dose_response(of_layer, ax, title=f"Steered after layer {layer}", legend=False)
-    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+        fig.supxlabel(ax.get_xlabel(), fontsize=ax.xaxis.label.get_fontsize())
+        fig.supylabel(ax.get_ylabel(), fontsize=ax.yaxis.label.get_fontsize())
+        ax.set(xlabel="", ylabel="")
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     for ax in axes[len(layers) :]:
         ax.set_visible(False)
     return fig
