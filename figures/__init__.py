@@ -14,7 +14,7 @@ Example
 """
 
 import margin.figures.backend  # noqa: F401 - before anything imports matplotlib
-from margin.figures.caption import notes_of, take_notes, take_titles, titles_of
+from margin.figures.caption import caption_of, take_notes, take_titles
 from margin.figures.curves import layer_curve, position_curve, trajectory
 from margin.figures.decoys import decoy_strips
 from margin.figures.fit import fit
@@ -38,6 +38,7 @@ __all__ = [
     "Facts",
     "Projection",
     "Quality",
+    "caption_of",
     "decoy_strips",
     "dose_response",
     "draw_projection",
@@ -50,7 +51,6 @@ __all__ = [
     "markdown_table",
     "mode_looks",
     "mode_order",
-    "notes_of",
     "overview",
     "pair_heatmap",
     "position_curve",
@@ -71,7 +71,6 @@ __all__ = [
     "style",
     "take_notes",
     "take_titles",
-    "titles_of",
     "trace_curves",
     "trace_effect",
     "trajectory",

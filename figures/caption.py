@@ -24,34 +24,22 @@ def titles(ax: Axes) -> list[tuple[str, str]]:
     return [(side, text) for side in SIDES if (text := ax.get_title(loc=side)).strip()]
 
 
-def titles_of(fig: Figure) -> str:
-    """All titles of a figure as sentences on one line, those of several panels with their letters.
+def caption_of(fig: Figure) -> str:
+    """All that titles and notes of a figure say, panel by panel, as sentences on one line.
 
     Example
     -------
     >>> from margin import figures
     >>> fig = figures.figure()
-    >>> _ = fig.add_subplot().set_title("Margin by layer")
-    >>> titles_of(fig)
-    'Margin by layer.'
+    >>> _ = fig.add_subplot(title="Margin by layer", xlabel="layer\\ndashed: permuted modes")
+    >>> caption_of(fig)
+    'Margin by layer (dashed: permuted modes).'
     """
-    over = [fig.get_suptitle()] if fig.get_suptitle() else []
-    return _sentences([*over, *(f"{letter} {text}".strip() for _, _, letter, text in _panels(fig))])
-
-
-def notes_of(fig: Figure) -> str:
-    """All notes of a figure as sentences on one line.
-
-    Example
-    -------
-    >>> from margin import figures
-    >>> fig = figures.figure()
-    >>> _ = fig.add_subplot().set_xlabel("layer\\ndashed: permuted modes")
-    >>> notes_of(fig)
-    'dashed: permuted modes.'
-    """
-    notes = [note for ax in fig.axes for note in ax.get_xlabel().split("\n")[1:]]
-    return _sentences(dict.fromkeys(notes))
+    said = [fig.get_suptitle()] if fig.get_suptitle() else []
+    for ax, _, letter, title in _panels(fig):
+        notes = "; ".join(note for part in ax.get_xlabel().split("\n")[1:] for note in part.split(" · "))
+        said.append(f"{letter} {title}".strip() + (f" ({notes})" if notes else ""))
+    return " ".join(f"{one}." for one in said).replace("\n", " ").replace(r"\$", "$")
 
 
 def take_titles(fig: Figure) -> None:
@@ -95,7 +83,3 @@ def _panels(fig: Figure) -> Iterator[tuple[Axes, str, str, str]]:
     for letter, (ax, side, text) in zip(ascii_lowercase, found, strict=False):
         lettered = f"({letter}) "
         yield ax, side, f"({letter})" if len(found) > 1 else "", text.removeprefix(lettered)
-
-
-def _sentences(said: Iterable[str]) -> str:
-    return " ".join(f"{one.rstrip('.')}." for one in said).replace("\n", " ").replace(r"\$", "$")

@@ -26,6 +26,8 @@ _TIMES = 3
 """How often a figure is laid out at most: words that move make room, or take it."""
 _GAP = 0.06
 """Inches left free beside an axes' own part of the figure."""
+_CLOSE = 0.97
+"""Share of the room that is used: a text is a little wider at another resolution."""
 _LETTER = 0.6
 """Width of a usual character, as a share of the type's size."""
 
@@ -138,6 +140,7 @@ def _place(ax: Axes, handles: Sequence[Artist], names: Sequence[str]) -> None:
         legend.set_gid(_ABOVE)
         legend.set_in_layout(False)  # else it would hold an axes where it once was; its room is the title's
         width = legend.get_window_extent(renderer).width
+        width /= _CLOSE
         if width <= cell.x1 - area.x0:
             return
         if width <= cell.width or columns == 1:  # it begins where the axes' names do
@@ -175,7 +178,7 @@ def _break(text: Text, said: str, room: float, *, upright: bool = False) -> None
         first, *others = line.split(" ")
         lines.append(first)
         for word in others:
-            if _width(text, f"{lines[-1]} {word}", upright=upright) <= room:
+            if _width(text, f"{lines[-1]} {word}", upright=upright) <= _CLOSE * room:
                 lines[-1] += f" {word}"
             else:
                 lines.append(word)

@@ -60,8 +60,8 @@ def slice_forest(
     """
     data = checked(table, "slice", ["slice"], [*INTERVAL, "n_prompts"])
     unique(data, "slice", ["slice"])
+    data = data.sort_values(["estimate", "slice"], kind="stable", ignore_index=True)
     enough = data["ranked"].astype(bool) if "ranked" in data else data["n_prompts"] >= MIN_PROMPTS
-    data = data.sort_values(["estimate", "slice"], kind="stable")
     ranked, small = data[enough], data[~enough]
     notes = [] if overall is None else ["dashed: all prompts"]
     if most is not None and len(data) > most:

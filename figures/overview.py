@@ -42,8 +42,9 @@ def overview(
     overall: float | None = None,
     null: float | None = None,
     width: float | None = None,
+    across: int = 2,
 ) -> Figure:
-    """Draw what is known of one run, two panels a row, `width` inches wide or else as two columns are.
+    """Draw what is known of one run, `across` panels a row, `width` inches wide or else as two columns are.
 
     silhouettes, estimates : as for `silhouette_plot`. projections : as for `draw_projection`; two (raw and
     prompt-centred) fit a page with all the rest. pairs, landing, leaks : as for `pair_heatmap`, `robustness`.
@@ -87,16 +88,16 @@ def overview(
         shown = min(_CONDITIONS, landing["condition"].nunique())
         high[len(panels)] = robustness_height(shown)
         panels.append(partial(robustness, landing, leaks=leaks, most=_CONDITIONS))
-    rows = -(-len(panels) // 2)
+    rows = -(-len(panels) // across)
     scale = float(mpl.rcParams["font.size"]) / 8
     # Projections need more height than the rest, for the numbers beneath them.
-    heights = [_PROJECTION * scale if 2 * row < len(projections) else _ROW * scale for row in range(rows)]
+    heights = [_PROJECTION * scale if across * row < len(projections) else _ROW * scale for row in range(rows)]
     for panel, height in high.items():
-        heights[panel // 2] = max(heights[panel // 2], height)
+        heights[panel // across] = max(heights[panel // across], height)
     fig = Figure(figsize=(width or WIDTHS["double"] * scale, sum(heights) + 0.3 * scale), layout="constrained")
     fig.suptitle(label(title, 90), x=0.01, ha="left", fontsize=mpl.rcParams["font.size"] * 1.2)
     # A subfigure each, so that the long labels of one panel do not narrow the others.
-    cells = fig.subfigures(rows, 2, squeeze=False, height_ratios=heights).flat
+    cells = fig.subfigures(rows, across, squeeze=False, height_ratios=heights).flat
     for letter, draw, cell in zip(ascii_lowercase, panels, cells, strict=False):
         ax = draw(cell.add_subplot())
         for side in ("left", "center"):

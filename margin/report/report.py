@@ -91,14 +91,14 @@ class Report:
         found = [fact for section in self for fact in section.facts()]
         return sorted(found, key=lambda fact: not fact.first)
 
-    def figure(self, name: str, style: StyleName = "paper") -> Figure:
-        """One figure by its name, for example "layers".
+    def figure(self, name: str, style: StyleName = "paper", *, width: float | None = None) -> Figure:
+        """One figure by its name, for example "layers", so many inches wide or else as the style has it.
 
         Raises
         ------
         MarginError : an unknown name, or a run that holds too little for this figure; says what is missing.
         """
-        return picture(self.study, name, Canvas(style)).figure
+        return picture(self.study, name, Canvas(style, width)).figure
 
     def save(self, out: str | Path, *, explore: bool = False) -> list[Path]:
         """Write report.json, report.md and report.html into a folder; the paths written.

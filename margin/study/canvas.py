@@ -30,6 +30,11 @@ class Canvas:
     notes: bool = True
     """Whether notes stand below the axes; else in the caption only."""
 
+    @property
+    def is_narrow(self) -> bool:
+        """Whether two panels have no room beside each other."""
+        return self.width is not None and self.width < BESIDE * (1 if self.style == "paper" else 2)
+
     def figure(self, width: Width, height: float | None = None, *, slides: int = 1) -> Figure:
         """On paper `width` columns wide and `height` inches high, in a talk so many slides, one below the
         other."""
@@ -40,7 +45,6 @@ class Canvas:
 
     def panels(self, count: int, height: float) -> tuple[Figure, list[Axes]]:
         """A figure of panels side by side; where it is to be too narrow for that, one below the other."""
-        narrow = self.width is not None and self.width < BESIDE * (1 if self.style == "paper" else 2)
-        rows = count if narrow else 1
+        rows = count if self.is_narrow else 1
         fig = self.figure("single" if count == 1 else "double", height * rows, slides=rows)
         return fig, list(fig.subplots(rows, count // rows, squeeze=False).flat)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from margin import figures
 from margin.errors import MarginError
 from margin.study.canvas import Canvas
+from margin.study.notation import model_name
 from margin.study.sections import FIGURES
 from margin.study.study import Study
 
@@ -21,7 +22,7 @@ class Picture:
 
     figure: Figure
     caption: str
-    """Its titles and notes, whether they stand in the figure too or not."""
+    """Its titles and notes, whether they stand in the figure too or not, and whose numbers they are."""
 
 
 def picture(study: Study, name: str, canvas: Canvas) -> Picture:
@@ -35,10 +36,17 @@ def picture(study: Study, name: str, canvas: Canvas) -> Picture:
         raise MarginError(f"figure {name!r} is unknown: choose from {', '.join(FIGURES)}")
     with figures.style(canvas.style):
         fig = FIGURES[name](study, canvas)
-        said = figures.titles_of(fig), figures.notes_of(fig)
+        caption = f"{figures.caption_of(fig)} {_about(study)}"
         if not canvas.titles:
             figures.take_titles(fig)
         if not canvas.notes:
             figures.take_notes(fig)
         figures.fit(fig)
-    return Picture(fig, " ".join(part for part in said if part))
+    return Picture(fig, caption)
+
+
+def _about(study: Study) -> str:
+    """Whose numbers a figure shows."""
+    model, modes = model_name(study.run.manifest.identity.model), len(study.design.modes)
+    prompts, level = study.design.n_prompts, study.settings.level
+    return f"{model}: {prompts:,} prompts under {modes} modes; intervals and bands at {level:.0%}."

@@ -48,6 +48,7 @@ def draw(study: Study, canvas: Canvas) -> Figure:
         leaks=leaks(robustness.found),
         overall=study.headline.leave_prompt_out.estimate,
         width=canvas.width,
+        across=1 if canvas.is_narrow else 2,
     )
 
 

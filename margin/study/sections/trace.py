@@ -94,9 +94,10 @@ def draw_dose(study: Study, canvas: Canvas) -> Figure:
         ]
     )
     layers = sorted(lines["layer"].unique())
-    rows = (len(layers) + 1) // 2
+    across = 1 if canvas.is_narrow else 2
+    rows = -(-len(layers) // across)
     fig = canvas.figure("double", 2.4 * rows + 0.4, slides=-(-rows // 2))
-    axes = list(fig.subplots(rows, 2, squeeze=False).flat)
+    axes = list(fig.subplots(rows, across, squeeze=False).flat)
     for ax, layer in zip(axes, layers, strict=False):
         of_layer = lines[lines["layer"] == layer]
         figures.dose_response(of_layer, ax, title=f"Steered after layer {layer}", legend=False)
