@@ -16,18 +16,21 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.font_manager import FontProperties
 from matplotlib.legend import Legend
 from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
 from margin.figures.caption import titles
 
 _ABOVE = "above"
 """Mark of a legend that stands above the data."""
-_TIMES = 3
+_TIMES = 5
 """How often a figure is laid out at most: words that move make room, or take it."""
 _GAP = 0.06
 """Inches left free beside an axes' own part of the figure."""
 _CLOSE = 0.97
 """Share of the room that is used: a text is a little wider at another resolution."""
+_TICKS = 0.8
+"""Share of an axis that the numbers along it may take."""
 _LETTER = 0.6
 """Width of a usual character, as a share of the type's size."""
 
@@ -57,7 +60,7 @@ def fit(fig: Figure) -> None:
     """Give every legend above data its columns, and break titles and labels that have no room on one line.
 
     Does nothing to a figure that is laid out for good, and little to one that it was called for before.
-    Cost: the figure is laid out up to three times.
+    Cost: the figure is laid out up to five times.
 
     Example
     -------
@@ -71,21 +74,26 @@ def fit(fig: Figure) -> None:
     shown = [ax for ax in fig.axes if ax.get_visible()]
     said = {text: text.get_text() for ax in shown for text in _words(ax)}
     over = fig._suptitle  # type: ignore[attr-defined]
+    for axis in (axis for ax in shown for axis in (ax.xaxis, ax.yaxis)):
+        # How many ticks there are goes by the size of their numbers: as it is now, wherever it is drawn later.
+        if "labelsize" not in axis.get_tick_params():
+            axis.set_tick_params(labelsize=mpl.rcParams[f"{axis.axis_name}tick.labelsize"])
     for _ in range(_TIMES):
         engine = fig.get_layout_engine()
         if engine is None or not shown:
             return
         engine.execute(fig)
-        before = [(text.get_text(), text.get_position()) for text in said]
+        before, thinned = [(text.get_text(), text.get_position()) for text in said], False
         for ax in shown:
             _fit_words(ax, said)
+            thinned |= _thin_ticks(ax)
             if (legend := _above(ax)) is not None:
                 names = [text.get_text() for text in legend.get_texts()]
                 _place(ax, [handle for handle in legend.legend_handles if handle is not None], names)
         _align_titles(shown)
         if over is not None:
             _break(over, over.get_text(), 0.98 * fig.bbox.width)
-        if before == [(text.get_text(), text.get_position()) for text in said]:
+        if not thinned and before == [(text.get_text(), text.get_position()) for text in said]:
             return
 
 
@@ -110,6 +118,16 @@ def _fit_words(ax: Axes, said: dict[Text, str]) -> None:
         _break(text, said[text], cell.width)
     upright = (area.y0 + area.y1) / 2
     _break(beside, said[beside], 2 * min(upright - cell.y0, cell.y1 - upright), upright=True)
+
+
+def _thin_ticks(ax: Axes) -> bool:
+    """Fewer ticks along the x axis where their numbers would run into each other; whether there are."""
+    locator, width = ax.xaxis.get_major_locator(), ax.get_window_extent().width
+    numbers = [text.get_window_extent(_renderer(ax)).width for text in ax.xaxis.get_majorticklabels()]
+    if not isinstance(locator, MaxNLocator) or sum(numbers) <= _TICKS * width:
+        return False
+    locator.set_params(nbins=max(1, int(_TICKS * width / max(numbers))))
+    return True
 
 
 def _above(ax: Axes) -> Legend | None:

@@ -19,15 +19,15 @@ from matplotlib.path import Path
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from margin.figures.save import rendered
-
 SLACK = 0.12
 """Share of a text's size by which its box may reach over: boxes hold room for letters that are not there."""
 
 
-def faults(fig: Figure, dpi: float = 50) -> list[str]:
-    """Text over text or over another panel, text beyond the canvas, and legends over what is drawn."""
-    rendered(fig, "png", dpi)  # settles the layout as the file has it
+def faults(fig: Figure) -> list[str]:
+    """Text over text or over another panel, text beyond the canvas, and legends over what is drawn.
+
+    Of a figure as `Report.figure` gives it, which is drawn here once.
+    """
     renderer = FigureCanvasAgg(fig).get_renderer()
     texts = _texts(fig, renderer)
     return [
