@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from string import ascii_lowercase
+from typing import Literal, get_args
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-SIDES = ("left", "center", "right")
+Side = Literal["left", "center", "right"]
+SIDES: tuple[Side, ...] = get_args(Side)
 
 
 def noted(label: str, notes: Iterable[str]) -> str:
@@ -19,7 +21,7 @@ def noted(label: str, notes: Iterable[str]) -> str:
     return "\n".join([label, *notes])
 
 
-def titles(ax: Axes) -> list[tuple[str, str]]:
+def titles(ax: Axes) -> list[tuple[Side, str]]:
     """Each title of the axes that says something, with its side."""
     return [(side, text) for side in SIDES if (text := ax.get_title(loc=side)).strip()]
 
@@ -58,7 +60,7 @@ def take_titles(fig: Figure) -> None:
     if fig.get_suptitle():
         fig.suptitle("")
     for ax, side, letter, _ in _panels(fig):
-        ax.set_title(letter, loc=side)  # type: ignore[arg-type]
+        ax.set_title(letter, loc=side)
 
 
 def take_notes(fig: Figure) -> None:
@@ -77,7 +79,7 @@ def take_notes(fig: Figure) -> None:
         ax.set_xlabel(ax.get_xlabel().split("\n")[0])
 
 
-def _panels(fig: Figure) -> Iterator[tuple[Axes, str, str, str]]:
+def _panels(fig: Figure) -> Iterator[tuple[Axes, Side, str, str]]:
     """Each title with its axes, side and letter; a single panel has no letter."""
     found = [(ax, side, text) for ax in fig.axes if ax.get_visible() for side, text in titles(ax)]
     for letter, (ax, side, text) in zip(ascii_lowercase, found, strict=False):

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import RendererAgg
@@ -29,6 +30,8 @@ _GAP = 0.06
 """Inches left free beside an axes' own part of the figure."""
 _CLOSE = 0.97
 """Share of the room that is used: a text is a little wider at another resolution."""
+_GUESS = 0.8
+"""Share of an axes' own part of the figure that is its data area, before that is known."""
 _TICKS = 0.8
 """Share of an axis that the numbers along it may take."""
 _LETTER = 0.6
@@ -46,6 +49,7 @@ def legend_above(ax: Axes, handles: Sequence[Artist] | None = None) -> None:
         names = [str(handle.get_label()) for handle in handles]
     if handles and isinstance(ax.figure, FigureBase):
         _place(ax, handles, names)
+        _align_titles([ax])
 
 
 def letters(ax: Axes, share: float, most: int) -> int:
@@ -74,10 +78,12 @@ def fit(fig: Figure) -> None:
     shown = [ax for ax in fig.axes if ax.get_visible()]
     said = {text: text.get_text() for ax in shown for text in _words(ax)}
     over = fig._suptitle  # type: ignore[attr-defined]
-    for axis in (axis for ax in shown for axis in (ax.xaxis, ax.yaxis)):
-        # How many ticks there are goes by the size of their numbers: as it is now, wherever it is drawn later.
-        if "labelsize" not in axis.get_tick_params():
-            axis.set_tick_params(labelsize=mpl.rcParams[f"{axis.axis_name}tick.labelsize"])
+    for ax in shown:
+        # The size of their numbers decides how many ticks there are: as it is now, wherever it is drawn.
+        if "labelsize" not in ax.xaxis.get_tick_params():
+            ax.xaxis.set_tick_params(labelsize=mpl.rcParams["xtick.labelsize"])
+        if "labelsize" not in ax.yaxis.get_tick_params():
+            ax.yaxis.set_tick_params(labelsize=mpl.rcParams["ytick.labelsize"])
     for _ in range(_TIMES):
         engine = fig.get_layout_engine()
         if engine is None or not shown:
@@ -89,7 +95,12 @@ def fit(fig: Figure) -> None:
             thinned |= _thin_ticks(ax)
             if (legend := _above(ax)) is not None:
                 names = [text.get_text() for text in legend.get_texts()]
-                _place(ax, [handle for handle in legend.legend_handles if handle is not None], names)
+                _place(
+                    ax,
+                    [handle for handle in legend.legend_handles if handle is not None],
+                    names,
+                    laid_out=True,
+                )
         _align_titles(shown)
         if over is not None:
             _break(over, over.get_text(), 0.98 * fig.bbox.width)
@@ -135,12 +146,15 @@ def _above(ax: Axes) -> Legend | None:
     return legend if legend is not None and legend.get_gid() == _ABOVE else None
 
 
-def _place(ax: Axes, handles: Sequence[Artist], names: Sequence[str]) -> None:
-    """Put the legend above the data, in the most columns there is room for."""
+def _place(ax: Axes, handles: Sequence[Artist], names: Sequence[str], *, laid_out: bool = False) -> None:
+    """Put the legend above the data, in the most columns there is room for.
+
+    Where the figure is laid out, a wide one may begin left of the data; before, its room is a guess.
+    """
     area, cell, renderer = ax.get_window_extent(), _cell(ax), _renderer(ax)
     size = FontProperties(size=mpl.rcParams["legend.fontsize"]).get_size_in_points()
     if (before := _above(ax)) is not None:  # of whose style this is
-        size = before.get_texts()[0].get_fontsize()
+        size = float(before.get_texts()[0].get_fontsize())
     for columns in range(min(len(handles), 6), 0, -1):
         legend = ax.legend(
             handles,
@@ -157,11 +171,10 @@ def _place(ax: Axes, handles: Sequence[Artist], names: Sequence[str]) -> None:
         )
         legend.set_gid(_ABOVE)
         legend.set_in_layout(False)  # else it would hold an axes where it once was; its room is the title's
-        width = legend.get_window_extent(renderer).width
-        width /= _CLOSE
-        if width <= cell.x1 - area.x0:
+        width = legend.get_window_extent(renderer).width / _CLOSE
+        if width <= (cell.x1 - area.x0 if laid_out else _GUESS * cell.width):
             return
-        if width <= cell.width or columns == 1:  # it begins where the axes' names do
+        if laid_out and (width <= cell.width or columns == 1):  # it begins where the axes' names do
             legend.set_bbox_to_anchor(((cell.x0 - area.x0) / area.width, 1), ax.transAxes)
             return
 
@@ -185,7 +198,7 @@ def _align_titles(axes: Sequence[Axes]) -> None:
                 anchor = legend.get_bbox_to_anchor().transformed(ax.transAxes.inverted())
                 x = min(x, float(anchor.x0))
             for side, text in titles(ax) or [("left", " ")]:  # that which holds a legend's room
-                ax.set_title(text, loc=side, pad=max(heights) + mpl.rcParams["axes.titlepad"])  # type: ignore[arg-type]
+                ax.set_title(text, loc=side, pad=max(heights) + mpl.rcParams["axes.titlepad"])
             left.set_x(x)
 
 
@@ -218,18 +231,18 @@ def _cell(ax: Axes) -> Bbox:
     if spec is None:
         return Bbox(whole.get_points())
     grid = spec.get_gridspec()
-    heights = grid.get_height_ratios() or [1] * grid.nrows
-    width, height = whole.width / grid.ncols, whole.height / sum(heights)
+    heights = np.asarray(grid.get_height_ratios() or np.ones(grid.nrows), dtype=float)
+    width, height = whole.width / grid.ncols, whole.height / heights.sum()
     gap = _GAP * ax.figure.dpi
     return Bbox.from_extents(
         whole.x0 + width * spec.colspan.start + gap,
-        whole.y1 - height * sum(heights[: spec.rowspan.stop]),
+        whole.y1 - height * heights[: spec.rowspan.stop].sum(),
         whole.x0 + width * spec.colspan.stop - gap,
-        whole.y1 - height * sum(heights[: spec.rowspan.start]),
+        whole.y1 - height * heights[: spec.rowspan.start].sum(),
     )
 
 
 def _renderer(artist: Artist) -> RendererAgg:
     """Measures text of a figure; nothing is drawn with it."""
     assert artist.figure is not None
-    return RendererAgg(1, 1, artist.figure.dpi)
+    return RendererAgg(1, 1, artist.figure.dpi)  # type: ignore[no-untyped-call]

@@ -48,8 +48,8 @@ def overview(
 
     silhouettes, estimates : as for `silhouette_plot`. projections : as for `draw_projection`; two (raw and
     prompt-centred) fit a page with all the rest. pairs, landing, leaks : as for `pair_heatmap`, `robustness`.
-    layers : as for `layer_curve`, with one line for each value of the column variant where there is one; null : the
-    mean under permuted modes. slices : as for `slice_forest`, of which the weakest five are drawn; overall :
+    layers : as for `layer_curve`, with one line for each value of the column variant where there is one;
+    null : the mean under permuted modes. slices : as for `slice_forest`, of which the weakest five are drawn; overall :
     margin of all prompts. What is not handed over has no panel.
 
     Example
@@ -91,10 +91,14 @@ def overview(
     rows = -(-len(panels) // across)
     scale = float(mpl.rcParams["font.size"]) / 8
     # Projections need more height than the rest, for the numbers beneath them.
-    heights = [_PROJECTION * scale if across * row < len(projections) else _ROW * scale for row in range(rows)]
+    heights = [
+        _PROJECTION * scale if across * row < len(projections) else _ROW * scale for row in range(rows)
+    ]
     for panel, height in high.items():
         heights[panel // across] = max(heights[panel // across], height)
-    fig = Figure(figsize=(width or WIDTHS["double"] * scale, sum(heights) + 0.3 * scale), layout="constrained")
+    fig = Figure(
+        figsize=(width or WIDTHS["double"] * scale, sum(heights) + 0.3 * scale), layout="constrained"
+    )
     fig.suptitle(label(title, 90), x=0.01, ha="left", fontsize=mpl.rcParams["font.size"] * 1.2)
     # A subfigure each, so that the long labels of one panel do not narrow the others.
     cells = fig.subfigures(rows, across, squeeze=False, height_ratios=heights).flat

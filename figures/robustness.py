@@ -52,8 +52,8 @@ def robustness(
     table : columns condition, outcome (a mode, or "outside"), share, low, high (0 to 1), n_prompts; one row a
     condition and outcome. Conditions stand in the order of the table. modes : as in `scatter`. limit :
     largest share allowed, drawn as a line. leaks : columns condition, share, low, high; share of prompts that
-    leak into an unsafe mode, of conditions that are asked this. most : draw no more conditions than this, those
-    that leak most; a note says how many there are. Raises ValueError for shares outside 0 to 1.
+    leak into an unsafe mode, of conditions that are asked this. most : draw no more conditions than this,
+    those that leak most; a note says how many there are. Raises ValueError for shares outside 0 to 1.
 
     Example
     -------

@@ -61,7 +61,9 @@ def prompt_waterfall(
     weakest = "weakest: " + ", ".join(label(prompt, 18) for prompt in margins.index[:named])
     below = int((margins["mean"] < 0).sum())
     ax.set(
-        xlabel=noted(f"prompts in order of margin (n = {n:,}; {below:,} below 0)", [weakest] if named else []),
+        xlabel=noted(
+            f"prompts in order of margin (n = {n:,}; {below:,} below 0)", [weakest] if named else []
+        ),
         ylabel="silhouette (−1 to 1)",
         title=title,
         xlim=(0.5, n + 0.5),

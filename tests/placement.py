@@ -28,7 +28,7 @@ def faults(fig: Figure) -> list[str]:
 
     Of a figure as `Report.figure` gives it, which is drawn here once.
     """
-    renderer = FigureCanvasAgg(fig).get_renderer()
+    renderer = FigureCanvasAgg(fig).get_renderer()  # type: ignore[no-untyped-call]
     texts = _texts(fig, renderer)
     return [
         *_overlapping(texts),
@@ -45,11 +45,11 @@ def _texts(fig: Figure, renderer: RendererBase) -> list[tuple[Text, Bbox]]:
 
     def noted(self: Text, renderer: RendererBase, *more: object, **others: object) -> None:
         if self.get_visible() and self.get_text().strip():
-            slack = SLACK * self.get_fontsize() * fig.dpi / 72
+            slack = SLACK * float(self.get_fontsize()) * fig.dpi / 72
             found.append((self, self.get_window_extent(renderer).padded(-slack)))
         draw(self, renderer, *more, **others)
 
-    Text.draw = noted  # type: ignore[method-assign]
+    Text.draw = noted  # type: ignore[assignment, method-assign]
     try:
         fig.draw(renderer)
     finally:
@@ -89,7 +89,7 @@ def _legend_over_data(ax: Axes, renderer: RendererBase) -> Iterator[str]:
 
 
 def _reaches(artist: Artist, ax: Axes, box: Bbox) -> bool:
-    """Whether anything of an artist is drawn inside a box, both in pixels; what the axes clip is not drawn."""
+    """Whether anything of an artist is drawn inside a box in pixels; what the axes clip is not drawn."""
     inside = Bbox.intersection(box, ax.get_window_extent())
     if inside is None or inside.width < 1 or inside.height < 1:
         return False

@@ -81,8 +81,7 @@ def draw(study: Study, canvas: Canvas) -> Figure:
 
 
 def leaks(found: Findings) -> pd.DataFrame | None:
-    """Share of prompts that leak, by condition that is asked this: condition, share, low, high; None where none
-    is."""
+    """Share of prompts that leak, by condition that is asked this; None where none is."""
     lines = [(f.condition, f.value.estimate, f.value.low, f.value.high) for f in found.select("leak")]
     frame = pd.DataFrame(lines, columns=["condition", "share", "low", "high"])
     return None if frame.empty else frame.astype({"low": float, "high": float})

@@ -1,4 +1,4 @@
-"""No figure hides data behind its legend, prints words over words, or cuts them off: measured as it is drawn."""
+"""No figure hides data behind its legend, prints words over words, or cuts them off: as it is drawn."""
 
 from __future__ import annotations
 
@@ -62,7 +62,14 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Kind], Report
         model = checkpoint_path("cotrained")
         options = beside | {"layers": "all", "positions": 2, "noise_prompts": 0, "quiet": True}
         margin.trace(model, prompts=table, modes=modes, out=out, **options)
-        few = {"tried": 2, "confirmed": 2, "draws": 4, "passes": 0, "answer": 0, "candidates": 1000}
+        few: dict[str, Any] = {
+            "tried": 2,
+            "confirmed": 2,
+            "draws": 4,
+            "passes": 0,
+            "answer": 0,
+            "candidates": 1000,
+        }
         margin.secrecy(model, prompts=table, modes=modes, out=out, **few)
         run = margin.open_run(out)
         write_probes(margin.probe(run), run)
