@@ -26,10 +26,10 @@ def guessing_curve(
     title: str = "What a guess is worth",
     ylabel: str = "chance that one opens",
 ) -> Axes:
-    """Draw the chance that one of so many tries opens, with its interval: a line for what is known of a token.
+    """Draw the chance that one of so many tries opens, with its interval, a line for what is known.
 
-    table : columns tries (int), known (a name), estimate, low, high; one row a number of tries and name. Lines
-    stand a little beside each other, so that none hides another's interval.
+    table : columns tries (int), known (a name), estimate, low, high; one row a number of tries and name.
+    Lines stand a little beside each other, so that none hides another's interval.
 
     Example
     -------

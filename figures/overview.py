@@ -49,8 +49,8 @@ def overview(
     silhouettes, estimates : as for `silhouette_plot`. projections : as for `draw_projection`; two (raw and
     prompt-centred) fit a page with all the rest. pairs, landing, leaks : as for `pair_heatmap`, `robustness`.
     layers : as for `layer_curve`, with one line for each value of the column variant where there is one;
-    null : the mean under permuted modes. slices : as for `slice_forest`, of which the weakest five are drawn; overall :
-    margin of all prompts. What is not handed over has no panel.
+    null : the mean under permuted modes. slices : as for `slice_forest`, of which the weakest five are drawn;
+    overall : margin of all prompts. What is not handed over has no panel.
 
     Example
     -------
