@@ -14,8 +14,10 @@ Example
 """
 
 import margin.figures.backend  # noqa: F401 - before anything imports matplotlib
+from margin.figures.caption import caption_of, take_notes, take_titles
 from margin.figures.curves import layer_curve, position_curve, trajectory
 from margin.figures.decoys import decoy_strips
+from margin.figures.fit import fit
 from margin.figures.forest import forest_height, slice_forest
 from margin.figures.guessing import guessing_curve
 from margin.figures.overview import overview
@@ -23,7 +25,7 @@ from margin.figures.pairs import pair_heatmap
 from margin.figures.probes import probe_curve
 from margin.figures.projection import Projection, project, seed_range
 from margin.figures.quality import Quality
-from margin.figures.robustness import robustness
+from margin.figures.robustness import robustness, robustness_height
 from margin.figures.save import rendered, save
 from margin.figures.scatter import draw_projection, projection_panels, scatter
 from margin.figures.silhouettes import silhouette_ecdf, silhouette_plot, silhouette_strips
@@ -36,10 +38,12 @@ __all__ = [
     "Facts",
     "Projection",
     "Quality",
+    "caption_of",
     "decoy_strips",
     "dose_response",
     "draw_projection",
     "figure",
+    "fit",
     "forest_height",
     "guessing_curve",
     "latex_table",
@@ -56,6 +60,7 @@ __all__ = [
     "prompt_waterfall",
     "rendered",
     "robustness",
+    "robustness_height",
     "save",
     "scatter",
     "seed_range",
@@ -64,6 +69,8 @@ __all__ = [
     "silhouette_strips",
     "slice_forest",
     "style",
+    "take_notes",
+    "take_titles",
     "trace_curves",
     "trace_effect",
     "trajectory",

@@ -9,7 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from margin.figures.caption import noted
 from margin.figures.columns import INTERVAL, checked, unique
+from margin.figures.fit import legend_above
 from margin.figures.intervals import decimals
 from margin.figures.style import MUTED, Look, mode_looks
 from margin.figures.text import label
@@ -31,6 +33,7 @@ def layer_curve(
     series: str | None = None,
     null: float | None = None,
     decoys: pd.DataFrame | None = None,
+    notes: Sequence[str] = (),
     title: str = "Margin by layer",
     ylabel: str = "silhouette (−1 to 1)",
 ) -> Axes:
@@ -39,7 +42,7 @@ def layer_curve(
     table : columns layer (int), estimate, low, high; one row a layer, and per value of `series` where that
     names a column (for example variant or mode). Where low or high is missing there is no band. null : mean
     under permuted modes, drawn as a line. decoys : columns layer, low and high (and `series`): the range of
-    sets of meaningless tokens, drawn as a grey band behind.
+    sets of meaningless tokens, drawn as a grey band behind. notes : lines below the axis.
 
     Example
     -------
@@ -55,9 +58,8 @@ def layer_curve(
     if decoys is not None:
         _behind(decoys, ax, series)
     _along_steps(table, ax, "layer", series, null)
-    ax.set(xlabel="layer (0 = embeddings)", ylabel=ylabel, title=title)
-    if decoys is not None:  # bands and curves fill the axes, so the legend stands below
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False)
+    ax.set(xlabel=noted("layer (0 = embeddings)", notes), ylabel=ylabel, title=title)
+    legend_above(ax)
     return ax
 
 
@@ -88,6 +90,7 @@ def position_curve(
     """
     _along_steps(table, ax, "position", series, null)
     ax.set(xlabel="response position (1 = first token)", ylabel=ylabel, title=title)
+    legend_above(ax)
     return ax
 
 
@@ -135,6 +138,7 @@ def trajectory(
             for tick in ax.get_xticklabels():
                 tick.set(ha="right", rotation_mode="anchor")
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    legend_above(ax)
     return ax
 
 
@@ -187,10 +191,8 @@ def _behind(sets: pd.DataFrame, ax: Axes, series: str | None) -> None:
 
 
 def _finish(ax: Axes, null: float | None) -> None:
-    """Zero line, the null's mean, and a legend where there is anything to tell apart."""
+    """Zero line and the null's mean."""
     ax.axhline(0, color=MUTED, linewidth=mpl.rcParams["axes.linewidth"], zorder=0)
     if null is not None:
         dashed = {"linewidth": mpl.rcParams["axes.linewidth"], "linestyle": (0, (4, 3)), "zorder": 0}
         ax.axhline(null, color=MUTED, label=f"permuted modes ({decimals(null, 2)})", **dashed)
-    if ax.get_legend_handles_labels()[0]:
-        ax.legend(loc="best")

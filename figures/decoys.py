@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from margin.figures.columns import checked
+from margin.figures.fit import legend_above, letters
 from margin.figures.style import INK, MUTED
 from margin.figures.text import label
 
@@ -27,7 +28,7 @@ def decoy_strips(
     -------
     >>> from margin import figures
     >>> table = pd.DataFrame({"name": ["all"], "live": [0.3], "decoys": [[0.01, 0.05]]})
-    >>> figures.decoy_strips(table, figures.figure().add_subplot()).get_title(loc="center")
+    >>> figures.decoy_strips(table, figures.figure().add_subplot()).get_title(loc="left")
     'Above what any tokens give'
     """
     data = checked(table, "decoys", ["name"], ["live"])
@@ -38,11 +39,11 @@ def decoy_strips(
         ax.plot(sets, np.full(len(sets), y), "|", color=MUTED, markersize=9, zorder=2)
     ax.plot([], [], "|", color=MUTED, markersize=9, label="a set of meaningless tokens")
     ax.plot(data["live"], at, "o", color=INK, zorder=3, label="live tokens")
-    ax.set_yticks(at, [label(name, 28) for name in data["name"]])
+    ax.set_yticks(at, [label(name, letters(ax, 0.45, 28)) for name in data["name"]])
     ax.set_ylim(len(data) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     ax.set_xlabel(xlabel)
-    ax.set_title(title, loc="center")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2, frameon=False)
+    ax.set_title(title)
+    legend_above(ax)
     return ax

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from margin.figures.caption import noted
 from margin.figures.columns import INTERVAL, checked, unique
+from margin.figures.fit import letters
 from margin.figures.intervals import draw_intervals, written
 from margin.figures.style import INK, MUTED, Look
 from margin.figures.text import label
@@ -39,10 +41,11 @@ def slice_forest(
     """Draw the margin of each slice with its interval, weakest on top.
 
     table : columns slice, estimate, low, high, n_prompts; one row a slice. With `high` missing the bar is a
-    lower bound. Slices of fewer than 30 prompts stand below in alphabetical order, hollow and grey: they are
-    shown, not ranked.
+    lower bound. Slices of fewer than 30 prompts, or those that a column `ranked` says no of, stand below,
+    hollow and grey: they have no bound, and their order may be chance.
     overall : margin of all prompts, drawn as a dashed line.
-    most : draw no more slices than this, the weakest ranked ones first; the axis says how many there are.
+    most : draw no more slices than this, the weakest first, those with a bound before the others; a note says
+    how many there are.
 
     Example
     -------
@@ -57,10 +60,12 @@ def slice_forest(
     """
     data = checked(table, "slice", ["slice"], [*INTERVAL, "n_prompts"])
     unique(data, "slice", ["slice"])
-    ranked = data[data["n_prompts"] >= MIN_PROMPTS].sort_values("estimate", kind="stable")
-    small = data[data["n_prompts"] < MIN_PROMPTS].sort_values("slice")
+    data = data.sort_values(["estimate", "slice"], kind="stable", ignore_index=True)
+    enough = data["ranked"].astype(bool) if "ranked" in data else data["n_prompts"] >= MIN_PROMPTS
+    ranked, small = data[enough], data[~enough]
+    notes = [] if overall is None else ["dashed: all prompts"]
     if most is not None and len(data) > most:
-        xlabel += f"\n{most} of {len(data)} slices shown"
+        notes.append(f"{most} of {len(data)} slices shown, the weakest")
         ranked = ranked.head(most)
         small = small.head(most - len(ranked))
     at = np.arange(len(ranked), dtype=float)
@@ -71,13 +76,14 @@ def slice_forest(
     draw_intervals(ax, ranked, at, Look(INK, "o", "-"), value="estimate")
     draw_intervals(ax, small, below, Look(MUTED, "o", "-"), value="estimate", filled=False)
     rows = pd.concat([ranked, small])
-    names = [f"{label(row.slice, 20)}\nn = {row.n_prompts:,.0f}" for row in rows.itertuples()]
+    width = letters(ax, 0.4, 20)
+    names = [f"{label(row.slice, width)}\nn = {row.n_prompts:,.0f}" for row in rows.itertuples()]
     _names(ax, rows, np.concatenate([at, below]), names, "estimate")
     if len(small):
         if len(ranked):
             ax.axhline(len(ranked) - 0.25, color=MUTED, linewidth=thin)
-        xlabel += f"\nhollow: under {MIN_PROMPTS} prompts, not ranked"
-    ax.set_xlabel(xlabel)
+        notes.append(f"hollow: under {MIN_PROMPTS} prompts, not ranked")
+    ax.set_xlabel(noted(xlabel, notes))
     ax.set_title(title, loc="center")  # names and numbers stand on both sides
     return ax
 

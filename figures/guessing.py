@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from margin.figures.columns import INTERVAL, checked
+from margin.figures.fit import legend_above
 from margin.figures.style import Look
 from margin.figures.text import label
 
@@ -14,6 +16,7 @@ GREYS = ("#222222", "#555555", "#767676", "#999999")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 LINES = ("-", "--", "-.", ":")
 """Looks of the curves, darkest for the first: colour belongs to the modes."""
+MOST_TICKS = 8
 
 
 def guessing_curve(
@@ -23,9 +26,10 @@ def guessing_curve(
     title: str = "What a guess is worth",
     ylabel: str = "chance that one opens",
 ) -> Axes:
-    """Draw the chance that one of so many tries opens, with its band, a line for what is known of the token.
+    """Draw the chance that one of so many tries opens, with its interval, a line for what is known.
 
     table : columns tries (int), known (a name), estimate, low, high; one row a number of tries and name.
+    Lines stand a little beside each other, so that none hides another's interval.
 
     Example
     -------
@@ -38,12 +42,15 @@ def guessing_curve(
     'tries'
     """
     data = checked(table, "guesses", ["known"], ["tries", *INTERVAL])
+    lines = data["known"].nunique()
+    beside = min(0.07, 0.5 / lines)  # in powers of two
     for number, (known, part) in enumerate(data.groupby("known", sort=False)):
         look = Look(GREYS[number % len(GREYS)], MARKERS[number % len(MARKERS)], LINES[number % len(LINES)])
         part = part.sort_values("tries")
-        ax.fill_between(part["tries"], part["low"], part["high"], color=look.colour, alpha=0.15, linewidth=0)
+        at = part["tries"] * 2 ** (beside * (number - (lines - 1) / 2))
+        ax.vlines(at, part["low"], part["high"], color=look.colour, linewidth=mpl.rcParams["axes.linewidth"])
         ax.plot(
-            part["tries"],
+            at,
             part["estimate"],
             color=look.colour,
             marker=look.marker,
@@ -51,9 +58,10 @@ def guessing_curve(
             label=label(str(known), 28),
         )
     ax.set_xscale("log", base=2)
-    ax.xaxis.set_major_locator(FixedLocator(sorted(set(data["tries"]))))
+    tries = sorted(set(data["tries"]))
+    ax.xaxis.set_major_locator(FixedLocator(tries[:: -(-len(tries) // MOST_TICKS)]))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.set(xlabel="tries", ylabel=ylabel, title=title, ylim=(-0.02, 1.02))
-    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    legend_above(ax)
     return ax

@@ -15,8 +15,8 @@ def draw_intervals(
 ) -> None:
     """Draw each row at height `at`: a marker at `value`, a bar from `low` to `high`.
 
-    With only `low` known the bar is a lower bound: it ends in a cap at `low` and at the marker. With neither,
-    the marker stands alone and hollow. `filled=False` draws all markers hollow, for numbers that are not to
+    With only one end known the bar is a bound: it ends in a cap there and at the marker. With neither, the
+    marker stands alone and hollow. `filled=False` draws all markers hollow, for numbers that are not to
     be compared.
     """
     size = 0.85 * mpl.rcParams["lines.markersize"]
@@ -24,7 +24,7 @@ def draw_intervals(
     ax.hlines(at, low, high, color=look.colour, linewidth=mpl.rcParams["lines.linewidth"])
     for end in ("low", "high"):
         ax.plot(table[end], at, linestyle="", marker="|", color=look.colour, markersize=size)
-    solid = (table["low"].notna() & filled).to_numpy()
+    solid = (table[["low", "high"]].notna().any(axis=1) & filled).to_numpy()
     for mask, face in ((solid, look.colour), (~solid, "white")):
         ax.plot(
             table[value][mask],

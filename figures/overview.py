@@ -12,20 +12,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from margin.figures.curves import layer_curve
-from margin.figures.forest import slice_forest
+from margin.figures.forest import forest_height, slice_forest
 from margin.figures.pairs import pair_heatmap
 from margin.figures.projection import Projection
-from margin.figures.robustness import robustness
+from margin.figures.robustness import robustness, robustness_height
 from margin.figures.scatter import draw_projection
 from margin.figures.silhouettes import silhouette_plot
 from margin.figures.style import WIDTHS
 from margin.figures.text import label
 from margin.figures.waterfall import prompt_waterfall
 
-_ROW_HEIGHT = 2.35
-"""Inches of a row of panels at 8 pt type: four rows fill a page."""
-_SLICES = 5
-"""Slices that a panel of this height holds."""
+_PROJECTION, _ROW = 3.05, 2.2
+"""Inches of a row of projections and of another, at 8 pt type: two and three fill a page."""
+_SLICES, _CONDITIONS = 5, 6
+"""Slices and conditions of a panel at most."""
 
 
 def overview(
@@ -38,16 +38,19 @@ def overview(
     layers: pd.DataFrame | None = None,
     slices: pd.DataFrame | None = None,
     landing: pd.DataFrame | None = None,
+    leaks: pd.DataFrame | None = None,
     overall: float | None = None,
     null: float | None = None,
+    width: float | None = None,
+    across: int = 2,
 ) -> Figure:
-    """Draw what is known of one run, two panels a row, at the width of two columns.
+    """Draw what is known of one run, `across` panels a row, `width` inches wide or else as two columns are.
 
     silhouettes, estimates : as for `silhouette_plot`. projections : as for `draw_projection`; two (raw and
-    prompt-centred) fit a page with all the rest. pairs, landing : as for `pair_heatmap`, `robustness`. layers
-    : as for `layer_curve`, with one line for each value of the column variant where there is one; null : the
-    mean under permuted modes. slices : as for `slice_forest`, of which the weakest five are drawn; overall :
-    margin of all prompts. What is not handed over has no panel.
+    prompt-centred) fit a page with all the rest. pairs, landing, leaks : as for `pair_heatmap`, `robustness`.
+    layers : as for `layer_curve`, with one line for each value of the column variant where there is one;
+    null : the mean under permuted modes. slices : as for `slice_forest`, of which the weakest five are drawn;
+    overall : margin of all prompts. What is not handed over has no panel.
 
     Example
     -------
@@ -63,6 +66,8 @@ def overview(
     >>> len(fig.axes) >= 2  # a panel for each table
     True
     """
+    high: dict[int, float] = {}
+    """Inches that a panel needs, by its place."""
     panels: list[Callable[[Axes], Axes]] = [
         partial(draw_projection, projection) for projection in projections
     ]
@@ -77,18 +82,26 @@ def overview(
             partial(layer_curve, layers, series="variant" if "variant" in layers else None, null=null)
         )
     if slices is not None:
+        high[len(panels)] = forest_height(min(_SLICES, len(slices)))
         panels.append(partial(slice_forest, slices, overall=overall, most=_SLICES))
     if landing is not None:
-        panels.append(partial(robustness, landing))
-    rows = -(-len(panels) // 2)
+        shown = min(_CONDITIONS, landing["condition"].nunique())
+        high[len(panels)] = robustness_height(shown)
+        panels.append(partial(robustness, landing, leaks=leaks, most=_CONDITIONS))
+    rows = -(-len(panels) // across)
     scale = float(mpl.rcParams["font.size"]) / 8
-    height = (rows * _ROW_HEIGHT + 0.3) * scale
-    fig = Figure(figsize=(WIDTHS["double"] * scale, height), layout="constrained")
+    # Projections need more height than the rest, for the numbers beneath them.
+    heights = [
+        _PROJECTION * scale if across * row < len(projections) else _ROW * scale for row in range(rows)
+    ]
+    for panel, height in high.items():
+        heights[panel // across] = max(heights[panel // across], height)
+    fig = Figure(
+        figsize=(width or WIDTHS["double"] * scale, sum(heights) + 0.3 * scale), layout="constrained"
+    )
     fig.suptitle(label(title, 90), x=0.01, ha="left", fontsize=mpl.rcParams["font.size"] * 1.2)
     # A subfigure each, so that the long labels of one panel do not narrow the others.
-    # Projections need more height than the rest, for the numbers beneath them.
-    shares = [1.3 if 2 * row < len(projections) else 0.9 for row in range(rows)]
-    cells = fig.subfigures(rows, 2, squeeze=False, height_ratios=shares).flat
+    cells = fig.subfigures(rows, across, squeeze=False, height_ratios=heights).flat
     for letter, draw, cell in zip(ascii_lowercase, panels, cells, strict=False):
         ax = draw(cell.add_subplot())
         for side in ("left", "center"):

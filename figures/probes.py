@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from margin.figures.curves import layer_curve
+from margin.figures.fit import legend_above
 from margin.figures.style import MUTED
 
 
@@ -40,5 +41,5 @@ def probe_curve(
             zorder=0,
             label=f"chance ({chance:.2f})",
         )
-        ax.legend(loc="best")
+        legend_above(ax)
     return ax

@@ -12,6 +12,8 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from margin.figures.fit import fit
+
 # No dates, so that equal figures are equal files.
 _METADATA: dict[str, dict[str, None]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
 # A quarter less time than at level 6, for 5% more bytes.
@@ -64,6 +66,7 @@ def rendered(fig: Figure, kind: str, dpi: float = 300) -> bytes:
     kind = kind.lower()
     if kind not in _METADATA:
         raise ValueError(f"cannot write {kind!r}: the suffix has to be one of .pdf, .svg, .png")
+    fit(fig)
     if fig.axes and (engine := fig.get_layout_engine()) is not None:
         engine.execute(fig)
     with mpl.rc_context({"figure.autolayout": False, "figure.constrained_layout.use": False}):

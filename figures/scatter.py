@@ -12,7 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from margin.figures.caption import noted
 from margin.figures.columns import checked
+from margin.figures.fit import legend_above
 from margin.figures.projection import Projection
 from margin.figures.quality import seed_range_words
 from margin.figures.style import mode_looks
@@ -24,8 +26,6 @@ _RASTER_FROM = 2000
 """Points from which a vector file holds the cloud as an image: thousands of markers make a PDF slow to
 open.
 """
-_ACROSS = 36
-"""Characters of a legend that stand side by side in a panel."""
 _TITLES = {
     "pca": "PCA",
     "lda": "cross-fitted LDA",
@@ -92,22 +92,9 @@ def scatter(
         for mode, look in looks.items()
         if mode in counts
     ]
-    columns = max(1, min(3, len(handles), _ACROSS // max(len(str(h.get_label())) for h in handles)))
-    ax.legend(
-        handles=handles,
-        loc="upper left",
-        bbox_to_anchor=(0, 1),
-        ncols=columns,
-        borderaxespad=0.1,
-        handletextpad=0.1,
-        columnspacing=0.8,
-    )
     ax.set(xlabel=axis_names[0], ylabel=axis_names[1], title=title)
+    legend_above(ax, handles)
     ax.margins(0.05)
-    height = np.ptp(data["y"]) or 1.0
-    place = 0.05 + 0.1 * -(-len(handles) // columns)  # the legend's
-    ax.update_datalim([(data["x"].mean(), data["y"].max() + place * height)])
-    ax.autoscale_view()
     if metric:
         ax.set_aspect("equal", adjustable="datalim")
     else:
@@ -182,7 +169,7 @@ def draw_projection(
         metric=projection.method in ("pca", "lda"),
     )
     ax.set_xlabel(
-        "\n".join([projection.axis_names[0], str(projection.quality), *ranges]),
+        noted(projection.axis_names[0], [str(projection.quality), *ranges]),
         loc="left",
         linespacing=1.4,
         fontsize=mpl.rcParams["xtick.labelsize"],

@@ -16,7 +16,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from margin.figures.caption import noted
 from margin.figures.columns import INTERVAL, checked, unique
+from margin.figures.fit import legend_above
 from margin.figures.intervals import draw_intervals, written
 from margin.figures.style import INK, MUTED, Look, mode_looks
 from margin.figures.text import label
@@ -103,13 +105,9 @@ def silhouette_ecdf(
         ax.fill_between(x, lower, upper, step="post", color=look.colour, alpha=0.15, lw=0)
         ax.step(x, shares, where="post", color=look.colour, linestyle=look.line, label=label(mode, 16))
     ax.axvline(0, color=MUTED, linewidth=mpl.rcParams["axes.linewidth"], zorder=0)
-    ax.set(xlabel=_AXIS, ylabel="share of prompts", ylim=(0, 1), title=title)
-    ax.legend(
-        title=f"band: {level:.0%}",
-        title_fontsize=mpl.rcParams["legend.fontsize"],
-        loc="lower right",
-        borderaxespad=1.2,
-    )
+    about = noted(_AXIS, [f"bands: {level:.0%}, each for a whole curve"])
+    ax.set(xlabel=about, ylabel="share of prompts", ylim=(0, 1), title=title)
+    legend_above(ax)
     return ax
 
 

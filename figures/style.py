@@ -85,8 +85,9 @@ def style(name: StyleName = "paper") -> Iterator[None]:
         yield
 
 
-def figure(width: Width = "single", height: float | None = None) -> Figure:
-    """New empty figure of a named width; `height` in inches, by default 0.75 (slide: 0.56) of the width.
+def figure(width: Width | float = "single", height: float | None = None) -> Figure:
+    """New empty figure of a named width, or of one in inches; `height` in inches, by default 0.75 (slide:
+    0.56) of the width.
 
     It belongs to no pyplot window, so nothing has to be closed. Raises ValueError for an unknown width.
 
@@ -97,9 +98,9 @@ def figure(width: Width = "single", height: float | None = None) -> Figure:
     ...     figures.figure("single").get_size_inches().round(2).tolist()
     [3.35, 2.51]
     """
-    if width not in WIDTHS:
+    if isinstance(width, str) and width not in WIDTHS:
         raise ValueError(f"width {width!r} is unknown: choose one of {', '.join(WIDTHS)}")
-    inches = WIDTHS[width]
+    inches = WIDTHS[width] if isinstance(width, str) else width
     return Figure(
         figsize=(inches, height or inches * (0.56 if width == "slide" else 0.75)), layout="constrained"
     )

@@ -47,7 +47,7 @@ def one_line(name: object) -> str:
 
 
 def label(name: object, width: int = 28) -> str:
-    """One line of at most `width` characters that draws `name` as it stands.
+    """One line of at most `width` characters, a Chinese one counted as two, that draws `name` as it stands.
 
     Line breaks, control and direction characters become spaces, long names lose their middle, and a dollar
     sign stays one instead of starting a formula. Characters that no font of the current style has are written
@@ -64,10 +64,22 @@ def label(name: object, width: int = 28) -> str:
             stacklevel=2,
         )
         text = " ".join("".join(f" U+{ord(c):04X} " if c in missing else c for c in text).split())
-    if len(text) > width:
+    if _columns(text) > width:
         tail = (width - 1) // 2
-        text = f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
+        text = f"{_within(text, width - 1 - tail)}…{_within(text[::-1], tail)[::-1]}"
     return text.replace("$", r"\$")
+
+
+def _columns(text: str) -> int:
+    """Width of a text in usual characters: Chinese ones take the room of two."""
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def _within(text: str, width: int) -> str:
+    """The longest beginning of a text that is no wider."""
+    while _columns(text) > width:
+        text = text[:-1]
+    return text
 
 
 def _undrawable(text: str) -> set[str]:

@@ -10,7 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from margin.figures.caption import noted
 from margin.figures.columns import INTERVAL, checked, unique
+from margin.figures.fit import legend_above
 from margin.figures.style import FILL, INK, MUTED, Look
 from margin.figures.text import label
 
@@ -63,9 +65,10 @@ def trace_curves(
         low, high = handover[0] - 0.1, handover[1] + 0.1
         ax.plot([low, high], [-0.045, -0.045], color=INK, linewidth=thick, solid_capstyle="butt")
     ax.set_ylim(-0.08, 1.05)
-    ax.set(xlabel="layer (0 = embeddings)", ylabel="share of rows", title=title)
+    marked = [] if handover is None else ["bar at the bottom: where patched rows go over to the donor"]
+    ax.set(xlabel=noted("layer (0 = embeddings)", marked), ylabel="share of rows", title=title)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False)
+    legend_above(ax)
     return ax
 
 
@@ -95,7 +98,7 @@ def trace_effect(
     ax.axhline(0, color=MUTED, linewidth=mpl.rcParams["axes.linewidth"], zorder=0)
     ax.set(xlabel="layer (0 = embeddings)", ylabel="distance to the donor covered", title=title)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False)
+    legend_above(ax)
     return ax
 
 
@@ -119,7 +122,7 @@ def dose_response(
     ax.set_ylim(-0.04, 1.04)
     ax.set(xlabel="dose (1: the difference between two modes)", ylabel="lands where steered", title=title)
     if legend:
-        ax.legend(loc="best")
+        legend_above(ax)
     return ax
 
 

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from margin.figures.caption import noted
 from margin.figures.columns import checked, unique
+from margin.figures.fit import legend_above
 from margin.figures.style import FILL, INK, MUTED
 from margin.figures.text import label
 
@@ -56,20 +58,15 @@ def prompt_waterfall(
         label="margin",
     )
     ax.axhline(0, color=MUTED, linewidth=mpl.rcParams["axes.linewidth"])
+    weakest = "weakest: " + ", ".join(label(prompt, 18) for prompt in margins.index[:named])
     below = int((margins["mean"] < 0).sum())
     ax.set(
-        xlabel=f"prompts in order of margin (n = {n:,}; {below:,} below 0)",
+        xlabel=noted(
+            f"prompts in order of margin (n = {n:,}; {below:,} below 0)", [weakest] if named else []
+        ),
         ylabel="silhouette (−1 to 1)",
         title=title,
         xlim=(0.5, n + 0.5),
     )
-    weakest = ", ".join(label(prompt, 18) for prompt in margins.index[:named])
-    ax.legend(
-        loc="upper left",
-        title=f"weakest: {weakest}" if weakest else None,
-        title_fontsize=mpl.rcParams["legend.fontsize"],
-        alignment="left",
-    )
-    low, high = ax.get_ylim()
-    ax.set_ylim(low, high + 0.15 * (high - low))  # the legend's place
+    legend_above(ax)
     return ax

@@ -58,6 +58,15 @@ class LayerCurve(Short):
     onset: Onset
     distance: Distance
 
+    @property
+    def half(self) -> int | None:
+        """The first layer from which on, up to the last, the leave-prompt-out margin is at least half of the
+        last layer's; None where that is not above 0."""
+        margins = np.array([e.estimate for e in self.leave_prompt_out])
+        if not margins[-1] > ROUNDING:
+            return None
+        return _first_for_good(self.layers, margins >= margins[-1] / 2)
+
     def to_frame(self) -> pd.DataFrame:
         """One line a layer and variant: layer, variant, the fields of the estimate, distance."""
         records = [

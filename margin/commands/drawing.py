@@ -15,8 +15,8 @@ from margin.extras import MissingExtraError
 from margin.streams import say, tell
 
 if TYPE_CHECKING:
-    from margin.figures.style import StyleName
     from margin.report.report import Report
+    from margin.study.canvas import Canvas
 
 
 @dataclass
@@ -55,7 +55,7 @@ def draw_each(
     names: Iterable[str],
     out: Path,
     formats: Iterable[str],
-    style: StyleName = "paper",
+    canvas: Canvas | None = None,
     before: Callable[[str], None] = lambda name: None,
 ) -> Drawn:
     """Draw and write figures, whatever becomes of the others; `before` is told of each before it is drawn."""
@@ -65,7 +65,7 @@ def draw_each(
     for name in names:
         before(name)
         try:
-            drawn.written += save_figures(report, (name,), out, formats, style)
+            drawn.written += save_figures(report, (name,), out, formats, canvas)
         except MissingExtraError as error:
             drawn.missing.append(f"{name} was not drawn: {error}")
         except (OSError, ImportError, MemoryError) as error:

@@ -34,6 +34,16 @@ class _Listing(click.Command):
 @click.option("--format", "formats", default="pdf,png", show_default=True, help="Of pdf, png and svg.")
 @click.option("--style", type=click.Choice(["paper", "talk"]), default="paper", show_default=True)
 @click.option(
+    "--width",
+    type=click.FloatRange(2, 40),
+    metavar="INCHES",
+    help="Width of every figure; type stays as large as it is.  [default: one or two columns, or a slide]",
+)
+@click.option("--no-title", is_flag=True, help="No titles; of several panels the letters only.")
+@click.option(
+    "--captions", is_flag=True, help="Titles and notes as NAME.txt beside each figure, and no notes in it."
+)
+@click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of whatever is drawn at random."
 )
 @click.option(
@@ -47,6 +57,9 @@ def figures(
     only: tuple[str, ...],
     formats: str,
     style: StyleName,
+    width: float | None,
+    no_title: bool,
+    captions: bool,
     seed: int,
     level: float,
     cluster: str | None,
@@ -65,10 +78,12 @@ def figures(
     from margin.report.figures import FIGURES, FORMATS
     from margin.run.files import make_folder, remove_partial
     from margin.run.run import open_run
+    from margin.study.canvas import Canvas
 
     _known("--only", only, tuple(FIGURES))
     kinds = tuple(dict.fromkeys(kind.strip() for kind in formats.split(",")))
     _known("--format", kinds, FORMATS)
+    canvas = Canvas(style, width, titles=not no_title, notes=not captions)
     opened = open_run(run)
     target = out or run / "figures"
     make_folder(target)
@@ -81,7 +96,7 @@ def figures(
         def before(name: str) -> None:
             bar.update(task, advance=1, description=name)
 
-        drawn = draw_each(report, names, target, kinds, style, before)
+        drawn = draw_each(report, names, target, kinds, canvas, before)
         bar.update(task, advance=1, description="figures")
     drawn.say()
     for path in () if quiet else drawn.written:

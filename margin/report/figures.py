@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from margin import figures
-from margin.figures.style import StyleName
 from margin.report.report import Report
 from margin.run.files import write_atomic
+from margin.study.canvas import Canvas
+from margin.study.picture import picture
 from margin.study.sections import FIGURES
 
 __all__ = ["FIGURES", "FORMATS", "IN_REPORT", "OVER_PROMPTS", "save_figures"]
@@ -25,18 +26,23 @@ def save_figures(
     names: Iterable[str],
     out: Path,
     formats: Iterable[str] = FORMATS,
-    style: StyleName = "paper",
+    canvas: Canvas | None = None,
 ) -> Iterator[Path]:
-    """Draw figures and write them to `out`/NAME.FORMAT, yielding each path once it is written.
+    """Draw figures and write them to `out`/NAME.FORMAT, yielding each path once it is written; where notes
+    stand outside of the figure, its caption to `out`/NAME.txt.
 
     The same run and seed give the same bytes in PNG and SVG; of the overview, whose nested layout differs
     in its last bits, in PNG only. Raises as `Report.figure`.
     """
-    formats = tuple(formats)
+    formats, canvas = tuple(formats), canvas or Canvas()
     for name in names:
-        fig = report.figure(name, style)
-        with figures.style(style):
+        drawn = picture(report.study, name, canvas)
+        with figures.style(canvas.style):
             for suffix in formats:
                 path = out / f"{name}.{suffix}"
-                write_atomic(path, figures.rendered(fig, suffix))
+                write_atomic(path, figures.rendered(drawn.figure, suffix))
                 yield path
+        if not canvas.notes:
+            path = out / f"{name}.txt"
+            write_atomic(path, f"{drawn.caption}\n".encode())
+            yield path

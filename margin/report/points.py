@@ -81,8 +81,8 @@ class PointReport:
         found = [fact for section in self for fact in section.facts()]
         return sorted(found, key=lambda fact: (not fact.first, not fact.alarm))
 
-    def figure(self, name: str, style: StyleName = "paper") -> Figure:
-        """One figure by its name, for example "pairs".
+    def figure(self, name: str, style: StyleName = "paper", *, width: float | None = None) -> Figure:
+        """One figure by its name, for example "pairs", so many inches wide or else as the style has it.
 
         Raises
         ------
@@ -94,7 +94,9 @@ class PointReport:
         if name not in draws:
             raise MarginError(f"figure {name!r} is unknown: choose from {', '.join(draws)}")
         with figures.style(style):
-            return draws[name](Canvas(style))
+            fig = draws[name](Canvas(style, width))
+            figures.fit(fig)
+        return fig
 
     def to_dict(self) -> dict[str, Any]:
         """Plain record of every section's numbers."""

@@ -19,6 +19,7 @@ from margin.stats.estimate import Estimate
 from margin.stats.intervals import t_interval
 from margin.study.above import AboveRecord, cells
 from margin.study.canvas import Canvas
+from margin.study.notation import number
 from margin.study.record import EstimateRecord, Record, Share, records
 from margin.study.section import Fact, Section
 from margin.study.sections.variants import VARIANTS, by_variant
@@ -77,6 +78,9 @@ class LayersRecord(Record):
     """The mode's share of the variance within prompts by layer; empty if prompts lack modes."""
     parting: OnsetRecord | None = None
     """The layer where the modes part."""
+    half: int | None = None
+    """The layer from which on the margin is at least half of the last layer's; null where that is not above
+    0."""
     decoys: list[LayerDecoys] = []
     """The decoy sets' margins by layer, beside the live tokens'; empty without decoys."""
 
@@ -90,14 +94,14 @@ def draw(study: Study, canvas: Canvas) -> Figure:
     found = study.section(Layers)
     if found is None:
         raise MarginError("no layer curve can be drawn: collect the run with --layers all")
+    notes = _marks(found.curve)
     margin, shares, sets = found.curve.to_frame(), found.curve.separation_frame(), found.sets()
     if shares.empty:
         fig = canvas.figure("single")
-        figures.layer_curve(margin, fig.add_subplot(), series="variant", decoys=sets)
+        figures.layer_curve(margin, fig.add_subplot(), series="variant", decoys=sets, notes=notes)
         return fig
-    fig = canvas.figure("double", 2.6 if sets is None else 3.0)
-    left, right = fig.subplots(1, 2)
-    figures.layer_curve(margin, left, series="variant", decoys=sets)
+    fig, (left, right) = canvas.panels(2, 2.8)
+    figures.layer_curve(margin, left, series="variant", decoys=sets, notes=notes)
     title, axis = "Mode's share of the variance within prompts", "epsilon squared (at most 1)"
     figures.layer_curve(shares, right, title=title, ylabel=axis)
     return fig
@@ -140,6 +144,7 @@ class Layers(Section):
                 curve=records(LayerMargin, self.curve.to_frame()),
                 separation=records(LayerSeparation, self.curve.separation_frame()),
                 parting=OnsetRecord(**asdict(self.curve.onset)),
+                half=self.curve.half,
                 decoys=[
                     LayerDecoys.from_above(one, layer=layer, variant=variant, distance=HEADLINE)
                     for (layer, variant), one in self.decoys.items()
@@ -149,7 +154,7 @@ class Layers(Section):
 
     def tables(self) -> Iterator[Table]:
         """One line a layer."""
-        note = f"{_sentence(self.curve.onset)} Bands hold for all layers at once."
+        note = f"{_sentence(self.curve)} Bands hold for all layers at once."
         frame = by_variant(self.curve.to_frame(), ["layer"])
         shares = self.curve.separation_frame()
         if not shares.empty:
@@ -169,7 +174,9 @@ class Layers(Section):
         found = self.curve.onset
         value = "nowhere" if found.layer is None else f"layer {found.layer}"
         note = f"{found.level:.0%} interval {_between(found)}"
-        yield Fact("the modes part at", value, note, sentence=_sentence(found))
+        if self.curve.half is not None:
+            note += f"; half of the last layer's margin from layer {self.curve.half} on"
+        yield Fact("the modes part at", value, note, sentence=_sentence(self.curve))
 
 
 def _above(study: Study, layers: tuple[int, ...]) -> Iterator[tuple[tuple[int, Variant], AboveDecoys]]:
@@ -205,10 +212,24 @@ def _between(found: Onset) -> str:
     return ends[0] if ends[0] == ends[1] else " to ".join(ends)
 
 
-def _sentence(found: Onset) -> str:
+def _sentence(curve: LayerCurve) -> str:
+    """Where the margin is no longer 0, and where it is no longer small: two facts, many layers apart."""
+    found, last = curve.onset, curve.leave_prompt_out[-1].estimate
     if found.layer is None:
         return "The modes part in no captured layer for good."
-    return (
+    said = (
         f"The modes part at layer {found.layer} ({found.level:.0%} interval {_between(found)}): "
         "from there on the margin stays above 0."
     )
+    if curve.half is not None:
+        said += f" Half of the last layer's {number(last)} is reached from layer {curve.half} on."
+    return said
+
+
+def _marks(curve: LayerCurve) -> list[str]:
+    """The same two facts as notes below the curve."""
+    first = curve.onset.high
+    notes = [] if first is None else [f"leave-prompt-out: above 0 from layer {first} on"]
+    if curve.half is not None:
+        notes.append(f"half of its last value from layer {curve.half} on")
+    return notes

@@ -15,7 +15,7 @@ from margin.study.section import Section
 from margin.study.sections.layers import Layers
 from margin.study.sections.margins import pairs
 from margin.study.sections.points import Points, estimates, silhouettes
-from margin.study.sections.robustness import Robustness
+from margin.study.sections.robustness import Robustness, leaks
 from margin.study.sections.slices import Slices
 from margin.study.study import Study
 
@@ -46,7 +46,10 @@ def draw(study: Study, canvas: Canvas) -> Figure:
         layers=None if layers is None else layers.curve.to_frame(),
         slices=_together(slices.frames()),
         landing=None if unknown.empty else unknown,
+        leaks=leaks(robustness.found),
         overall=study.headline.leave_prompt_out.estimate,
+        width=canvas.width,
+        across=1 if canvas.is_narrow else 2,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,8 +30,9 @@ def _projected(method: Method) -> PointDraw:
         points = study.section(Points)
         assert points is not None
         panels, seeds = points.projections(study, method), points.seed_ranges(method)
-        fig = canvas.figure("double", 4.0 if not seeds else 4.5)
-        figures.projection_panels(fig, panels, modes=list(study.headline.per_mode), seeds=seeds)
+        fig, axes = canvas.panels(len(panels), 4.0 if not seeds else 4.5)
+        for ax, projection, ranges in zip_longest(axes, panels, seeds):
+            figures.draw_projection(projection, ax, modes=list(study.headline.per_mode), seeds=ranges)
         return fig
 
     return draw
@@ -46,8 +48,7 @@ def _silhouette(study: PointStudy, canvas: Canvas) -> Figure:
 
 def _distributions(study: PointStudy, canvas: Canvas) -> Figure:
     """How silhouettes are distributed in each mode."""
-    fig = canvas.figure("double", 2.6)
-    left, right = fig.subplots(1, 2)
+    fig, (left, right) = canvas.panels(2, 2.8)
     lines, modes = silhouettes(study), list(study.headline.per_mode)
     figures.silhouette_ecdf(lines, left, level=study.settings.level, modes=modes)
     figures.silhouette_strips(lines, right, estimates=estimates(study), modes=modes)

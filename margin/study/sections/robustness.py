@@ -33,6 +33,8 @@ NOTE = (
     "whose draws is nearest to a mode that is not safe, be it outside or not, with an upper bound. Geometry "
     "is not behaviour: confirm by reading answers. * marks rates that are indicative only."
 )
+MOST_ON_SLIDE = 7
+"""Conditions that a slide has room for."""
 
 
 class FindingRecord(EstimateRecord):
@@ -67,9 +69,22 @@ def draw(study: Study, canvas: Canvas) -> Figure:
     found = study.section(Robustness)
     if found is None or (lines := found.found.landings()).empty:
         raise MarginError("no landing of controls can be drawn: collect the run with --controls")
-    fig = canvas.figure("double", 1.1 + 0.3 * lines["condition"].nunique())
-    figures.robustness(lines, fig.add_subplot(), modes=list(study.headline.per_mode))
+    fig = canvas.figure("double", figures.robustness_height(lines["condition"].nunique()))
+    figures.robustness(
+        lines,
+        fig.add_subplot(),
+        modes=list(study.headline.per_mode),
+        leaks=leaks(found.found),
+        most=MOST_ON_SLIDE if canvas.style == "talk" else None,
+    )
     return fig
+
+
+def leaks(found: Findings) -> pd.DataFrame | None:
+    """Share of prompts that leak, by condition that is asked this; None where none is."""
+    lines = [(f.condition, f.value.estimate, f.value.low, f.value.high) for f in found.select("leak")]
+    frame = pd.DataFrame(lines, columns=["condition", "share", "low", "high"])
+    return None if frame.empty else frame.astype({"low": float, "high": float})
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ import pandas as pd
 from margin import figures
 from margin.analysis.slices import MIN_PROMPTS, SliceMargins, slice_margins, slicing
 from margin.errors import MarginError
+from margin.figures.style import StyleName
 from margin.study.canvas import Canvas
 from margin.study.notation import number, with_interval
 from margin.study.record import EstimateRecord, Record, records
@@ -22,8 +23,8 @@ from margin.text import brief
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOST_DRAWN = 12
-"""Slices of a column that are drawn, the weakest first: more fill a page and hide them."""
+MOST_DRAWN: dict[StyleName, int] = {"paper": 12, "talk": 5}
+"""Slices of a column that are drawn, the weakest: more fill a page and hide them, or do not fit a slide."""
 
 
 class SliceRecord(EstimateRecord):
@@ -55,13 +56,21 @@ def draw(study: PointStudy, canvas: Canvas) -> Figure:
     drawn = {} if found is None else found.frames()
     if not drawn:
         raise MarginError("no slices can be drawn: no column of the prompts has two to fifty values")
-    heights = [figures.forest_height(min(MOST_DRAWN, len(lines))) for lines in drawn.values()]
-    fig = canvas.figure("single", sum(heights))
-    panels = fig.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
+    most = MOST_DRAWN[canvas.style]
+    heights = [figures.forest_height(min(most, len(lines))) for lines in drawn.values()]
+    if canvas.style == "talk":  # as a slide is wide, and not high
+        rows = (len(drawn) + 1) // 2
+        fig = canvas.figure("double", slides=rows)
+        panels = list(fig.subplots(rows, min(2, len(drawn)), squeeze=False).flat)
+    else:
+        fig = canvas.figure("single", sum(heights))
+        panels = list(fig.subplots(len(heights), 1, squeeze=False, height_ratios=heights).flat)
     overall = study.headline.leave_prompt_out.estimate
-    for ax, (column, lines) in zip(panels, drawn.items(), strict=True):
+    for ax, (column, lines) in zip(panels, drawn.items(), strict=False):
         title = f"Margin by {figures.text.label(column, 18)}"
-        figures.slice_forest(lines, ax, overall=overall, most=MOST_DRAWN, title=title)
+        figures.slice_forest(lines, ax, overall=overall, most=most, title=title)
+    for ax in panels[len(drawn) :]:
+        ax.set_visible(False)
     return fig
 
 

@@ -61,8 +61,7 @@ def draw(study: Study, canvas: Canvas) -> Figure:
         probe = pd.DataFrame([{"layer": line.layer, "estimate": line.estimate} for line in curve])
     between = found.handover.low, found.handover.high
     decoys = {measure: _decoy_range(found, measure) for measure in ("share", "effect")}
-    fig = canvas.figure("single", 3.0) if decoys["effect"] is None else canvas.figure("double", 3.0)
-    axes = [fig.add_subplot()] if decoys["effect"] is None else list(fig.subplots(1, 2))
+    fig, axes = canvas.panels(1 if decoys["effect"] is None else 2, 3.0)
     figures.trace_curves(
         pd.DataFrame(curves),
         axes[0],
@@ -95,11 +94,17 @@ def draw_dose(study: Study, canvas: Canvas) -> Figure:
         ]
     )
     layers = sorted(lines["layer"].unique())
-    fig = canvas.figure("double", 2.6 * ((len(layers) + 1) // 2))
-    axes = list(fig.subplots((len(layers) + 1) // 2, 2, squeeze=False).flat)
+    across = 1 if canvas.is_narrow else 2
+    rows = -(-len(layers) // across)
+    fig = canvas.figure("double", 2.4 * rows + 0.4, slides=-(-rows // 2))
+    axes = list(fig.subplots(rows, across, squeeze=False).flat)
     for ax, layer in zip(axes, layers, strict=False):
         of_layer = lines[lines["layer"] == layer]
-        figures.dose_response(of_layer, ax, title=f"Steered after layer {layer}", legend=layer == layers[0])
+        figures.dose_response(of_layer, ax, title=f"Steered after layer {layer}", legend=False)
+        fig.supxlabel(ax.get_xlabel(), fontsize=ax.xaxis.label.get_fontsize())
+        fig.supylabel(ax.get_ylabel(), fontsize=ax.yaxis.label.get_fontsize())
+        ax.set(xlabel="", ylabel="")
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     for ax in axes[len(layers) :]:
         ax.set_visible(False)
     return fig

@@ -135,6 +135,19 @@ def test_modes_that_do_not_part_by_the_last_layer(
     assert (found.low, found.layer, found.high) == expected
 
 
+def test_half_of_the_last_margin_is_reached_later_than_0_is_left() -> None:
+    spaces, design = layers_of(population(), 60, np.random.default_rng(4), (0.6, 1.0, 4.0))
+    strong = layer_curve(spaces, design, np.random.default_rng(0))
+    margins = [e.estimate for e in strong.leave_prompt_out]
+    assert margins[1] < margins[2] / 2
+    assert strong.half == 2
+    assert layer_curve([(0, spaces[2][1]), (1, spaces[2][1])], design, np.random.default_rng(0)).half == 0
+    below = layer_curve(
+        [(0, spaces[2][1]), (1, Coordinates(np.ones((180, 3))))], design, np.random.default_rng(0)
+    )
+    assert below.half is None
+
+
 def test_modes_that_are_identical_in_early_layers_do_not_part_there() -> None:
     """Before attention mixes the token in, the last position holds the same state under every mode."""
     spaces, design = layers_of(population(), 60, np.random.default_rng(4), (2.0, 2.0, 2.0))
