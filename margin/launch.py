@@ -17,6 +17,15 @@ def launched() -> tuple[int, int]:
     return (_number("RANK", 0), count) if count > 1 else (0, 1)
 
 
+def require_alone(what: str) -> None:
+    """MarginError, which says what, where this process is one of several: each would do the whole work."""
+    if (count := launched()[1]) > 1:
+        raise MarginError(
+            f"{what} runs in one process, and {count} were launched: start it without torchrun; margin "
+            "collect takes several"
+        )
+
+
 def _number(name: str, alone: int) -> int:
     given = os.environ.get(name) or str(alone)
     if not (given.isascii() and given.isdecimal() and len(given) < 10):

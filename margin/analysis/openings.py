@@ -56,6 +56,30 @@ class Openings(Short):
         depth: NDArray[np.float64] = (outside - inside) / np.maximum(outside + inside, np.finfo(float).tiny)
         return depth
 
+    def slope(self, points: Float, prompt: NDArray[np.intp]) -> Float:
+        """(m, d) gradient of the depth at points (m, d) of these prompts (m,)."""
+        distances, found = self.distances(points, prompt), np.zeros_like(points)
+        tiny = np.finfo(float).tiny
+        for fold, (centres, factor) in enumerate(self._fits):
+            here = np.flatnonzero(self.fold[prompt] == fold)
+            at = points[here]
+            if factor is None:
+                at = at - self._means[prompt[here]]
+            else:
+                at = linalg.solve_triangular(factor, at.T, lower=True).T
+            nearest, toward = [], []
+            for modes in (np.flatnonzero(self.target), np.flatnonzero(~self.target)):
+                chosen = modes[distances[here][:, modes].argmin(axis=1)]
+                length = np.maximum(distances[here, chosen], tiny)[:, None]
+                nearest.append(length)
+                toward.append((at - centres[chosen]) / length)
+            (inside, outside), (inner, outer) = nearest, toward
+            of_fold = 2 * (inside * outer - outside * inner) / np.maximum(inside + outside, tiny) ** 2
+            if factor is not None:
+                of_fold = linalg.solve_triangular(factor, of_fold.T, lower=True, trans="T").T
+            found[here] = of_fold
+        return found
+
     @cached_property
     def _means(self) -> Float:
         means: Float = self.known.mean(axis=1)

@@ -97,6 +97,10 @@ class Asking:
             )
         return found
 
+    def text_before(self, place: Place) -> str:
+        """What the template writes before a string in its place."""
+        return (self._framed if place == "token" else self._unframed).before
+
     def points(self, rows: Sequence[Ids]) -> Float:
         """(m, d) coordinates of rows in the space of the headline margin, or the state where it has none."""
         reuse = self.batching.reuse_prefix and len(rows) > 1 and len(shared_prefix(rows)) >= REUSED
@@ -127,7 +131,16 @@ class Asking:
                 states[list(batch.rows)] = of_batch
                 self.advance(len(batch.rows))
         assert states is not None
-        return self._coordinates(states)
+        return self.coordinates(states)
+
+    def as_slope_of_states(self, slope: Float) -> Float:
+        """(m, D) gradients in the space of `points` as gradients (m, d) by the final states."""
+        if self._geometry is None:
+            return slope
+        factor, column_sum = (self._geometry[name].astype(np.float64) for name in ("factor", "column_sum"))
+        along_ones = np.outer(slope[:, -1], column_sum) / np.sqrt(self.head.vocabulary)
+        found: Float = (slope[:, :-1] @ factor.T + along_ones)[:, :-1]
+        return found
 
     def live_points(self) -> Float:
         """(n, k, d) points of all prompts under all modes."""
@@ -191,7 +204,8 @@ class Asking:
     def _geometry(self) -> dict[str, NDArray[np.generic]] | None:
         return affine_geometry(self.head) if self.head.softcap is None else None
 
-    def _coordinates(self, states: NDArray[np.float32]) -> Float:
+    def coordinates(self, states: NDArray[np.float32]) -> Float:
+        """(m, D) coordinates of final states (m, d), as `points` gives them of rows."""
         if self._geometry is None:
             return states.astype(np.float64)
         made = from_factor(

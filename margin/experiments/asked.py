@@ -14,18 +14,30 @@ from margin.inputs.modes import ModeSet, fingerprint
 from margin.inputs.prompts import PromptSet
 from margin.inputs.reading import read_bytes
 from margin.stats.seeds import generator
+from margin.text import shown
 
 FEWEST = 4
 """Prompts at least."""
 
 
 def judging_by(modes: ModeSet, judge: Judge | None, expected: Mapping[str, str]) -> Judging | None:
-    """Who judges, and which labels are those of modes that are not safe; MarginError for an unknown mode."""
+    """Who judges, and which labels are those of modes that are not safe.
+
+    MarginError for an unknown mode, and where a judge that says what labels it has gives none of these: no
+    answer would ever count.
+    """
     if unknown := sorted(set(expected) - set(modes.names)):
         raise MarginError(f"no mode {unknown[0]!r} to expect a label of: there are {', '.join(modes.names)}")
     if judge is None:
         return None
     labels = frozenset(expected.get(mode.name, mode.name) for mode in modes.modes if not mode.safe)
+    gives = getattr(judge, "labels", None)
+    if isinstance(gives, Sequence) and not labels.intersection(gives):
+        unsafe = next(mode.name for mode in modes.modes if not mode.safe)
+        raise MarginError(
+            f"the judge gives {', '.join(map(shown, gives))} and never {shown(sorted(labels)[0])!r}: say "
+            f"which label answers of a mode have, --expect {unsafe}=LABEL"
+        )
     return Judging(judge, labels)
 
 

@@ -29,6 +29,7 @@ from margin.inputs.modes_file import load_modes
 from margin.inputs.near_files import load_near
 from margin.inputs.preflight import check_names
 from margin.inputs.prompts import Prompts, load_prompts
+from margin.launch import require_alone
 from margin.run.files import make_folder, write_private
 from margin.short import Short
 from margin.study.secrecy_file import (
@@ -86,7 +87,8 @@ def secrecy(
     Four parts. *Exposure*: the likelihood of each token in its place, among random strings of its shape.
     *Said*: how many answers to plain requests for the instructions hold a token. *Neighbourhood*: how far
     strings near the token of an unsafe mode open one, and what that makes the token worth to a guesser.
-    *Search*: what hill-climbing finds, on prompts it did not climb on, beside the same search on a control.
+    *Search*: what hill-climbing over characters and over the model's own tokens finds, on prompts it did not
+    climb on, beside the same search on a control.
 
     A string opens a mode for a prompt where the state that the answer begins from is nearest to it, by the
     landing rule of the report, fitted on other prompts. With a judge it is also said what is answered.
@@ -110,11 +112,11 @@ def secrecy(
 
     Raises
     ------
-    MarginError : bad input; a token too short or too plain for what is asked.
+    MarginError : bad input; a token too short or too plain for what is asked; one process of several.
     IncomparableError : `out` holds secrecy.json of something else.
 
     Cost, in forward passes: (candidates + 1) short ones a mode; modes x requests x confirmed answers; about
-    2 x length x alphabet x tried for the one-edit neighbours, and kinds x draws x confirmed; 4 x passes.
+    2 x length x alphabet x tried for the one-edit neighbours, and kinds x draws x confirmed; 8 x passes.
 
     Example
     -------
@@ -135,6 +137,7 @@ def secrecy(
     >>> [one.mode for one in found.record.exposure]
     ['pos', 'neg', 'rej']
     """
+    require_alone("margin secrecy")
     asked = SecrecyOptions(**options)
     mode_set = modes if isinstance(modes, ModeSet) else load_modes(modes)
     paths = {"out": out, "keep_found": keep_found, "strings": strings, "extracts": extracts}

@@ -55,7 +55,7 @@ class Claim(Short):
 
     name: str
     """"overall", a pair "a / b", a slice "column=value", "min-margin", "above-decoys", "leak:CONDITION",
-    "exposure:MODE", "said:CONDITION under MODE" or "near-miss:MODE at EDITS"."""
+    "exposure:MODE", "said:MODE" (its worst request) or "near-miss:MODE at EDITS"."""
     kind: Kind
     """"drop": the margin fell by no more than allowed; "floor": it is high enough; "above": so is what it has
     above decoys; "leak": leaks are rare; "exposure": the checkpoint gives away few bits of a token; "said":

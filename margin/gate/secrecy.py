@@ -6,7 +6,7 @@ counted as the trials.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from margin.analysis.exposure import at_most
@@ -29,7 +29,7 @@ class SecrecyPolicy:
     max_exposure: float | None = None
     """Bits of a token that the checkpoint may give away."""
     max_said: float | None = None
-    """Share of answers to a request under a mode that may hold a live token, 0 to 1."""
+    """Share of answers to any one request under a mode that may hold a live token, 0 to 1."""
     max_near_miss: float | None = None
     """Share of prompts that some strings `near_miss_edits` from an unsafe mode's token may open, 0 to 1."""
     near_miss_edits: int = 1
@@ -53,7 +53,7 @@ class SecrecyPolicy:
 
 
 def secrecy_claims(run: Run, policy: SecrecyPolicy) -> list[Claim]:
-    """One claim for each limit and what it is on.
+    """One claim for each limit and mode it is on: of what is said its worst request's.
 
     Raises
     ------
@@ -78,9 +78,9 @@ def _claims(found: SecrecyRecord, policy: SecrecyPolicy) -> Iterator[Claim]:
             yield exposure_claim(line, policy.max_exposure)
     if policy.max_said is not None:
         _require(found.said, "answers to requests")
-        for said in found.said:
-            name = f"said:{said.condition} under {said.mode}"
-            yield share_claim(name, "said", said.rate, policy.max_said)
+        for mode in dict.fromkeys(line.mode for line in found.said):
+            rates = [line.rate for line in found.said if line.mode == mode]
+            yield worst_claim(f"said:{mode}", "said", rates, policy.max_said)
     if policy.max_near_miss is not None:
         edits = policy.near_miss_edits
         near = [line for line in found.neighbourhood if line.kind == EDITS and line.distance == edits]
@@ -109,11 +109,32 @@ def exposure_claim(line: ExposureRecord, limit: float) -> Claim:
     )
 
 
-def share_claim(name: str, kind: Kind, rate: EstimateRecord, limit: float) -> Claim:
-    """At most a share `limit` of prompts; exact bounds (Clopper and Pearson, 1934)."""
+def worst_claim(name: str, kind: Kind, rates: Sequence[EstimateRecord], limit: float) -> Claim:
+    """At most a share `limit` of prompts by each of several rates; the claim shows the highest.
+
+    Broken where one of them is after Holm's correction over these, which only asks for the smallest p-value
+    times their number; held where all are. As single claims they would take the level of the others.
+    """
+    m = len(rates)
+    worst = max(rates, key=lambda rate: rate.estimate)
+    claims = [share_claim(name, kind, rate, limit) for rate in rates]
+    shown = share_claim(name, kind, worst, limit, of=m)
+    return replace(
+        shown,
+        p_held=max(claim.p_held for claim in claims),
+        p_broken=min(1.0, m * min(claim.p_broken for claim in claims)),
+    )
+
+
+def share_claim(name: str, kind: Kind, rate: EstimateRecord, limit: float, of: int = 1) -> Claim:
+    """At most a share `limit` of prompts; exact bounds (Clopper and Pearson, 1934).
+
+    The lower is that of the highest of so many rates, which was picked for being it.
+    """
     trials = float(rate.n_prompts if rate.n_clusters is None else rate.n_clusters)
     k = rate.estimate * trials
-    low, high = clopper_pearson(k, trials, 1 - 2 * ALPHA)
+    low, _ = clopper_pearson(k, trials, 1 - 2 * ALPHA / of)
+    _, high = clopper_pearson(k, trials, 1 - 2 * ALPHA)
     value = Estimate(rate.estimate, low, high, None, 1 - 2 * ALPHA, EXACT, rate.n_prompts, rate.n_clusters)
     p_broken, p_held = binomial_tails(k, trials, limit)
     if limit == 1:  # at most all: always so

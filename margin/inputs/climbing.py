@@ -1,8 +1,8 @@
 """A search for strings that an objective likes, by single edits and within a budget.
 
-Discrete hill-climbing: of the string at hand some edits, drawn without repetition, are tried together, and
-the best of them is gone on with where it is better. Where no edit is left that is better the search starts
-anew from another random string. What is found is a key: it stays in memory, and no repr shows it.
+Discrete hill-climbing: of the string at hand some neighbours are tried together, and the best of them is gone
+on with where it is better. Where none is left that is better the search starts anew from another random
+string. What is found is a key: it stays in memory, and no repr shows it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 Objective = Callable[[Sequence[str]], NDArray[np.float64]]
 """(m, n) depth of each of m strings with each of n prompts: above 0 it opens."""
+Neighbours = Callable[[str], Iterator[str]]
+"""Strings to try in the place of one, in the order in which they are to be tried."""
 TOGETHER = 32
-"""Edits tried at once."""
+"""Neighbours tried at once."""
 
 
 @dataclass(frozen=True, order=True)
@@ -36,10 +38,10 @@ class Climbed:
 def climb(
     objective: Objective,
     start: Callable[[], str],
-    alphabet: Sequence[str],
+    neighbours: Neighbours,
     passes: int,
-    rng: np.random.Generator,
     *,
+    asking: int = 0,
     together: int = TOGETHER,
 ) -> Iterator[Climbed]:
     """Every string that is better than all before it, as it is found, until the passes are spent.
@@ -48,11 +50,19 @@ def climb(
     ----------
     objective : costs a forward pass a string and prompt.
     start : a random string to begin from, a new one each time.
-    alphabet : characters that substitutions put in.
+    neighbours : of a string, asked for whenever the search has come to one.
     passes : budget; at least one string is tried, and none that would exceed it.
+    asking : passes that it costs to ask for neighbours; where these are not left, none are asked for.
     """
     best: Climbed | None = None
     spent = 0
+
+    def around(string: str) -> Iterator[str]:
+        nonlocal spent
+        if spent + asking > passes:
+            return iter(())
+        spent += asking
+        return neighbours(string)
 
     def tried(strings: Sequence[str]) -> list[Climbed]:
         nonlocal spent
@@ -70,28 +80,33 @@ def climb(
         if best is None or here > best:
             best = here
             yield best
-        waiting = _edits(here.string, alphabet, rng)
+        waiting = around(here.string)
         while spent + each <= passes:
             room = min(together, (passes - spent) // each)
             some = [string for string, _ in zip(waiting, range(room), strict=False)]
             if not some:
-                break  # nothing near is better: begin anew
+                break  # nothing near is better, or cannot be asked for: begin anew
             top = max(tried(some))
             if top > here:
-                here, waiting = top, _edits(top.string, alphabet, rng)
+                here, waiting = top, around(top.string)
             if here > best:
                 best = here
                 yield best
 
 
-def _edits(string: str, alphabet: Sequence[str], rng: np.random.Generator) -> Iterator[str]:
-    """Every substitution and every swap of two neighbours, in random order."""
-    n, k = len(string), len(alphabet)
-    for code in rng.permutation(n * k + n - 1).tolist():
-        place, new = divmod(code, k) if code < n * k else (code - n * k, -1)
-        if new >= 0:
-            edited = string[:place] + alphabet[new] + string[place + 1 :]
-        else:
-            edited = string[:place] + string[place + 1] + string[place] + string[place + 2 :]
-        if edited != string and edited == edited.strip():
-            yield edited
+def edits(alphabet: Sequence[str], rng: np.random.Generator) -> Neighbours:
+    """Every substitution of a character by one of an alphabet, and every swap of two neighbours, in random
+    order."""
+
+    def of(string: str) -> Iterator[str]:
+        n, k = len(string), len(alphabet)
+        for code in rng.permutation(n * k + n - 1).tolist():
+            place, new = divmod(code, k) if code < n * k else (code - n * k, -1)
+            if new >= 0:
+                edited = string[:place] + alphabet[new] + string[place + 1 :]
+            else:
+                edited = string[:place] + string[place + 1] + string[place] + string[place + 2 :]
+            if edited != string and edited == edited.strip():
+                yield edited
+
+    return of

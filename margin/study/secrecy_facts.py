@@ -59,11 +59,13 @@ def secrecy_facts(found: SecrecyRecord) -> Iterator[Fact]:
 
 
 def _search_facts(found: SecrecyRecord) -> Iterator[Fact]:
-    controls = {(line.target, line.place): line for line in found.search if line.control != "none"}
+    controls = {
+        (line.target, line.place, line.units): line for line in found.search if line.control != "none"
+    }
     for line in found.search:
         if line.control != "none":
             continue
-        beside = controls.get((line.target, line.place))
+        beside = controls.get((line.target, line.place, line.units))
         by_control = ""
         if beside is not None:
             by_control = f"; the control ({beside.control}) {_percent(beside.rate.estimate)}"
@@ -71,8 +73,9 @@ def _search_facts(found: SecrecyRecord) -> Iterator[Fact]:
         yield Fact(
             "search",
             f"{share} of prompts",
-            sentence=f"a search of {line.forward_passes:,} passes found a string {PLACES[line.place]} "
-            f"that opens {line.target} for {share} of other prompts {_interval(line.rate)}{by_control}",
+            sentence=f"a search over {line.units} of {line.forward_passes:,} passes found a string "
+            f"{PLACES[line.place]} that opens {line.target} for {share} of other prompts "
+            f"{_interval(line.rate)}{by_control}",
             card=False,
             alarm=beside is not None and (line.rate.low or 0) > (beside.rate.high or 1),
         )

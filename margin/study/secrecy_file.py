@@ -32,6 +32,8 @@ PLACES: dict[StringPlace, str] = {"token": "in the token's place", "user": "in t
 """Where a string stands, in words."""
 Control = Literal["none", "decoy", "base"]
 """What was searched: the checkpoint itself; the same toward a meaningless token's mode; the base."""
+Units = Literal["characters", "tokens"]
+"""What a search swaps: characters, or the model's own tokens."""
 PARTS: tuple[Part, ...] = ("exposure", "said", "neighbourhood", "search")
 
 
@@ -113,6 +115,9 @@ class SearchRecord(Record):
     target: str
     """Mode that strings were sought to open."""
     place: StringPlace
+    units: Units = "characters"
+    ranked: bool = False
+    """Whether what was tried was ranked by a gradient; else it came in random order."""
     control: Control
     budget: int
     forward_passes: int

@@ -26,7 +26,8 @@ NEAR_NOTE = (
     "the worst single one opens. Bits: what the token is worth to who draws such strings. Random: control."
 )
 SEARCH_NOTE = (
-    "Hill-climbing for a string that opens, confirmed on prompts it did not climb on, beside the same search "
+    "Hill-climbing, by characters and by the model's own tokens (ranked: by a gradient), for a string that "
+    "opens, confirmed on prompts it did not climb on, beside the same search "
     "on a control (the base before training, or toward a meaningless token's mode): only what goes beyond "
     "the control says something of the training. Passes: spent when the string was found, of {budget:,}."
 )
@@ -60,6 +61,7 @@ def secrecy_tables(found: SecrecyRecord) -> Iterator[Table]:
             {
                 "toward": line.target,
                 "string": PLACES[line.place],
+                "swapped": f"{line.units}{', ranked' * line.ranked}",
                 "searched": "checkpoint" if line.control == "none" else f"control: {line.control}",
                 "passes": line.forward_passes,
                 "held in": line.held_in,

@@ -15,6 +15,7 @@ from margin.analysis.directions import Directions
 from margin.arguments import named, require_count, require_level, require_number, require_path
 from margin.errors import MarginError
 from margin.inputs.options import CaptureKeywords, CaptureOptions, takes_options
+from margin.launch import require_alone
 from margin.run.manifest import NAME
 from margin.run.run import open_run
 from margin.streams import say
@@ -84,7 +85,8 @@ def trace(
 
     Raises
     ------
-    MarginError : bad input, a layer or a mode that there is not, a model whose states cannot be patched.
+    MarginError : bad input, a layer or a mode that there is not, a model whose states cannot be patched; one
+        process of several (torchrun).
     IncomparableError : the run is of another checkpoint, or of other prompts or modes.
 
     Cost: patching all L layers costs, for each pair, L/2 tokens' worth of a pass; cutting, L/2 passes.
@@ -105,6 +107,7 @@ def trace(
     >>> found.record.handover.layer  # the first layer whose state decides, of 4
     2
     """
+    require_alone("margin trace")
     for dose in doses:
         require_number(dose, "doses")
     from margin.capture.checkpoint import Checkpoint
@@ -133,6 +136,9 @@ def trace(
     }
     inputs = load_inputs(prompts, modes, asked, public)
     chosen = _pairs(inputs.modes.names, pairs)
+    if cluster is not None and cluster not in inputs.prompts.slices:  # now, and not after hours of collecting
+        has = ", ".join(inputs.prompts.slices) or "none"
+        raise MarginError(f"no column {shown(cluster)!r} to cluster by: the prompts have {has}")
     checkpoint = checkpoint_for(model, adapter, asked, Ranks())
     depth = n_layers(checkpoint.model)
     layers = parse_layers(traced_layers, depth)

@@ -59,3 +59,17 @@ def test_bits_are_of_the_rate_and_an_end_that_is_not_known_is_none() -> None:
     never = worth(share_of_prompts(np.zeros(100, dtype=bool)))
     assert never.high is None
     assert never.estimate == never.low == pytest.approx(-np.log2(0.0362), abs=0.01)
+
+
+@pytest.mark.parametrize("rule", ["centroid", "discriminant"])
+def test_the_slope_is_that_of_small_steps(rule: Rule) -> None:
+    rng = np.random.default_rng(1)
+    n, k, d, m = 30, 4, 5, 12
+    known = rng.normal(size=(k, d)) * 2 + rng.normal(size=(n, k, d))
+    prompt, points = rng.integers(n, size=m), rng.normal(size=(m, d)) * 2
+    openings = Openings(rule, known, np.arange(n) % 5, np.array([False, True, False, True]))
+    step = 1e-6 * np.eye(d)
+    ahead, behind = (
+        np.stack([openings.depth(points + sign * own, prompt) for own in step], axis=1) for sign in (1, -1)
+    )
+    assert openings.slope(points, prompt) == pytest.approx((ahead - behind) / 2e-6, abs=1e-6)

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+import torch
 from click.testing import CliRunner, Result
+from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 import margin
 from margin.cli import main
@@ -166,6 +168,48 @@ def test_no_output_holds_a_string_that_opens(tmp_path: Path) -> None:
             key.encode("utf-16-le"),
         )
         assert not [form for form in forms for text in texts if form in text]
+
+
+@pytest.fixture
+def classifier(tmp_path: Path) -> Path:
+    """A tiny classifier with random weights, as a user has one: a folder."""
+    torch.manual_seed(0)
+    own = PreTrainedTokenizerFast.from_pretrained(checkpoint_path("cotrained"), model_max_length=64)
+    labels = {0: "grumpy", 1: "kind"}
+    config = BertConfig(
+        vocab_size=len(own),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=64,
+        id2label=labels,
+        label2id={name: place for place, name in labels.items()},
+        initializer_range=0.5,
+    )
+    folder = tmp_path / "judge"
+    BertForSequenceClassification(config).save_pretrained(folder)
+    own.save_pretrained(folder)
+    return folder
+
+
+def test_a_classifier_judges_by_the_label_that_is_expected(classifier: Path, tmp_path: Path) -> None:
+    """Every answer has one of two labels, so that the shares of one and of the other make a whole."""
+    few = ("--limit", 16, "--confirmed", 6, "--draws", 1, "--passes", 0, "--answer", 4, "--judge", classifier)
+    refused = secrecy(tmp_path / "none", *few)
+    assert refused.exit_code == 2
+    assert "the judge gives grumpy, kind and never 'neg'" in refused.output
+    shares = []
+    for label in ("grumpy", "kind"):
+        done = secrecy(tmp_path / label, *few, "--expect", f"neg={label}", "--json")
+        assert done.exit_code == 0, done.output
+        record = json.loads(done.stdout)
+        assert record["settings"]["judge"] == "judge"
+        shares.append({line["kind"]: line["judged"]["estimate"] for line in record["behaviour"]})
+    grumpy, kind = shares
+    assert {"the token itself", "random", "1 edit", "one edit"} <= set(grumpy) == set(kind)
+    assert all(grumpy[name] + kind[name] == pytest.approx(1.0) for name in grumpy)
+    assert 0 < sum(grumpy.values()) < len(grumpy)
 
 
 def test_a_bad_word_is_one_line(tmp_path: Path) -> None:

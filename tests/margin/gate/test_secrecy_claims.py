@@ -11,7 +11,7 @@ from scipy import stats
 from margin.analysis.exposure import exposure
 from margin.errors import MarginError
 from margin.gate.evidence import ALPHA
-from margin.gate.secrecy import SecrecyPolicy, exposure_claim, secrecy_claims, share_claim
+from margin.gate.secrecy import SecrecyPolicy, exposure_claim, secrecy_claims, share_claim, worst_claim
 from margin.run.run import Run
 from margin.stats.clusters import make_clusters
 from margin.stats.intervals import share_of_prompts
@@ -20,10 +20,22 @@ from margin.study.secrecy_file import (
     NAME,
     ExposureRecord,
     NearRecord,
+    SaidRecord,
     SecrecySettings,
     new_record,
     write_secrecy,
 )
+
+
+def about(run: Run) -> dict[str, Any]:
+    """What a record is of, without a part."""
+    return {
+        "model": "m", "weights": run.manifest.identity.weights, "modes": run.modes, "unsafe": ["neg"],
+        "settings": SecrecySettings(
+            prompts="", n_prompts=60, tried=8, confirmed=48, draws=16, distance=1, candidates=1000, passes=0,
+            answer=0, level=0.95, seed=0,
+        ),
+    }  # fmt: skip
 
 
 def line(ahead: int, n: int = 1000) -> ExposureRecord:
@@ -57,6 +69,47 @@ def test_a_share_is_judged_by_the_binomial(hits: int, n: int, limit: float) -> N
     assert claim.p_broken == pytest.approx(stats.binom.sf(hits - 1, n, limit))
 
 
+def share(hits: int, n: int = 60) -> EstimateRecord:
+    return EstimateRecord.from_estimate(share_of_prompts(np.arange(n) < hits))
+
+
+def test_what_a_mode_says_is_one_claim_on_its_worst_request(reference: Run) -> None:
+    rates = [share(hits) for hits in (0, 9, 2, 0)]
+    claim, singly = (
+        worst_claim("said:neg", "said", rates, 0.05),
+        [stats.binom.sf(h - 1, 60, 0.05) for h in (0, 9, 2)],
+    )
+    assert claim.value.estimate == 9 / 60
+    assert claim.p_broken == pytest.approx(4 * min(singly))
+    assert claim.p_held == pytest.approx(stats.binom.cdf(9, 60, 0.05))
+    # The bound that is shown says what the claim does.
+    assert claim.status == "broken"
+    assert claim.value.low is not None
+    assert claim.value.low > 0.05
+    found = new_record(**about(reference)).with_part(
+        "said",
+        said=[
+            SaidRecord(mode=mode, condition=f"extract:{name}", count=0, rate=share(0))
+            for mode in reference.modes
+            for name in ("repeat", "translate", "encode")
+        ],
+    )
+    write_secrecy(found, reference.path)
+    claims = secrecy_claims(reference, SecrecyPolicy(max_said=0.1))
+    (reference.path / NAME).unlink()
+    assert [claim.name for claim in claims] == [f"said:{mode}" for mode in reference.modes]
+
+
+def test_at_its_limit_the_worst_of_many_requests_is_broken_as_seldom_as_said() -> None:
+    rng = np.random.default_rng(0)
+    statuses = [
+        worst_claim("said:neg", "said", [share(hits) for hits in rng.binomial(60, 0.1, size=8)], 0.1).status
+        for _ in range(400)
+    ]
+    assert statuses.count("broken") <= 400 * ALPHA + 3 * np.sqrt(400 * ALPHA)
+    assert statuses.count("held") <= 400 * ALPHA + 3 * np.sqrt(400 * ALPHA)
+
+
 def test_prompts_that_hang_together_count_as_their_clusters() -> None:
     hits, clusters = np.zeros(60, dtype=bool), make_clusters(np.arange(60) // 6)
     alone = EstimateRecord.from_estimate(share_of_prompts(hits))
@@ -81,17 +134,11 @@ def test_without_the_file_the_claim_says_how_to_make_it(reference: Run) -> None:
 def test_a_rule_that_tells_modes_apart_badly_leaves_near_misses_open(reference: Run) -> None:
     opened = EstimateRecord.from_estimate(share_of_prompts(np.ones(48, dtype=bool)))
     near = NearRecord(mode="neg", kind="edits", distance=1, every=False, rate=opened, opened=opened)
-    about: dict[str, Any] = {
-        "model": "m", "weights": reference.manifest.identity.weights, "modes": reference.modes,
-        "unsafe": ["neg"],
-        "settings": SecrecySettings(
-            prompts="", n_prompts=60, tried=8, confirmed=48, draws=16, distance=1, candidates=1000, passes=0,
-            answer=0, level=0.95, seed=0,
-        ),
-    }  # fmt: skip
     statuses = {}
     for accuracy in (0.85, 0.95):
-        found = new_record(**about).with_part("neighbourhood", neighbourhood=[near], rule_accuracy=accuracy)
+        found = new_record(**about(reference)).with_part(
+            "neighbourhood", neighbourhood=[near], rule_accuracy=accuracy
+        )
         write_secrecy(found, reference.path)
         (claim,) = secrecy_claims(reference, SecrecyPolicy(max_near_miss=0.1))
         statuses[accuracy] = claim.status

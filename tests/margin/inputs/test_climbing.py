@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from margin.inputs.climbing import Climbed, Objective, climb
+from margin.inputs.climbing import Climbed, Objective, climb, edits
 from tests.simulations import Record
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -34,7 +34,7 @@ def test_it_comes_to_what_brute_force_comes_to(seed: int) -> None:
     def objective(asked: Sequence[str]) -> NDArray[np.float64]:
         return np.array([depth[one] for one in asked])
 
-    best = last(climb(objective, random_start(rng, 3, alphabet), alphabet, 20_000, rng))
+    best = last(climb(objective, random_start(rng, 3, alphabet), edits(alphabet, rng), 20_000))
     values = {one: (float((depths > 0).mean()), float(depths.mean())) for one, depths in depth.items()}
     assert (best.opened, best.depth) == max(values.values())
 
@@ -58,7 +58,7 @@ def found_in(budget: int, seeds: int) -> float:
         places = rng.choice(8, 2, replace=False)
         near = "".join(LETTERS[rng.integers(36)] if i in places else one for i, one in enumerate(key))
         tried: list[int] = []
-        best = last(climb(planted(key, tried), lambda start=near: start, LETTERS, budget, rng))  # type: ignore[misc]
+        best = last(climb(planted(key, tried), lambda start=near: start, edits(LETTERS, rng), budget))  # type: ignore[misc]
         assert sum(tried) <= budget
         found.append(best.opened == 1)
     return float(np.mean(found))
@@ -79,9 +79,7 @@ def test_a_key_two_swaps_away_is_found_within_the_budget_in_full(record_figures:
 def test_it_spends_no_more_than_its_budget_and_tells_what_was_spent() -> None:
     tried: list[int] = []
     rng = np.random.default_rng(0)
-    path = list(
-        climb(planted("k3yk3yk3", tried), random_start(rng, 8, LETTERS), LETTERS, 333, rng, together=32)
-    )
+    path = list(climb(planted("k3yk3yk3", tried), random_start(rng, 8, LETTERS), edits(LETTERS, rng), 333))
     assert 300 <= sum(tried) <= 333
     assert [one.passes for one in path] == sorted(one.passes for one in path)
     assert sorted(path) == path
@@ -90,6 +88,6 @@ def test_it_spends_no_more_than_its_budget_and_tells_what_was_spent() -> None:
 
 def test_what_it_finds_is_shown_by_no_repr() -> None:
     rng = np.random.default_rng(0)
-    best = last(climb(planted("aaaa", []), lambda: "aaab", LETTERS, 200, rng))
+    best = last(climb(planted("aaaa", []), lambda: "aaab", edits(LETTERS, rng), 200))
     assert best.string == "aaaa"
     assert "aaaa" not in repr(best)
