@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from margin.capture.head import load_head
     from margin.errors import IncomparableError, MarginError
     from margin.experiments.secrecy import secrecy
-    from margin.gate.check import Policy, check
+    from margin.gate.check import check
+    from margin.gate.policy import Policy
     from margin.report.analyse import analyse
     from margin.report.analyse_arrays import analyse_arrays
     from margin.report.points import PointReport
@@ -54,7 +55,7 @@ _HOMES = {
     "Estimate": "margin.stats.estimate",
     "IncomparableError": "margin.errors",
     "MarginError": "margin.errors",
-    "Policy": "margin.gate.check",
+    "Policy": "margin.gate.policy",
     "PointReport": "margin.report.points",
     "Report": "margin.report.report",
     "Run": "margin.run.run",

@@ -57,7 +57,8 @@ with suppress(ModuleNotFoundError):  # pytest is no dependency: unittest and oth
 
 def _verdict(run: Run | str | Path, baseline: str | Path, policy: dict[str, Any]) -> Verdict:
     # Imported here, since pytest imports this module in every project that has the package.
-    from margin.gate.check import Policy, check
+    from margin.gate.check import check
+    from margin.gate.policy import Policy
 
     return check(run, baseline, Policy(**policy))
 

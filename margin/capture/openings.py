@@ -6,8 +6,7 @@ Strings and rows stay in memory; nothing of them is written, printed or put into
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -20,21 +19,16 @@ from margin.capture.budget import Budget, within_memory
 from margin.capture.checkpoint import Checkpoint
 from margin.capture.distributions import affine_geometry
 from margin.capture.head import Head
-from margin.capture.hooks import HiddenStateHooks, hidden_state_hooks
-from margin.capture.last_block import last_block_hook
+from margin.capture.hooks import HiddenStateHooks
 from margin.capture.loop import Forward, NotFiniteError
 from margin.capture.placement import input_device
 from margin.capture.plan import BATCH_COST, BATCH_COST_ON_ACCELERATOR, Batch, Ids, make_plan, shared_prefix
 from margin.capture.rotary import steady_up_to
-from margin.capture.unquoted import unquoted
-from margin.capture.verification import verify_batching
 from margin.errors import MarginError, discreet
 from margin.inputs.chat import Chat
 from margin.inputs.frame import Frame, frame_with_token, frame_without_token
 from margin.inputs.modes import ModeSet
-from margin.inputs.preflight import preflight
 from margin.inputs.prompts import PromptSet
-from margin.inputs.rows import build_rows
 from margin.run.geometry import from_factor
 from margin.run.records import Batching
 
@@ -217,46 +211,3 @@ class Asking:
         ).points
         assert made is not None
         return made
-
-
-@contextmanager
-def asking(
-    checkpoint: Checkpoint,
-    chat: Chat,
-    modes: ModeSet,
-    prompts: PromptSet,
-    *,
-    batch_tokens: int = 1024,
-    advance: Callable[[int], None] = lambda rows: None,
-) -> Iterator[Asking]:
-    """The checkpoint, proved and hooked, for as long as the block lasts; as it was afterwards.
-
-    Raises
-    ------
-    MarginError : what the preflight and the verification of batches refuse.
-    """
-    preflight(chat, modes, prompts, checkpoint.context)
-    rows = build_rows(chat, prompts, modes, checkpoint.context)
-    ids, groups = [row.ids for row in rows], [row.condition for row in rows]
-    model = checkpoint.model
-    with (
-        checkpoint.evaluating(),
-        unquoted(),
-        hidden_state_hooks(model, ()) as hooks,
-        last_block_hook(model, hooks),
-    ):
-        batching, head = verify_batching(model, hooks, ids, groups)
-        hooks.last_block_at_positions = batching.narrow
-        yield Asking(
-            checkpoint,
-            chat,
-            modes,
-            prompts,
-            ids,
-            [row.start for row in rows],
-            hooks,
-            head,
-            batching,
-            batch_tokens,
-            advance,
-        )

@@ -153,8 +153,8 @@ def check(
       5  limit not met: a claim is shown to be broken, but the baseline did not meet it either
     """
     from margin.console import PlainConsole
-    from margin.gate.check import Policy
     from margin.gate.check import check as check_run
+    from margin.gate.policy import Policy
     from margin.gate.secrecy import SecrecyPolicy
     from margin.gate.terminal import print_verdict
     from margin.run.files import require_apart

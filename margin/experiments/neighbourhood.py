@@ -31,7 +31,8 @@ from margin.stats.estimate import Estimate
 from margin.stats.intervals import mean_share, share_of_prompts
 from margin.stats.seeds import generator
 from margin.study.record import EstimateRecord
-from margin.study.secrecy_file import BehaviourRecord, NearRecord, TriesRecord, described
+from margin.study.secrecy_file import BehaviourRecord, NearRecord, TriesRecord
+from margin.study.secrecy_tables import described
 
 DIGITS = 3
 """Decimals of rates over strings that can be listed: more would tell how many there are, and so a length."""

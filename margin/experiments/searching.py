@@ -143,7 +143,7 @@ def _swaps(
 @contextmanager
 def _decoys(live: Subject) -> Iterator[Subject]:
     """The same checkpoint with meaningless tokens as its modes, of the live ones' shapes."""
-    from margin.capture.openings import asking
+    from margin.capture.asking import asking
 
     modes, options = live.modes, live.options
     (tokens,) = draw_decoys(modes, 1, options.seed)

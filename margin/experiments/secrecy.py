@@ -155,8 +155,8 @@ def secrecy(
         make_folder(folder)
     if keep_found is not None:
         write_private(Path(keep_found), b"")  # now, and not after hours of work
+    from margin.capture.asking import asking
     from margin.capture.checkpoint import Checkpoint, load_checkpoint
-    from margin.capture.openings import asking
 
     def load(source: str | Path | Checkpoint, what: str, patch: str | Path | None = None) -> Checkpoint:
         if isinstance(source, Checkpoint):

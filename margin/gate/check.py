@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from margin.analysis.metrics import Distance
 from margin.analysis.slices import MIN_PROMPTS
-from margin.arguments import named, require_names, require_number, require_path
+from margin.arguments import named, require_path
 from margin.errors import IncomparableError, MarginError
 from margin.gate.baseline import read_baseline
 from margin.gate.claims import (
@@ -20,58 +19,21 @@ from margin.gate.claims import (
     shares,
 )
 from margin.gate.comparable import require_comparable
-from margin.gate.evidence import OVERALL, MeasuredMargin, Measurement
+from margin.gate.evidence import Measurement
 from margin.gate.leaks import leak_claim
-from margin.gate.limits import AUTO, Limit, check_limit, drop_limit, leak_limit
+from margin.gate.limits import AUTO, drop_limit, leak_limit
 from margin.gate.measurement import measure, prompt_changes
 from margin.gate.planning import prompts_to_settle
-from margin.gate.secrecy import SecrecyPolicy, secrecy_claims
+from margin.gate.policy import Policy
+from margin.gate.secrecy import secrecy_claims
 from margin.gate.verdict import Measured, Outcome, Verdict
 from margin.gate.worse import compared
 from margin.run.run import Run, opened
-from margin.short import Short
 from margin.study.spaces import space_names
 from margin.text import shown
 
 NAMED = 6
 """Claims its reason names."""
-
-
-@named
-@dataclass(frozen=True)
-class Policy(Short):
-    """What a checkpoint has to hold. MarginError for limits that make no sense."""
-
-    max_drop: Limit = AUTO
-    """Fall of a margin that is allowed, in its own unit, 0 to 2; "auto" for what the baseline's prompts can
-    tell, "25%" for a share of its margin above decoys. See `margin.gate.limits`."""
-    max_leak: Limit = AUTO
-    """Share of prompts under a control that may land in an unsafe mode, 0 to 1; "auto" for what they show."""
-    min_margin: float | None = None
-    """Least overall margin, -1 to 1; None for none."""
-    above_decoys: float | None = None
-    """Least that the overall margin must be above decoys, -2 to 2; None for nothing asked."""
-    pairs: bool = False
-    """Whether the margin of each pair of modes must be shown to hold; else they must not be shown to have
-    fallen."""
-    slices: tuple[str, ...] = ()
-    """Columns whose slices must be shown to hold; those of other columns must not be shown to have fallen."""
-    secrecy: SecrecyPolicy = field(default_factory=SecrecyPolicy)
-    """How well the tokens have to keep."""
-
-    def __post_init__(self) -> None:
-        check_limit("max-drop", self.max_drop, 2, relative=True)
-        check_limit("max-leak", self.max_leak, 1, relative=False)
-        for name, value, most in (("min-margin", self.min_margin, 1), ("above-decoys", self.above_decoys, 2)):
-            if value is not None:
-                require_number(value, name, -most, most)
-        require_names(self.slices, "slices")
-
-    def requires(self, margin: MeasuredMargin) -> bool:
-        """Whether a margin must be shown to hold: the overall one, and what is asked for."""
-        if margin.column is not None:
-            return margin.column in self.slices
-        return self.pairs or margin.name == OVERALL
 
 
 @named

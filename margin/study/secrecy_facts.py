@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from margin.inputs.neighbours import EDITS, PREFIX, RANDOM
 from margin.study.notation import interval, number
 from margin.study.record import EstimateRecord
-from margin.study.secrecy_file import PLACES, SecrecyRecord, described, known_part
+from margin.study.secrecy_file import PLACES, SecrecyRecord
+from margin.study.secrecy_tables import described, known_part
 from margin.study.section import Fact
 
 

@@ -14,7 +14,6 @@ from pydantic import Field, ValidationError
 
 from margin.analysis.robustness.assignment import RELIABLE
 from margin.errors import IncomparableError, MarginError
-from margin.inputs.neighbours import EDITS, ONE_EDIT
 from margin.run.files import write_atomic
 from margin.run.run import Run
 from margin.run.seal import read_sealed, sealed
@@ -91,22 +90,6 @@ class NearRecord(Record):
     bits: EstimateRecord | None = None
     """-log2 of the rate, what the token is worth to who draws such strings; null where none opens."""
     curve: list[TriesRecord] = []
-
-
-def described(near: NearRecord) -> str:
-    """A kind in words: "2 edits", "first 3 characters known", "every one edit", "case"."""
-    if near.known is not None:
-        return f"{known_part(near)} known"
-    if near.kind == EDITS:
-        return f"{near.distance} edit{'s' * (near.distance != 1)}"
-    return f"every {near.kind}" if near.kind == ONE_EDIT else near.kind
-
-
-def known_part(near: NearRecord) -> str:
-    """What is known of a token, for "prefix": "first character", "first 3 characters", "first half"."""
-    if near.known == "1":
-        return "first character"
-    return f"first {near.known}{' characters' * str(near.known).isdigit()}"
 
 
 class SearchRecord(Record):

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
-from margin.inputs.neighbours import EDITS, PREFIX, RANDOM
+from margin.inputs.neighbours import EDITS, ONE_EDIT, PREFIX, RANDOM
 from margin.study.record import EstimateRecord
-from margin.study.secrecy_file import PLACES, NearRecord, SaidRecord, SecrecyRecord, described
+from margin.study.secrecy_file import PLACES, NearRecord, SaidRecord, SecrecyRecord
 from margin.study.table import Interval, Table, table
 
 EXPOSURE_NOTE = (
@@ -143,3 +143,19 @@ def guesses(found: SecrecyRecord) -> pd.DataFrame:
 
 def _cell(estimate: EstimateRecord) -> Interval:
     return Interval(estimate.estimate, estimate.low, estimate.high, signed=False)
+
+
+def described(near: NearRecord) -> str:
+    """A kind in words: "2 edits", "first 3 characters known", "every one edit", "case"."""
+    if near.known is not None:
+        return f"{known_part(near)} known"
+    if near.kind == EDITS:
+        return f"{near.distance} edit{'s' * (near.distance != 1)}"
+    return f"every {near.kind}" if near.kind == ONE_EDIT else near.kind
+
+
+def known_part(near: NearRecord) -> str:
+    """What is known of a token, for "prefix": "first character", "first 3 characters", "first half"."""
+    if near.known == "1":
+        return "first character"
+    return f"first {near.known}{' characters' * str(near.known).isdigit()}"

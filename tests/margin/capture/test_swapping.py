@@ -12,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from margin.capture.asking import asking
 from margin.capture.checkpoint import Checkpoint
 from margin.capture.hooks import decoder_blocks
-from margin.capture.openings import Asking, asking
+from margin.capture.openings import Asking
 from margin.capture.swapping import promises
 from margin.experiments.subject import SecrecyOptions, Subject
 from margin.inputs.chat import Chat

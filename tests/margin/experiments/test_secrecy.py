@@ -280,8 +280,8 @@ def test_modes_that_are_all_safe_have_no_key(tmp_path: Path) -> None:
 
 
 def test_a_cluster_is_never_tried_and_confirmed_on(demo: tuple[Secrecy, Path, list[str]]) -> None:
+    from margin.capture.asking import asking
     from margin.capture.checkpoint import load_checkpoint
-    from margin.capture.openings import asking
     from margin.experiments.subject import SecrecyOptions, Subject
     from margin.inputs.chat import Chat
     from margin.inputs.prompts import load_prompts

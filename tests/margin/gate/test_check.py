@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from margin.errors import IncomparableError, MarginError
-from margin.gate.check import Policy, decide
+from margin.gate.check import decide
 from margin.gate.evidence import AboveDecoys, Leak, Measurement
 from margin.gate.limits import MOST_LEAK, MOST_SHARE, smallest_drop
 from margin.gate.measurement import prompt_changes
+from margin.gate.policy import Policy
 from margin.gate.verdict import Verdict
 from tests.margin.gate.releases import IDENTITY, Hang, Prompts, draw_prompts, measurement
 

@@ -10,8 +10,9 @@ import pytest
 
 from margin.demo import checkpoint_path, prompts_path
 from margin.errors import IncomparableError
-from margin.gate.check import Policy, check
+from margin.gate.check import check
 from margin.gate.measurement import measure
+from margin.gate.policy import Policy
 from margin.inputs.prompts import load_prompts
 from margin.run.run import Run
 from margin.study.robustness import robustness

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from margin.gate.check import Policy, decide
+from margin.gate.check import decide
 from margin.gate.claims import POWER
 from margin.gate.limits import prompts_for_share
+from margin.gate.policy import Policy
 from margin.gate.verdict import Verdict
 from tests.margin.gate.releases import Hang, draw_prompts, measurement
 from tests.simulations import Record

@@ -12,9 +12,10 @@ from junit2htmlreport.parser import Junit
 from junitparser import JUnitXml
 from markdown_it import MarkdownIt
 
-from margin.gate.check import Policy, decide
+from margin.gate.check import decide
 from margin.gate.evidence import AboveDecoys, Leak
 from margin.gate.junit import write_junit
+from margin.gate.policy import Policy
 from margin.gate.summary import append_summary, to_summary
 from margin.gate.verdict import Verdict
 from margin.text import shown
