@@ -30,15 +30,15 @@ from margin.arguments import require_count, require_folder, require_level, requi
 from margin.capture.checkpoint import Checkpoint
 from margin.capture.collect import collect
 from margin.capture.fitting import require_fitting
+from margin.capture.prepare import load_inputs
 from margin.capture.ranks import Ranks
 from margin.capture.trainer import model_of, tokenizer_of, undisturbed
 from margin.errors import MarginError
 from margin.inputs.chat import Chat
-from margin.inputs.controls import Controls
 from margin.inputs.modes import ModeSet
-from margin.inputs.modes_file import load_modes
+from margin.inputs.options import CaptureOptions
 from margin.inputs.preflight import preflight
-from margin.inputs.prompts import PromptSet, load_prompts
+from margin.inputs.prompts import PromptSet
 from margin.inputs.rows import build_control_rows, build_rows
 from margin.study import training_log
 from margin.study.spaces import clusters_in
@@ -129,8 +129,6 @@ class MarginCallback(TrainerCallback):
         self._level, self._cluster, self._keep = level, cluster, None if keep is None else Path(keep)
         # A copy, since encoding changes a tokenizer's settings of padding and truncation.
         self._tokenizer = deepcopy(tokenizer_of(trainer))
-        self._prompts = prompts if isinstance(prompts, PromptSet) else load_prompts(prompts)
-        self._modes = modes if isinstance(modes, ModeSet) else load_modes(modes)
         self._options: dict[str, Any] = {
             "controls": controls,
             "decoys": decoys,
@@ -140,7 +138,13 @@ class MarginCallback(TrainerCallback):
             "chat_kwargs": chat_kwargs,
             "response_prefix": response_prefix,
             "chat_template": chat_template,
+            "layers": "none",
+            "noise_prompts": 0,
+            "quiet": True,
         }
+        # As every measurement does it: what it would refuse is refused here, and not after a training.
+        inputs = load_inputs(prompts, modes, CaptureOptions(**self._options), {"the path of keep": keep})
+        self._prompts, self._modes = inputs.prompts, inputs.modes
         clusters_in(self._prompts.table, cluster)  # refused here, and not at every measurement
         if len(self._prompts) < 2:
             raise MarginError("a margin needs at least two prompts, got one")
@@ -148,8 +152,7 @@ class MarginCallback(TrainerCallback):
         context = self._checkpoint("").context
         preflight(chat, self._modes, self._prompts, context)
         rows = build_rows(chat, self._prompts, self._modes, context)
-        asked = Controls(tuple(controls), draws=draws, seed=seed)
-        rows += build_control_rows(chat, self._prompts, self._modes, asked, rows, context)
+        rows += build_control_rows(chat, self._prompts, self._modes, inputs.controls, rows, context)
         require_fitting(self._checkpoint("the model in training"), rows)
 
     def on_step_end(
@@ -227,9 +230,6 @@ class MarginCallback(TrainerCallback):
                     prompts=self._prompts,
                     modes=self._modes,
                     out=folder / name,
-                    layers="none",
-                    noise_prompts=0,
-                    quiet=True,
                     ranks=Ranks(),
                     **self._options,
                 )

@@ -525,6 +525,12 @@ def test_an_adapter_that_changes_the_input_is_refused(
         {"batch_tokens": "many"},
         {"controls": "random"},
         {"modes": {}},
+        {"decoys": -1},
+        {"decoys": 1.5},
+        {"decoys": "no-such-file.txt"},
+        {"chat_kwargs": []},
+        {"keep": ""},
+        {"keep": f"runs-{TOKENS['neg']}"},
     ],
     ids=str,
 )
