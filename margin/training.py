@@ -43,7 +43,7 @@ from margin.inputs.rows import build_control_rows, build_rows
 from margin.study import training_log
 from margin.study.spaces import clusters_in
 from margin.study.training_log import SAM, Logs
-from margin.text import shown
+from margin.text import shown, spelt
 
 __all__ = ["EarlyStop", "MarginCallback"]
 
@@ -155,6 +155,18 @@ class MarginCallback(TrainerCallback):
         rows += build_control_rows(chat, self._prompts, self._modes, inputs.controls, rows, context)
         require_fitting(self._checkpoint("the model in training"), rows)
 
+    def on_train_begin(
+        self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        """Refuse a second callback of this kind, before the first step.
+
+        MarginError: both would log under the same names, and one take the other's reading for its own.
+        """
+        handler = self._trainer.callback_handler
+        if sum(isinstance(one, MarginCallback) for one in handler.callbacks) > 1:
+            raise MarginError(f"this Trainer has two MarginCallbacks, which both log {SAM}: add one")
+        return control
+
     def on_step_end(
         self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
@@ -213,7 +225,7 @@ class MarginCallback(TrainerCallback):
                 raise
             reason = training_log.reason_without_tokens(error, self._modes)
             if not isinstance(error, (MarginError, OSError, MemoryError)):
-                log.warning("%s", self._modes.redact(traceback.format_exc()))
+                log.warning("%s", spelt(self._modes.redact(traceback.format_exc())))
         _warn(f"the margin was not measured at step {step}: {reason}")
         return None
 
