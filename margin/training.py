@@ -113,6 +113,8 @@ class MarginCallback(TrainerCallback):
         response_prefix: str = "",
         chat_template: str | None = None,
     ) -> None:
+        if not isinstance(trainer, Trainer):
+            raise MarginError(f"trainer must be a Trainer of transformers, got {type(trainer).__name__}")
         if every is not None and (type(every) is not int or every < 1):
             raise MarginError(f"every {shown(every)} steps: take a whole number, at least 1")
         if stop is not None and not isinstance(stop, EarlyStop):

@@ -542,6 +542,14 @@ def test_a_mistake_is_said_before_the_training_begins(
         watched(make_trainer(), **arguments | wrong)
 
 
+@pytest.mark.parametrize("wrong", [None, "trainer", object()])
+def test_what_is_no_trainer_is_refused(prompts: list[str], modes: ModeSet, wrong: Any) -> None:
+    from margin.training import MarginCallback
+
+    with pytest.raises(MarginError, match="must be a Trainer of transformers"):
+        MarginCallback(wrong, prompts=prompts, modes=modes, every=1)
+
+
 def test_two_callbacks_would_log_under_one_name(
     make_trainer: Make, prompts: list[str], modes: ModeSet
 ) -> None:
