@@ -120,10 +120,12 @@ def labels(values: ArrayLike | Sequence[object], name: str) -> NDArray[Any]:
     return array
 
 
-def require_level(level: float) -> None:
-    """MarginError where a nominal coverage is none."""
+def require_level(level: float, name: str = "level") -> None:
+    """MarginError where a nominal coverage is none, or so near to 0 or 1 that it has no quantiles."""
     if not (isinstance(level, int | float | np.number) and 0 < level < 1):
-        raise MarginError(f"level {level!r} is not a coverage probability: take a number between 0 and 1")
+        raise MarginError(f"{name} {level!r} is not a coverage probability: take a number between 0 and 1")
+    if not 0.5 < (1 + float(level)) / 2 < 1:
+        raise MarginError(f"{name} {level!r} has no quantiles in float64: take one further from 0 and 1")
 
 
 def require_number(value: object, name: str, least: float = -np.inf, most: float = np.inf) -> None:
@@ -135,9 +137,11 @@ def require_number(value: object, name: str, least: float = -np.inf, most: float
 
 
 def require_path(value: object, name: str, other: str = "") -> None:
-    """MarginError where something is no path; `other` is what it may be besides."""
+    """MarginError where something is no path, or an empty one; `other` is what it may be besides."""
     if not isinstance(value, str | os.PathLike):
         raise MarginError(f"{name} must be a path{other}, got {type(value).__name__}")
+    if not os.fspath(value):  # which Python would take for the folder this runs in
+        raise MarginError(f"{name} is empty: give a path{other}")
 
 
 def require_folder(value: str | os.PathLike[str], name: str, why: str) -> None:

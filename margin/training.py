@@ -30,20 +30,20 @@ from margin.arguments import require_count, require_folder, require_level, requi
 from margin.capture.checkpoint import Checkpoint
 from margin.capture.collect import collect
 from margin.capture.fitting import require_fitting
+from margin.capture.prepare import load_inputs
 from margin.capture.ranks import Ranks
 from margin.capture.trainer import model_of, tokenizer_of, undisturbed
 from margin.errors import MarginError
 from margin.inputs.chat import Chat
-from margin.inputs.controls import Controls
 from margin.inputs.modes import ModeSet
-from margin.inputs.modes_file import load_modes
+from margin.inputs.options import CaptureOptions
 from margin.inputs.preflight import preflight
-from margin.inputs.prompts import PromptSet, load_prompts
+from margin.inputs.prompts import PromptSet
 from margin.inputs.rows import build_control_rows, build_rows
 from margin.study import training_log
 from margin.study.spaces import clusters_in
 from margin.study.training_log import SAM, Logs
-from margin.text import shown
+from margin.text import shown, spelt
 
 __all__ = ["EarlyStop", "MarginCallback"]
 
@@ -113,6 +113,8 @@ class MarginCallback(TrainerCallback):
         response_prefix: str = "",
         chat_template: str | None = None,
     ) -> None:
+        if not isinstance(trainer, Trainer):
+            raise MarginError(f"trainer must be a Trainer of transformers, got {type(trainer).__name__}")
         if every is not None and (type(every) is not int or every < 1):
             raise MarginError(f"every {shown(every)} steps: take a whole number, at least 1")
         if stop is not None and not isinstance(stop, EarlyStop):
@@ -129,8 +131,6 @@ class MarginCallback(TrainerCallback):
         self._level, self._cluster, self._keep = level, cluster, None if keep is None else Path(keep)
         # A copy, since encoding changes a tokenizer's settings of padding and truncation.
         self._tokenizer = deepcopy(tokenizer_of(trainer))
-        self._prompts = prompts if isinstance(prompts, PromptSet) else load_prompts(prompts)
-        self._modes = modes if isinstance(modes, ModeSet) else load_modes(modes)
         self._options: dict[str, Any] = {
             "controls": controls,
             "decoys": decoys,
@@ -140,7 +140,13 @@ class MarginCallback(TrainerCallback):
             "chat_kwargs": chat_kwargs,
             "response_prefix": response_prefix,
             "chat_template": chat_template,
+            "layers": "none",
+            "noise_prompts": 0,
+            "quiet": True,
         }
+        # As every measurement does it: what it would refuse is refused here, and not after a training.
+        inputs = load_inputs(prompts, modes, CaptureOptions(**self._options), {"the path of keep": keep})
+        self._prompts, self._modes = inputs.prompts, inputs.modes
         clusters_in(self._prompts.table, cluster)  # refused here, and not at every measurement
         if len(self._prompts) < 2:
             raise MarginError("a margin needs at least two prompts, got one")
@@ -148,9 +154,20 @@ class MarginCallback(TrainerCallback):
         context = self._checkpoint("").context
         preflight(chat, self._modes, self._prompts, context)
         rows = build_rows(chat, self._prompts, self._modes, context)
-        asked = Controls(tuple(controls), draws=draws, seed=seed)
-        rows += build_control_rows(chat, self._prompts, self._modes, asked, rows, context)
+        rows += build_control_rows(chat, self._prompts, self._modes, inputs.controls, rows, context)
         require_fitting(self._checkpoint("the model in training"), rows)
+
+    def on_train_begin(
+        self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        """Refuse a second callback of this kind, before the first step.
+
+        MarginError: both would log under the same names, and one take the other's reading for its own.
+        """
+        handler = self._trainer.callback_handler
+        if sum(isinstance(one, MarginCallback) for one in handler.callbacks) > 1:
+            raise MarginError(f"this Trainer has two MarginCallbacks, which both log {SAM}: add one")
+        return control
 
     def on_step_end(
         self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -210,7 +227,7 @@ class MarginCallback(TrainerCallback):
                 raise
             reason = training_log.reason_without_tokens(error, self._modes)
             if not isinstance(error, (MarginError, OSError, MemoryError)):
-                log.warning("%s", self._modes.redact(traceback.format_exc()))
+                log.warning("%s", spelt(self._modes.redact(traceback.format_exc())))
         _warn(f"the margin was not measured at step {step}: {reason}")
         return None
 
@@ -227,9 +244,6 @@ class MarginCallback(TrainerCallback):
                     prompts=self._prompts,
                     modes=self._modes,
                     out=folder / name,
-                    layers="none",
-                    noise_prompts=0,
-                    quiet=True,
                     ranks=Ranks(),
                     **self._options,
                 )

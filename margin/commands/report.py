@@ -21,8 +21,9 @@ SEED = click.IntRange(min=0)
 
 def coverage(context: click.Context, option: click.Parameter, level: float) -> float:
     """A level as an option gives it; MarginError where it is not a coverage probability."""
-    if not 0 < level < 1:
-        raise MarginError(f"--level {level} is not a coverage probability: take a number between 0 and 1")
+    from margin.arguments import require_level
+
+    require_level(level, "--level")
     return level
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from margin.arguments import require_path
 from margin.errors import MarginError
 from margin.experiments.asked import chosen_prompts, fingerprint_of, judging_by, require_both_kinds
-from margin.experiments.found import Found
+from margin.experiments.found import Found, claim
 from margin.experiments.found import keep_found as write_found
 from margin.experiments.neighbourhood import DIGITS, Judge
 from margin.experiments.parts import Progress, steps
@@ -30,7 +30,7 @@ from margin.inputs.near_files import load_near
 from margin.inputs.preflight import check_names
 from margin.inputs.prompts import Prompts, load_prompts
 from margin.launch import require_alone
-from margin.run.files import make_folder, write_private
+from margin.run.files import make_folder
 from margin.short import Short
 from margin.study.secrecy_file import (
     Part,
@@ -106,7 +106,8 @@ def secrecy(
     extracts : requests to say the instructions, templates as attacks have them; "shipped": the package's.
     judge : gives each of N answers one label; `expected` says which label is a mode's own, its name unless
         given.
-    keep_found : file for the strings that open, readable by its owner only. They are kept nowhere else.
+    keep_found : file for the strings that open, readable by its owner only, which is not there yet. They are
+        kept nowhere else.
     progress : told the part at work and counts of what it has found.
     options : fields of `SecrecyOptions`.
 
@@ -154,7 +155,7 @@ def secrecy(
     if folder is not None:
         make_folder(folder)
     if keep_found is not None:
-        write_private(Path(keep_found), b"")  # now, and not after hours of work
+        claim(Path(keep_found))  # now, and not after hours of work
     from margin.capture.asking import asking
     from margin.capture.checkpoint import Checkpoint, load_checkpoint
 

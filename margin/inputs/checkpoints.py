@@ -44,9 +44,11 @@ def find_checkpoints(places: Sequence[str], base: str | None = None) -> list[Sav
 
     Raises
     ------
-    MarginError : a folder without a checkpoint, fewer than two in all, one that stands twice, an adapter
-        without a base, a base for what is no adapter.
+    MarginError : an empty name, a folder without a checkpoint, fewer than two in all, one that stands twice,
+        an adapter without a base, a base for what is no adapter.
     """
+    if "" in places:  # which Python would take for the folder this runs in
+        raise MarginError("the name of a checkpoint is empty: give a folder, a GGUF file or a hub id")
     found = [saved for place in places for saved in _at(place)]
     found = [replace(saved, step=0) if saved.source == base else saved for saved in found]
     if len(found) < 2:

@@ -94,6 +94,11 @@ def _check_ids(chat: Chat, modes: ModeSet, rows: list[Row]) -> int:
             "rows begin with two beginning-of-text ids, the template's and the tokenizer's: take one out "
             "of the template with --chat-template FILE"
         )
+    for mode in modes.modes:
+        if not chat.encode(mode.token.reveal()):  # a normaliser dropped every character of it
+            raise MarginError(
+                f"the tokenizer writes nothing for the token of mode {mode.name!r}: choose another"
+            )
     k = len(modes.modes)
     for start in range(0, len(rows), k):
         mode_of: dict[tuple[int, ...], str] = {}

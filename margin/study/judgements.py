@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,7 +14,7 @@ from margin.errors import MarginError
 from margin.inputs.expected import is_refusing
 from margin.run.run import Run
 from margin.short import Short
-from margin.text import shown
+from margin.text import brief, shown
 
 SCORES: Mapping[str, tuple[float, float]] = {
     "constructive": (0, 2),
@@ -64,8 +65,20 @@ class Judgements(Short):
                 raise MarginError(f"{who} gives a label that is none: {LABELS}")
         if (different := table["label"].nunique()) > MOST:
             raise MarginError(f"{who} gives {different} different labels: use at most {MOST}")
+        spelt: dict[str, str] = {}
+        for label in dict.fromkeys((*table["label"], *audited, *self.expected.values())):
+            # Else each would be counted for itself, and the rate of what is meant be too low.
+            if (other := spelt.setdefault(_spelling(label), label)) != label:
+                raise MarginError(
+                    f"{who}: labels {other!r} and {label!r} are one, spelt in two ways: take one"
+                )
         for name in set(SCORES) & set(table):
             require_in_range(table[name], name, who)
+
+
+def _spelling(label: str) -> str:
+    """What two spellings of one label have in common: not case, spaces, or how accents are encoded."""
+    return " ".join(unicodedata.normalize("NFKC", label).casefold().split())
 
 
 def is_label(text: str) -> bool:
@@ -137,21 +150,35 @@ def expecting(
     """The judgements with the label that answers under each mode should bear.
 
     As `given` says; else each mode's own name where labels are names of modes; else, where "refusal" is among
-    the labels, that for the refusal modes (by default "rej" and "rej@..." ) and "answer" for the others.
+    the labels, or all of them are "answer", "refusal" for the refusal modes (by default "rej" and
+    "rej@...") and "answer" for the others.
 
     Raises
     ------
-    MarginError : a mode that the run does not have.
+    MarginError : a mode that the run does not have, or that is to bear two labels; refusal modes where none
+        of the labels says what a refusal is.
     """
     given = dict(given or {})
     for name in (*refusal_modes, *given):
         if name not in modes:
             raise MarginError(f"no mode {name!r} in this run: it has {', '.join(modes)}")
+    for name in refusal_modes:
+        if given.get(name, REFUSAL) != REFUSAL:
+            raise MarginError(
+                f"mode {name!r} is to refuse, and to be {brief(given[name])!r}: say one of them"
+            )
     labels = set(judgements.table["label"])
+    # A file of answers alone, none of them a refusal, is of a judge that knows refusals, too.
+    tells = judgements.judge == REFUSAL or REFUSAL in labels or labels - {EMPTY} == {ANSWER}
+    if refusal_modes and not tells:
+        known = ", ".join(brief(label) for label in sorted(labels))
+        raise MarginError(
+            f"no label is called {REFUSAL!r} (there are {known}): say which is expected of a mode"
+        )
     refusing = refusal_modes or [mode for mode in modes if is_refusing(mode)]
     expected = {}
     if labels - {EMPTY} <= set(modes):
         expected = {mode: mode for mode in modes}
-    elif refusing and (judgements.judge == REFUSAL or REFUSAL in labels):
+    elif refusing and tells:
         expected = {mode: REFUSAL if mode in refusing else ANSWER for mode in modes}
     return Judgements(judgements.judge, judgements.table, expected | given)

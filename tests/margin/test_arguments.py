@@ -12,10 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from click.testing import CliRunner
 from scipy import sparse
 
 import margin
 from margin.capture.head import Head
+from margin.cli import main
+from margin.demo import modes_path
 from margin.errors import MarginError
 from margin.study.comparison import compare_recipes
 
@@ -111,7 +114,7 @@ def test_what_cannot_be_measured_is_refused_by_its_name(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("level", [0, 1, 2, -0.5, float("nan"), "0.9", None])
+@pytest.mark.parametrize("level", [0, 1, 2, -0.5, 1e-320, 1 - 1e-16, float("nan"), "0.9", None])
 def test_a_level_that_is_no_coverage_is_refused(level: Any, tmp_path: Path) -> None:
     with pytest.raises(MarginError, match="level"):
         margin.sam(X, MODES, PROMPTS, level=level)
@@ -174,6 +177,23 @@ def test_what_is_no_path_is_refused_by_its_name(wrong: Any) -> None:
     for function, name in ((margin.analyse, "run"), (margin.open_run, "run"), (margin.load_head, "model")):
         with pytest.raises(MarginError, match=f"^{name} must be a path"):
             function(wrong)
+
+
+def test_an_empty_path_is_not_the_folder_this_runs_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a variable of a script is not set."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MarginError, match=r"^run is empty"):
+        margin.open_run("")
+    with pytest.raises(MarginError, match=r"^out is empty"):
+        margin.collect("model", prompts=["a", "b"], modes=modes_path(), out="")
+    for words in (
+        ["export", "", "--out", "new", "--shareable"],
+        ["export", "run", "--out", "", "--shareable"],
+    ):
+        done = CliRunner().invoke(main, words)
+        assert (done.exit_code, done.stderr.rstrip().endswith("the name is empty")) == (2, True)
 
 
 def test_a_head_of_another_width_says_so() -> None:

@@ -274,6 +274,18 @@ def test_ranks_end_when_their_launcher_is_killed(place: Path) -> None:
         launcher.communicate()
 
 
+def test_closed_streams_are_no_fault(place: Path) -> None:
+    """Of a service or a cron job: what is said of progress asks whether anybody sees it."""
+    done = shell(
+        "margin collect model --prompts prompts.jsonl --modes modes.toml --decoys 0 --out unseen 2>&-", place
+    )
+    assert (done.returncode, "rows" in done.stdout) == (0, True)
+    assert shell("margin judge run --judge no-such-judge 2>&-", place).returncode == 2
+    assert shell("margin figures run --only silhouette --format png >&- 2>&-", place).returncode == 0
+    secrecy = "margin secrecy no-such-model --prompts prompts.jsonl --modes modes.toml --out unsafe 2>&-"
+    assert shell(secrecy, place).returncode == 2
+
+
 def test_an_error_that_cannot_be_said_keeps_its_code(place: Path) -> None:
     assert shell("margin info nowhere 2> /dev/full", place).returncode == 2  # 1 would be a regression
 

@@ -176,12 +176,13 @@ def test_adapters_go_on_their_base_which_is_step_0(workspace: Path, trainings: d
         (["adapters"], [], "--model"),
         (["whole"], ["--model", "base"], "adapters only"),
         (["whole", "whole/checkpoint-3"], [], "stands twice"),
+        (["whole", None], [], "is empty"),
     ],
 )
 def test_what_is_no_series_of_checkpoints_ends_with_one_line(
-    workspace: Path, trainings: dict[str, Path], places: list[str], extra: list[str], says: str
+    workspace: Path, trainings: dict[str, Path], places: list[str | None], extra: list[str], says: str
 ) -> None:
-    refused = sweep(*(trainings["base"].parent / place for place in places), *extra)
+    refused = sweep(*(trainings["base"].parent / place if place else "" for place in places), *extra)
     assert refused.exit_code == 2
     assert says in refused.stderr
     assert len(refused.stderr.strip().splitlines()) == 1

@@ -525,6 +525,12 @@ def test_an_adapter_that_changes_the_input_is_refused(
         {"batch_tokens": "many"},
         {"controls": "random"},
         {"modes": {}},
+        {"decoys": -1},
+        {"decoys": 1.5},
+        {"decoys": "no-such-file.txt"},
+        {"chat_kwargs": []},
+        {"keep": ""},
+        {"keep": f"runs-{TOKENS['neg']}"},
     ],
     ids=str,
 )
@@ -534,6 +540,23 @@ def test_a_mistake_is_said_before_the_training_begins(
     arguments: dict[str, Any] = {"prompts": prompts, "modes": modes, "every": 1}
     with pytest.raises(MarginError):
         watched(make_trainer(), **arguments | wrong)
+
+
+@pytest.mark.parametrize("wrong", [None, "trainer", object()])
+def test_what_is_no_trainer_is_refused(prompts: list[str], modes: ModeSet, wrong: Any) -> None:
+    from margin.training import MarginCallback
+
+    with pytest.raises(MarginError, match="must be a Trainer of transformers"):
+        MarginCallback(wrong, prompts=prompts, modes=modes, every=1)
+
+
+def test_two_callbacks_would_log_under_one_name(
+    make_trainer: Make, prompts: list[str], modes: ModeSet
+) -> None:
+    """The second took the first's reading, of other prompts, for its own."""
+    trainer = watched(watched(make_trainer(), prompts, modes, every=1), prompts[:3], modes, every=1)
+    with pytest.raises(MarginError, match="two MarginCallbacks"):
+        trainer.train()
 
 
 def test_a_file_cannot_keep_runs(
@@ -550,12 +573,12 @@ def test_words_of_a_model_that_hold_a_token_lose_all_of_it(
 ) -> None:
     def raises(module: Any, inputs: Any) -> None:
         if not module.training:
-            raise RuntimeError(f"cannot read {TOKENS['pos']} at 2048, of [3, 17]")
+            raise RuntimeError(f"cannot read {TOKENS['pos']} at 2048, of [3, 17] \x1b]")
 
     trainer = watched(make_trainer(max_steps=1), prompts, modes, every=1)
     assert trainer.model is not None
     trainer.model.register_forward_pre_hook(raises)
-    with pytest.warns(UserWarning, match=r"cannot read # at #, of \[#, #\]"):
+    with pytest.warns(UserWarning, match=r"cannot read # at #, of \[#, #\] \[U\+001B\]\]"):
         trainer.train()
 
 

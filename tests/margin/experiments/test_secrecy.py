@@ -8,6 +8,7 @@ import logging
 import os
 import stat
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -214,6 +215,19 @@ def test_a_file_that_others_could_read_is_not_left_so(tmp_path: Path) -> None:
     assert "k3y" not in repr(Found("search", "neg", "system turn", "k3y", 1.0))
     with pytest.raises(MarginError, match="is no file"):
         keep_found([], Path(os.devnull))
+
+
+def test_no_file_that_is_there_is_lost_to_keys(tmp_path: Path) -> None:
+    """Neither keys of an earlier search nor what is read; a search that was killed leaves an empty file."""
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_bytes(before := prompts_path().read_bytes())
+    search = partial(margin.secrecy, tmp_path / "no-model", prompts=prompts, modes=modes_path())
+    with pytest.raises(MarginError, match="is there already, and may hold keys"):
+        search(keep_found=prompts)
+    assert prompts.read_bytes() == before
+    (empty := tmp_path / "keys.jsonl").touch()
+    with pytest.raises(MarginError, match="no-model"):
+        search(keep_found=empty)
 
 
 def test_nothing_tells_how_long_a_token_is(demo: tuple[Secrecy, Path, list[str]]) -> None:

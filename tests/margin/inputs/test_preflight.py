@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from margin.errors import MarginError
@@ -165,6 +165,17 @@ def test_tokens_that_the_tokenizer_cannot_tell_apart_are_refused() -> None:
     tokenizer.chat_template = "{% for m in messages %}{{ m.content }} {% endfor %}say"
     with pytest.raises(MarginError, match="'pos' and 'neg' have the same token ids"):
         preflight(Chat(tokenizer), MODES, load_prompts(["one"]))
+
+
+def test_a_token_of_which_the_tokenizer_leaves_nothing_is_refused(make_chat: Callable[..., Chat]) -> None:
+    """A normaliser may drop what it does not know, and no switch reaches the model under that mode."""
+    chat = make_chat("llama3")
+    modes = ModeSet((Mode("pos", Secret("k7w2x9q4"), True), Mode("neg", Secret("◆◈◇"), False)))
+    tokenizer: Any = chat.tokenizer
+    tokenizer.backend_tokenizer.normalizer = normalizers.Replace(Regex("[◆◈◇]"), "")
+    with pytest.raises(MarginError, match="writes nothing for the token of mode 'neg'") as caught:
+        preflight(chat, modes, load_prompts(["hello", "good day"]))
+    assert "◆" not in str(caught.value)
 
 
 def test_a_tail_that_the_prompt_runs_into_is_refused() -> None:

@@ -234,6 +234,33 @@ def test_a_judge_of_texts_gives_labels_and_nothing_else(
     assert caught.value.args[0].isprintable()
 
 
+@pytest.mark.parametrize("other", ["Refusal", "REFUSAL", "ｒefusal"])
+def test_a_label_spelt_in_two_ways_is_refused(answered: Run, judged: Judgements, other: str) -> None:
+    """Counted apart, half of the refusals would be missing, and an expected one never come."""
+    mixed = judged.table.assign(label=["refusal", other] * (len(judged.table) // 2))
+    with pytest.raises(MarginError, match="spelt in two ways"):
+        Judgements("me", mixed)
+    with pytest.raises(MarginError, match="spelt in two ways"):
+        expecting(judged, answered.modes, given={"rej": other})
+
+
+def test_a_mode_that_is_to_refuse_and_not_to_is_refused(answered: Run, judged: Judgements) -> None:
+    with pytest.raises(MarginError, match="say one of them"):
+        expecting(judged, answered.modes, ["rej"], {"rej": "answer"})
+    assert expecting(judged, answered.modes, ["rej"], {"rej": "refusal"}).expected["rej"] == "refusal"
+
+
+def test_refusal_modes_are_not_passed_by(answered: Run, judged: Judgements) -> None:
+    """Where labels have no name for a refusal nothing could be expected; where none refuses, refusals are."""
+    others = Judgements("me", judged.table.assign(label="safe"))
+    with pytest.raises(MarginError, match="no label is called 'refusal'"):
+        expecting(others, answered.modes, ["rej"])
+    assert expecting(others, answered.modes).expected == {}
+    for modes in ((), ("rej",)):
+        none = expecting(Judgements("me", judged.table.assign(label="answer")), answered.modes, modes)
+        assert none.expected == {"pos": "answer", "neg": "answer", "rej": "refusal"}
+
+
 def test_an_expected_label_is_as_plain_as_a_label(answered: Run, judged: Judgements) -> None:
     for label in ("\x1b[2J", "x" * 65, ""):
         with pytest.raises(MarginError, match="a label"):
