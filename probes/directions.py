@@ -13,6 +13,7 @@ from scipy import linalg
 
 from margin.probes.covariance import shrunken_covariance
 from margin.probes.rows import FloatArray
+from margin.stats.d_prime import d_prime
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.folds import widening
@@ -144,17 +145,11 @@ def _d_prime(
 ) -> Estimate:
     of_pair = np.isin(rows.mode, pair)
     y, rows = y[of_pair], rows.part(of_pair)
-    a, b = (rows.mode == mode for mode in pair)
-    shift = float(y[a].mean() - y[b].mean())
-    deviation = y - np.where(a, y[a].mean(), y[b].mean())
-    spread = float(np.sqrt(np.sum(deviation**2) / max(1, len(y) - 2)))
-    if spread <= FLAT * np.abs(y).max(initial=0):
-        if abs(shift) <= FLAT:
+    found = d_prime(y, rows.mode == pair[0])
+    if found.spread <= FLAT * np.abs(y).max(initial=0):
+        if abs(found.shift) <= FLAT:
             return Estimate(0.0, n_prompts=rows.n_prompts)
         return Estimate(np.nan, method="undefined: no spread along the direction", n_prompts=rows.n_prompts)
-    value = shift / spread
-    of_shift = np.where(a, deviation / a.sum(), -deviation / b.sum())
-    of_variance = deviation**2 / (len(y) - 2) - spread**2 / len(y)
-    of_row = of_shift / spread - value * of_variance / (2 * spread**2)
-    influence = np.bincount(rows.prompt, weights=of_row, minlength=rows.n_prompts).astype(np.float64)
-    return t_interval(value, influence * widening(fold), level, METHOD, over=rows.clusters)
+    of_prompts = np.bincount(rows.prompt, weights=found.influence, minlength=rows.n_prompts)
+    influence = of_prompts.astype(np.float64)
+    return t_interval(found.value, influence * widening(fold), level, METHOD, over=rows.clusters)

@@ -15,6 +15,7 @@ from margin.analysis.distances import Distances
 from margin.analysis.separation.centroids import centroids
 from margin.analysis.separation.paired import points_by_prompt
 from margin.errors import MarginError
+from margin.stats.d_prime import d_prime as along_line
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.folds import counted_twice, training_weights
@@ -67,8 +68,7 @@ def _of_pair(
     prompt q is the derivative of d' in its weight (Jaeckel, 1972, "The infinitesimal jackknife"), by the
     chain rule in two parts; m prompts make a line.
 
-    As projected, the lines held, q moves S by dS = (shift_q - S) / n and the variance s^2 by
-    dV = (n / (n - 1) mean (y_q - mean y)^2 - s^2) / n, and so d' by dS / s - d' dV / (2 s^2).
+    As projected, the lines held, q moves d' by what its two points do: `margin.stats.d_prime`.
 
     As turning, q moves the centroids a and b of each fold but its own by (x_qa - a) / m and (x_qb - b) / m.
     The line L = a - b, of direction u = L / |L|, so moves by dL = (x_qa - x_qb - L) / m, its direction by
@@ -85,16 +85,13 @@ def _of_pair(
     to_a, to_b = np.moveaxis(found.to_points[points], -1, 0)
     projections = (to_b - to_a) / 2 * scale  # (n, 2, folds)
     y = projections.transpose(0, 2, 1)[own]
-    shift = y[:, 0] - y[:, 1]
-    deviation = y - y.mean(axis=0)
-    spread = float(np.sqrt(np.sum(deviation**2) / (2 * (n - 1))))
+    on_line = along_line(y.ravel(), np.tile([True, False], n))
+    deviation, spread = on_line.deviation.reshape(n, 2), on_line.spread
     if spread <= np.sqrt(distances.resolution) * np.abs(y).max():
         if y.any():
             raise MarginError("d' undefined: two modes differ but do not vary on the line between them")
         return 0.0, np.zeros(n), np.zeros(n)
-    value = float(shift.mean()) / spread
-    of_variance = n / (n - 1) * np.mean(deviation**2, axis=1) - spread**2
-    projected = ((shift - shift.mean()) / spread - value * of_variance / (2 * spread**2)) / n
+    value, projected = on_line.value, on_line.influence.reshape(n, 2).sum(axis=1)
 
     slope = np.array([1, -1]) / (n * spread) - value * deviation / (2 * (n - 1) * spread**2)
     slopes = slope[:, :, None] * own[:, None, :]
