@@ -12,8 +12,10 @@ from margin.report.layout import layout_of
 from margin.report.report import Report
 from margin.report.views import views
 from margin.study.glossary import meaning
+from margin.study.section import Fact
 from margin.study.sections.outcomes import Outcomes
 from margin.study.sections.prompts import Prompts
+from margin.study.table import Table
 from margin.text import shown
 
 _OPTION = re.compile(r"--[a-z][a-z-]*")
@@ -37,8 +39,13 @@ def to_html(report: Report, *, explore: bool = False) -> str:
         trim_blocks=True,
     )
     environment.filters["shown"] = _shown
+    tables: dict[str, Table] = {}
+    leads: dict[Fact, str] = {}
+    for section in report:
+        own = {table.key: table for table in section.tables() if table.rows}
+        leads |= dict.fromkeys(section.facts(), next(iter(own), ""))
+        tables |= own
     facts, prompts = report.facts(), report.section(Prompts)
-    tables = {table.key: table for table in report.tables()}
     if explore and prompts is not None:
         tables["prompts"] = prompts.all()
     outcomes = report.section(Outcomes)
@@ -52,6 +59,7 @@ def to_html(report: Report, *, explore: bool = False) -> str:
         level=f"{report.study.settings.level:.0%}",
         cards=[fact for fact in facts if fact.card],
         sentences=[fact for fact in facts if fact.alarm or not fact.card],
+        leads=leads,
         layout=layout_of,
         meaning=meaning,
         tables=list(tables.values()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -64,6 +65,14 @@ def test_the_page_asks_for_nothing_and_complains_of_nothing(browser: Driver, pag
     assert page.as_uri() in asked
     assert all(url == page.as_uri() or url.startswith("data:") for url in asked)
     assert browser.get_log("browser") == []
+
+
+def test_facts_lead_to_their_tables_and_no_link_leads_nowhere(page: Path) -> None:
+    html = page.read_text(encoding="utf-8")
+    linked = re.findall(r'href="#([^"]+)"', html)
+    assert set(linked) <= set(re.findall(r'id="([^"]+)"', html))
+    cards = re.findall(r'<dt><a href="#([^"]+)">', html)
+    assert {"by-mode", "layers"} <= set(cards)
 
 
 def test_a_point_tells_its_prompt_mode_margin_and_slice(browser: Driver, page: Path, report: Report) -> None:
