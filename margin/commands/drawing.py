@@ -7,16 +7,11 @@ import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from margin.commands.session import BAD_INPUT, FAULT
 from margin.errors import MarginError, words
 from margin.extras import MissingExtraError
 from margin.streams import say, tell
-
-if TYPE_CHECKING:
-    from margin.report.report import Report
-    from margin.study.canvas import Canvas
 
 
 @dataclass
@@ -51,21 +46,19 @@ class Drawn:
 
 
 def draw_each(
-    report: Report,
     names: Iterable[str],
-    out: Path,
-    formats: Iterable[str],
-    canvas: Canvas | None = None,
+    save: Callable[[str], Iterable[Path]],
     before: Callable[[str], None] = lambda name: None,
 ) -> Drawn:
-    """Draw and write figures, whatever becomes of the others; `before` is told of each before it is drawn."""
-    from margin.report.figures import save_figures
+    """Draw and write figures by `save`, whatever becomes of the others.
 
-    drawn, formats = Drawn(), tuple(formats)
+    `before` is told of each before it is drawn.
+    """
+    drawn = Drawn()
     for name in names:
         before(name)
         try:
-            drawn.written += save_figures(report, (name,), out, formats, canvas)
+            drawn.written += save(name)
         except MissingExtraError as error:
             drawn.missing.append(f"{name} was not drawn: {error}")
         except (OSError, ImportError, MemoryError) as error:

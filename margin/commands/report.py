@@ -27,6 +27,12 @@ def coverage(context: click.Context, option: click.Parameter, level: float) -> f
     return level
 
 
+ACROSS = click.option(
+    "--across",
+    metavar="NAME,...",
+    help="What the models of several runs may have been asked differently in: tokenizer, chat_template, "
+    "head, tail, ...",
+)
 CLUSTER = click.option(
     "--cluster",
     metavar="COLUMN",
@@ -139,13 +145,13 @@ def report(
 def write_with_figures(report: Report, out: Path, explore: bool = False) -> Drawn:
     """Write a report and its figures; say what cannot be drawn, and go on."""
     from margin.commands.drawing import draw_each
-    from margin.report.figures import IN_REPORT
+    from margin.report.figures import IN_REPORT, save_figures
     from margin.report.write import write_report
     from margin.run.files import make_folder
 
     files = write_report(report, out, explore=explore)
     make_folder(out / "figures")
-    drawn = draw_each(report, IN_REPORT, out / "figures", ("png",))
+    drawn = draw_each(IN_REPORT, lambda name: save_figures(report, (name,), out / "figures", ("png",)))
     drawn.say()
     drawn.written[:0] = files
     return drawn
@@ -168,11 +174,7 @@ def write_with_figures(report: Report, out: Path, explore: bool = False) -> Draw
 )
 @click.option("--seed", default=0, show_default=True, type=SEED, help="Of the simultaneous intervals.")
 @CLUSTER
-@click.option(
-    "--across",
-    metavar="NAME,...",
-    help="What the models may have been asked differently in: tokenizer, chat_template, head, tail, ...",
-)
+@ACROSS
 @click.option("--json", "as_json", is_flag=True, help="Every margin and difference, as JSON.")
 def compare(
     runs: tuple[Path, ...],

@@ -9,7 +9,7 @@ from margin import figures
 from margin.report.report import Report
 from margin.run.files import write_atomic
 from margin.study.canvas import Canvas
-from margin.study.picture import picture
+from margin.study.picture import Picture, picture
 from margin.study.sections import FIGURES
 
 __all__ = ["FIGURES", "FORMATS", "IN_REPORT", "OVER_PROMPTS", "save_figures"]
@@ -36,13 +36,17 @@ def save_figures(
     """
     formats, canvas = tuple(formats), canvas or Canvas()
     for name in names:
-        drawn = picture(report.study, name, canvas)
-        with figures.style(canvas.style):
-            for suffix in formats:
-                path = out / f"{name}.{suffix}"
-                write_atomic(path, figures.rendered(drawn.figure, suffix))
-                yield path
-        if not canvas.notes:
-            path = out / f"{name}.txt"
-            write_atomic(path, f"{drawn.caption}\n".encode())
-            yield path
+        yield from save_picture(picture(report.study, name, canvas), out / name, formats, canvas)
+
+
+def save_picture(drawn: Picture, path: Path, formats: Iterable[str], canvas: Canvas) -> Iterator[Path]:
+    """Write one figure to `path` with each format's ending, and where notes stand outside its caption."""
+    with figures.style(canvas.style):
+        for suffix in formats:
+            file = path.with_name(f"{path.name}.{suffix}")
+            write_atomic(file, figures.rendered(drawn.figure, suffix))
+            yield file
+    if not canvas.notes:
+        file = path.with_name(f"{path.name}.txt")
+        write_atomic(file, f"{drawn.caption}\n".encode())
+        yield file

@@ -83,10 +83,7 @@ def compare(
     if len(runs) < 2:
         raise MarginError(f"a comparison needs at least two runs, got {len(runs)}")
     paths = [run.path if isinstance(run, Run) else Path(run) for run in runs]
-    if len({path.resolve() for path in paths}) < len(paths):
-        raise MarginError("a run stands twice among the runs to compare")
-    short = [path.resolve().name for path in paths]
-    names = short if len(set(short)) == len(short) else [str(path) for path in paths]
+    names = names_of(paths)
     unknown = sorted(set(across) - ACROSS)
     if unknown:
         raise MarginError(f"nothing is asked by the name {unknown[0]!r}: take {', '.join(sorted(ACROSS))}")
@@ -97,7 +94,7 @@ def compare(
     for name, given in zip(names, runs, strict=True):
         run = of_names[name] = opened(given)
         first = first or run
-        asked += _asked(first, run, across, (names[0], name))
+        asked += asked_differently(first, run, across, (names[0], name))
         for prompt_id, text in zip(run.prompts["id"], run.prompts["prompt"], strict=True):
             if texts.setdefault(prompt_id, text) != text:
                 raise IncomparableError(
@@ -170,8 +167,22 @@ def _one_checkpoint(run: Run, other: Run) -> bool:
     return bool(one.weights) and all(getattr(one, name) == getattr(two, name) for name in CHECKPOINT)
 
 
-def _asked(first: Run, run: Run, across: Sequence[str], names: tuple[str, str]) -> list[str]:
-    """In what two runs were asked differently that is wanted; the prompts, which are paired, left out."""
+def names_of(paths: Sequence[Path]) -> list[str]:
+    """What runs are called beside each other: their folders' names, or their paths where two are the same.
+
+    MarginError where a run stands twice.
+    """
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise MarginError("a run stands twice among the runs to compare")
+    short = [path.resolve().name for path in paths]
+    return short if len(set(short)) == len(short) else [str(path) for path in paths]
+
+
+def asked_differently(first: Run, run: Run, across: Sequence[str], names: tuple[str, str]) -> list[str]:
+    """In what two runs were asked differently that is allowed; the prompts, which are paired, left out.
+
+    IncomparableError where they were asked differently in something that `across` does not name.
+    """
     found = {line: entry_of(line) for line in protocol_differences(first, run, names)}
     found = {line: entry for line, entry in found.items() if entry != "prompts"}
     refused = [line for line, entry in found.items() if entry not in across]

@@ -35,13 +35,20 @@ def picture(study: Study, name: str, canvas: Canvas) -> Picture:
     if name not in FIGURES:
         raise MarginError(f"figure {name!r} is unknown: choose from {', '.join(FIGURES)}")
     with figures.style(canvas.style):
-        fig = FIGURES[name](study, canvas)
-        caption = f"{figures.caption_of(fig)} {_about(study)}"
-        if not canvas.titles:
-            figures.take_titles(fig)
-        if not canvas.notes:
-            figures.take_notes(fig)
-        figures.fit(fig)
+        return finished(FIGURES[name](study, canvas), canvas, _about(study))
+
+
+def finished(fig: Figure, canvas: Canvas, about: str) -> Picture:
+    """A figure just drawn as the canvas wants it: without titles or notes, and all of it where it has room.
+
+    `about` says in its caption whose numbers it shows. To be called in the canvas' style.
+    """
+    caption = f"{figures.caption_of(fig)} {about}"
+    if not canvas.titles:
+        figures.take_titles(fig)
+    if not canvas.notes:
+        figures.take_notes(fig)
+    figures.fit(fig)
     return Picture(fig, caption)
 
 
