@@ -25,10 +25,11 @@ class Sections(Extension):
     def on_package(self, *, pkg: Module, loader: GriffeLoader, **kwargs: Any) -> None:
         """Called by griffe once a package is read: `probes.transfer` is the function, as on import."""
         loader.resolve_aliases()
-        for name in pkg.exports or ():
-            module = pkg.members[str(name)]
-            if module.is_module and str(name) in module.members:
-                pkg.members[str(name)] = Alias(str(name), module.members[str(name)], parent=pkg)
+        for package in (pkg, *pkg.modules.values()):
+            for name in package.exports or ():
+                module = package.members[str(name)]
+                if module.is_module and str(name) in module.members:
+                    package.members[str(name)] = Alias(str(name), module.members[str(name)], parent=package)
 
     def on_instance(self, *, obj: Object, **kwargs: Any) -> None:
         """Called by griffe for each module, class, function and attribute."""

@@ -28,7 +28,7 @@ def decoy_strips(
     -------
     >>> from margin import figures
     >>> table = pd.DataFrame({"name": ["all"], "live": [0.3], "decoys": [[0.01, 0.05]]})
-    >>> figures.decoy_strips(table, figures.figure().add_subplot()).get_title(loc="left")
+    >>> figures.decoy_strips(table, figures.figure().add_subplot()).get_title()
     'Above what any tokens give'
     """
     data = checked(table, "decoys", ["name"], ["live"])

@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import squareform
 from sklearn.metrics import euclidean_distances, silhouette_score
 
+from margin.short import Short
+
 NEIGHBOURS = 15
 _MOVED_BY_SEED = ("silhouette_2d", "hit_2d", "trustworthiness", "continuity", "shepard")
 
 
 @dataclass(frozen=True)
-class Quality:
+class Quality(Short):
     """Faithfulness of a projection; every distance is Euclidean in the space that was projected."""
 
     silhouette_full: float

@@ -92,8 +92,8 @@ def silhouette_ecdf(
     ...     {"prompt": ["a", "a", "b", "b"], "mode": ["pos", "neg"] * 2, "silhouette": [0.3, 0.2, 0.1, 0.4]}
     ... )
     >>> ax = figures.silhouette_ecdf(table, figures.figure().add_subplot())
-    >>> ax.get_xlabel()
-    'silhouette (−1 to 1, no unit)'
+    >>> ax.get_ylabel()
+    'share of prompts'
     """
     data, looks, _ = _read(table, None, modes)
     for mode, look in looks.items():

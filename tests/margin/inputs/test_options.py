@@ -12,6 +12,7 @@ import pytest
 
 import margin
 from margin.commands.collect import collect as command
+from margin.commands.session import QUIET_HELP
 from margin.errors import MarginError
 from margin.inputs.conditions import by_name
 from margin.inputs.options import CaptureKeywords, CaptureOptions
@@ -37,7 +38,8 @@ def test_the_command_line_has_every_option_with_its_default(name: str) -> None:
     (option,) = [it for it in command.params if it.name == name]
     assert isinstance(option, click.Option)
     assert option.opts == [f"--{name.replace('_', '-')}"]
-    assert option.help == OPTIONS[name].metadata["help"]
+    # What is quiet is said in the same words by every command.
+    assert option.help == (QUIET_HELP if name == "quiet" else OPTIONS[name].metadata["help"])
     expected = OPTIONS[name].default
     if expected is False:
         assert option.is_flag
