@@ -29,17 +29,13 @@ from margin.analysis.early_stop import EarlyStop
 from margin.arguments import require_count, require_folder, require_level, require_names
 from margin.capture.checkpoint import Checkpoint
 from margin.capture.collect import collect
-from margin.capture.fitting import require_fitting
-from margin.capture.prepare import load_inputs
+from margin.capture.prepare import load_inputs, proved_rows
 from margin.capture.ranks import Ranks
 from margin.capture.trainer import model_of, tokenizer_of, undisturbed
 from margin.errors import MarginError
-from margin.inputs.chat import Chat
 from margin.inputs.modes import ModeSet
 from margin.inputs.options import CaptureOptions
-from margin.inputs.preflight import preflight
 from margin.inputs.prompts import PromptSet
-from margin.inputs.rows import build_control_rows, build_rows
 from margin.study import training_log
 from margin.study.spaces import clusters_in
 from margin.study.training_log import SAM, Logs
@@ -145,17 +141,13 @@ class MarginCallback(TrainerCallback):
             "quiet": True,
         }
         # As every measurement does it: what it would refuse is refused here, and not after a training.
-        inputs = load_inputs(prompts, modes, CaptureOptions(**self._options), {"the path of keep": keep})
+        asked = CaptureOptions(**self._options)
+        inputs = load_inputs(prompts, modes, asked, {"the path of keep": keep})
         self._prompts, self._modes = inputs.prompts, inputs.modes
         clusters_in(self._prompts.table, cluster)  # refused here, and not at every measurement
         if len(self._prompts) < 2:
             raise MarginError("a margin needs at least two prompts, got one")
-        chat = Chat(self._tokenizer, chat_kwargs or {}, response_prefix, chat_template)
-        context = self._checkpoint("").context
-        preflight(chat, self._modes, self._prompts, context)
-        rows = build_rows(chat, self._prompts, self._modes, context)
-        rows += build_control_rows(chat, self._prompts, self._modes, inputs.controls, rows, context)
-        require_fitting(self._checkpoint("the model in training"), rows)
+        proved_rows(self._checkpoint("the model in training"), inputs, asked)
 
     def on_train_begin(
         self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -23,7 +23,7 @@ from margin.inputs.decoys import SETS, DecoySet, draw_decoys, load_decoys
 from margin.inputs.modes import ModeSet
 from margin.inputs.modes_file import load_modes
 from margin.inputs.options import CaptureOptions
-from margin.inputs.preflight import check_names, preflight
+from margin.inputs.preflight import Preflight, check_names, preflight
 from margin.inputs.prompts import Prompts, PromptSet, load_prompts
 from margin.inputs.rows import Row, build_control_rows, build_rows
 from margin.run.manifest import NAME, Manifest, read_manifest
@@ -141,12 +141,12 @@ def checkpoint_for(
     return checkpoint
 
 
-def prepare(
-    checkpoint: Checkpoint, inputs: Inputs, options: CaptureOptions, folder: Path, ranks: Ranks
-) -> Job:
-    """Prove that every mode reaches the model, make the rows, and say what decides their numbers.
+def proved_rows(
+    checkpoint: Checkpoint, inputs: Inputs, options: CaptureOptions
+) -> tuple[Chat, Preflight, list[Row]]:
+    """The rows of the modes and of every control, once it is proved that each mode reaches the model.
 
-    MarginError where that is not so, IncomparableError where the folder holds a run of something else.
+    MarginError where one does not, or a row does not fit.
     """
     chat = Chat(
         checkpoint.tokenizer, options.chat_kwargs or {}, options.response_prefix, options.chat_template
@@ -156,6 +156,18 @@ def prepare(
     rows = build_rows(chat, prompts, modes, context)
     rows += build_control_rows(chat, prompts, modes, inputs.controls, rows, context)
     require_fitting(checkpoint, rows, options.positions, options.generate)
+    return chat, rendered, rows
+
+
+def prepare(
+    checkpoint: Checkpoint, inputs: Inputs, options: CaptureOptions, folder: Path, ranks: Ranks
+) -> Job:
+    """Prove that every mode reaches the model, make the rows, and say what decides their numbers.
+
+    MarginError where that is not so, IncomparableError where the folder holds a run of something else.
+    """
+    chat, rendered, rows = proved_rows(checkpoint, inputs, options)
+    prompts, modes = inputs.prompts, inputs.modes
     decided = options.deciding() | {
         "layers": parse_layers(options.layers, n_layers(checkpoint.model)),
         "controls": inputs.controls.identity(),
