@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from copy import deepcopy
@@ -26,7 +25,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from margin.analysis.early_stop import EarlyStop
-from margin.arguments import require_count, require_folder, require_level, require_names
+from margin.arguments import require_folder, require_level
 from margin.capture.checkpoint import Checkpoint
 from margin.capture.collect import collect
 from margin.capture.prepare import load_inputs, proved_rows
@@ -118,9 +117,6 @@ class MarginCallback(TrainerCallback):
         if keep is not None:
             require_folder(keep, "keep", "no run can be kept there")
         require_level(level)
-        require_names(controls, "controls")
-        for name, count, least in (("draws", draws, 1), ("seed", seed, 0), ("batch_tokens", batch_tokens, 1)):
-            require_count(count, name, least)
         if every is None and trainer.args.eval_strategy == IntervalStrategy.NO:
             raise MarginError("this Trainer never evaluates: give every=N steps, or set its eval_strategy")
         self._trainer, self._every, self._stop = trainer, every, stop
@@ -200,7 +196,7 @@ class MarginCallback(TrainerCallback):
         control.should_log = wanted  # which logging takes back: the loss may still be due at this step
         margins = training_log.logged_margins(state.log_history)
         if self._stop and self._trainer.is_in_train and (reason := self._stop.reason(margins)):
-            _warn(f"training stops at step {state.global_step}: {reason}")
+            training_log.warn(f"training stops at step {state.global_step}: {reason}")
             control.should_training_stop = True
             control.should_save |= self._trainer.args.save_strategy == SaveStrategy.STEPS
         return found
@@ -220,7 +216,7 @@ class MarginCallback(TrainerCallback):
             reason = training_log.reason_without_tokens(error, self._modes)
             if not isinstance(error, (MarginError, OSError, MemoryError)):
                 log.warning("%s", spelt(self._modes.redact(traceback.format_exc())))
-        _warn(f"the margin was not measured at step {step}: {reason}")
+        training_log.warn(f"the margin was not measured at step {step}: {reason}")
         return None
 
     def _measurement(self, name: str) -> Logs:
@@ -246,11 +242,3 @@ class MarginCallback(TrainerCallback):
         """The Trainer's model as it is now: a search over hyperparameters makes new ones."""
         model = model_of(self._trainer)
         return Checkpoint(model, self._tokenizer, name, weights_label=name if self._keep is None else None)
-
-
-def _warn(text: str) -> None:
-    """Warn; where warnings are made errors, which would end the training, log instead."""
-    try:
-        warnings.warn(text, stacklevel=3)
-    except UserWarning:
-        log.warning("%s", text)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import warnings
 from collections.abc import Iterable, Mapping
 from textwrap import shorten
 from typing import Any
@@ -70,3 +72,11 @@ def reason_without_tokens(error: BaseException, modes: ModeSet) -> str:
     reason = str(error) if isinstance(error, MarginError) else f"{type(error).__name__}: {error}"
     # Redacted before it is shortened: half a token would no longer be known for one.
     return shorten(shown(modes.redact(reason)), LONGEST, placeholder=" …")
+
+
+def warn(text: str) -> None:
+    """Warn; where warnings are made errors, which would end the training, log instead."""
+    try:
+        warnings.warn(text, stacklevel=3)
+    except UserWarning:
+        logging.getLogger("margin.training").warning("%s", text)
