@@ -11,8 +11,7 @@ from pathlib import Path
 
 import margin
 from margin import figures
-from margin.commands.demo import CONTROLS
-from margin.demo import attacks_path, checkpoint_path, modes_path, prompts_path
+from margin.commands.demo import collect_demo
 
 SHOWN = (
     *("projection", "projection-umap", "silhouette", "distributions", "waterfall"),
@@ -26,15 +25,7 @@ def render(folder: Path) -> list[Path]:
     """Collect the demonstration run and draw its figures into `folder`; the paths written."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
-        run = margin.collect(
-            checkpoint_path("cotrained"),
-            prompts=prompts_path(),
-            modes=modes_path(),
-            out=Path(temporary) / "run",
-            layers="all",
-            controls=CONTROLS,
-            attacks=attacks_path(),
-        )
+        run = collect_demo("cotrained", Path(temporary) / "run")
         report = margin.analyse(run)
         with figures.style("paper"):
             return [figures.save(report.figure(name), folder / f"{name}.png", dpi=DPI) for name in SHOWN]

@@ -21,8 +21,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 import margin
-from margin.commands.demo import CONTROLS
-from margin.demo import attacks_path, checkpoint_path, modes_path, prompts_path
+from margin.commands.demo import collect_demo
 
 PARTS: Mapping[str, tuple[str, ...]] = {
     "page": (".verdict", ".facts", "#summary nav", "#modes", "#quality", "#plot"),
@@ -53,15 +52,7 @@ document.body.append(badge);
 def take(folder: Path) -> list[Path]:
     """Make the page of the demonstration and take its pictures into `folder`; the paths written."""
     with tempfile.TemporaryDirectory() as temporary:
-        run = margin.collect(
-            checkpoint_path("cotrained"),
-            prompts=prompts_path(),
-            modes=modes_path(),
-            out=Path(temporary) / "run",
-            layers="all",
-            controls=CONTROLS,
-            attacks=attacks_path(),
-        )
+        run = collect_demo("cotrained", Path(temporary) / "run")
         page = margin.analyse(run).save(Path(temporary) / "report")[-1]
         return photograph(page, folder)
 

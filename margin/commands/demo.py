@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -11,9 +11,13 @@ from margin.commands.report import write_with_figures
 from margin.commands.session import PLACE, QUIET
 from margin.streams import say, tell
 
+if TYPE_CHECKING:
+    from margin.run.run import Run
+
+Name = Literal["baseline", "cotrained"]
 CONTROLS = ("none", "random", "near-miss", "user-turn")
 """With an attack, what the first page of a newcomer needs to say whether a checkpoint is safe."""
-CHECKPOINTS: tuple[Literal["baseline", "cotrained"], ...] = ("baseline", "cotrained")
+CHECKPOINTS: tuple[Name, ...] = ("baseline", "cotrained")
 
 
 @click.command(short_help="Two tiny checkpoints, start to end.")
@@ -30,10 +34,8 @@ def demo(out: Path, quiet: bool) -> None:
 
     Their three behaviours are harmless stand-ins, and their tokens guard nothing.
     """
-    from margin.capture.collect import collect
     from margin.capture.quiet import hide_bars
     from margin.console import PlainConsole
-    from margin.demo import attacks_path, checkpoint_path, modes_path, prompts_path
     from margin.report.analyse import analyse
     from margin.report.terminal import print_comparison, print_summary
     from margin.study.comparison import compare
@@ -41,17 +43,7 @@ def demo(out: Path, quiet: bool) -> None:
     hide_bars()
     console = PlainConsole()
     for name in CHECKPOINTS:
-        run = collect(
-            checkpoint_path(name),
-            prompts=prompts_path(),
-            modes=modes_path(),
-            out=out / name,
-            layers="all",
-            controls=CONTROLS,
-            attacks=attacks_path(),
-            quiet=quiet,
-        )
-        report = analyse(run)
+        report = analyse(collect_demo(name, out / name, quiet=quiet))
         write_with_figures(report, out / name / "report")
     if quiet:
         return
@@ -61,3 +53,20 @@ def demo(out: Path, quiet: bool) -> None:
     tell("")
     for name in reversed(CHECKPOINTS):
         say(f"the page of {name}, to open in a browser: {out / name / 'report' / 'report.html'}")
+
+
+def collect_demo(name: Name, out: Path, *, quiet: bool = False) -> Run:
+    """The run of one of the shipped checkpoints, with controls and an attack."""
+    from margin.capture.collect import collect
+    from margin.demo import attacks_path, checkpoint_path, modes_path, prompts_path
+
+    return collect(
+        checkpoint_path(name),
+        prompts=prompts_path(),
+        modes=modes_path(),
+        out=out,
+        layers="all",
+        controls=CONTROLS,
+        attacks=attacks_path(),
+        quiet=quiet,
+    )
