@@ -8,7 +8,6 @@ import pandas as pd
 
 from margin import figures
 from margin.errors import MarginError
-from margin.inputs.conditions import CONDITIONS
 from margin.study.canvas import Canvas
 from margin.study.notation import model_name
 from margin.study.section import Section
@@ -24,15 +23,14 @@ if TYPE_CHECKING:
 
 
 def draw(study: Study, canvas: Canvas) -> Figure:
-    """Silhouettes, projections, pairs, layers, slices and unknown tokens of one run."""
+    """Silhouettes, projections, pairs, layers, slices and control conditions of one run."""
     points, layers = study.section(Points), study.section(Layers)
     slices, robustness = study.section(Slices), study.section(Robustness)
     identity = study.run.manifest.identity
     assert points is not None
     assert slices is not None
     assert robustness is not None
-    # With the conditions that hold live tokens there would be dozens, they have a figure.
-    unknown = robustness.found.landings(*(it.name for it in CONDITIONS.values() if not it.live))
+    landing = robustness.found.landings()  # of dozens those that leak most are drawn
     try:
         projected = points.projections(study, "pca")
     except MarginError:  # the page still shows the rest; the figure of the projection says what it lacks
@@ -45,7 +43,7 @@ def draw(study: Study, canvas: Canvas) -> Figure:
         pairs=pairs(study.headline),
         layers=None if layers is None else layers.curve.to_frame(),
         slices=_together(slices.frames()),
-        landing=None if unknown.empty else unknown,
+        landing=None if landing.empty else landing,
         leaks=leaks(robustness.found),
         overall=study.headline.leave_prompt_out.estimate,
         width=canvas.width,
