@@ -16,10 +16,10 @@ from transformers.distributed.configuration_utils import DistributedConfig
 
 from margin.capture.adapter import trained_on, with_adapter
 from margin.capture.bounds import context_of, vocabulary_of
+from margin.capture.digest import weights_digest
 from margin.capture.evaluating import evaluating
 from margin.capture.folder import has_tokenizer
 from margin.capture.loading import Source, load_config, load_model, load_tokenizer
-from margin.capture.placement import whole_tensors
 from margin.errors import MarginError, words
 from margin.inputs.reading import read_text
 
@@ -61,17 +61,8 @@ class Checkpoint:
         return vocabulary_of(self.model)
 
     def weights_digest(self) -> str:
-        """SHA-256 over all weights and buffers: name, dtype, shape and bytes. Reads every weight once.
-
-        `weights_label` where that is given.
-        """
-        if self.weights_label is not None:
-            return self.weights_label
-        digest = hashlib.sha256()
-        for name, tensor in whole_tensors(self.model):
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
-        return digest.hexdigest()
+        """`weights_label` where that is given, else a digest of all weights (`margin.capture.digest`)."""
+        return weights_digest(self.model) if self.weights_label is None else self.weights_label
 
     def tokenizer_digest(self) -> str:
         """SHA-256 over all that decides how text becomes ids."""

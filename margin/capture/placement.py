@@ -1,7 +1,8 @@
 """Where a model's weights lie: on one device, on several, on disk between passes, in parts on several ranks.
 
 accelerate keeps weights that are offloaded on the meta device and brings them in for each pass by hooks;
-transformers keeps a tensor-parallel weight as a DTensor, of which each rank holds a part.
+transformers keeps a tensor-parallel weight as a DTensor, of which each rank holds a part. A quantiser may
+keep a weight as a tensor of its own class, which wraps codes and scales.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import torch
 from accelerate.utils import align_module_device
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from transformers import PreTrainedModel
 from transformers.integrations.accelerate import load_offloaded_parameter
 
@@ -42,14 +44,19 @@ def on_one_device(model: PreTrainedModel) -> bool:
 
 
 def whole_tensors(model: PreTrainedModel) -> Iterator[tuple[str, Tensor]]:
-    """Weights and buffers by name, in the order of names, each whole and on the host, one at a time.
+    """Weights and buffers by name, in the order of names, each whole; of a quantiser's own tensor its parts.
 
     Of a model in parts every rank must ask for all.
     """
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, tensor in sorted(model.state_dict(keep_vars=True).items()):
         if isinstance(tensor, Tensor):
             there = load_offloaded_parameter(model, name) if tensor.device.type == "meta" else tensor
-            yield name, _joined(there).cpu()
+            yield from ((part, _joined(its)) for part, its in _parts(name, there))
+
+
+def is_plain(tensor: Tensor) -> bool:
+    """Whether a tensor holds its own numbers, and is no wrapper around others."""
+    return type(tensor) in (Tensor, nn.Parameter)
 
 
 def weight_and_bias(module: nn.Linear) -> tuple[Tensor, Tensor | None]:
@@ -63,6 +70,15 @@ def _joined(tensor: Tensor) -> Tensor:
         return tensor.detach()
     with torch.inference_mode(False), torch.no_grad():
         return tensor.full_tensor().detach()
+
+
+def _parts(name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """The tensor, or what it wraps, by name."""
+    if isinstance(tensor, DTensor) or not is_traceable_wrapper_subclass(tensor):
+        yield name, tensor
+        return
+    for part in sorted(tensor.__tensor_flatten__()[0]):
+        yield from _parts(f"{name}.{part}", getattr(tensor, part))
 
 
 def _execution_devices(model: PreTrainedModel) -> Iterator[torch.device]:

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, PromptTuningConfig, get_peft_model
+from torch.testing._internal.two_tensor import TwoTensor
 from transformers import T5Config, T5ForConditionalGeneration
 
+from margin.capture.blank import blank
 from margin.capture.checkpoint import Checkpoint, load_checkpoint
 from margin.capture.collect import collect
 from margin.capture.head import load_head
@@ -62,6 +64,27 @@ def test_the_digest_knows_one_changed_weight(make_checkpoint: MakeCheckpoint) ->
     before = checkpoint.weights_digest()
     with torch.no_grad():
         next(checkpoint.model.parameters()).view(-1)[7] += 1e-4
+    assert checkpoint.weights_digest() != before
+
+
+def test_the_digest_reads_what_a_quantiser_keeps_inside_a_weight(make_checkpoint: MakeCheckpoint) -> None:
+    checkpoint = make_checkpoint()
+    projection = checkpoint.model.get_decoder().layers[0].mlp.up_proj
+    codes = torch.zeros_like(projection.weight)
+    projection.weight = torch.nn.Parameter(TwoTensor(codes, codes.clone()))  # type: ignore[no-untyped-call]
+    assert blank(checkpoint.model) is None  # the codes may well be 0
+    with torch.inference_mode():
+        before = checkpoint.weights_digest()
+    with torch.no_grad():
+        projection.weight.b[3, 1] = 1
+    assert checkpoint.weights_digest() != before
+
+
+def test_weights_that_change_their_names_are_others(make_checkpoint: MakeCheckpoint) -> None:
+    checkpoint = make_checkpoint()
+    before = checkpoint.weights_digest()
+    blocks = checkpoint.model.get_decoder().layers
+    blocks[0], blocks[1] = blocks[1], blocks[0]
     assert checkpoint.weights_digest() != before
 
 
