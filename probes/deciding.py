@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from margin.short import Short
 from margin.stats.clusters import Clusters
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import ROUNDING, difference, proportion, standard_error
+from margin.stats.quantiles import normal_tail
 
 SHARE_OF_BEST = 0.9
 """Share of the best layer's accuracy above chance that a layer must reach to decide."""
@@ -101,7 +101,7 @@ def earliest_deciding(
     varies = se > ROUNDING
     largest = (np.abs(draws @ both[:, varies]) / se[varies]).max(axis=1, initial=0.0)
     # One interval by itself has the nominal level: several together never less.
-    single = float(np.clip(2 * stats.norm.cdf(np.quantile(largest, level)) - 1, level, 1 - 1e-9))
+    single = float(np.clip(1 - 2 * normal_tail(np.quantile(largest, level)), level, 1 - 1e-9))
     accuracies = [
         proportion(float(value), column, single, over=over)
         for value, column in zip(correct, of_prompt.T, strict=True)

@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import linalg
 
-from margin.probes.covariance import shrunken_covariance
 from margin.probes.rows import FloatArray
+from margin.stats.covariance import shrunken_covariance
 from margin.stats.d_prime import d_prime
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate

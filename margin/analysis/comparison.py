@@ -14,7 +14,6 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from margin.analysis.margins import Margins, margins
 from margin.analysis.metrics import Distance
@@ -29,6 +28,7 @@ from margin.stats.estimate import Estimate
 from margin.stats.intervals import JACKKNIFE, t_interval
 from margin.stats.multiplicity import holm, simultaneous_estimates
 from margin.stats.power import detectable_difference, power, prompts_needed
+from margin.stats.quantiles import t_tail
 from margin.stats.seeds import generator
 from margin.text import shown
 
@@ -229,4 +229,4 @@ def _in_prompts(units: int | None, each: float) -> int | None:
 def _two_sided(difference: Estimate, n: int) -> float:
     if not difference.se:
         return 1.0 if difference.estimate == 0 else 0.0
-    return float(2 * stats.t.sf(abs(difference.estimate) / difference.se, n - 1))
+    return float(2 * t_tail(abs(difference.estimate) / difference.se, n - 1))

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 
 from margin.errors import MarginError
 from margin.short import Short
 from margin.stats.clusters import Clusters
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import jackknife_variance
+from margin.stats.quantiles import t_quantile
 
 METHOD = "paired over prompts, with the variance between decoy sets, Satterthwaite"
 
@@ -89,7 +89,7 @@ def above_decoys(
         of_prompts, of_sets = float(jackknife_variance(U)), float(values.var(ddof=1) * (1 + 1 / len(values)))
         se = float(np.sqrt(of_prompts + of_sets))
         degrees = _satterthwaite((of_prompts, len(U) - 1), (of_sets, len(values) - 1))
-        half = float(stats.t.ppf((1 + level) / 2, degrees)) * se
+        half = float(t_quantile((1 + level) / 2, degrees)) * se
         low, high = difference - half, difference + half
         above = replace(above, low=low, high=high, se=se, level=level, method=METHOD)
     return AboveDecoys(live.estimate, tuple(values.tolist()), rank_p, above, degrees)

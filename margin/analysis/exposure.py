@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.stats import beta
+
+from margin.stats.quantiles import beta_below
 
 BEYOND = 8.0
 """Bits beyond those that the candidates resolve, between which an end of an interval is sought."""
@@ -72,7 +73,7 @@ def exposure(token: float, candidates: NDArray[np.float64], level: float = 0.95)
 def at_most(ahead: int, n: int, bits: float) -> float:
     """Chance that at most `ahead` of n candidates are as likely as a token that is `bits` exposed."""
     places = np.arange(ahead + 1)
-    return float(2**bits / (n + 1) * beta.cdf(2.0**-bits, places + 1, n - places + 1).sum())
+    return float(2**bits / (n + 1) * beta_below(2.0**-bits, places + 1, n - places + 1).sum())
 
 
 def _solve(ahead: int, n: int, chance: float) -> float:

@@ -13,9 +13,9 @@ from scipy.special import gammaln
 
 from margin.analysis.robustness.rules import Float
 from margin.inputs.conditions import Rule
-from margin.probes.covariance import shrunken_covariance
 from margin.short import Short
 from margin.stats.clusters import Clusters
+from margin.stats.covariance import shrunken_covariance
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import mean_share
 

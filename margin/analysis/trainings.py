@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from margin.errors import MarginError
 from margin.short import Short
 from margin.stats.clusters import Clusters
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import jackknife_variance
+from margin.stats.quantiles import noncentral_t_tail, t_quantile
 
 METHOD = "over trainings and prompts, Satterthwaite"
 ALPHA, POWER = 0.05, 0.8
@@ -87,7 +87,7 @@ def recipe_difference(
     se = float(np.sqrt(of_prompts + of_trainings))
     parts = [(of_prompts, len(U) - 1)]
     parts += [(s / r, r - 1) for s, r in zip(spread, sizes, strict=True)]
-    half = float(stats.t.ppf((1 + level) / 2, _degrees(parts))) * se
+    half = float(t_quantile((1 + level) / 2, _degrees(parts))) * se
     found = Estimate(value, value - half, value + half, se, level, METHOD, **about)
     needed = _trainings_needed(abs(value), of_prompts, spread, len(U) - 1)
     return RecipeDifference(found, of_prompts, of_trainings, sizes, needed)
@@ -105,7 +105,7 @@ def _trainings_needed(
     def found(R: int) -> bool:
         parts = [(of_prompts, degrees), *((s / R, R - 1) for s in spread)]
         se, df = np.sqrt(sum(variance for variance, _ in parts)), _degrees(parts)
-        return bool(se == 0 or stats.nct.sf(stats.t.isf(ALPHA, df), df, difference / se) >= POWER)
+        return bool(se == 0 or noncentral_t_tail(t_quantile(1 - ALPHA, df), df, difference / se) >= POWER)
 
     high = 2
     while not found(high):

@@ -26,7 +26,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy import stats
 
 from margin.analysis.decoys import METHOD as DECOYS
 from margin.gate.evidence import ALPHA, AboveDecoys, MeasuredMargin, error_of
@@ -36,6 +35,7 @@ from margin.stats.estimate import Estimate
 from margin.stats.intervals import JACKKNIFE
 from margin.stats.multiplicity import holm
 from margin.stats.power import detectable_difference
+from margin.stats.quantiles import t_quantile, t_tail
 
 POWER = 0.8
 REQUIRED_SHARE = 0.8
@@ -178,7 +178,7 @@ def _bounded(margin: MeasuredMargin, method: str, clusters: Clusters | None) -> 
 
 def _with_bounds(bare: Estimate, se: float, degrees: float, method: str) -> Estimate:
     """With one-sided bounds by Student's t."""
-    half = float(stats.t.isf(ALPHA, degrees)) * se
+    half = float(t_quantile(1 - ALPHA, degrees)) * se
     low, high = bare.estimate - half, bare.estimate + half
     return replace(bare, low=low, high=high, se=se, level=1 - 2 * ALPHA, method=method)
 
@@ -191,4 +191,4 @@ def _tails(value: Estimate, limit: float, degrees: float) -> tuple[float, float]
         below = value.estimate < limit
         return float(not below), float(below)
     t = (value.estimate - limit) / value.se
-    return float(stats.t.cdf(t, degrees)), float(stats.t.sf(t, degrees))
+    return float(t_tail(-t, degrees)), float(t_tail(t, degrees))

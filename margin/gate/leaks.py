@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from scipy import optimize, stats
+from scipy import optimize
 
 from margin.gate.claims import Claim
 from margin.gate.evidence import ALPHA, Leak
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import EXACT, clopper_pearson
+from margin.stats.quantiles import beta_below, normal_quantile, t_quantile
 
 LEAST = 1e-12
 """p-values below which nothing more is told apart."""
@@ -57,7 +58,7 @@ def at_level(leak: Leak, max_leak: float, p_broken: float) -> float:
     degrees = leak.clusters - 1
 
     def wider(level: float) -> float:
-        return float(stats.t.isf(level, degrees) / stats.norm.isf(level))
+        return float(t_quantile(1 - level, degrees) / normal_quantile(1 - level))
 
     def beyond(level: float) -> float:
         trials = leak.n_trials * (wider(ALPHA) / wider(level)) ** 2
@@ -69,6 +70,6 @@ def at_level(leak: Leak, max_leak: float, p_broken: float) -> float:
 def binomial_tails(successes: float, trials: float, rate: float) -> tuple[float, float]:
     """P(X >= successes) and P(X <= successes) of a binomial whose trials need not be whole, by the beta."""
     failures = trials - successes
-    at_least = float(stats.beta.cdf(rate, successes, failures + 1)) if successes > 0 else 1.0
-    at_most = float(stats.beta.sf(rate, successes + 1, failures)) if failures > 0 else 1.0
+    at_least = float(beta_below(rate, successes, failures + 1)) if successes > 0 else 1.0
+    at_most = float(beta_below(1 - rate, failures, successes + 1)) if failures > 0 else 1.0
     return at_least, at_most

@@ -5,12 +5,12 @@ from __future__ import annotations
 from math import ceil
 
 import numpy as np
-from scipy import stats
 
 from margin.analysis.slices import MIN_PROMPTS
 from margin.gate.claims import POWER, SHARES, Claim
 from margin.gate.evidence import ALPHA
 from margin.stats.power import prompts_needed
+from margin.stats.quantiles import binomial_below, binomial_quantile
 
 MOST_LEAK_PROMPTS = 10**6
 
@@ -46,10 +46,10 @@ def _leak_prompts(rate: float, limit: float, alpha_broken: float, target: float)
     """Prompts at which a true leak rate is told from the limit with probability `target`."""
     n = np.unique(np.geomspace(2, MOST_LEAK_PROMPTS, 5000).astype(np.int64))
     if rate <= limit:
-        most = stats.binom.ppf(ALPHA, n, limit) - 1  # the most leaks that still show a rate below the limit
-        power = stats.binom.cdf(most, n, rate)
+        most = binomial_quantile(ALPHA, n, limit) - 1  # the most leaks that still show a rate below the limit
+        power = binomial_below(most, n, rate)
     else:
-        least = stats.binom.isf(alpha_broken, n, limit) + 1
-        power = stats.binom.sf(least - 1, n, rate)
+        least = binomial_quantile(1 - alpha_broken, n, limit) + 1
+        power = 1 - binomial_below(least - 1, n, rate)
     enough = n[power >= target]
     return int(enough[0]) if len(enough) else None

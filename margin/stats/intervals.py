@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from margin.stats.clusters import Clusters
 from margin.stats.estimate import Estimate
+from margin.stats.quantiles import beta_quantile, normal_quantile, t_quantile
 
 JACKKNIFE = "infinitesimal jackknife, t"
 PROPORTION = "Clopper-Pearson, effective prompts"
@@ -63,7 +63,7 @@ def t_interval(
         return Estimate(value, **sizes)
     variance = float(jackknife_variance(U))
     se = float(np.sqrt(max(variance - counted_twice, variance / 2)))
-    half = float(stats.t.ppf((1 + level) / 2, len(U) - 1)) * se
+    half = float(t_quantile((1 + level) / 2, len(U) - 1)) * se
     return Estimate(value, value - half, value + half, se, level, method, **sizes)
 
 
@@ -76,7 +76,7 @@ def positive_mean(
     """
     U, sizes = _units(influence, over)
     se = standard_error(U)
-    half = stats.t.ppf((1 + level) / 2, len(U) - 1) * se / value if value > 0 else 0.0
+    half = t_quantile((1 + level) / 2, len(U) - 1) * se / value if value > 0 else 0.0
     low, high = float(value * np.exp(-half)), float(value * np.exp(half))
     return Estimate(value, low, high, se, level, POSITIVE, **sizes)
 
@@ -94,8 +94,8 @@ def clopper_pearson(successes: float, trials: float, level: float) -> tuple[floa
     (0.0, 0.0099)
     """
     tail, failures = (1 - level) / 2, trials - successes
-    low = float(stats.beta.ppf(tail, successes, failures + 1)) if successes > 0 else 0.0
-    high = float(stats.beta.isf(tail, successes + 1, failures)) if failures > 0 else 1.0
+    low = float(beta_quantile(tail, successes, failures + 1)) if successes > 0 else 0.0
+    high = float(beta_quantile(1 - tail, successes + 1, failures)) if failures > 0 else 1.0
     return low, high
 
 
@@ -153,7 +153,7 @@ def effective_trials(hits: NDArray[np.bool_], level: float, over: Clusters) -> f
     se = standard_error((of_cluster - value * sizes) / n)
     if se <= ROUNDING:
         return over.effective
-    wider = stats.t.ppf((1 + level) / 2, len(over) - 1) / stats.norm.ppf((1 + level) / 2)
+    wider = t_quantile((1 + level) / 2, len(over) - 1) / normal_quantile((1 + level) / 2)
     return float(min(float(n), value * (1 - value) / se**2) / wider**2)
 
 
@@ -176,7 +176,7 @@ def proportion(
     se = standard_error(U)
     spread = value * (1 - value)
     if se > ROUNDING and spread > 0:
-        wider = stats.t.ppf((1 + level) / 2, len(U) - 1) / stats.norm.ppf((1 + level) / 2)
+        wider = t_quantile((1 + level) / 2, len(U) - 1) / normal_quantile((1 + level) / 2)
         trials = float(spread / (se * wider) ** 2)
     else:
         trials = float(len(U)) if over is None else over.effective

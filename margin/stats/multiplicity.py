@@ -7,11 +7,11 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from margin.stats.clusters import Clusters
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import PROPORTION, jackknife_variance, proportion
+from margin.stats.quantiles import normal_tail, t_quantile
 
 Side = Literal["both", "lower"]
 
@@ -81,7 +81,7 @@ def simultaneous_estimates(
         )
     se = np.sqrt(jackknife_variance(influence))
     critical = _critical_value(influence, rng, level, side, draws)
-    half = stats.t.isf(stats.norm.sf(critical), np.maximum(sizes - 1, 1)) * se
+    half = -t_quantile(normal_tail(critical), np.maximum(sizes - 1, 1)) * se
     return [
         Estimate(
             estimate=float(v),
@@ -144,7 +144,7 @@ def pointwise_level(
     `influence` (n, G) is theirs by prompt. By the max-t of `simultaneous_estimates`.
     """
     summed = influence if over is None else over.sums(influence)
-    return 1 - 2 * float(stats.norm.sf(_critical_value(summed, rng, level, "both", draws)))
+    return 1 - 2 * float(normal_tail(_critical_value(summed, rng, level, "both", draws)))
 
 
 def _critical_value(

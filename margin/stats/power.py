@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, stats
+from scipy import optimize
+
+from margin.stats.quantiles import noncentral_t_tail, t_quantile
 
 MOST_PROMPTS = 10**7
 MOST_ERRORS = 1e6
@@ -26,7 +28,7 @@ def power(
     )
     scaled = difference * np.sqrt(n)
     noncentrality = scaled / np.maximum(sd, np.abs(scaled) / MOST_ERRORS + np.finfo(float).tiny)
-    found: NDArray[np.float64] = stats.nct.sf(stats.t.isf(alpha, n - 1), n - 1, noncentrality)
+    found: NDArray[np.float64] = noncentral_t_tail(t_quantile(1 - alpha, n - 1), n - 1, noncentrality)
     return found
 
 

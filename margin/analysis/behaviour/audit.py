@@ -17,12 +17,12 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 from scipy.optimize import brentq
 
 from margin.stats.clusters import Clusters
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import FEW_CLUSTERS
+from margin.stats.quantiles import normal_quantile, t_quantile
 
 Float = NDArray[np.float64]
 Int = NDArray[np.intp]
@@ -122,7 +122,7 @@ def recall(
     told = said.astype(np.float64)
     value = float(min(share @ told / share.sum(), 1.0))
     rows = int(np.sum(sample.labelled & called))
-    few = float(stats.t.ppf((1 + level) / 2, max(rows - 1, 1)))
+    few = float(t_quantile((1 + level) / 2, max(rows - 1, 1)))
     return _score(sample, called, value, lambda rate: (told - rate, 0 * told), level, few)
 
 
@@ -202,13 +202,13 @@ def _design(
     """What the variances within and between strata are multiplied by where rows of a unit hang together, and
     the quantile to take."""
     unit, labelled, n = sample.unit, sample.labelled, len(sample.stratum)
-    normal = float(stats.norm.ppf((1 + level) / 2))
+    normal = float(normal_quantile((1 + level) / 2))
     rows = np.bincount(unit)
     if rows.max() == 1:
         return 1.0, 1.0, normal
     drawn = np.bincount(unit, labelled)
     G = int(np.sum(drawn > 0))
-    quantile = float(stats.t.ppf((1 + level) / 2, max(G - 1, 1)))
+    quantile = float(t_quantile((1 + level) / 2, max(G - 1, 1)))
     hit = np.bincount(unit, labelled & called)
     if min(np.sum(hit > 0), np.sum(hit < drawn)) < FEW_CLUSTERS:
         return float(drawn @ drawn / drawn.sum()), float(rows @ rows / n), quantile

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 from scipy import linalg
 from scipy.spatial.distance import cdist
 
+from margin.stats.covariance import shrunken_covariance
+
 Float = NDArray[np.float64]
 
 
@@ -41,10 +43,6 @@ def discriminant_distances(training: Float, points: Float) -> Float:
 
     Cost: O(n k d^2 + d^3).
     """
-    from margin.probes.covariance import (
-        shrunken_covariance,
-    )  # brings scikit-learn, which a run without controls spares
-
     means = training.mean(axis=0)
     covariance = shrunken_covariance((training - means).reshape(-1, training.shape[2]))
     factor = linalg.cholesky(covariance, lower=True)

@@ -12,7 +12,7 @@ from scipy import linalg
 from margin.analysis.separation.paired import points_by_prompt
 from margin.analysis.vectors import FloatArray
 from margin.errors import MarginError
-from margin.probes.covariance import shrunken_covariance
+from margin.stats.covariance import shrunken_covariance
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.folds import LINEAR_IN_SIGN, repetition, signal_share
