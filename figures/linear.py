@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
 
 from margin.short import Short
 
@@ -33,6 +32,8 @@ def principal_axes(points: NDArray[np.float64], seed: int = 0) -> tuple[LinearAx
 
     Exact up to `EXACT` dimensions, by the covariance's eigenvectors; beyond them randomised with the seed.
     """
+    from sklearn.decomposition import PCA  # slow to import, and most figures are no projection
+
     solver = "covariance_eigh" if points.shape[1] <= EXACT else "auto"
     pca = PCA(n_components=2, svd_solver=solver, random_state=seed).fit(points)
     return LinearAxes(pca.mean_, pca.components_.T), pca.explained_variance_ratio_

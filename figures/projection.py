@@ -10,8 +10,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from margin.figures.discriminant import cross_fitted
-from margin.figures.layout import layout
 from margin.figures.linear import LinearAxes, principal_axes
 from margin.figures.quality import Quality, QualityMeasure, whole_prompts
 from margin.short import Short
@@ -130,8 +128,12 @@ def project(
             f"PC 2 ({shares[1]:.0%})",
         )
     elif method == "lda":
+        from margin.figures.discriminant import cross_fitted  # brings scikit-learn, which is slow to import
+
         coordinates, axes, names = cross_fitted(points, mode_names, prompt_names, seed)
     elif method in ("tsne", "umap"):
+        from margin.figures.layout import layout
+
         coordinates = layout(points, method, seed)
         title = {"tsne": "t-SNE", "umap": "UMAP"}[method]
         names = (f"{title} 1 (no unit)", f"{title} 2 (no unit)")
@@ -165,6 +167,8 @@ def seed_range(
     >>> len(seed_range(X, modes, prompts, "tsne", seeds=[0, 1]))  # one row a seed
     2
     """
+    from margin.figures.layout import layout
+
     points, mode_names, prompt_names = _checked(X, modes, prompts, centre_prompts)
     keep = whole_prompts(prompt_names, limit, seed=0)
     points, mode_names, prompt_names = points[keep], mode_names[keep], prompt_names[keep]

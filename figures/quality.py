@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.spatial.distance import squareform
-from sklearn.metrics import euclidean_distances, silhouette_score
 
 from margin.short import Short
 
@@ -132,6 +131,8 @@ class _Distances:
     """Everything that is asked of the distances between m points."""
 
     def __init__(self, X: NDArray[np.float64], modes: NDArray[np.str_]) -> None:
+        from sklearn.metrics import euclidean_distances  # slow to import, and most figures are no projection
+
         self.n = len(X)
         self.near = min(NEIGHBOURS, (self.n - 1) // 2)  # trustworthiness is defined below n / 2 neighbours
         between = euclidean_distances(X)
@@ -153,6 +154,8 @@ class _Distances:
         """Mean silhouette of the modes; NaN with a single one, or one a point."""
         if not 2 <= len(np.unique(self._modes)) < self.n:
             return float("nan")
+        from sklearn.metrics import silhouette_score
+
         return float(silhouette_score(self._between, self._modes, metric="precomputed"))
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from margin.probes.rows import FloatArray
 from margin.short import Short
 from margin.stats.design import Design
 from margin.stats.folds import widening
+
+if TYPE_CHECKING:  # slow to import, and most commands fit no probe
+    from sklearn.pipeline import Pipeline
 
 C = 0.1
 """Inverse strength of the L2 penalty, for standardised features. Fixed, so that nothing is tuned on the rows
@@ -34,6 +33,10 @@ def logistic_probe(C: float = C) -> Pipeline:
     >>> [name for name, step in logistic_probe().steps]
     ['standardscaler', 'logisticregression']
     """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     return make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=ITERATIONS))
 
 
@@ -97,6 +100,8 @@ def cross_fit(X: FloatArray, rows: Design, fold: NDArray[np.intp], probe: Any = 
 
 def fit_rows(X: FloatArray, mode: NDArray[np.intp], n_modes: int, probe: Any = None) -> Any:
     """A fit of the probe that knows every mode; ValueError where one has no row."""
+    from sklearn.base import clone
+
     missing = np.setdiff1d(np.arange(n_modes), mode)
     if len(missing):
         raise ValueError("too few prompts: outside one of the folds a mode has no row to fit on")

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.exceptions import UndefinedMetricWarning
-from sklearn.metrics import cohen_kappa_score
 
 from margin.stats.clusters import Clusters
 from margin.stats.estimate import Estimate
@@ -62,12 +59,10 @@ def _kappa(
     first, second = codes[: len(a)], codes[len(a) :]
     if len(labels) < 2:
         return None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UndefinedMetricWarning)
-        value = float(cohen_kappa_score(first, second))
     tables = np.zeros((n, len(labels), len(labels)))
     np.add.at(tables, (unit, first, second), 1)
-    without = _kappas(tables.sum(axis=0) - tables)
+    whole = tables.sum(axis=0)
+    value, without = float(_kappas(whole[None])[0]), _kappas(whole - tables)
     if n < 2 or not np.isfinite(without).all() or np.ptp(without) == 0:
         return Estimate(value, n_prompts=n_prompts, n_clusters=None if over is None else n)
     influence = (n - 1) / n * (without.mean() - without)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from scipy import stats
@@ -38,12 +35,3 @@ def test_the_binomial(p: float, q: float) -> None:
     for k in (found - 1, found):
         expected = np.asarray(stats.binom.cdf(k, n, p), dtype=np.float64)
         np.testing.assert_allclose(quantiles.binomial_below(k, n, p), expected, atol=1e-12)
-
-
-def test_a_check_does_without_scipy_stats_and_scikit_learn() -> None:
-    program = (
-        "import sys, margin.gate.check, margin.commands.gate; "
-        "print([name for name in ('scipy.stats', 'sklearn', 'matplotlib', 'torch') if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
