@@ -1,4 +1,4 @@
-"""What a probe is handed, made sure of: states, folds, domains and estimators fit the rows they are given with."""
+"""What a probe is handed, made sure of: states, folds, domains and estimators that fit its rows."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def folds(fold: ArrayLike, rows: Design) -> NDArray[np.intp]:
 
 
 def domains(names: ArrayLike, rows: Design) -> NDArray[Any]:
-    """`names` as an array (N,) of names that sort; MarginError where one is missing or their number differs."""
+    """`names` as an array (N,) that sorts; MarginError where one is missing or their number differs."""
     found = known(names, "domains")
     if len(found) != rows.n_points:
         raise MarginError(f"{len(found)} domains but {rows.n_points} rows: give one of each a row")

@@ -68,7 +68,8 @@ def grouped_folds(rows: Design, folds: int = 5, seed: int = 0) -> NDArray[np.int
     single prompt, never fewer than two. Clusters of prompts are not parted either. The prompts of a fold
     depend on the seed and not on the rows' order.
 
-    MarginError for fewer than two folds. Costs some 0.2 s a thousand prompts (scikit-learn's `StratifiedGroupKFold`).
+    Costs some 0.2 s a thousand prompts (scikit-learn's `StratifiedGroupKFold`). MarginError for fewer than
+    two folds.
 
     Example
     -------
