@@ -43,7 +43,7 @@ def test_a_slice_that_is_not_ranked_stands_below() -> None:
 
 
 BROKEN: list[tuple[Callable[[], object], str]] = [
-    (lambda: figures.layer_curve(LAYERS.to_dict("list"), axes()), "must be a DataFrame of pandas, got dict"),  # type: ignore[arg-type]
+    (lambda: figures.layer_curve(LAYERS.to_dict("list"), axes()), "must be a DataFrame of pandas, got dict"),
     (lambda: figures.layer_curve(LAYERS.assign(low=0.9), axes()), "row 0 of the layer table has a low above"),
     (lambda: figures.layer_curve(LAYERS.assign(layer=[0, 0.5]), axes()), "row 1 .* layer 0.5: take a whole"),
     (lambda: figures.layer_curve(LAYERS.assign(layer=8), axes()), "two rows for 8:"),
@@ -60,7 +60,7 @@ BROKEN: list[tuple[Callable[[], object], str]] = [
     (lambda: figures.project(X, [None, *MODES[1:]], PROMPTS), "modes: that of point 0 is missing"),  # type: ignore[list-item]
     (lambda: figures.project(X, MODES, PROMPTS, seed=-1), "seed -1"),
     (lambda: figures.project(X, MODES, PROMPTS, silhouette=22), "silhouette 22"),
-    (lambda: figures.project(X[:, None], MODES, PROMPTS), "X must be a matrix"),  # type: ignore[arg-type]
+    (lambda: figures.project(X[:, None], MODES, PROMPTS), "X must be a matrix"),
 ]
 
 
