@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from margin.figures.caption import noted
-from margin.figures.columns import INTERVAL, checked, unique
+from margin.figures.columns import INTERVAL, checked, unique, whole
 from margin.figures.fit import legend_above
 from margin.figures.intervals import decimals
 from margin.figures.style import MUTED, Look, mode_looks
@@ -145,6 +145,7 @@ def trajectory(
 def _along_steps(table: pd.DataFrame, ax: Axes, along: str, series: str | None, null: float | None) -> None:
     """Curves over a column of whole numbers, which is what the table is called by, too."""
     data = checked(table, along, [series] if series else [], [along, *INTERVAL])
+    whole(data, along, along)
     _curves(data, ax, along, series)
     _finish(ax, null)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -35,7 +35,7 @@ def decoy_strips(
     at = np.arange(len(data), dtype=float)
     thin = float(mpl.rcParams["axes.linewidth"])
     ax.axvline(0, color=INK, linewidth=thin, zorder=0)
-    for y, sets in zip(at, table["decoys"], strict=True):
+    for y, sets in zip(at, _sets(table), strict=True):
         ax.plot(sets, np.full(len(sets), y), "|", color=MUTED, markersize=9, zorder=2)
     ax.plot([], [], "|", color=MUTED, markersize=9, label="a set of meaningless tokens")
     ax.plot(data["live"], at, "o", color=INK, zorder=3, label="live tokens")
@@ -47,3 +47,19 @@ def decoy_strips(
     ax.set_title(title)
     legend_above(ax)
     return ax
+
+
+def _sets(table: pd.DataFrame) -> list[np.ndarray]:
+    """The numbers of the decoy sets, row by row; ValueError where they are none."""
+    if "decoys" not in table:
+        raise ValueError("the decoys table lacks decoys: it needs name, live, decoys")
+    found = []
+    for row, sets in enumerate(table["decoys"]):
+        try:
+            numbers = np.asarray(sets, dtype=np.float64)
+        except (TypeError, ValueError):
+            numbers = np.full(0, np.nan)
+        if numbers.ndim != 1 or not numbers.size or not np.isfinite(numbers).all():
+            raise ValueError(f"row {row} of the decoys table has no list of finite numbers in decoys")
+        found.append(numbers)
+    return found

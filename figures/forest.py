@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from margin.arguments import require_count
 from margin.figures.caption import noted
 from margin.figures.columns import INTERVAL, checked, unique
 from margin.figures.fit import letters
@@ -61,6 +62,10 @@ def slice_forest(
     data = checked(table, "slice", ["slice"], [*INTERVAL, "n_prompts"])
     unique(data, "slice", ["slice"])
     data = data.sort_values(["estimate", "slice"], kind="stable", ignore_index=True)
+    if most is not None:
+        require_count(most, "most", 1)
+    if "ranked" in data and not data["ranked"].isin([True, False]).all():
+        raise ValueError("column ranked of the slice table holds something else than True and False")
     enough = data["ranked"].astype(bool) if "ranked" in data else data["n_prompts"] >= MIN_PROMPTS
     ranked, small = data[enough], data[~enough]
     notes = [] if overall is None else ["dashed: all prompts"]

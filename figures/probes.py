@@ -6,6 +6,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 
+from margin.arguments import require_number
 from margin.figures.curves import layer_curve
 from margin.figures.fit import legend_above
 from margin.figures.style import MUTED
@@ -30,6 +31,8 @@ def probe_curve(
     >>> ax.get_xlabel()
     'layer (0 = embeddings)'
     """
+    if chance is not None:
+        require_number(chance, "chance", 0, 1)
     layer_curve(table, ax, series="quantity", title=title, ylabel="share of points")
     if chance is not None:
         width = mpl.rcParams["axes.linewidth"]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from margin.arguments import labels, matrix, require_count, require_number
 from margin.figures.linear import LinearAxes, principal_axes
 from margin.figures.quality import Quality, QualityMeasure, whole_prompts
 from margin.short import Short
@@ -105,7 +106,7 @@ def project(
     large constant.
 
     Raises ValueError for arrays that do not fit together, points that are not finite or all the same, and too
-    few points or modes for the method.
+    few points or modes for the method; MarginError for what is no matrix, label, seed or silhouette at all.
 
     Example
     -------
@@ -118,6 +119,9 @@ def project(
     >>> list(table.columns), len(table)
     (['prompt', 'mode', 'x', 'y'], 60)
     """
+    require_count(seed, "seed")
+    if silhouette is not None:
+        require_number(silhouette, "silhouette", -1, 1)
     points, mode_names, prompt_names = _checked(X, modes, prompts, centre_prompts)
     axes: LinearAxes | None = None
     if method == "pca":
@@ -169,6 +173,8 @@ def seed_range(
     """
     from margin.figures.layout import layout
 
+    for seed in seeds:
+        require_count(seed, "seed")
     points, mode_names, prompt_names = _checked(X, modes, prompts, centre_prompts)
     keep = whole_prompts(prompt_names, limit, seed=0)
     points, mode_names, prompt_names = points[keep], mode_names[keep], prompt_names[keep]
@@ -181,9 +187,9 @@ def _checked(
     X: ArrayLike, modes: Sequence[str], prompts: Sequence[object], centre_prompts: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.str_], NDArray[np.str_]]:
     """Points (less their prompts' means if asked), mode and prompt names; or ValueError."""
-    points = np.asarray(X, dtype=np.float64)
-    mode_names, prompt_names = np.asarray(modes, dtype=str), np.asarray(prompts, dtype=str)
-    if points.ndim != 2 or points.shape[1] < 2:
+    points = matrix(X, "X").astype(np.float64)
+    mode_names, prompt_names = _names(modes, "modes"), _names(prompts, "prompts")
+    if points.shape[1] < 2:
         raise ValueError(f"X has to have the shape (points, dimensions >= 2), not {points.shape}")
     if mode_names.shape != (len(points),) or prompt_names.shape != (len(points),):
         given = f"{mode_names.size} modes and {prompt_names.size} prompts"
@@ -203,3 +209,11 @@ def _checked(
         what = "within each prompt all points are the same" if centre_prompts else "all points are the same"
         raise ValueError(f"{what}: there is nothing to project")
     return points, mode_names, prompt_names
+
+
+def _names(values: Sequence[object], what: str) -> NDArray[np.str_]:
+    """Labels as text; ValueError where one is missing, which as text would be one more name."""
+    found = labels(values, what)
+    if (missing := pd.isna(found)).any():
+        raise ValueError(f"{what}: that of point {int(np.argmax(missing))} is missing")
+    return found.astype(np.str_)

@@ -17,7 +17,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from margin.figures.caption import noted
-from margin.figures.columns import INTERVAL, checked, unique
+from margin.figures.columns import INTERVAL, checked, unique, within
 from margin.figures.fit import legend_above
 from margin.figures.intervals import draw_intervals, written
 from margin.figures.style import INK, MUTED, Look, mode_looks
@@ -172,6 +172,7 @@ def _read(
     """
     data = checked(table, "silhouette", ["prompt", "mode"], ["silhouette"])
     unique(data, "silhouette", ["prompt", "mode"])
+    within(data, "silhouette", "silhouette", -1, 1)
     present = set(data["mode"])
     looks = {mode: look for mode, look in mode_looks(modes or present).items() if mode in present}
     if estimates is None:

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from margin.figures.caption import noted
-from margin.figures.columns import checked, unique
+from margin.figures.columns import checked, unique, within
 from margin.figures.fit import legend_above
 from margin.figures.style import FILL, INK, MUTED
 from margin.figures.text import label
@@ -35,6 +35,7 @@ def prompt_waterfall(
     """
     data = checked(table, "silhouette", ["prompt", "mode"], ["silhouette"])
     unique(data, "silhouette", ["prompt", "mode"])
+    within(data, "silhouette", "silhouette", -1, 1)
     margins = (
         data.groupby("prompt")["silhouette"].agg(["mean", "min", "max"]).sort_values("mean", kind="stable")
     )

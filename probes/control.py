@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from margin.probes.logistic import OutOfFold, cross_fit
+from margin.probes.logistic import OutOfFold, read_across
 from margin.probes.performance import accuracy
 from margin.probes.rows import FloatArray
 from margin.short import Short
@@ -87,7 +87,7 @@ def selectivity(
             f"a control task of {rows.n_modes} labels needs as many prompts, got {rows.n_prompts}"
         )
     folds = int(found.fold.max()) + 1
-    control = cross_fit(X, control_labels(rows, rng), spread_folds(rows, folds, rng), probe)
+    control = read_across(X, control_labels(rows, rng), spread_folds(rows, folds, rng), probe)
     of_control = accuracy(control, level)
     return Selectivity(
         control=of_control,

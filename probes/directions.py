@@ -8,9 +8,11 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import linalg
 
+from margin.arguments import require_level
+from margin.probes import checks
 from margin.probes.rows import FloatArray
 from margin.stats.covariance import shrunken_covariance
 from margin.stats.d_prime import d_prime
@@ -26,12 +28,12 @@ FLAT = 1e-6
 """Spread along a direction, relative to the largest projection, that float32 rows may have by rounding."""
 
 
-def directions(X: FloatArray, rows: Design) -> dict[tuple[Kind, Pair], NDArray[np.float64]]:
+def directions(X: ArrayLike, rows: Design) -> dict[tuple[Kind, Pair], NDArray[np.float64]]:
     """Directions (d,) from the second mode of each pair to the first, by kind and pair.
 
     "mean_difference": between the modes' means, of length 1. "lda": that of linear discriminant analysis with
     the covariance within all modes shrunken by Ledoit and Wolf, scaled to a standard deviation of 1 within
-    modes. All 0 where two means are the same. O(N d^2 + d^3).
+    modes. All 0 where two means are the same. O(N d^2 + d^3). MarginError for X (N, d) as `cross_fit`.
 
     Example
     -------
@@ -44,7 +46,7 @@ def directions(X: FloatArray, rows: Design) -> dict[tuple[Kind, Pair], NDArray[n
     >>> found["mean_difference", ("neg", "pos")].round(1).tolist()  # from pos to neg
     [-0.4, -0.5, -0.6, -0.5]
     """
-    means, inverse = _fit(X, rows)
+    means, inverse = _fit(checks.states(X, rows), rows)
     found: dict[tuple[Kind, Pair], NDArray[np.float64]] = {}
     for (a, mode_a), (b, mode_b) in combinations(enumerate(rows.modes), 2):
         shift = means[a] - means[b]
@@ -55,7 +57,7 @@ def directions(X: FloatArray, rows: Design) -> dict[tuple[Kind, Pair], NDArray[n
 
 
 def d_primes(
-    X: FloatArray, rows: Design, fold: NDArray[np.intp], level: float = 0.95
+    X: ArrayLike, rows: Design, fold: ArrayLike, level: float = 0.95
 ) -> dict[tuple[Kind, Pair], Estimate]:
     """Cross-fitted d' of each pair of modes along each kind of direction.
 
@@ -64,7 +66,7 @@ def d_primes(
     without a difference (in sample it is large where dimensions are many), no unit. Green and Swets (1966),
     "Signal Detection Theory and Psychophysics". The interval is for these directions on new prompts, by the
     delta method and Student's t, wider by `margin.stats.folds.widening`. NaN where two modes differ but do
-    not vary along their direction. O(N d^2 + d^3) a fold.
+    not vary along their direction. O(N d^2 + d^3) a fold. MarginError as `cross_fit`.
 
     Example
     -------
@@ -78,6 +80,8 @@ def d_primes(
     >>> print(found["mean_difference", ("neg", "pos")])
     3.031 [1.908, 4.154]
     """
+    require_level(level)
+    X, fold = checks.states(X, rows), checks.folds(fold, rows)
     projected: dict[tuple[Kind, Pair], NDArray[np.float64]] = {}
     for f in range(int(fold.max()) + 1):
         held_out = fold == f

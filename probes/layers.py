@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
+from margin.arguments import require_count, require_level, require_number
+from margin.probes import checks
 from margin.probes.calibration import brier, calibration_error, log_loss
 from margin.probes.control import Selectivity, selectivity
 from margin.probes.deciding import SHARE_OF_BEST, Deciding, earliest_deciding
 from margin.probes.directions import Kind, Pair, cosines, d_primes, directions
-from margin.probes.logistic import cross_fit
+from margin.probes.logistic import read_across
 from margin.probes.performance import accuracy, auc
 from margin.probes.rows import FloatArray
 from margin.short import Short
@@ -94,9 +96,9 @@ class LayerProbes(Short):
 
 def probe_layer(
     layer: int,
-    X: FloatArray,
+    X: ArrayLike,
     rows: Design,
-    fold: NDArray[np.intp],
+    fold: ArrayLike,
     *,
     seed: int = 0,
     level: float = 0.95,
@@ -106,7 +108,7 @@ def probe_layer(
 
     Parameters
     ----------
-    X : (N, d) states of the rows.
+    X : (N, d) states of the rows: an array, a table, a tensor, or lists.
     fold : (N,) as `grouped_folds` makes them.
     seed : of the control's labels and folds, and of the multipliers of the calibration error; the same for
         all layers, which then have the same control task.
@@ -115,6 +117,10 @@ def probe_layer(
 
     Cost: 2 fits a fold, and O(N d^2 + d^3) a fold for the directions. On one thread: the products are
     small, and threads of a linear algebra library would wait for each other more than they compute.
+
+    Raises
+    ------
+    MarginError : as `cross_fit`.
 
     Example
     -------
@@ -128,15 +134,19 @@ def probe_layer(
     >>> print(found.accuracy)
     0.950 [0.782, 0.998]
     """
+    require_count(seed, "seed")
+    require_level(level)
+    checks.require_estimator(probe, "predict_proba")
+    known, dealt = checks.states(X, rows), checks.folds(fold, rows)
     with threadpool_limits(limits=1):
-        return _probe_layer(layer, X, rows, fold, seed, level, probe)
+        return _probe_layer(layer, known, rows, dealt, seed, level, probe)
 
 
 def _probe_layer(
     layer: int, X: FloatArray, rows: Design, fold: NDArray[np.intp], seed: int, level: float, probe: Any
 ) -> LayerProbe:
     control_seed, multiplier_seed = np.random.SeedSequence(seed).spawn(2)
-    found = cross_fit(X, rows, fold, probe)
+    found = read_across(X, rows, fold, probe)
     of_all, by_mode = auc(found, level)
     return LayerProbe(
         layer=layer,
@@ -156,9 +166,9 @@ def _probe_layer(
 
 
 def probe_layers(
-    layers: Iterable[tuple[int, FloatArray]],
+    layers: Mapping[int, ArrayLike] | Iterable[tuple[int, ArrayLike]],
     rows: Design,
-    fold: NDArray[np.intp],
+    fold: ArrayLike,
     *,
     seed: int = 0,
     level: float = 0.95,
@@ -170,13 +180,14 @@ def probe_layers(
 
     Parameters
     ----------
-    layers : numbers and states (N, d), ascending; read as they are needed.
+    layers : numbers and states (N, d), ascending, as pairs or a mapping; read as they are needed.
     n_jobs : processes that share the layers (joblib's).
     The rest as `probe_layer` and `earliest_deciding`.
 
     Raises
     ------
     ValueError : no layer.
+    MarginError : layers that do not ascend, and as `cross_fit`.
 
     Example
     -------
@@ -191,8 +202,10 @@ def probe_layers(
     >>> found.deciding.layer
     8
     """
+    require_number(share, "share", 0, 1)
     work = (
-        delayed(probe_layer)(layer, X, rows, fold, seed=seed, level=level, probe=probe) for layer, X in layers
+        delayed(probe_layer)(layer, X, rows, fold, seed=seed, level=level, probe=probe)
+        for layer, X in checks.in_order(layers)
     )
     found: list[LayerProbe] = Parallel(n_jobs=n_jobs, pre_dispatch="n_jobs", max_nbytes=None)(work)
     if not found:

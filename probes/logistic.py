@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from margin.probes import checks
 from margin.probes.rows import FloatArray
 from margin.short import Short
 from margin.stats.design import Design
@@ -63,13 +64,13 @@ class OutOfFold(Short):
         return self.rows.influence(values) * widening(self.fold)
 
 
-def cross_fit(X: FloatArray, rows: Design, fold: NDArray[np.intp], probe: Any = None) -> OutOfFold:
+def cross_fit(X: ArrayLike, rows: Design, fold: ArrayLike, probe: Any = None) -> OutOfFold:
     """Fit on all folds but one and read that one, for each fold: scikit-learn's `cross_val_predict`.
 
     Parameters
     ----------
-    X : (N, d) rows; float32 is fitted as float32.
-    fold : (N,) 0 to K-1.
+    X : (N, d) rows: an array, a table, a tensor, or lists; float32 is fitted as float32.
+    fold : (N,) 0 to K-1, as `grouped_folds` deals them: all rows of a prompt in one.
     probe : classifier with `predict_proba`; `logistic_probe()` unless given.
 
     Cost: K fits, each of a hundred or so passes over the rows: O(N d k) a pass.
@@ -77,6 +78,7 @@ def cross_fit(X: FloatArray, rows: Design, fold: NDArray[np.intp], probe: Any = 
     Raises
     ------
     ValueError : a fold without which a mode has no row.
+    MarginError : X or fold of another length, or of another kind; NaN or infinity; a prompt in two folds.
 
     Example
     -------
@@ -90,6 +92,12 @@ def cross_fit(X: FloatArray, rows: Design, fold: NDArray[np.intp], probe: Any = 
     >>> found.probabilities.shape, round(float(found.correct.mean()), 2)
     ((60, 2), 0.95)
     """
+    checks.require_estimator(probe, "predict_proba")
+    return read_across(checks.states(X, rows), rows, checks.folds(fold, rows), probe)
+
+
+def read_across(X: FloatArray, rows: Design, fold: NDArray[np.intp], probe: Any = None) -> OutOfFold:
+    """As `cross_fit`, of what is known to fit, and with any folds: those of a control part prompts."""
     probabilities = np.empty((rows.n_points, rows.n_modes))
     for f in range(int(fold.max()) + 1):
         held_out = fold == f

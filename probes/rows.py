@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from margin.stats.clusters import make_clusters
+from margin.arguments import labels
+from margin.errors import MarginError
 from margin.stats.design import Design
 
 FloatArray = NDArray[np.float32] | NDArray[np.float64]
@@ -27,6 +28,7 @@ def make_rows(modes: ArrayLike, prompts: ArrayLike, clusters: ArrayLike | None =
     Raises
     ------
     ValueError : lengths that differ, or fewer than two modes or prompts.
+    MarginError : a label that is missing or can be none, a prompt in two clusters.
 
     Example
     -------
@@ -34,8 +36,8 @@ def make_rows(modes: ArrayLike, prompts: ArrayLike, clusters: ArrayLike | None =
     >>> rows.modes, rows.n_prompts, rows.n_points
     (('pos', 'neg'), 2, 4)
     """
-    mode, names = pd.factorize(np.asarray(modes))
-    ids, prompt = np.unique(np.asarray(prompts), return_inverse=True)
+    mode, names = pd.factorize(known(modes, "modes"))
+    ids, prompt = np.unique(known(prompts, "prompts"), return_inverse=True)
     if len(mode) != len(prompt):
         raise ValueError(f"{len(mode)} modes but {len(prompt)} prompts: give one of each a row")
     for what, found in (("modes", names), ("prompts", ids)):
@@ -47,7 +49,13 @@ def make_rows(modes: ArrayLike, prompts: ArrayLike, clusters: ArrayLike | None =
         tuple(str(name) for name in names),
         tuple(str(name) for name in ids),
     )
-    if clusters is None:
-        return found
-    of_prompt = pd.Series(np.asarray(clusters, dtype=object)).groupby(prompt).first()
-    return replace(found, clusters=make_clusters(of_prompt.to_numpy()))
+    return found if clusters is None else found.clustered(found.of_prompts(clusters, "clusters"))
+
+
+def known(values: ArrayLike, name: str) -> NDArray[Any]:
+    """Labels (N,) that can be sorted. MarginError where they are none, or one is missing."""
+    found = labels(values, name)
+    if (missing := pd.isna(found)).any():
+        raise MarginError(f"{name}: that of row {int(np.argmax(missing))} is missing, label every row")
+    texts = found.dtype == object and any(isinstance(one, str) for one in found)
+    return found.astype(str) if texts else found

@@ -10,8 +10,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
+from margin.arguments import require_count, require_level
+from margin.probes import checks
 from margin.probes.logistic import fit_rows
-from margin.probes.rows import FloatArray
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.folds import grouped_folds, widening
@@ -24,6 +25,7 @@ def domain_folds(rows: Design, domains: ArrayLike, folds: int = 5, seed: int = 0
     Raises
     ------
     ValueError : a single domain, or none with two prompts.
+    MarginError : domains of another number, or one that is missing.
 
     Example
     -------
@@ -33,7 +35,8 @@ def domain_folds(rows: Design, domains: ArrayLike, folds: int = 5, seed: int = 0
     >>> [len({*fold[:20]}), len({*fold[20:]})]  # each fold holds prompts of both languages
     [5, 5]
     """
-    _, domain = np.unique(np.asarray(domains), return_inverse=True)
+    require_count(folds, "folds", 2)
+    _, domain = np.unique(checks.domains(domains, rows), return_inverse=True)
     if not np.ptp(domain):
         raise ValueError("a transfer needs at least two domains")
     largest = int(
@@ -46,10 +49,10 @@ def domain_folds(rows: Design, domains: ArrayLike, folds: int = 5, seed: int = 0
 
 
 def transfer(
-    X: FloatArray,
+    X: ArrayLike,
     rows: Design,
     domains: ArrayLike,
-    fold: NDArray[np.intp],
+    fold: ArrayLike,
     level: float = 0.95,
     probe: Any = None,
 ) -> pd.DataFrame:
@@ -70,7 +73,8 @@ def transfer(
     -------
     One line a source and target: source, target and the fields of `Estimate`; the interval is over the
     target's prompts, for these probes on new prompts. NaN where the source lacks a mode outside a fold, or
-    the target holds a single prompt; the method then says so. Costs one fit a source and fold.
+    the target holds a single prompt; the method then says so. Costs one fit a source and fold. MarginError as
+    `cross_fit` and `domain_folds`.
 
     Example
     -------
@@ -88,7 +92,10 @@ def transfer(
     en      1.0  0.5
     zh      0.5  0.9
     """
-    names, domain = np.unique(np.asarray(domains), return_inverse=True)
+    require_level(level)
+    checks.require_estimator(probe, "predict")
+    X, fold = checks.states(X, rows), checks.folds(fold, rows)
+    names, domain = np.unique(checks.domains(domains, rows), return_inverse=True)
     lines = []
     for s, source in enumerate(names):
         correct, reason = np.zeros(rows.n_points), ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,7 +130,7 @@ def load_model(
         options |= {"config": config, "use_safetensors": True}
     else:
         options["gguf_file"] = source.gguf
-    with quietly(), foreign(f"{source.given} cannot be loaded"):
+    with quietly(), foreign(f"{source.given} cannot be loaded"), _unknown_values(source.given, config):
         model: PreTrainedModel
         model, info = kind.from_pretrained(
             source.place, output_loading_info=True, ignore_mismatched_sizes=True, **options
@@ -154,6 +156,31 @@ def load_tokenizer(source: Source, config: Any, trust_remote_code: bool) -> PreT
         options["config"] = config
     with quietly(), foreign(f"the tokenizer of {source.given} cannot be loaded"):
         return AutoTokenizer.from_pretrained(source.place, **options)
+
+
+@contextmanager
+def _unknown_values(given: str, config: Any) -> Iterator[None]:
+    """Where a name is looked up in vain, as an activation's, the key of config.json that has it is said."""
+    try:
+        yield
+    except KeyError as error:
+        entries = {} if config is None else config.to_dict()
+        keys = [key for key, value in _values(entries) if error.args == (value,)]
+        if not keys:
+            raise
+        raise MarginError(
+            f"{given} cannot be loaded: config.json has {keys[0]} {shown(error.args[0])!r}, which "
+            "transformers does not know"
+        ) from None
+
+
+def _values(entries: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Every entry of a configuration that is no table itself, with its key: "rope_parameters.rope_type"."""
+    for key, value in entries.items():
+        if isinstance(value, Mapping):
+            yield from _values(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
 
 
 def _given(source: str | Path, what: str) -> str:

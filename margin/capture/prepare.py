@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
@@ -14,6 +15,7 @@ from margin.capture.hooks import n_layers
 from margin.capture.identity import environment, identify
 from margin.capture.layers import parse_layers
 from margin.capture.placement import devices_of
+from margin.capture.quiet import without_bars
 from margin.capture.ranks import Ranks
 from margin.errors import MarginError
 from margin.inputs.attacks import load_attacks
@@ -120,17 +122,18 @@ def checkpoint_for(
     model: str | Path | Checkpoint, adapter: str | Path | None, options: CaptureOptions, ranks: Ranks
 ) -> Checkpoint:
     """The checkpoint, loaded unless it is, and what is worth saying of it."""
-    checkpoint = (
-        model
-        if isinstance(model, Checkpoint)
-        else load_checkpoint(
-            model,
-            adapter=adapter,
-            dtype=options.dtype,
-            device=ranks.device or options.device,
-            trust_remote_code=options.trust_remote_code,
+    with without_bars() if options.quiet else nullcontext():
+        checkpoint = (
+            model
+            if isinstance(model, Checkpoint)
+            else load_checkpoint(
+                model,
+                adapter=adapter,
+                dtype=options.dtype,
+                device=ranks.device or options.device,
+                trust_remote_code=options.trust_remote_code,
+            )
         )
-    )
     if checkpoint.tokenizer_from == "adapter" and ranks.first and not options.quiet:
         say("tokenizer and chat template are those that came with the adapter")
     base = PurePath(checkpoint.adapters_base or checkpoint.name).name

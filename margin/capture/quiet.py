@@ -26,3 +26,15 @@ def quietly() -> Iterator[None]:
 def hide_bars() -> None:
     """From now on no progress bars of transformers: of loading weights, for one."""
     logging.disable_progress_bar()
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """No progress bars of transformers in this block; shown again afterwards, where they were."""
+    shown = logging.is_progress_bar_enabled()
+    hide_bars()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

@@ -103,11 +103,11 @@ def report(
     from margin.report.terminal import print_summary
     from margin.report.write import to_json
     from margin.run.run import open_run
-    from margin.study.probe_file import NAME
+    from margin.study.probe_file import NAME, require_probes
     from margin.study.secrecy_file import NAME as SECRECY
-    from margin.study.sections.secrecy import Secrecy
-    from margin.study.sections.trace import TraceSection
+    from margin.study.secrecy_file import require_secrecy
     from margin.study.trace_file import NAME as TRACE
+    from margin.study.trace_file import require_trace
     from margin.study.verdict import Thresholds
 
     opened = open_run(run)
@@ -128,12 +128,12 @@ def report(
         against=against,
     )
     drawn = write_with_figures(found, out or run / "report", explore)
-    if found.probes is None and (run / NAME).exists():
-        say(f"{run / NAME} is not of this run and left out: margin probe {run}")
-    if found.study.section(TraceSection) is None and (run / TRACE).exists():
-        say(f"{run / TRACE} is not of this run and left out: margin trace MODEL ... --out {run}")
-    if found.study.section(Secrecy) is None and (run / SECRECY).exists():
-        say(f"{run / SECRECY} is not of this run and left out: margin secrecy MODEL ... --out {run}")
+    for name, require in ((NAME, require_probes), (TRACE, require_trace), (SECRECY, require_secrecy)):
+        if (run / name).exists():
+            try:
+                require(opened)
+            except MarginError as error:
+                say(f"left out: {error}")
     if as_json:
         show_json(to_json(found))
     elif not quiet:

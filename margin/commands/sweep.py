@@ -10,11 +10,13 @@ import click
 from margin.commands.collect import collect_arguments, collect_options
 from margin.commands.report import CLUSTER, coverage
 from margin.commands.session import PLACE, Session
+from margin.errors import MarginError
 from margin.streams import say, show_json, tell, written
 from margin.text import shown
 
 if TYPE_CHECKING:
     from margin.analysis.comparison import Against
+    from margin.inputs.checkpoints import Saved
 
 
 @click.command(short_help="The margin over the checkpoints of a training.")
@@ -78,6 +80,8 @@ def sweep(
     if launched()[0] == 0:
         _tell_the_order([saved.name for saved in found], all(saved.step is not None for saved in found))
         _tell_what_is_left_out(omitted, quiet)
+    for saved in found:
+        _require_fit(saved, out)
     runs = []
     for number, saved in enumerate(found, 1):
         if not arguments["quiet"]:
@@ -101,6 +105,20 @@ def sweep(
     elif not quiet:
         print_trajectory(measured, PlainConsole())
         written(files)
+
+
+def _require_fit(saved: Saved, out: Path) -> None:
+    """MarginError, before anything is run, for what is no checkpoint, or whose run has no place in `out`."""
+    from margin.capture.loading import Source
+    from margin.report.trajectory import FILES
+    from margin.run.folder import require_run_folder
+
+    if saved.name.casefold() in FILES:
+        raise MarginError(
+            f"a checkpoint named {saved.name} has its run where {out / saved.name} is written: rename it"
+        )
+    (Source.of_adapter if saved.is_adapter else Source.of_checkpoint)(saved.source)
+    require_run_folder(out / saved.name)
 
 
 def _tell_the_order(names: list[str], stepped: bool) -> None:

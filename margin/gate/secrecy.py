@@ -19,7 +19,7 @@ from margin.run.run import Run
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import EXACT, clopper_pearson
 from margin.study.record import EstimateRecord
-from margin.study.secrecy_file import ExposureRecord, SecrecyRecord, read_secrecy, secrecy_of
+from margin.study.secrecy_file import ExposureRecord, SecrecyRecord, require_secrecy
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,7 @@ def secrecy_claims(run: Run, policy: SecrecyPolicy) -> list[Claim]:
     """
     if not policy.asks:
         return []
-    read_secrecy(run.path)  # a damaged one says so itself
-    found = secrecy_of(run)
-    if found is None:
-        raise MarginError(
-            f"{run.path} holds no secrecy.json of its checkpoint: run margin secrecy MODEL --out {run.path}"
-        )
-    return list(_claims(found, policy))
+    return list(_claims(require_secrecy(run), policy))
 
 
 def _claims(found: SecrecyRecord, policy: SecrecyPolicy) -> Iterator[Claim]:

@@ -31,6 +31,8 @@ from margin.study.robustness import robustness
 from margin.study.sealed import broken_rule
 from margin.text import json_text, shown
 
+FILES = tuple(f"trajectory.{suffix}" for suffix in ("json", "csv", "png", "pdf"))
+"""What is written beside the runs."""
 AGAIN = "write it again with the same margin sweep"
 """What to do about a trajectory that cannot be used."""
 
@@ -136,17 +138,18 @@ def write_trajectory(found: Trajectory, out: Path) -> list[Path]:
     table = found.to_frame()
     make_folder(out)
     remove_partial(out)
-    write_atomic(out / "trajectory.json", to_json(found).encode())
-    write_atomic(out / "trajectory.csv", csv_bytes(table))
+    record, lines, *pictures = (out / name for name in FILES)
+    write_atomic(record, to_json(found).encode())
+    write_atomic(lines, csv_bytes(table))
     stepped = bool(table["step"].notna().all())
     table["checkpoint"] = table["step"].astype(int) if stepped else table["checkpoint"]
     with figures.style("paper"):
         fig = figures.figure("single")
         figures.trajectory(table, fig.add_subplot(), xlabel="training step" if stepped else "checkpoint")
-        drawn = {out / f"trajectory.{suffix}": figures.rendered(fig, suffix) for suffix in ("png", "pdf")}
+        drawn = {path: figures.rendered(fig, path.suffix.removeprefix(".")) for path in pictures}
     for path, picture in drawn.items():
         write_atomic(path, picture)
-    return [out / "trajectory.json", out / "trajectory.csv", *drawn]
+    return [record, lines, *drawn]
 
 
 def to_json(found: Trajectory) -> str:

@@ -30,6 +30,7 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
+from margin.arguments import require_count
 from margin.stats.design import Design
 
 AT_CHANCE = 2.0
@@ -67,7 +68,8 @@ def grouped_folds(rows: Design, folds: int = 5, seed: int = 0) -> NDArray[np.int
     single prompt, never fewer than two. Clusters of prompts are not parted either. The prompts of a fold
     depend on the seed and not on the rows' order.
 
-    Costs some 0.2 s a thousand prompts (scikit-learn's `StratifiedGroupKFold`).
+    Costs some 0.2 s a thousand prompts (scikit-learn's `StratifiedGroupKFold`). MarginError for fewer than
+    two folds.
 
     Example
     -------
@@ -79,6 +81,8 @@ def grouped_folds(rows: Design, folds: int = 5, seed: int = 0) -> NDArray[np.int
     """
     from sklearn.model_selection import StratifiedGroupKFold  # slow to import, and seldom wanted
 
+    require_count(folds, "folds", 2)
+    require_count(seed, "seed")
     number = max(2, min(folds, rows.n_units // 2))
     # scikit-learn takes seeds of 32 bits.
     splitter = StratifiedGroupKFold(number, shuffle=True, random_state=seed % 2**32)

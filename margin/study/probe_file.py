@@ -6,13 +6,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
-from margin.errors import MarginError
 from margin.run.files import write_atomic
 from margin.run.run import Run
-from margin.run.seal import read_sealed, sealed
+from margin.run.seal import sealed
 from margin.study.above import AboveRecord
+from margin.study.beside import if_any, of_this_run
 from margin.study.probing import Probing
 from margin.study.record import Count, Number, Record, ScoreRecord, Text
 from margin.text import json_text
@@ -132,18 +132,11 @@ def write_probes(found: Probing, run: Run) -> Path:
     return path
 
 
-def read_probes(run: Run) -> ProbeRecord | None:
-    """What RUN/probe.json holds; None where there is none, or none that belongs to this run.
+def require_probes(run: Run) -> ProbeRecord:
+    """What RUN/probe.json holds; MarginError, which says why, where it cannot be used."""
+    return of_this_run(run, NAME, FORMAT, ProbeRecord, f"margin probe {run.path}")
 
-    It does not belong where it was changed, is of another format, or was made from other states: the run was
-    collected anew, or the file copied from elsewhere.
-    """
-    path = run.path / NAME
-    if not path.is_file():
-        return None
-    try:
-        record = read_sealed(path, "probe", FORMAT, f"run margin probe {run.path} again")
-        found = ProbeRecord(**{key: value for key, value in record.items() if key != "checksum"})
-    except (MarginError, ValidationError):
-        return None
-    return found if found.run == run.manifest.digest else None
+
+def read_probes(run: Run) -> ProbeRecord | None:
+    """What RUN/probe.json holds; None where there is none that can be used."""
+    return if_any(run, NAME, require_probes)

@@ -17,6 +17,7 @@ from margin.errors import IncomparableError, MarginError
 from margin.run.files import write_atomic
 from margin.run.run import Run
 from margin.run.seal import read_sealed, sealed
+from margin.study.beside import if_any
 from margin.study.record import Count, EstimateRecord, Number, Record, Share, Text
 from margin.text import json_text
 
@@ -223,12 +224,15 @@ def require_same(there: SecrecyRecord, asked: SecrecyRecord, folder: Path) -> No
         )
 
 
+def require_secrecy(run: Run) -> SecrecyRecord:
+    """What RUN/secrecy.json holds; MarginError where it cannot be used, or is of another checkpoint."""
+    found, identity = read_secrecy(run.path), run.manifest.identity
+    if found is None or found.weights != identity.weights or found.modes != run.modes:
+        again = f"run margin secrecy MODEL --out {run.path}"
+        raise MarginError(f"{run.path} holds no secrecy.json of its checkpoint: {again}")
+    return found
+
+
 def secrecy_of(run: Run) -> SecrecyRecord | None:
     """What RUN/secrecy.json holds, where it was made of the checkpoint that the run was collected from."""
-    try:
-        found = read_secrecy(run.path)
-    except MarginError:
-        return None
-    identity = run.manifest.identity
-    same = found is not None and found.weights == identity.weights and found.modes == run.modes
-    return found if same else None
+    return if_any(run, NAME, require_secrecy)

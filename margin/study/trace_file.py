@@ -8,12 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from margin.errors import MarginError
 from margin.run.files import write_atomic
 from margin.run.run import Run
-from margin.run.seal import read_sealed, sealed
+from margin.run.seal import sealed
+from margin.study.beside import if_any, of_this_run
 from margin.study.record import Count, EstimateRecord, Number, Record, Share, Text
 from margin.text import json_text
 
@@ -187,17 +187,11 @@ def write_trace(found: TraceRecord, run: Run) -> Path:
     return path
 
 
-def read_trace(run: Run) -> TraceRecord | None:
-    """What RUN/trace.json holds; None where there is none, or none that belongs to this run.
+def require_trace(run: Run) -> TraceRecord:
+    """What RUN/trace.json holds; MarginError, which says why, where it cannot be used."""
+    return of_this_run(run, NAME, FORMAT, TraceRecord, f"margin trace MODEL ... --out {run.path}")
 
-    It does not belong where it was changed, is of another format, or was made from other states.
-    """
-    path = run.path / NAME
-    if not path.is_file():
-        return None
-    try:
-        record = read_sealed(path, "trace", FORMAT, f"run margin trace ... --out {run.path} again")
-        found = TraceRecord(**{key: value for key, value in record.items() if key != "checksum"})
-    except (MarginError, ValidationError):
-        return None
-    return found if found.run == run.manifest.digest else None
+
+def read_trace(run: Run) -> TraceRecord | None:
+    """What RUN/trace.json holds; None where there is none that can be used."""
+    return if_any(run, NAME, require_trace)

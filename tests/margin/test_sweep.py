@@ -188,6 +188,31 @@ def test_what_is_no_series_of_checkpoints_ends_with_one_line(
     assert len(refused.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("trajectory.json", "a checkpoint named trajectory.json has its run where"),
+        ("Trajectory.csv", "a checkpoint named Trajectory.csv has its run where"),
+        ("notes.md", "notes.md is no checkpoint"),
+        ("left", "left is not empty and holds no run"),
+    ],
+)
+def test_a_checkpoint_that_has_no_place_is_refused_before_anything_is_run(
+    workspace: Path, trainings: dict[str, Path], name: str, says: str
+) -> None:
+    odd = workspace / name
+    if name == "notes.md":
+        odd.write_text("of the training")
+    else:
+        shutil.copytree(trainings["whole"] / "checkpoint-3", odd)
+    (workspace / "sweep/left").mkdir(parents=True)
+    (workspace / "sweep/left/notes.md").touch()
+    refused = sweep(trainings["whole"] / "checkpoint-20", odd)
+    assert refused.exit_code == 2
+    assert says in refused.stderr
+    assert not (workspace / "sweep/checkpoint-20").exists()
+
+
 def test_the_order_is_told_where_it_is_by_names_and_so_is_what_is_left_out(
     workspace: Path, trainings: dict[str, Path]
 ) -> None:

@@ -20,7 +20,7 @@ from margin.run.run import Run, open_run
 from margin.study.sections.trace import TraceSection
 from margin.study.study import Study
 from margin.study.trace import Trace
-from margin.study.trace_file import ALL, NAME, TraceRecord, read_trace
+from margin.study.trace_file import ALL, NAME, TraceRecord, read_trace, require_trace
 
 PROMPTS = 24
 
@@ -139,6 +139,11 @@ def test_the_file_holds_numbers_only_and_belongs_to_its_run(run: Run, traced: Tr
     )
     (other.path / NAME).write_text(text, encoding="utf-8")
     assert read_trace(other) is None
+    with pytest.raises(MarginError, match="is not of this run: run margin trace MODEL"):
+        require_trace(other)
+    (other.path / NAME).write_text(text.replace('"n_prompts": 24', '"n_prompts": 25'), encoding="utf-8")
+    with pytest.raises(MarginError, match=r"trace.json is damaged or was edited"):
+        require_trace(other)
 
 
 def test_the_report_says_from_where_the_mode_is_readable_and_decisive(run: Run, traced: Trace) -> None:

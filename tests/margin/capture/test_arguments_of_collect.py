@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from transformers.utils import logging
 
 from margin.capture.checkpoint import Checkpoint
-from margin.capture.collect import collect
+from margin.capture.collect import collect, plan
 from margin.errors import MarginError
 from margin.inputs.modes import ModeSet
 
@@ -68,3 +69,26 @@ def test_numbers_of_numpy_are_numbers(
         quiet=True,
     )
     assert run.layers == [0, 3]
+
+
+@pytest.mark.parametrize("function", [collect, plan])
+def test_quiet_is_without_the_bars_of_transformers_too(
+    function: Callable[..., object],
+    saved_checkpoint: Path,
+    prompts: list[str],
+    modes: ModeSet,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    before = logging.is_progress_bar_enabled()
+    logging.enable_progress_bar()
+    try:
+        asked: dict[str, Any] = {"prompts": prompts[:3], "modes": modes, "decoys": 0}
+        function(saved_checkpoint, out=tmp_path / "loud", **asked)
+        assert "Loading weights" in capfd.readouterr().err
+        function(saved_checkpoint, out=tmp_path / "quiet", **asked, quiet=True)
+        assert capfd.readouterr().err == ""
+        assert logging.is_progress_bar_enabled()  # of other models they are shown as before
+    finally:
+        if not before:
+            logging.disable_progress_bar()

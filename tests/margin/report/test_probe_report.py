@@ -18,6 +18,7 @@ from margin.report.markdown import to_markdown
 from margin.report.report import Report
 from margin.report.write import schema, to_json
 from margin.run.run import Run, open_run
+from margin.run.seal import SEAL, sealed
 from tests.margin.conftest import TOKENS
 from tests.margin.report.conftest import HOSTILE
 
@@ -88,15 +89,22 @@ def test_a_report_without_probes_has_no_section(run: Run, report: Report) -> Non
     assert 'id="probes' not in to_html(report)
 
 
-def test_probes_of_another_run_are_left_out_with_a_word(run: Run, probed: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sealed_anew", [True, False])
+def test_probes_that_cannot_be_used_are_left_out_with_the_reason(
+    run: Run, probed: Run, tmp_path: Path, sealed_anew: bool
+) -> None:
     path = tmp_path / "other"
     shutil.copytree(run.path, path)
     other = json.loads((probed.path / "probe.json").read_text(encoding="utf-8")) | {"run": "0" * 64}
+    if sealed_anew:
+        other = sealed({key: value for key, value in other.items() if key != SEAL})
     (path / "probe.json").write_text(json.dumps(other), encoding="utf-8")
     done = margin("report", path, "--permutations", "9", "--json")
     assert done.exit_code == 0
     assert json.loads(done.stdout)["probes"] is None
-    assert "is not of this run" in done.stderr
+    assert ("is not of this run" in done.stderr) == sealed_anew
+    assert ("was edited" in done.stderr) != sealed_anew
+    assert f"run margin probe {path} again" in " ".join(done.stderr.split())
 
 
 def test_neither_tokens_nor_texts_are_written(probed: Run, shown: Report) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from margin.capture.collect import collect
-from margin.errors import IncomparableError
+from margin.errors import IncomparableError, MarginError
 from margin.inputs.modes import ModeSet
 from margin.study.comparison import compare, compare_recipes
 
@@ -45,3 +45,20 @@ def test_a_prompt_is_of_one_cluster_in_all_runs(
             compare(*runs, cluster="template")
     with pytest.raises(IncomparableError, match="another template"):
         compare_recipes([a, b], [other], cluster="template")
+
+
+def test_two_runs_of_one_checkpoint_are_no_two_trainings_of_a_recipe(
+    make_checkpoint: Callable[..., Checkpoint], modes: ModeSet, prompts: list[str], tmp_path: Path
+) -> None:
+    """Their margins are the same, so that trainings would seem not to differ at all."""
+
+    def run(name: str, seed: int, layers: str = "last") -> Path:
+        model, out = make_checkpoint(seed=seed), tmp_path / name
+        collect(model, prompts=prompts, modes=modes, out=out, layers=layers, decoys=0, quiet=True)
+        return out
+
+    old, again, older, new = run("old", 0), run("again", 0, "all"), run("older", 1), run("new", 2)
+    assert compare_recipes([old, older], [new]).trainings == (2, 1)
+    for first, second in (([old, again], [new]), ([new], [old, again]), ([old], [again])):
+        with pytest.raises(MarginError, match=r"again is of the same checkpoint as .*old: each run"):
+            compare_recipes(first, second)
