@@ -22,7 +22,6 @@ from margin.errors import MarginError
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.folds import prompt_folds
-from margin.stats.intervals import mean_share
 from margin.study.above import AboveRecord, cells
 from margin.study.canvas import Canvas
 from margin.study.notation import interval, number
@@ -234,4 +233,4 @@ def _landing_accuracy(space: Coordinates, design: Design, settings: Settings) ->
     fold = prompt_folds(design, settings.rng("placement"))
     X = np.asarray(space.X, dtype=np.float64)
     found = assign("centroid", X, reference, design.prompt, fold)
-    return mean_share(found.correct, settings.level, design.clusters)
+    return found.accuracy(settings.level, design.clusters)
