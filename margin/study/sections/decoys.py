@@ -147,9 +147,10 @@ class Decoys(Section):
         ]
         whole = sum(line["modes"] == ALL for line in others)
         note = (
-            "As above; no interval where it is not known what single prompts do to a measure. Rank p is "
-            "small where the live tokens stand farther apart than sets do: of Davies-Bouldin and of the "
-            "prompts' share of the variance where their number is the smaller one."
+            "As above; no interval where it is not known what single prompts do to a measure, or where an "
+            "angle is 0 within its noise. Rank p is small where the live tokens stand farther apart than "
+            "sets do: of Davies-Bouldin and of the prompts' share of the variance where their number is the "
+            "smaller one."
         )
         if not self.has_distributions:
             note += (
