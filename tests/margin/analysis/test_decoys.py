@@ -186,11 +186,11 @@ def test_angles_above_decoys_cover_a_planted_shift() -> None:
 def test_angles_above_decoys_cover_at_full_size(
     strength: float, between: float, record_figures: Record
 ) -> None:
-    """150 runs: the Monte Carlo error is .018."""
-    found = covering_of_angles(Clustered(strength, 0.8), between, 150)
+    """100 runs: the Monte Carlo error is .022."""
+    found = covering_of_angles(Clustered(strength, 0.8), between, 100)
     about = f"15 clusters of 3 to 10 prompts, correlation 0.8, tokens' own effects {between}"
     record_figures(f"{about}, training's {strength}", found)
-    assert found["angle"] >= 0.95 - 3 * 0.018, found
+    assert found["angle"] >= 0.95 - 3 * 0.022, found
 
 
 V = 40
