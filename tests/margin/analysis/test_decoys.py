@@ -210,7 +210,8 @@ def of_distributions(
 
     def mixed(*shape: int) -> Array:
         found: Array = np.sqrt(0.5) * rng.standard_normal((n, *shape))
-        return found + np.sqrt(0.5) * rng.standard_normal((place.max() + 1, *shape))[place]
+        found += np.sqrt(0.5) * rng.standard_normal((place.max() + 1, *shape))[place]
+        return found
 
     gain = np.exp(0.4 * mixed() - 0.08)[:, None, None]
     p = softmax(2 * mixed(V)[:, None] + gain * (tokens + made) + 0.2 * rng.standard_normal((n, K, V)), axis=2)
