@@ -276,8 +276,12 @@ def test_distances_of_distributions_above_decoys_cover_a_planted_shift() -> None
 def test_distances_of_distributions_above_decoys_cover_at_full_size(
     trained: float, between: float, size: int, record_figures: Record
 ) -> None:
-    """100 runs: the Monte Carlo error is .022."""
-    found = covering_of_distributions(trained, between, size, 100)
+    """200 runs: the Monte Carlo error is .015, of .92 .019.
+
+    Information and Hellinger distance go by the square of what a token does to a prompt: of some tens of
+    prompts few hold most of it, and a mean of so skewed values lies below the truth more often than .025.
+    """
+    found = covering_of_distributions(trained, between, size, 200)
     about = f"60 prompts in clusters of {size}, tokens' own effects {between}, training's {trained}"
     record_figures(about, found)
-    assert min(found.values()) > 0.95 - 3.5 * 0.022, found
+    assert min(found.values()) > 0.92 - 3 * 0.019, found

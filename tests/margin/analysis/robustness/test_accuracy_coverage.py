@@ -73,9 +73,9 @@ def test_where_modes_differ_much_nothing_is_repeated() -> None:
 def test_the_accuracy_of_landings_covers_at_full_size(
     rule: Rule, strength: float, clusters: tuple[int, tuple[int, int]], record_figures: Record
 ) -> None:
-    """200 runs: the Monte Carlo error is .015."""
+    """300 runs: the Monte Carlo error is .013; the least of twelve is held."""
     number, sizes = clusters
-    found = covering(rule, Clustered(strength, 0.5, number, sizes), 200)
+    found = covering(rule, Clustered(strength, 0.5, number, sizes), 300)
     about = f"{number} clusters of {sizes[0]} to {sizes[1]} prompts, correlation 0.5, strength {strength}"
     record_figures(f"{rule}, {about}", found)
-    assert found["accuracy"] >= 0.95 - 3 * 0.015
+    assert found["accuracy"] >= 0.95 - 4 * 0.013
