@@ -18,6 +18,7 @@ from scipy.spatial.distance import cdist
 
 from margin.stats.clusters import Clusters
 from margin.stats.estimate import Estimate
+from margin.stats.folds import wider_share
 from margin.stats.intervals import mean_share, t_interval
 from margin.stats.multiplicity import simultaneous_estimates, simultaneous_proportions
 from margin.stats.power import prompts_needed
@@ -66,8 +67,11 @@ class Landmarks:
     def accuracy(self, level: float = 0.95, over: Clusters | None = None) -> Estimate:
         """How often a row that nothing was done to lands in its own mode."""
         n, k, width = self.points.shape
-        nearest = self.distances(self.points.reshape(-1, width), np.repeat(np.arange(n), k)).argmin(axis=1)
-        return mean_share((nearest.reshape(n, k) == np.arange(k)).mean(axis=1), level, over)
+        distances = self.distances(self.points.reshape(-1, width), np.repeat(np.arange(n), k))
+        scores = -(distances.reshape(n, k, k) ** 2)
+        of_means = -np.stack([cdist(each, each, "sqeuclidean") for each in self.centroids])
+        correct = (scores.argmax(axis=2) == np.arange(k)).mean(axis=1)
+        return mean_share(correct, level, over, wider_share(scores, of_means))
 
 
 def transfer(patched: Float, recipient: Float, donor: Float) -> Float:

@@ -46,7 +46,7 @@ def finish(collected: Collected, head: Head, limit: float) -> Manifest:
     require_all_shards(folder, collected.plan)
     run = Run(folder, manifest)
     noise_floor = None if collected.repeats is None else _keep_repeats(run, collected.repeats)
-    head_pass(run, head, [row.prompt for row in job.rows], limit)
+    of_head = head_pass(run, head, [row.prompt for row in job.rows], limit)
     if options.generate:
         join_parts(folder)
     manifest.replace(
@@ -58,15 +58,15 @@ def finish(collected: Collected, head: Head, limit: float) -> Manifest:
         throughput=collected.throughput,
         noise_floor=noise_floor,
         greedy=likeliest(run),
-        files={name: sha256_of(folder / name) for name in _files(collected)},
+        files={name: sha256_of(folder / name) for name in _files(collected, of_head)},
     ).write(folder)
     return open_run(folder).manifest
 
 
-def _files(collected: Collected) -> list[str]:
-    """Every file of the run but the manifest, relative to its folder."""
+def _files(collected: Collected, of_head: list[str]) -> list[str]:
+    """Every file of the run but the manifest, relative to its folder; `of_head`: those of the head pass."""
     folder = collected.job.folder
-    names = ["prompts.parquet", "rows.parquet", "pairs.parquet", "information.parquet", "head.safetensors"]
+    names = ["prompts.parquet", "rows.parquet", *of_head]
     names += [NOISE] if collected.repeats is not None else []
     names += [ANSWERS] if collected.job.options.generate else []
     shards = (shard_path(folder, index) for index in range(len(collected.plan.rows)))

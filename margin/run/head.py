@@ -63,6 +63,13 @@ class StoredHead:
         with self._open() as stored:
             return stored.get_tensor("hellinger.rows"), stored.get_tensor("hellinger.products")
 
+    def decoy_grams(self) -> tuple[NDArray[np.int64], NDArray[np.float32]] | None:
+        """As `Run.decoy_grams`."""
+        with self._open() as stored:
+            if "hellinger.decoys.rows" not in stored.keys():  # noqa: SIM118
+                return None
+            return stored.get_tensor("hellinger.decoys.rows"), stored.get_tensor("hellinger.decoys.products")
+
     def marginals(self) -> NDArray[np.float32]:
         """As `Run.marginals`."""
         with self._open() as stored:

@@ -191,6 +191,13 @@ class Run(RunTables):
         """
         return self._head.hellinger_gram()
 
+    def decoy_grams(self) -> tuple[NDArray[np.int64], NDArray[np.float32]] | None:
+        """Places (M, R) of rows of M sets of decoys, and products (M, R, R) of each set, as `hellinger_gram`.
+
+        None of a run without decoys, or from before these were kept.
+        """
+        return self._head.decoy_grams()
+
     def marginals(self) -> NDArray[np.float32]:
         """(k, V) mean next-token distribution of each mode over prompts, modes in the order of `modes`."""
         return self._head.marginals()

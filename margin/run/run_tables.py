@@ -14,6 +14,11 @@ from margin.run.manifest import Manifest
 ANSWERS = "answers.parquet"
 """File of the answers that were generated, where some were asked for."""
 
+PAIRS = "pairs.parquet"
+INFORMATION = "information.parquet"
+DECOY_PAIRS = "decoy_pairs.parquet"
+DECOY_INFORMATION = "decoy_information.parquet"
+
 
 class RunTables:
     """A run's tables, each read when it is first asked for."""
@@ -43,7 +48,7 @@ class RunTables:
         Distances between the two next-token distributions: Jensen-Shannon divergence in bits, total variation
         and squared Hellinger distance, each in [0, 1].
         """
-        return self._table("pairs.parquet")
+        return self._table(PAIRS)
 
     @cached_property
     def information(self) -> pd.DataFrame:
@@ -52,7 +57,21 @@ class RunTables:
         Mutual information between the mode, drawn evenly, and the first response token: how much of the mode
         the token gives away, 0 to log2 of the number of modes.
         """
-        return self._table("information.parquet")
+        return self._table(INFORMATION)
+
+    @cached_property
+    def decoy_pairs(self) -> pd.DataFrame | None:
+        """The same as `pairs` of each set of decoys, a decoy standing in for the mode whose place it has, and
+        the number of its set: prompt_id, mode_a, mode_b, js_bits, tv, hellinger2, set.
+
+        None of a run without decoys, or from before these were kept.
+        """
+        return self._table(DECOY_PAIRS) if DECOY_PAIRS in self.manifest.files else None
+
+    @cached_property
+    def decoy_information(self) -> pd.DataFrame | None:
+        """The same as `information` of each set of decoys: prompt_id, bits, set; None as `decoy_pairs`."""
+        return self._table(DECOY_INFORMATION) if DECOY_INFORMATION in self.manifest.files else None
 
     @cached_property
     def answers(self) -> pd.DataFrame:

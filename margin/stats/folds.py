@@ -14,8 +14,8 @@ made up for depends on what is known of the fit:
 `widening` : any fit and any score, by the number of folds alone (2.25 times the variance with 5). For what
     `probes` fits, logistic regression and directions: accuracy, areas, losses, d', transfer.
 `repetition` : scores that are linear in the fit, or nearly, by the share of noise in the fits' direction,
-    which held-out prompts show (1 to 2 times). For the LDA of `margin.analysis.separation.probe`, and for
-    nearest centroids.
+    which held-out prompts show (1 to 2 times). For the LDA of `margin.analysis.separation.probe`, for nearest
+    centroids, and for how often the rules of landings place points of known mode rightly.
 `counted_twice` : fits whose influences are known in closed form, of a prompt as tried and as fitted on; what
     the sum of both holds twice is taken off. For d' along centroids, `margin.analysis.separation.d_prime`.
 
@@ -138,6 +138,15 @@ def signal_share(scores: NDArray[np.float64], of_means: NDArray[np.float64]) -> 
 
     on_training = apart(of_means)
     return float(np.clip(apart(scores) / on_training, 0, 1)) if on_training > 0 else 0.0
+
+
+def wider_share(scores: NDArray[np.float64], of_means: NDArray[np.float64]) -> float:
+    """Factor on the standard error of the share of points that scores put right, 1 to sqrt(1 + 2 / pi).
+
+    Scores (m, k, k) of prompts, and of the means of each fit's own, as `signal_share` takes them. For nearest
+    centroids they are minus the squared distances.
+    """
+    return float(np.sqrt(repetition(1 - signal_share(scores, of_means), LINEAR_IN_SIGN)))
 
 
 def counted_twice(tried: NDArray[np.float64], whole: NDArray[np.float64]) -> float:

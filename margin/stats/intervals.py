@@ -51,18 +51,19 @@ def t_interval(
     method: str = JACKKNIFE,
     *,
     counted_twice: float = 0.0,
+    at_least: float = 0.0,
     over: Clusters | None = None,
 ) -> Estimate:
     """Interval by Student's t with n-1 degrees of freedom; none from fewer than two prompts (or clusters).
 
     `counted_twice` is variance of second order, which the jackknife holds twice where it is known; it is at
-    most half of the whole.
+    most half of the whole. `at_least` is variance that is there whatever the influences say.
     """
     U, sizes = _units(influence, over)
     if len(U) < 2:
         return Estimate(value, **sizes)
     variance = float(jackknife_variance(U))
-    se = float(np.sqrt(max(variance - counted_twice, variance / 2)))
+    se = float(np.sqrt(max(variance - counted_twice, variance / 2, at_least)))
     half = float(t_quantile((1 + level) / 2, len(U) - 1)) * se
     return Estimate(value, value - half, value + half, se, level, method, **sizes)
 
@@ -184,15 +185,18 @@ def proportion(
     return Estimate(value, low, high, se, level, method, **sizes)
 
 
-def mean_share(shares: NDArray[np.float64], level: float = 0.95, over: Clusters | None = None) -> Estimate:
+def mean_share(
+    shares: NDArray[np.float64], level: float = 0.95, over: Clusters | None = None, wider: float = 1.0
+) -> Estimate:
     """Mean of the shares (n,) of each prompt's draws, with a two-sided interval over prompts.
 
-    One prompt (or cluster) alone has none.
+    The standard error is `wider` times what prompts show. One prompt (or cluster) alone has no interval.
     """
     value = float(shares.mean())
+    influence = wider * (shares - value) / len(shares)
     if len(shares if over is None else over) < 2:
-        return Estimate(value, **_units((shares - value) / len(shares), over)[1])
-    return proportion(value, (shares - value) / len(shares), level, over=over)
+        return Estimate(value, **_units(influence, over)[1])
+    return proportion(value, influence, level, over=over)
 
 
 def difference(

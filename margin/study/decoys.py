@@ -6,17 +6,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from margin.analysis.space import Space
+from margin.analysis.separation.tokens import TokenTables
+from margin.analysis.space import Gram, Space
 from margin.inputs.conditions import CONDITIONS
 from margin.run.run import Run
 from margin.short import Short
 from margin.stats.design import Design
-from margin.study.spaces import all_rows, design_of
+from margin.study.spaces import all_rows, clusters_of, design_of
 
 KIND = CONDITIONS["decoy"].name
 """Kind of the rows of decoy sets: draw m * k + c is the token of set m in the place of mode c's."""
+DISTRIBUTIONS = "probabilities"
+"""Space of whole next-token distributions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +45,44 @@ class DecoyRows(Short):
             there = place[wanted]
             if (there >= 0).all():
                 yield space.subset(there)
+
+    def tokens(self, run: Run, cluster: str | None = None) -> list[TokenTables]:
+        """What is kept of whole next-token distributions: of the live tokens, on the prompts of the design in
+        its order, then of each set; nothing where a run is from before that of sets was kept.
+        """
+        if run.decoy_pairs is None or run.decoy_information is None:
+            return []
+        pairs, information = run.decoy_pairs.groupby("set"), run.decoy_information.groupby("set")
+        tables = [(run.pairs, run.information)]
+        tables += [(pairs.get_group(m), information.get_group(m)) for m in range(len(self.sets))]
+        prompts, clusters = list(self.design.prompt_ids), clusters_of(run, cluster)
+
+        def in_order(table: pd.DataFrame) -> pd.DataFrame:
+            return table.set_index("prompt_id").loc[prompts].reset_index()
+
+        return [
+            TokenTables(in_order(a), in_order(b), modes=tuple(run.modes), clusters=clusters)
+            for a, b in tables
+        ]
+
+    def distributions(self, run: Run) -> tuple[Design, list[Space]]:
+        """Next-token distributions as square roots of probabilities: the design of the prompts they are kept
+        of, and points of the live tokens, then of each set; no points where those of sets were not kept.
+        """
+        kept = run.decoy_grams()
+        if kept is None:
+            return self.design, []
+        rows, products = kept
+        of_live, live_products = run.hellinger_gram()
+        place = np.full(len(run.rows), -1, dtype=np.int64)
+        place[of_live] = np.arange(len(of_live))
+        there = np.isin(self.sets[0], rows[0])
+        live = place[self.live[there]]
+        spaces: list[Space] = [Gram(live_products[np.ix_(live, live)], DISTRIBUTIONS)]
+        for wanted, stored, block in zip(self.sets[:, there], rows, products, strict=True):
+            order = np.argsort(stored)[np.searchsorted(np.sort(stored), wanted)]
+            spaces.append(Gram(block[np.ix_(order, order)], DISTRIBUTIONS))
+        return self.design.part(there), spaces
 
 
 def decoy_rows(run: Run, cluster: str | None = None) -> DecoyRows | None:

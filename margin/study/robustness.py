@@ -117,7 +117,7 @@ def _accuracy(rule: Rule, assignment: Assignment, level: float, over: Clusters |
         quantity="accuracy",
         condition="modes",
         kind="mode",
-        value=mean_share(assignment.correct, level, over),
+        value=assignment.accuracy(level, over),
         rule=rule,
         indicative=not assignment.reliable,
     )

@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 from margin.analysis.robustness.rules import Float, centroid_distances, discriminant_distances
 from margin.inputs.conditions import Rule
 from margin.short import Short
+from margin.stats.clusters import Clusters
+from margin.stats.estimate import Estimate
+from margin.stats.folds import wider_share
+from margin.stats.intervals import mean_share
 
 RELIABLE = 0.9
 """Balanced accuracy on points of known mode under which a rule's rates are indicative only."""
@@ -29,6 +33,8 @@ class Assignment(Short):
     """(k, k + 1) shares of the points of each mode (rows) assigned to each mode and, last, outside."""
     correct: Float
     """(n,) share of each prompt's points of known mode that are nearest to their own."""
+    wider: float
+    """Factor on the standard error of their mean, by `margin.stats.folds.wider_share`."""
 
     @property
     def outside(self) -> NDArray[np.bool_]:
@@ -44,6 +50,14 @@ class Assignment(Short):
     def balanced_accuracy(self) -> float:
         """Mean over modes of the share of their points that are nearest to them; chance is 1/k."""
         return float(self.correct.mean())
+
+    def accuracy(self, level: float = 0.95, over: Clusters | None = None) -> Estimate:
+        """The balanced accuracy with its interval, for these very fits on new prompts.
+
+        Where noise directs the fits, folds' errors repeat each other, which is made up for: 95% intervals
+        cover .92 to .99 (.82 to .95 without), over clusters too; those of the discriminant .90 or more.
+        """
+        return mean_share(self.correct, level, over, self.wider)
 
 
 def assign(
@@ -68,14 +82,19 @@ def assign(
     """
     n, k = reference.shape
     known = X[reference]
-    distances = np.empty((len(X), k))
-    for held_out in range(fold.max() + 1):
+    distances, of_means = np.empty((len(X), k)), np.empty((fold.max() + 1, k, k))
+    for held_out in range(len(of_means)):
         training = known[fold != held_out]
         tested = fold[prompt] == held_out
+        means = training.mean(axis=0)
+        points = np.concatenate([X[tested], means])
         if rule == "centroid":
-            distances[tested] = centroid_distances(training, X[tested], known[prompt[tested]])
+            own = np.concatenate([known[prompt[tested]], np.broadcast_to(means, (k, *means.shape))])
+            found = centroid_distances(training, points, own)
         else:
-            distances[tested] = discriminant_distances(training, X[tested])
+            found = discriminant_distances(training, points)
+        distances[tested], of_means[held_out] = found[:-k], found[-k:]
+    wider = wider_share(-(distances[reference] ** 2), -(of_means**2))
     if rule == "centroid":
         # A point of known mode is part of the mean taken away from it, a control's is not: where their noise
         # is alike, the control's distance is larger by this factor. Where they share it, this errs inwards.
@@ -90,4 +109,4 @@ def assign(
     outcome = np.where(p_value < OUTSIDE_P, k, nearest)
     confusion = (outcome[reference][:, :, None] == np.arange(k + 1)).mean(axis=0)
     correct = (nearest[reference] == np.arange(k)).mean(axis=1)
-    return Assignment(nearest, p_value, confusion, correct)
+    return Assignment(nearest, p_value, confusion, correct, wider)

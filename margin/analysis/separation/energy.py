@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from margin.analysis.distances import Distances
 from margin.analysis.separation.paired import points_by_prompt
 from margin.analysis.separation.pairs import pair_mean
-from margin.analysis.separation.second_order import TAKEN, contrast_residual
+from margin.analysis.separation.second_order import contrast_residual, second_order
 from margin.analysis.silhouette import mode_sums
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
@@ -49,9 +49,15 @@ def energy_distance(distances: Distances, design: Design, level: float = 0.95) -
         return Estimate(found.value, n_prompts=design.n_prompts)
     influence = found.influence * (n - 1) / (n - 2)  # without p: (n theta - 2 h_p) / (n - 2)
     residual = (2 / (k - 1)) ** 2 * contrast_residual(distances, design)
-    twice = 2 * residual / ((n - 1) * (n - 2))  # 4 / (n (n-2)) of the jackknife less 2 / (n (n-1))
+    of_pairs = second_order(residual, n)
     return t_interval(
-        found.value, influence, level, METHOD, counted_twice=TAKEN * twice, over=design.clusters
+        found.value,
+        influence,
+        level,
+        METHOD,
+        counted_twice=of_pairs.counted_twice,
+        at_least=of_pairs.variance,
+        over=design.clusters,
     )
 
 

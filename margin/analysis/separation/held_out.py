@@ -10,7 +10,7 @@ from margin.analysis.separation.centroids import centroids
 from margin.analysis.separation.paired import points_by_prompt
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
-from margin.stats.folds import LINEAR_IN_SIGN, repetition, signal_share, training_weights
+from margin.stats.folds import training_weights, wider_share
 from margin.stats.intervals import proportion
 
 
@@ -44,6 +44,5 @@ def nearest_centroid_accuracy(
     found = centroids(distances, training_weights(design, fold))
     scores = -found.to_points[points, fold[:, None]]
     correct = (scores.argmax(axis=2) == np.arange(k)).mean(axis=1)
-    wider = np.sqrt(repetition(1 - signal_share(scores, -found.between), LINEAR_IN_SIGN))
-    influence = wider * (correct - correct.mean()) / n
+    influence = wider_share(scores, -found.between) * (correct - correct.mean()) / n
     return proportion(float(correct.mean()), influence, level, over=design.clusters)

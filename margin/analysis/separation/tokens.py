@@ -74,7 +74,8 @@ def token_distances(tables: TokenTables, modes: Sequence[str], level: float = 0.
 
     Parameters
     ----------
-    modes : two modes or more; prompts that lack a pair of them are left out.
+    modes : two modes or more; prompts that lack a pair of them are left out. Influences have the order in
+        which prompts come in the table.
 
     Cost: O(lines). Lin (1991) for the information; Le Cam (1986), "Asymptotic Methods in Statistical Decision
     Theory", for the distances.
@@ -85,7 +86,7 @@ def token_distances(tables: TokenTables, modes: Sequence[str], level: float = 0.
     """
     pairs = tables.pairs
     lines = pairs[pairs["mode_a"].isin(modes) & pairs["mode_b"].isin(modes)]
-    by_prompt = lines.groupby("prompt_id")[["js_bits", "tv", "hellinger2"]]
+    by_prompt = lines.groupby("prompt_id", sort=False)[["js_bits", "tv", "hellinger2"]]
     means = by_prompt.mean()[by_prompt.size() == len(modes) * (len(modes) - 1) // 2]
     if len(means) < 2:
         raise MarginError(

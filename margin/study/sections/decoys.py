@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -16,12 +16,12 @@ from margin.analysis.metrics import Distance
 from margin.analysis.robustness.assignment import assign
 from margin.analysis.separation.measures import SMALLER_IS_APART
 from margin.analysis.separation.table import ALL, measured
+from margin.analysis.separation.tokens import TokenTables
 from margin.analysis.space import Coordinates, Space
 from margin.errors import MarginError
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.folds import prompt_folds
-from margin.stats.intervals import mean_share
 from margin.study.above import AboveRecord, cells
 from margin.study.canvas import Canvas
 from margin.study.notation import interval, number
@@ -84,31 +84,30 @@ class Decoys(Section):
     keys = DecoysKeys
     figures = {"decoys": draw}
     lines: Mapping[Key, AboveDecoys]
+    has_distributions: bool = True
+    """Whether the run keeps next-token distributions of its sets: those of earlier versions do not."""
 
     @classmethod
     def of(cls, study: Study) -> Decoys | None:
         """None where the run was collected without decoys, or holds none of them in the headline's space."""
         if study.decoys is None:
             return None
-        design, settings = study.decoys.design, study.settings
-        found = [dict(_numbers(space, design, settings)) for space in study.decoys.spaces(study.run, SPACE)]
+        rows, run, settings = study.decoys, study.run, study.settings
+        tokens = rows.tokens(run, settings.cluster)
+        of_sets: Sequence[TokenTables | None] = tokens or [None] * (1 + len(rows.sets))
+        # Of a capped head only the first sets have points.
+        found = [
+            dict(_numbers(space, rows.design, table, settings))
+            for space, table in zip(rows.spaces(run, SPACE), of_sets, strict=False)
+        ]
         if len(found) < 2:
             return None
-        live, *sets = found
-        over, level = design.clusters, settings.level
-        return cls(
-            {
-                key: above_decoys(
-                    estimate,
-                    [of_set[key] for of_set in sets if key in of_set],
-                    level,
-                    over,
-                    smaller=key[0] in SMALLER_IS_APART,
-                )
-                for key, estimate in live.items()
-                if any(key in of_set for of_set in sets)
-            }
-        )
+        lines = _above(found, rows.design, settings.level)
+        design, spaces = rows.distributions(run)
+        if spaces and design.n_units > 1:
+            found = [dict(_margins(space, design, "hellinger2", settings.level)) for space in spaces]
+            lines |= _above(found, design, settings.level)
+        return cls(lines, has_distributions=bool(tokens))
 
     @property
     def headline(self) -> AboveDecoys:
@@ -148,10 +147,16 @@ class Decoys(Section):
         ]
         whole = sum(line["modes"] == ALL for line in others)
         note = (
-            "As above; no interval where it is not known what single prompts do to a measure. Rank p is "
-            "small where the live tokens stand farther apart than sets do: of Davies-Bouldin and of the "
-            "prompts' share of the variance where their number is the smaller one."
+            "As above; no interval where it is not known what single prompts do to a measure, or where an "
+            "angle is 0 within its noise. Rank p is small where the live tokens stand farther apart than "
+            "sets do: of Davies-Bouldin and of the prompts' share of the variance where their number is the "
+            "smaller one."
         )
+        if not self.has_distributions:
+            note += (
+                " Information, total variation and Hellinger distance of next-token distributions are not "
+                "there: the run was collected before they were kept of decoys."
+            )
         title = "Other measures beside those of any tokens"
         yield table("decoys-measures", title, note, pd.DataFrame(others), brief=whole)
 
@@ -178,18 +183,43 @@ class Decoys(Section):
         yield Fact("prompt-centred above decoys", number(centred.above.estimate), note)
 
 
-def _numbers(space: Space, design: Design, settings: Settings) -> Iterator[tuple[Key, Estimate]]:
-    """Every number of one set of tokens, live or decoys."""
+def _above(found: Sequence[Mapping[Key, Estimate]], design: Design, level: float) -> dict[Key, AboveDecoys]:
+    """Every number of the live tokens, which come first, above those of the sets that have it."""
+    live, *sets = found
+    return {
+        key: above_decoys(
+            estimate,
+            [of_set[key] for of_set in sets if key in of_set],
+            level,
+            design.clusters,
+            smaller=key[0] in SMALLER_IS_APART,
+        )
+        for key, estimate in live.items()
+        if any(key in of_set for of_set in sets)
+    }
+
+
+def _margins(
+    space: Space, design: Design, distance: Distance, level: float
+) -> Iterator[tuple[Key, Estimate]]:
+    """Margins of one set of tokens under one distance."""
+    found = margins(space, design, distance, level)
+    yield ("sam", "leave_prompt_out", distance, ALL), found.leave_prompt_out
+    yield ("sam", "prompt_centred", distance, ALL), found.prompt_centred
+    if distance == HEADLINE:
+        for pair, estimate in found.one_vs_one.items():
+            yield ("sam", "leave_prompt_out", distance, pair_name(pair)), estimate
+
+
+def _numbers(
+    space: Space, design: Design, tokens: TokenTables | None, settings: Settings
+) -> Iterator[tuple[Key, Estimate]]:
+    """Every number of one set of tokens, live or decoys, that is of points or of single prompts."""
     for distance in DISTANCES:
-        found = margins(space, design, distance, settings.level)
-        yield ("sam", "leave_prompt_out", distance, ALL), found.leave_prompt_out
-        yield ("sam", "prompt_centred", distance, ALL), found.prompt_centred
-        if distance == HEADLINE:
-            for pair, estimate in found.one_vs_one.items():
-                yield ("sam", "leave_prompt_out", distance, pair_name(pair)), estimate
+        yield from _margins(space, design, distance, settings.level)
     rng = settings.rng("decoys")
     for one in measured(
-        space, design, rng=rng, optional=settings.optional, level=settings.level, permutations=1
+        space, design, tokens, rng=rng, optional=settings.optional, level=settings.level, permutations=1
     ):
         if not np.isnan(one.estimate.estimate):
             yield (one.measure, None, None, one.modes), one.estimate
@@ -204,4 +234,4 @@ def _landing_accuracy(space: Coordinates, design: Design, settings: Settings) ->
     fold = prompt_folds(design, settings.rng("placement"))
     X = np.asarray(space.X, dtype=np.float64)
     found = assign("centroid", X, reference, design.prompt, fold)
-    return mean_share(found.correct, settings.level, design.clusters)
+    return found.accuracy(settings.level, design.clusters)

@@ -71,7 +71,7 @@ class Separation(PointSection):
             }
         )
         note = (
-            "Other measures of how far modes stand apart. Intervals of shares of the variance cover less "
-            "than they say (.81 to .93 for .95) where all that varies lies along one direction."
+            "Other measures of how far modes stand apart. Intervals of shares of the variance cover "
+            "less than they say (.84 to .95 for .95) where all that varies lies along one direction or two."
         )
         yield table("separation", "Separation", note, frame)

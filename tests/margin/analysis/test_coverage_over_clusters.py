@@ -7,11 +7,12 @@ import pytest
 
 from margin.analysis.comparison import compare
 from margin.analysis.layers import layer_curve
-from margin.analysis.margins import margins
+from margin.analysis.margins import leave_prompt_out_margin, margins
 from margin.analysis.permutation import permutation_null
 from margin.analysis.separation.table import separation
 from margin.analysis.space import Coordinates
 from margin.stats.estimate import Estimate
+from margin.stats.intervals import t_interval
 from tests.intervals import lower, upper
 from tests.margin.clustered import Clustered
 from tests.simulations import Record
@@ -84,6 +85,27 @@ def test_coverage_over_clusters(correlation: float, strength: float, record_figu
     record_figures(f"{about}, several runs and layers", several)
     assert min(one.values()) > 0.88, one
     assert min(several.values()) > 0.86, several
+
+
+def of_centred(population: Clustered, seed: int) -> dict[str, list[Ends]]:
+    """The prompt-centred margin of one run, and its difference from another's."""
+    found, design = population.runs(np.random.default_rng([4, seed]), 2)
+    spaces = [Coordinates(X).centred_by_prompt(design) for X in found]
+    a, b = (leave_prompt_out_margin(space.distances("cosine"), design) for space in spaces)
+    difference = t_interval(b[0] - a[0], b[1] - a[1], over=design.clusters)
+    return {
+        "prompt_centred": [ends(t_interval(*a, over=design.clusters))],
+        "difference of prompt_centred": [ends(difference)],
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("correlation", [0.5, 0.8])
+def test_prompt_centred_margins_cover_over_clusters(correlation: float, record_figures: Record) -> None:
+    """2,000 runs: the Monte Carlo error is .005."""
+    found = covering([of_centred(Clustered(1.5, correlation), seed) for seed in range(2000)])
+    record_figures(f"15 clusters of 3 to 10 prompts, correlation {correlation}, strength 1.5", found)
+    assert min(found.values()) >= 0.92
 
 
 def type_i(runs: int, correlation: float) -> float:

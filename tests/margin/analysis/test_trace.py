@@ -31,7 +31,9 @@ def test_rows_that_nothing_was_done_to_land_as_the_landings_say() -> None:
     X = found.points.reshape(-1, width)
     landing = assign("centroid", X, np.arange(n * k).reshape(n, k), prompt, found.fold)
     assert np.array_equal(found.distances(X, prompt).argmin(axis=1), landing.nearest)
-    assert found.accuracy().estimate == pytest.approx(landing.balanced_accuracy)
+    mine, its = found.accuracy(), landing.accuracy()
+    assert (mine.estimate, mine.low, mine.high) == pytest.approx((its.estimate, its.low, its.high))
+    assert mine.estimate == pytest.approx(landing.balanced_accuracy)
 
 
 def test_no_prompt_has_a_part_in_what_it_is_placed_by() -> None:

@@ -32,6 +32,14 @@ def test_one_prompt_has_no_interval() -> None:
     assert (estimate.low, estimate.high, estimate.se) == (None, None, None)
 
 
+def test_variance_that_is_known_to_be_there_is_kept() -> None:
+    influence = np.linspace(-0.1, 0.1, 21)
+    bare, lifted = t_interval(0.3, influence), t_interval(0.3, influence, at_least=0.25)
+    assert lifted.se == 0.5
+    assert upper(lifted) - lower(lifted) == pytest.approx(2 * stats.t.ppf(0.975, 20) * 0.5)
+    assert t_interval(0.3, influence, at_least=1e-9).se == bare.se
+
+
 @given(st.integers(1, 400), st.floats(0, 1), st.sampled_from([0.9, 0.95, 0.99]))
 def test_bounds_are_those_of_the_exact_binomial_test(n: int, rate: float, level: float) -> None:
     count = round(rate * n)

@@ -183,6 +183,25 @@ def test_ratio_and_angle_intervals_follow_the_delete_one_jackknife() -> None:
     np.testing.assert_allclose((ends[0] - ends[1]) / 2, half, rtol=0.03)
 
 
+def test_influences_on_the_angle_are_what_leaving_a_prompt_out_changes() -> None:
+    X, design = paired(np.random.default_rng(4), 150), design_of(150, 3)
+    Z, angle = by_prompt(X, design), centroid_angle(X, design)
+    without = [
+        centroid_angle(np.delete(Z, p, axis=0).reshape(-1, 6), design_of(149, 3)).estimate for p in range(150)
+    ]
+    assert angle.influence is not None
+    expected = (angle.estimate - np.array(without)) * 149 / 150
+    np.testing.assert_allclose(angle.influence, expected, atol=0.03 * np.abs(expected).max())
+
+
+def test_an_angle_of_0_within_its_noise_has_no_influences() -> None:
+    rng, design = np.random.default_rng(0), design_of(30, 3)
+    X = np.repeat(3 + rng.standard_normal((30, 6)), 3, axis=0)  # the modes are one and the same
+    found = centroid_angle(X, design)
+    assert found.estimate == pytest.approx(0, abs=1e-4)
+    assert found.influence is None or np.isfinite(found.influence).all()
+
+
 def test_centroid_angle_takes_inner_products_between_different_prompts(data: tuple[Array, Design]) -> None:
     X, design = data
     Z = by_prompt(X, design)
