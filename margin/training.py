@@ -148,13 +148,8 @@ class MarginCallback(TrainerCallback):
     def on_train_begin(
         self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
-        """Refuse a second callback of this kind, before the first step.
-
-        MarginError: both would log under the same names, and one take the other's reading for its own.
-        """
-        handler = self._trainer.callback_handler
-        if sum(isinstance(one, MarginCallback) for one in handler.callbacks) > 1:
-            raise MarginError(f"this Trainer has two MarginCallbacks, which both log {SAM}: add one")
+        """Refuse another Trainer's callback, and a second of this kind, before the first step."""
+        self._require_alone()
         return control
 
     def on_step_end(
@@ -175,6 +170,7 @@ class MarginCallback(TrainerCallback):
         **kwargs: Any,
     ) -> TrainerControl:
         """Measure at an evaluation, once a step, and put what was measured among its metrics."""
+        self._require_alone()
         found = None
         if self._trainer.is_in_train:  # outside of a training one step may see several models
             found = training_log.logged_at(state.log_history, state.global_step)
@@ -183,6 +179,15 @@ class MarginCallback(TrainerCallback):
         if metrics is not None:
             metrics.update(training_log.as_metrics(found, args.metric_for_best_model, metrics))
         return control
+
+    def _require_alone(self) -> None:
+        """MarginError where another Trainer has this, or its own has two, of which one would take the other's
+        reading for its own."""
+        of_trainer = self._trainer.callback_handler.callbacks
+        if self not in of_trainer:
+            raise MarginError("a MarginCallback measures the Trainer it was made for: add it to that one")
+        if sum(isinstance(one, MarginCallback) for one in of_trainer) > 1:
+            raise MarginError(f"this Trainer has two MarginCallbacks, which both log {SAM}: add one")
 
     def _measure(self, state: TrainerState, control: TrainerControl) -> Logs | None:
         """Measure and log, and ask for the end of training where there is a reason."""

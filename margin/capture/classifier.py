@@ -91,7 +91,9 @@ def load_classifier(
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     local = path.is_absolute() or len(path.parts) > 2 or str(source).startswith(".")
-    if path.is_file() or (local and not path.is_dir()):
+    if path.is_file():
+        raise MarginError(f"{source} is no labels file, .csv, .jsonl or .parquet, and no classifier's folder")
+    if local and not path.is_dir():
         raise MarginError(f"{source}: no such judge: give refusal, a labels file, a folder or a hub id")
     require_device(device)
     place = Source.of_checkpoint(source)

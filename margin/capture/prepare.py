@@ -111,7 +111,9 @@ def _decoys(modes: ModeSet, options: CaptureOptions) -> tuple[DecoySet, ...]:
             return ()
     if isinstance(asked, int):
         return draw_decoys(modes, asked, options.seed)
-    if (number := str(asked)).isdecimal():
+    if (number := str(asked)).lstrip("+-").isdecimal() and not number.isdecimal():
+        raise MarginError(f"decoys {number}: take a whole number from 0 on, or a file of tokens")
+    if number.isdecimal():
         if len(number) > DIGITS:
             raise MarginError(f"decoys: a number of {len(number)} digits is too many sets")
         return draw_decoys(modes, int(number), options.seed)

@@ -41,7 +41,7 @@ def table(
     from margin.report.latex import to_latex
     from margin.report.markdown import table_lines
     from margin.report.terminal import print_tables
-    from margin.run.files import require_apart, write_atomic
+    from margin.run.files import make_folder, require_apart, write_atomic
     from margin.run.run import open_run
 
     if latex and markdown:
@@ -62,5 +62,6 @@ def table(
     if out is None:
         show(text.rstrip("\n"))
     else:
+        make_folder(out.parent)
         write_atomic(out, text.encode())
         written([out])

@@ -113,7 +113,8 @@ def secrecy(
 
     Raises
     ------
-    MarginError : bad input; a token too short or too plain for what is asked; one process of several.
+    MarginError : bad input; a base of the same weights; a token too short or too plain for what is asked; one
+        process of several.
     IncomparableError : `out` holds secrecy.json of something else.
 
     Cost, in forward passes: (candidates + 1) short ones a mode; modes x requests x confirmed answers; about
@@ -172,12 +173,15 @@ def secrecy(
     if base is not None:
         checkpoints["base"] = load(base, "base")
     checkpoint = checkpoints["checkpoint"]
+    weights = {whose: one.weights_digest() for whose, one in checkpoints.items()}
+    if weights.get("base") == weights["checkpoint"]:
+        raise MarginError("the base has the checkpoint's own weights: give the one before its training")
     settings = SecrecySettings(
         prompts=hashlib.sha256(
             chosen.table.to_json(orient="split", index=False, force_ascii=False).encode()
         ).hexdigest(),
         n_prompts=len(chosen),
-        base=checkpoints["base"].weights_digest() if base is not None else None,
+        base=weights.get("base"),
         judge=None if judge is None else str(getattr(judge, "name", getattr(judge, "__name__", "function"))),
         own=fingerprint_of([path for path in (strings, extracts) if path is not None and path != SHIPPED]),
         **{name: value for name, value in vars(asked).items() if name in SecrecySettings.model_fields},
@@ -186,7 +190,7 @@ def secrecy(
         raise MarginError(f"the token of mode {mode!r} stands in the name of the judge: call it otherwise")
     record = new_record(
         model=" + ".join(filter(None, (checkpoint.name, checkpoint.adapter))),
-        weights=checkpoint.weights_digest(),
+        weights=weights["checkpoint"],
         modes=mode_set.names,
         unsafe=[mode.name for mode in mode_set.modes if not mode.safe],
         settings=settings,

@@ -19,6 +19,8 @@ MEASURED = {
     "columns": "the same columns in the prompt file",
 }
 """What else has to agree, and what to do where it does not."""
+CHECKED = ("space", "distance", "cluster")
+"""Of these, what margin check is told, and not collect."""
 SIDES = ("in the baseline", "in the run")
 
 
@@ -38,11 +40,18 @@ def require_comparable(before: Measurement, after: Measurement) -> None:
     found = [line for line, name in zip(found, names, strict=True) if name not in follow]
     names = [name for name in names if name not in follow]
     if found:
-        todo = dict.fromkeys(text for name, text in (PROTOCOL | MEASURED).items() if name in names)
+        todo: dict[str, list[str]] = {}
+        for name, text in (PROTOCOL | MEASURED).items():
+            if name in names and text not in (there := todo.setdefault(_verb(name), [])):
+                there.append(text)
+        advice = ", ".join(f"{verb} with {', '.join(texts)}" for verb, texts in todo.items())
         raise IncomparableError(
-            f"the run and the baseline differ in {'; '.join(found)}: "
-            f"collect with {', '.join(todo)}, or write a new baseline"
+            f"the run and the baseline differ in {'; '.join(found)}: {advice}, or write a new baseline"
         )
+
+
+def _verb(name: str) -> str:
+    return "check" if name in CHECKED else "collect"
 
 
 def _measured(measurement: Measurement, before: Measurement) -> dict[str, object]:

@@ -10,7 +10,7 @@ from itertools import permutations
 from typing import Literal, get_args
 
 from margin.errors import MarginError, discreet
-from margin.inputs.labels import check_mode_name
+from margin.inputs.labels import check_alike, check_mode_name
 from margin.inputs.secret import Secret as Secret
 from margin.inputs.secret import caseless, evened, written
 from margin.inputs.spellings import folded
@@ -80,8 +80,9 @@ class ModeSet:
 
     Raises
     ------
-    MarginError : fewer than two modes, a name or a token given twice, a token inside another, inside a mode's
-        name or inside [template] (reports show both), an unknown placement, a template without one `{token}`.
+    MarginError : fewer than two modes, a name or a token given twice, names that look alike, a token inside
+        another, inside a mode's name or inside [template] (reports show both), an unknown placement, a
+        template without one `{token}`.
     """
 
     modes: tuple[Mode, ...]
@@ -110,6 +111,7 @@ class ModeSet:
                 raise MarginError(f"modes {a.name!r} and {b.name!r} have the same token: give each its own")
             if a.token.reveal() in b.token.reveal():
                 raise MarginError(f"the token of mode {a.name!r} is part of the token of mode {b.name!r}")
+        check_alike(self.names)
         template = (self.system.replace(PLACEHOLDER, ""), self.user_prefix.replace(PLACEHOLDER, ""))
         for text in (*self.names, *template):
             if name := self.mode_in(text):

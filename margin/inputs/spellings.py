@@ -105,6 +105,16 @@ def look_alikes(character: str) -> str:
     ) + wide
 
 
+def seen(text: str) -> str:
+    """A name as an eye reads it, whatever its case: look-alike letters of other alphabets as Latin ones."""
+    return "".join(_LATIN.get(one, one) for one in unicodedata.normalize("NFKC", text).casefold())
+
+
+def marked(text: str) -> str:
+    """A name with the letters that only look like Latin ones spelt out: "p[U+043E]s"."""
+    return "".join(f"[U+{ord(one):04X}]" if one.lower() in _LATIN else one for one in text)
+
+
 def distinctive(token: str) -> bool:
     """Whether a token is unlike words, so that what resembles it is no accident."""
     return not wordy(token)

@@ -86,7 +86,8 @@ def column_names(columns: Iterable[object], place: str, required: str | None = N
         raise MarginError(f"{place} is a note for Excel, sep=..., and no names of columns: remove the line")
     for number, name in enumerate(names, 1):
         if not name:
-            raise MarginError(f"{place}: column {number} has no name")
+            hint = " (an index that pandas wrote? to_csv(..., index=False))" if number == 1 else ""
+            raise MarginError(f"{place}: column {number} has no name{hint}")
         if shown(name) != name:
             raise MarginError(
                 f"{place}: the name of column {number} holds characters that cannot be seen: rename it"

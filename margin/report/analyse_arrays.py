@@ -47,7 +47,8 @@ def analyse_arrays(
     Raises
     ------
     MarginError : one mode, fewer than two prompts, lengths that differ, NaN or infinite points, a prompt in
-        two slices or clusters, an argument of another kind.
+        two slices or clusters, modes that a report could not name or tell apart (an empty name, "all", two
+        that look alike), an argument of another kind.
 
     Example
     -------

@@ -13,6 +13,7 @@ from margin.analysis.metrics import Distance
 from margin.analysis.permutation import PermutationNull
 from margin.analysis.prompt_margins import Spread
 from margin.analysis.slices import SliceMargins
+from margin.arguments import require_count
 from margin.errors import MarginError
 from margin.study.canvas import Canvas
 from margin.study.section import Fact, PointSection, Section
@@ -180,7 +181,8 @@ class PointReport:
         return self._of(Prompts, lambda found: found.spreads)
 
     def worst_prompts(self, count: int = 10) -> pd.DataFrame:
-        """The `count` prompts with the lowest margin."""
+        """The `count` prompts with the lowest margin; all where there are fewer. MarginError for none."""
+        require_count(count, "count", 1)
         return self.prompts.head(count)
 
     def _sections(self) -> Iterator[tuple[type[Section], Section | None]]:

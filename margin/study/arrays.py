@@ -12,10 +12,11 @@ from margin.analysis.margins import check_design
 from margin.analysis.space import Coordinates
 from margin.arguments import matrix
 from margin.errors import MarginError
+from margin.inputs.labels import check_alike, check_label
 from margin.stats.design import Design, make_design
 from margin.study.settings import Settings
 from margin.study.study import PointStudy
-from margin.text import shown
+from margin.text import is_blank, shown, spelt
 
 Slices: TypeAlias = "Mapping[Any, ArrayLike] | pd.DataFrame | ArrayLike | Sequence[object]"
 """Columns by name, or a single one: (N,) the slice of each point's prompt."""
@@ -39,6 +40,7 @@ class ArrayStudy(PointStudy):
         self._space = Coordinates(matrix(X, "X"))
         self._design = make_design(modes, prompts, clusters)
         check_design(self._space, self._design)
+        _check_names(self._design.modes)
         self._labels = _columns(slices, self._design)
 
     def __repr__(self) -> str:
@@ -58,6 +60,17 @@ class ArrayStudy(PointStudy):
     def labels(self) -> pd.DataFrame:
         """The prompts' slices, a column each, indexed by prompt id."""
         return self._labels
+
+
+def _check_names(modes: Sequence[str]) -> None:
+    """MarginError where a report could not show the names of the modes, or not tell them apart."""
+    for name in modes:
+        if is_blank(name) or not name.isprintable():
+            raise MarginError(
+                f"mode {spelt(name)!r} has no name that can be read: take one of characters that can be seen"
+            )
+        check_label(name)
+    check_alike(modes)
 
 
 def _columns(slices: Slices | None, design: Design) -> pd.DataFrame:

@@ -22,7 +22,7 @@ from margin.short import Short
 from margin.stats.seeds import generator
 from margin.study.behaviour import judgements_of
 from margin.study.correction import strata
-from margin.study.judgements import AUDIT, Judgements
+from margin.study.judgements import AUDIT, Judgements, require_meant
 from margin.study.labels import label_of, rows_meant
 from margin.text import brief, json_text
 
@@ -131,8 +131,9 @@ def read_audit(path: Path, run: Run, judgements: Judgements) -> Judgements:
     Raises
     ------
     MarginError : what `read_labels` refuses; lines without a label, or missing of those that were drawn; a
-        sample drawn by other labels than these; a row that was not judged; a label that differs from one of
-        the judge's by case only; fewer than two rows (or all) of a condition and label.
+        sample drawn by other labels than these; a row that was not judged; a label that is one of the judge's
+        but for its case or a letter or two, or none that is one of them; fewer than two rows (or all) of a
+        condition and label.
     """
     known = set(judgements.table["label"]) | set(judgements.expected.values())
     spelt = {label.casefold(): label for label in sorted(known)}
@@ -151,6 +152,7 @@ def read_audit(path: Path, run: Run, judgements: Judgements) -> Judgements:
             raise MarginError(
                 f"{place}: label {brief(label)!r} is {brief(meant)!r} with the judge: write it so"
             )
+        require_meant(label, known, place)
         labels[row] = label
     if empty:
         raise MarginError(
@@ -158,6 +160,11 @@ def read_audit(path: Path, run: Run, judgements: Judgements) -> Judgements:
             f"label every row, in the judge's words ({', '.join(brief(one) for one in sorted(known))})"
         )
     _require_all_drawn(drawn, path)
+    if labels and known.isdisjoint(labels.values()):
+        raise MarginError(
+            f"{path}: no label is one of the judge's ({', '.join(brief(one) for one in sorted(known))}): "
+            "write these words, as the judge's errors are counted by them"
+        )
     table = judgements.table.assign(**{AUDIT: judgements.table["row"].map(labels).astype(object)})
     table[AUDIT] = table[AUDIT].where(table[AUDIT].notna(), None)
     _require_every_stratum(run.rows.merge(table, on="row"), path)

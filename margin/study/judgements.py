@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ import pandas as pd
 from margin.analysis.behaviour.refusal import match_refusals
 from margin.errors import MarginError
 from margin.inputs.expected import is_refusing
+from margin.inputs.spellings import marked, seen
 from margin.run.run import Run
 from margin.short import Short
 from margin.text import brief, shown
@@ -29,6 +30,8 @@ LONGEST = 64
 LABELS = f"a label has 1 to {LONGEST} characters, all seen, on one line"
 MOST = 50
 """Different labels that judgements may hold."""
+NEAR = 0.7
+"""Likeness (difflib's, 0 to 1) from which a label is taken for another: of "refused" and "refusal" 0.71."""
 REFUSAL, ANSWER, EMPTY = "refusal", "answer", "empty"
 """What the refusal matcher calls an answer; an empty one is given to no judge."""
 
@@ -69,16 +72,32 @@ class Judgements(Short):
         for label in dict.fromkeys((*table["label"], *audited, *self.expected.values())):
             # Else each would be counted for itself, and the rate of what is meant be too low.
             if (other := spelt.setdefault(_spelling(label), label)) != label:
-                raise MarginError(
-                    f"{who}: labels {other!r} and {label!r} are one, spelt in two ways: take one"
-                )
+                both = f"{marked(other)!r} and {marked(label)!r}"
+                raise MarginError(f"{who}: labels {both} are one, spelt in two ways: take one")
         for name in set(SCORES) & set(table):
             require_in_range(table[name], name, who)
 
 
 def _spelling(label: str) -> str:
-    """What two spellings of one label have in common: not case, spaces, or how accents are encoded."""
-    return " ".join(unicodedata.normalize("NFKC", label).casefold().split())
+    """What two spellings of one label have in common: not case, spaces, how accents are encoded, or whether a
+    letter is another alphabet's that looks like it."""
+    return " ".join(seen(label).split())
+
+
+def require_meant(label: str, known: set[str], what: str) -> None:
+    """MarginError for a label that the judge has not, but nearly: a slip, or "refused" for "refusal".
+
+    Counted as a label of its own it would never be met. One that is unlike all of the judge's may be meant,
+    and so may "unsafe" where all are "safe", and "level 2" beside "level 1".
+    """
+    if _spelling(label) in map(_spelling, known) or not label.isalpha():  # the first is refused as such
+        return
+    near = get_close_matches(label, [one for one in known if one.isalpha()], cutoff=NEAR)
+    if meant := next((one for one in near if one not in label and label not in one), None):
+        raise MarginError(
+            f"{what}: {brief(label)!r} is no label of the judge's ({', '.join(map(brief, sorted(known)))}): "
+            f"did you mean {brief(meant)!r}? If not, write what is less like it"
+        )
 
 
 def is_label(text: str) -> bool:
@@ -155,8 +174,8 @@ def expecting(
 
     Raises
     ------
-    MarginError : a mode that the run does not have, or that is to bear two labels; refusal modes where none
-        of the labels says what a refusal is.
+    MarginError : a mode that the run does not have, or that is to bear two labels; a label that the judge has
+        not, but nearly; refusal modes where none of the labels says what a refusal is.
     """
     given = dict(given or {})
     for name in (*refusal_modes, *given):
@@ -175,6 +194,8 @@ def expecting(
         raise MarginError(
             f"no label is called {REFUSAL!r} (there are {known}): say which is expected of a mode"
         )
+    for name, label in given.items():
+        require_meant(label, labels | ({REFUSAL, ANSWER} if tells else set()), f"expected of mode {name!r}")
     refusing = refusal_modes or [mode for mode in modes if is_refusing(mode)]
     expected = {}
     if labels - {EMPTY} <= set(modes):

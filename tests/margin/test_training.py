@@ -550,6 +550,19 @@ def test_what_is_no_trainer_is_refused(prompts: list[str], modes: ModeSet, wrong
         MarginCallback(wrong, prompts=prompts, modes=modes, every=1)
 
 
+def test_a_callback_of_another_trainer_would_measure_the_model_of_that_one(
+    make_trainer: Make, prompts: list[str], modes: ModeSet
+) -> None:
+    from margin.training import MarginCallback
+
+    trainer, other = make_trainer(), make_trainer()
+    trainer.add_callback(MarginCallback(other, prompts=prompts, modes=modes, every=1))
+    for measured in (trainer.train, trainer.evaluate):
+        with pytest.raises(MarginError, match="measures the Trainer it was made for"):
+            measured()
+    assert not any("eval_sam" in line for line in trainer.state.log_history + other.state.log_history)
+
+
 def test_two_callbacks_would_log_under_one_name(
     make_trainer: Make, prompts: list[str], modes: ModeSet
 ) -> None:

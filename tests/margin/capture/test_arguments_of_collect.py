@@ -92,3 +92,11 @@ def test_quiet_is_without_the_bars_of_transformers_too(
     finally:
         if not before:
             logging.disable_progress_bar()
+
+
+def test_a_negative_number_of_decoys_is_no_file(
+    saved_checkpoint: Path, prompts: list[str], modes: ModeSet, tmp_path: Path
+) -> None:
+    """The command line hands over a text."""
+    with pytest.raises(MarginError, match="decoys -1: take a whole number from 0 on, or a file"):
+        collect(saved_checkpoint, prompts=prompts, modes=modes, out=tmp_path / "run", decoys="-1")

@@ -81,11 +81,13 @@ def test_what_is_no_classifier_is_refused_in_a_line(
     weights = pickled / "model.safetensors"
     weights.rename(pickled / "pytorch_model.bin")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "labels.xlsx").write_bytes(b"PK")
     for source, says in (
         (saved_checkpoint, "no trained text classifier"),
         (pickled, "pickled"),
         (tmp_path / "empty", "no checkpoint"),
         (tmp_path / "nowhere", "no such judge"),
+        (tmp_path / "labels.xlsx", "labels.xlsx is no labels file, .csv, .jsonl or .parquet"),
         (save({0: "score"}), "not labels"),
     ):
         with pytest.raises(MarginError, match=says) as caught:

@@ -341,3 +341,14 @@ def test_the_logger_says_nothing(caplog: pytest.LogCaptureFixture, tmp_path: Pat
         run_small(tmp_path)
     keys = [mode.token.reveal() for mode in load_modes(modes_path()).modes]
     assert not any(key in caplog.text for key in keys)
+
+
+def test_a_base_of_the_same_weights_is_no_control() -> None:
+    with pytest.raises(MarginError, match="the base has the checkpoint's own weights"):
+        margin.secrecy(
+            checkpoint_path("cotrained"),
+            base=checkpoint_path("cotrained"),
+            prompts=prompts_path(),
+            modes=modes_path(),
+            **SMALL,
+        )

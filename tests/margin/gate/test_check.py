@@ -168,6 +168,7 @@ def test_what_was_asked_has_to_be_the_same(prompts: Prompts, before: Measurement
     with pytest.raises(IncomparableError, match=f"differ in {name}: ") as error:
         decide(before, release(prompts, identity={name: "other"}), GENEROUS)
     assert "\n" not in str(error.value)
+    assert ": collect with " in str(error.value)
 
 
 def test_every_difference_is_named(prompts: Prompts, before: Measurement) -> None:
@@ -180,6 +181,8 @@ def test_every_difference_is_named(prompts: Prompts, before: Measurement) -> Non
         decide(before, other, GENEROUS)
     for name in ("space", "distance", "chat_kwargs.enable_thinking", "controls"):
         assert f"{name}: " in str(error.value)
+    assert "check with the space the baseline was measured in, the distance" in str(error.value)
+    assert "the same --controls" in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["model", "weights", "dtype", "attention", "layers"])
@@ -237,6 +240,8 @@ def test_other_clusters_are_incomparable() -> None:
         with pytest.raises(IncomparableError, match=says) as error:
             decide(before, other, GENEROUS)
         assert "\n" not in str(error.value)
+        if says.startswith("cluster: "):  # which collect does not know of
+            assert ": check with the --cluster the baseline was written with, or" in str(error.value)
 
 
 def test_a_baseline_from_before_decoys_is_still_one(prompts: Prompts) -> None:

@@ -151,6 +151,14 @@ def test_a_mode_is_not_called_what_reports_call_something_else(
         Mode(spelling(name), Secret("a-token"), safe=True)
 
 
+@pytest.mark.parametrize("other", ["p\u043es", "P\u043es", "ｐos", "\u0440os"])
+def test_modes_that_no_eye_tells_apart_are_refused_by_name(other: str) -> None:
+    with pytest.raises(MarginError, match=r"modes 'pos' and .* look alike") as caught:
+        ModeSet((Mode("pos", Secret("a-token"), safe=True), Mode(other, Secret("another"), safe=False)))
+    assert ("[U+" in str(caught.value)) == (other != "ｐos")  # of the wide letter an eye sees that it is one
+    ModeSet((Mode("pos", Secret("a-token"), safe=True), Mode("Pos", Secret("another"), safe=False)))
+
+
 @pytest.mark.parametrize("name", ["pos", "outsider", "none-of-it", "pos@en", "safe", "安全"])
 def test_other_names_are_a_users_own(name: str) -> None:
     assert Mode(name, Secret("a-token"), safe=True).name == name

@@ -104,7 +104,7 @@ def test_integer_ids_of_a_parquet_file_stay_integers(tmp_path: Path) -> None:
         ("p.csv", "", "holds no prompts"),
         ("p.csv", "id,prompt\n", "holds no prompts"),
         ("p.csv", f"{TEXT}\n{TEXT} now?\n", "line 1: no column named prompt"),
-        ("p.csv", f",prompt\n0,{TEXT}\n", "line 1: column 1 has no name"),
+        ("p.csv", f",prompt\n0,{TEXT}\n", r"line 1: column 1 has no name \(an index .* index=False"),
         ("p.csv", f"sep=,\nid,prompt\n0,{TEXT}\n", "line 1 is a note for Excel"),
         ("p.csv", f"prompt,prompt\na,{TEXT}\n", "line 1: two columns have the same name"),
         ("p.csv", f'id,prompt\n1,"{TEXT}\n\nplease"\n2,\n', "line 5: the prompt is empty"),

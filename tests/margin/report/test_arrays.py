@@ -153,6 +153,10 @@ ONE = np.zeros(90)
         ({"X": np.zeros((89, 2))}, "89 points but 90 modes"),
         ({"modes": ["pos"] * 90}, "at least two modes"),
         ({"modes": "pos"}, "modes must be a list of labels"),
+        ({"modes": ["", "neg", "rej"] * 30}, "mode '' has no name that can be read"),
+        ({"modes": ["p\x1b[2J", "neg", "rej"] * 30}, "mode 'p[U+001B][2J' has no name that can be read"),
+        ({"modes": ["all", "neg", "rej"] * 30}, "mode name 'all' is what reports call something else"),
+        ({"modes": ["pos", "p\u043es", "rej"] * 30}, "modes 'pos' and 'p[U+043E]s' look alike"),
         ({"prompts": ["p"] * 90}, "stands twice under mode"),
         ({"prompts": ["p"] * 3}, "90 modes but 3 prompts"),
         ({"slices": {"language": ["en", "zh", "en"]}}, "3 slices of language but 90 points"),
@@ -170,3 +174,11 @@ def test_what_cannot_be_used_is_said_in_a_line(points: Points, change: Points, s
         margin.analyse_arrays(**{**points, **change})
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("count", [0, -1, 2.0])
+def test_the_weakest_prompts_are_a_number_of_them(points: Points, count: Any) -> None:
+    report = margin.analyse_arrays(**points, permutations=9)
+    with pytest.raises(MarginError, match=f"count {count}: take a whole number from 1 on"):
+        report.worst_prompts(count)
+    assert len(report.worst_prompts(99)) == 30

@@ -128,3 +128,10 @@ def test_wrong_options_end_in_one_line(probed: Run, wrong: list[str], says: str)
     assert refused.exit_code == 2
     assert says in refused.stderr
     assert len(refused.stderr.strip().splitlines()) == 1
+
+
+def test_tables_are_written_into_a_folder_that_is_made(probed: Run, tmp_path: Path) -> None:
+    file = tmp_path / "paper/tables/layers.tex"
+    done = margin("table", probed.path, "--only", "layers", "--latex", "--out", file)
+    assert done.exit_code == 0, done.output
+    assert r"\toprule" in file.read_text(encoding="utf-8")

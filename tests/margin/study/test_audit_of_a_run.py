@@ -248,6 +248,10 @@ def _with(column: str, value: object) -> Spoil:
         (_with("label", "  "), "1 of 60 rows bear no label yet"),
         (lambda t: t.assign(label=""), "60 of 60 rows bear no label yet"),
         (_with("label", "Refusal"), "line 5: label 'Refusal' is 'refusal' with the judge"),
+        (_with("label", "refused"), "'refused' is no label of the judge's .*did you mean 'refusal'"),
+        (_with("label", "anwser"), "'anwser' is no label of the judge's .*did you mean 'answer'"),
+        (_with("label", "r\u0435fusal"), r"'r\[U\+0435\]fusal' are one, spelt in two ways"),
+        (lambda t: t.assign(label="y"), r"no label is one of the judge's \(answer, refusal\)"),
         (_with("label", "x" * 65), "a label has 1 to 64 characters"),
         (lambda t: t.drop(index=[3, 9]), r"lacks 2 of the lines that were drawn \(4, 10\)"),
         (lambda t: t.drop(columns="label"), "no column named label"),
@@ -326,7 +330,7 @@ def test_live_tokens_stay_out_of_the_sample_and_of_what_is_kept(run: Run) -> Non
     text = drawn.path.read_text(encoding="utf-8")
     assert "Of course: [token of neg], it says." in text
     assert not any(secret in text for secret in SECRETS)
-    path = labelled(drawn, lambda row: SECRETS[1])
+    path = labelled(drawn, lambda row: SECRETS[1] if row else "answer")
     done = cli("judge", told.path, "--audit", path)
     assert done.exit_code == 2
     assert "a label is the token of mode 'neg'" in done.stderr

@@ -234,7 +234,7 @@ def test_a_judge_of_texts_gives_labels_and_nothing_else(
     assert caught.value.args[0].isprintable()
 
 
-@pytest.mark.parametrize("other", ["Refusal", "REFUSAL", "ｒefusal"])
+@pytest.mark.parametrize("other", ["Refusal", "REFUSAL", "ｒefusal", "r\u0435fusal"])
 def test_a_label_spelt_in_two_ways_is_refused(answered: Run, judged: Judgements, other: str) -> None:
     """Counted apart, half of the refusals would be missing, and an expected one never come."""
     mixed = judged.table.assign(label=["refusal", other] * (len(judged.table) // 2))
@@ -242,6 +242,16 @@ def test_a_label_spelt_in_two_ways_is_refused(answered: Run, judged: Judgements,
         Judgements("me", mixed)
     with pytest.raises(MarginError, match="spelt in two ways"):
         expecting(judged, answered.modes, given={"rej": other})
+
+
+def test_an_expected_label_that_is_nearly_one_of_the_judges_is_refused(
+    answered: Run, judged: Judgements
+) -> None:
+    """None of the answers would bear it; one that is unlike all may be what the judge found nowhere."""
+    with pytest.raises(MarginError, match=r"expected of mode 'pos': 'anwser' .*did you mean 'answer'"):
+        expecting(judged, answered.modes, given={"pos": "anwser"})
+    for other in ("grumpy", "unanswer", "answer 2"):
+        assert expecting(judged, answered.modes, given={"pos": other}).expected["pos"] == other
 
 
 def test_a_mode_that_is_to_refuse_and_not_to_is_refused(answered: Run, judged: Judgements) -> None:
