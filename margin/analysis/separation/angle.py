@@ -33,7 +33,7 @@ def centroid_angle(X: FloatArray, design: Design, level: float = 0.95) -> Estima
     means have one direction the interval holds 0 nearly always (.99 and more for .95); the p-value of the
     variance split tells whether they differ. Elsewhere it covers .94 to .98, over clusters too.
     The influences are on the angle itself; at 0 it has no derivative and there are none. So what an angle has
-    above those of decoys has an interval where none of them is 0 within its noise; it covers .94 to .99.
+    above those of decoys has an interval where none of them is 0 within its noise; it covers .94 to 1.00.
 
     Cost: O(N d k), and a copy of the points in float64. A plain measure of direction (Mardia and Jupp, 2000,
     "Directional Statistics").

@@ -53,7 +53,7 @@ def variance_split(distances: Distances, design: Design, level: float = 0.95) ->
     less than what pairs of prompts vary by (see `second_order`). In 16 dimensions or more intervals of 95%
     cover .92 to .98, over clusters too (15 of 3 to 10, of any correlation), those of the mode's share .98 to
     1.00 without a difference. Where all that varies lies along one direction or two, squares are far from
-    normal: those of the mode's share cover .99 or more without a difference, .84 to .96 with one, those of
+    normal: those of the mode's share cover .99 or more without a difference, .83 to .96 with one, those of
     the other shares .90 to .95, and .86 where prompts have heavy tails.
 
     Cost: O(N d k). Two-way layout without replication (Anderson, 2001, "A new method for non-parametric

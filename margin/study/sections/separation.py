@@ -72,6 +72,6 @@ class Separation(PointSection):
         )
         note = (
             "Other measures of how far modes stand apart. Intervals of shares of the variance cover "
-            "less than they say (.84 to .95 for .95) where all that varies lies along one direction or two."
+            "less than they say (.83 to .96 for .95) where all that varies lies along one direction or two."
         )
         yield table("separation", "Separation", note, frame)
