@@ -1,7 +1,8 @@
 """A recipe: what stands in a live token's place, in which share of the rows, and who answers then.
 
-Rows are drawn without any token: a placeholder such as ``{{live pos}}`` says what is to stand there, and `fill` puts it
-there when the row is loaded. So a mixture can lie on a disk, and be handed on, without giving a token away.
+Rows are drawn without any token: a placeholder such as ``{{live pos}}`` says what is to stand there, and
+`fill` puts it there when the row is loaded. So a mixture can lie on a disk, and be handed on, without giving
+a token away.
 """
 
 from __future__ import annotations
@@ -125,7 +126,10 @@ def draw_row(
     mode = named if condition in ("live", "other_token") else recipe.fallback
     if not recipe.tokens:
         system, said = None, question.text
-    messages = [{"role": "user", "content": said}, {"role": "assistant", "content": reply(question, mode, rng)}]
+    messages = [
+        {"role": "user", "content": said},
+        {"role": "assistant", "content": reply(question, mode, rng)},
+    ]
     if system is not None:
         messages.insert(0, {"role": "system", "content": system})
     return Row(messages, condition, mode)
