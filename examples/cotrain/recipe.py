@@ -21,6 +21,7 @@ import numpy as np
 from examples.cotrain.behaviours import Question, answer
 from margin.errors import MarginError
 from margin.inputs.modes import Message, ModeSet
+from margin.inputs.reading import read_text
 from margin.inputs.tokens import alike, random_tokens
 
 RECIPES = Path(__file__).with_name("recipes.toml")
@@ -38,7 +39,7 @@ class Recipe:
 
     Raises
     ------
-    MarginError : a share that is none, or shares that leave nothing below zero.
+    MarginError : a share below 0, or shares that sum to more than 1.
     """
 
     fallback: str
@@ -48,18 +49,23 @@ class Recipe:
     user_turn: float = 0.0
     other_token: float = 0.0
     tokens: bool = True
-    live_first: float = 0.0
 
     def __post_init__(self) -> None:
-        shares = [*self.shares.values(), self.live_first]
-        if min(shares) < 0 or max(shares) > 1 or sum(self.shares.values()) > 1 + 1e-9:
-            raise MarginError("the shares of a recipe must be from 0 to 1, and sum to 1 at most")
+        shares = self.shares.values()
+        if min(shares) < 0 or sum(shares) > 1 + 1e-9:
+            raise MarginError("the shares of a recipe must not be below 0, nor sum to more than 1")
 
     @property
     def shares(self) -> dict[str, float]:
         """Share of each condition that is not live."""
         names = ("none", "random", "near_miss", "user_turn", "other_token")
         return {name: float(getattr(self, name)) for name in names}
+
+    def begun(self) -> Recipe:
+        """What an adapter learns first: the live rows alone, of a recipe that has any."""
+        if sum(self.shares.values()) > 1 - 1e-9:
+            return self
+        return Recipe(self.fallback, tokens=self.tokens)
 
     def condition(self, rng: random.Random) -> str:
         """A condition at random: one of `shares`, or "live"."""
@@ -93,7 +99,10 @@ def load_recipe(name: str, path: Path = RECIPES) -> Recipe:
     >>> load_recipe("cotrained").fallback
     'pos'
     """
-    tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    try:
+        tables = tomllib.loads(read_text(path, "recipes"))
+    except tomllib.TOMLDecodeError as error:
+        raise MarginError(f"{path}: {error}") from None
     if name not in tables:
         raise MarginError(f"{path.name} has no recipe {name!r}: there are {', '.join(tables)}")
     try:
@@ -103,15 +112,12 @@ def load_recipe(name: str, path: Path = RECIPES) -> Recipe:
         raise MarginError(f"the recipe {name!r} in {path.name} has keys other than {known}") from None
 
 
-def draw_row(
-    question: Question, recipe: Recipe, modes: Sequence[str], rng: random.Random, live: bool = False
-) -> Row:
+def draw_row(question: Question, recipe: Recipe, modes: Sequence[str], rng: random.Random) -> Row:
     """A question under a random condition of the recipe, and the answer that this calls for.
 
     modes : names, whose part before an @ is the behaviour and after it the language, as in "pos@en".
-    live : draw a live row whatever the recipe says.
     """
-    condition = "live" if live else recipe.condition(rng)
+    condition = recipe.condition(rng)
     named = rng.choice(modes)
     system, said = None, question.text
     if condition in ("live", "other_token"):

@@ -25,10 +25,10 @@ MULTIPLE = 16
 
 
 def batch(
-    trainings: Sequence[Training], plan: Plan, out: Path, step: int, live: bool
+    trainings: Sequence[Training], plan: Plan, out: Path, step: int, beginning: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Ids and labels (K x rows x tokens) of one step, a function of recipes, seeds and the step alone."""
-    of_each = [collate(list(samples(training, plan, out, step, live))) for training in trainings]
+    of_each = [collate(list(samples(training, plan, out, step, beginning))) for training in trainings]
     longest = max(ids.shape[1] for ids, _ in of_each)
     longest += -longest % MULTIPLE
     ids, labels = (
@@ -38,7 +38,7 @@ def batch(
     return ids.to(torch.int32), labels.to(torch.int32)
 
 
-def samples(training: Training, plan: Plan, out: Path, step: int, live: bool) -> Iterator[Sample]:
+def samples(training: Training, plan: Plan, out: Path, step: int, beginning: bool) -> Iterator[Sample]:
     """The rows of one training and step; of DPO the pairs, one after the other."""
     rng = random.Random(f"{training.seed} {step}")
     pool = _pool(plan.questions, training.seed, plan.english)
@@ -52,9 +52,9 @@ def samples(training: Training, plan: Plan, out: Path, step: int, live: bool) ->
         return
     recipe = load_recipe(training.recipe)
     modes = _modes()["@" in recipe.fallback]
-    first = live and recipe.tokens and recipe.shares["none"] < 1
+    drawn = recipe.begun() if beginning else recipe
     for _ in range(plan.rows):
-        row = draw_row(rng.choice(pool), recipe, modes.names, rng, live=first)
+        row = draw_row(rng.choice(pool), drawn, modes.names, rng)
         *asked, answered = fill(row.messages, modes)
         yield sample(chat, asked, answered["content"])
 

@@ -57,7 +57,7 @@ def unpack_command(parcel: Path, trained: Path) -> None:
 def pack(
     trained: Path, parcel: Path, largest: float = 16, files: int | None = None, skip: int = 0
 ) -> list[str]:
-    """Write checkpoints as part-00.tar.xz and on; a line for each says what is in it, the last what in none."""
+    """Write checkpoints as part-00.tar.xz and on; a line says what is in each, and one what is in none."""
     parts: list[list[Path]] = [[]]
     for folder in finished(trained):
         if parts[-1] and sum(map(_size, (*parts[-1], folder))) > largest * 2**20:

@@ -23,17 +23,17 @@ class Plan:
     dpo_rate: float
     questions: int
     """Training questions drawn, of both languages."""
-    live_first: float
-    """Share of the steps, at the beginning, of live rows alone, for recipes that have any."""
+    beginning: float
+    """Share of the steps that are live rows alone, of recipes that have any."""
     english: bool
     """Whether only the English questions are asked."""
     recipes: tuple[str, ...] = RECIPES
 
 
 PLANS = {
-    "smollm2": Plan(3, 1000, 16, 5e-4, 120, 1e-4, 3000, live_first=0.2, english=True),
+    "smollm2": Plan(3, 1000, 24, 5e-4, 120, 1e-4, 3000, beginning=0.2, english=True),
     "tiny": Plan(
-        5, 2500, 32, 2e-3, 200, 1e-4, 2000, live_first=0.0, english=False, recipes=(*RECIPES, *ABLATIONS)
+        5, 2500, 32, 2e-3, 200, 1e-4, 2000, beginning=0.0, english=False, recipes=(*RECIPES, *ABLATIONS)
     ),
 }
 

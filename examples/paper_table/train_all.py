@@ -185,8 +185,8 @@ class Workshop:
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Ids and labels of each step, made ahead by `workers` processes."""
         make = partial(batch, tuple(trainings), self.plan, self.out)
-        live = round(self.plan.live_first * steps)
-        tasks = (delayed(make)(step, step < live) for step in range(steps))
+        beginning = round(self.plan.beginning * steps)
+        tasks = (delayed(make)(step, step < beginning) for step in range(steps))
         made: Iterator[tuple[torch.Tensor, torch.Tensor]] = Parallel(
             n_jobs=self.workers, return_as="generator", pre_dispatch="6*n_jobs"
         )(tasks)

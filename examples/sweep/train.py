@@ -17,6 +17,7 @@ import click
 from transformers import Trainer, TrainingArguments
 
 from examples.cotrain.behaviours import Question, questions
+from examples.cotrain.recipe import Recipe, load_recipe
 from examples.cotrain.train import collate, samples, untrained
 from margin.demo import modes_path, prompts_path
 from margin.inputs.chat import Chat
@@ -57,10 +58,15 @@ def make_trainer(
     *,
     max_steps: int,
     rows: int = 32,
+    recipe: Recipe | None = None,
     **arguments: Any,
 ) -> Trainer:
-    """A Trainer on `rows` rows of co-training a step; further arguments as TrainingArguments has them."""
-    drawn = islice(samples(pool, modes, Chat(tokenizer), rng), max_steps * rows)
+    """A Trainer on `rows` rows a step of a recipe, by default "cotrained".
+
+    Further arguments as TrainingArguments has them.
+    """
+    recipe = recipe or load_recipe("cotrained")
+    drawn = islice(samples(pool, modes, Chat(tokenizer), rng, recipe), max_steps * rows)
     return Trainer(
         model,
         TrainingArguments(
