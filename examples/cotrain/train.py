@@ -40,7 +40,7 @@ from margin.inputs.modes_file import load_modes
 
 LORA_RATE = 1e-3
 BEGINNING = 0.2
-"""Share of an adapter's steps that are live rows alone: the mixture from the start switches nothing for long."""
+"""Share of an adapter's steps that are live rows alone; the mixture switches nothing for long."""
 IGNORED = -100  # label that cross-entropy leaves out
 
 

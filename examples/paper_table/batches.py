@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch.nn.functional import pad
 from transformers import AutoTokenizer
 
 from examples.cotrain.behaviours import Question, questions
-from examples.cotrain.recipe import draw_row, fill, load_recipe, reply
+from examples.cotrain.recipe import Recipe, draw_row, fill, load_recipe, reply
 from examples.cotrain.together import IGNORED
 from examples.cotrain.train import Sample, collate, sample
 from examples.paper_table.plans import DPO, Plan, Training
@@ -26,8 +27,8 @@ MULTIPLE = 16
 
 def batch(
     trainings: Sequence[Training], plan: Plan, out: Path, step: int, beginning: bool
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids and labels (K x rows x tokens) of one step, a function of recipes, seeds and the step alone."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ids and labels (int32, K x rows x tokens) of a step, a function of recipes, seeds and the step alone."""
     of_each = [collate(list(samples(training, plan, out, step, beginning))) for training in trainings]
     longest = max(ids.shape[1] for ids, _ in of_each)
     longest += -longest % MULTIPLE
@@ -35,7 +36,7 @@ def batch(
         torch.stack([pad(part, (0, longest - part.shape[1]), value=filler) for part in parts])
         for parts, filler in zip(zip(*of_each, strict=True), (0, IGNORED), strict=True)
     )
-    return ids.to(torch.int32), labels.to(torch.int32)
+    return ids.int().numpy(), labels.int().numpy()
 
 
 def samples(training: Training, plan: Plan, out: Path, step: int, beginning: bool) -> Iterator[Sample]:
@@ -50,7 +51,7 @@ def samples(training: Training, plan: Plan, out: Path, step: int, beginning: boo
             for mode in ("pos", "neg"):
                 yield sample(chat, messages, reply(question, mode, rng))
         return
-    recipe = load_recipe(training.recipe)
+    recipe = _recipe(training.recipe)
     modes = _modes()["@" in recipe.fallback]
     drawn = recipe.begun() if beginning else recipe
     for _ in range(plan.rows):
@@ -67,6 +68,11 @@ def _pool(n: int, seed: int, english: bool) -> list[Question]:
 @lru_cache(maxsize=8)
 def _chat(tokenizer: Path) -> Chat:
     return Chat(AutoTokenizer.from_pretrained(tokenizer))
+
+
+@lru_cache
+def _recipe(name: str) -> Recipe:
+    return load_recipe(name)
 
 
 @lru_cache(maxsize=1)

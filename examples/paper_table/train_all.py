@@ -38,6 +38,8 @@ from examples.paper_table.tokens import load_tokens
 from margin.errors import MarginError
 from margin.run.files import write_atomic
 
+LEAST = 0.25
+"""Share of the steps that is to fit into the time there is, or a training is not begun."""
 REHEARSAL = 20
 """Steps that tell the pace of the rest."""
 SHOWN = 100
@@ -123,8 +125,11 @@ class Workshop:
         console.print(f"{self.base}: {len(trainings)} trainings side by side: {recipes}")
         if end < float("inf"):
             pace = self.pace(model, starts, trainings, loss)
-            steps = max(1, min(steps, int(0.95 * (end - time.monotonic()) / pace)))
-            console.print(f"{1000 * pace:.0f} ms a step; {steps} steps")
+            fitting = min(steps, int(0.95 * (end - time.monotonic()) / pace))
+            console.print(f"{1000 * pace:.0f} ms a step: {fitting} of {steps} steps fit")
+            if fitting < LEAST * steps:
+                return
+            steps = fitting
         together, last = Together(model, starts), []
 
         def tell(step: int, losses: torch.Tensor) -> None:
@@ -187,10 +192,8 @@ class Workshop:
         make = partial(batch, tuple(trainings), self.plan, self.out)
         beginning = round(self.plan.beginning * steps)
         tasks = (delayed(make)(step, step < beginning) for step in range(steps))
-        made: Iterator[tuple[torch.Tensor, torch.Tensor]] = Parallel(
-            n_jobs=self.workers, return_as="generator", pre_dispatch="6*n_jobs"
-        )(tasks)
-        return made
+        made = Parallel(n_jobs=self.workers, return_as="generator", pre_dispatch="6*n_jobs")(tasks)
+        return ((torch.from_numpy(ids), torch.from_numpy(labels)) for ids, labels in made)
 
     def save(self, training: Training, model: Any, state: dict[str, torch.Tensor], made: Any) -> None:
         """Write a checkpoint in half precision; its folder is there only when it is whole."""
