@@ -28,7 +28,7 @@ MULTIPLE = 16
 def batch(
     trainings: Sequence[Training], plan: Plan, out: Path, step: int, beginning: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Ids and labels (int32, K x rows x tokens) of a step, a function of recipes, seeds and the step alone."""
+    """Ids and labels (int32, K x rows x tokens) of a step: a function of recipes, seeds and step alone."""
     of_each = [collate(list(samples(training, plan, out, step, beginning))) for training in trainings]
     longest = max(ids.shape[1] for ids, _ in of_each)
     longest += -longest % MULTIPLE
