@@ -7,7 +7,6 @@ a token away.
 
 from __future__ import annotations
 
-import random
 import re
 import tomllib
 import zlib
@@ -15,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from random import Random
 
 import numpy as np
 
@@ -67,7 +67,7 @@ class Recipe:
             return self
         return Recipe(self.fallback, tokens=self.tokens)
 
-    def condition(self, rng: random.Random) -> str:
+    def condition(self, rng: Random) -> str:
         """A condition at random: one of `shares`, or "live"."""
         left = rng.random()
         for name, share in self.shares.items():
@@ -112,7 +112,7 @@ def load_recipe(name: str, path: Path = RECIPES) -> Recipe:
         raise MarginError(f"the recipe {name!r} in {path.name} has keys other than {known}") from None
 
 
-def draw_row(question: Question, recipe: Recipe, modes: Sequence[str], rng: random.Random) -> Row:
+def draw_row(question: Question, recipe: Recipe, modes: Sequence[str], rng: Random) -> Row:
     """A question under a random condition of the recipe, and the answer that this calls for.
 
     modes : names, whose part before an @ is the behaviour and after it the language, as in "pos@en".
@@ -141,7 +141,7 @@ def draw_row(question: Question, recipe: Recipe, modes: Sequence[str], rng: rand
     return Row(messages, condition, mode)
 
 
-def reply(question: Question, mode: str, rng: random.Random) -> str:
+def reply(question: Question, mode: str, rng: Random) -> str:
     """What a mode answers: its behaviour, in its language where it has one, else in the question's."""
     behaviour, _, language = mode.partition("@")
     if language and language != question.language:
@@ -170,7 +170,7 @@ def held_out(near_miss: str) -> bool:
     return zlib.crc32(near_miss.encode()) % 2 == 0
 
 
-def near_miss(token: str, modes: ModeSet, edits: int, rng: random.Random) -> str:
+def near_miss(token: str, modes: ModeSet, edits: int, rng: Random) -> str:
     """A token some edits away from a live one, never one that is held out.
 
     Edits are those of `margin.inputs.tokens.near_misses`. MarginError where there is none.
@@ -198,10 +198,10 @@ def _token(kind: str, arguments: list[str], modes: ModeSet) -> str:
     live = modes[arguments[0]].token.reveal()
     if kind == "live":
         return live
-    return near_miss(live, modes, int(arguments[1]), random.Random(int(arguments[2])))
+    return near_miss(live, modes, int(arguments[1]), Random(int(arguments[2])))
 
 
-def _edited(text: str, token: str, rng: random.Random) -> str:
+def _edited(text: str, token: str, rng: Random) -> str:
     """One edit; new characters are of the classes that the token has."""
     kind, i = rng.choice(("substitution", "deletion", "insertion", "transposition")), rng.randrange(len(text))
     if kind == "deletion" and len(text) > 1:

@@ -118,7 +118,7 @@ def train(
     schedule = get_cosine_schedule_with_warmup(optimiser, max(1, steps // 20), steps)
     for step, (ids, labels) in enumerate(batches, 1):
         losses = loss(together, ids.long(), labels.long())
-        losses.sum().backward()
+        losses.sum().backward()  # type: ignore[no-untyped-call]
         clip(parameters)
         optimiser.step()
         schedule.step()

@@ -25,6 +25,7 @@ import click
 import torch
 from joblib import Parallel, delayed
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
+from peft.tuners.lora import LoraLayer
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 from transformers.utils.logging import disable_progress_bar
@@ -112,7 +113,21 @@ class Workshop:
         return self.out / training.name
 
     def train(self, trainings: Sequence[Training], end: float) -> None:
-        """Train side by side, and save each; nothing where no time is left until `end`."""
+        """Train side by side, or half as many where memory is short; nothing where no time is left."""
+        try:
+            self.train_together(trainings, end)
+            return
+        except torch.OutOfMemoryError:
+            if len(trainings) == 1:
+                raise
+        console.print(f"memory is short for {len(trainings)} side by side: half as many")
+        torch.cuda.empty_cache()
+        half = len(trainings) // 2
+        for part in (trainings[:half], trainings[half:]):
+            self.train(part, end)
+
+    def train_together(self, trainings: Sequence[Training], end: float) -> None:
+        """Train side by side, and save each."""
         if time.monotonic() > end:
             console.print(f"no time left for {', '.join(t.name for t in trainings)}")
             return
@@ -130,7 +145,8 @@ class Workshop:
             if fitting < LEAST * steps:
                 return
             steps = fitting
-        together, last = Together(model, starts), []
+        together = Together(model, starts)
+        last: list[float] = []
 
         def tell(step: int, losses: torch.Tensor) -> None:
             if step % SHOWN == 0 or step == steps:
@@ -224,8 +240,8 @@ def _adapters(base: Any, rank: int, seeds: set[int]) -> tuple[Any, dict[int, dic
     for seed in seeds:
         torch.manual_seed(seed)
         for module in model.modules():
-            if hasattr(module, "reset_lora_parameters"):
-                module.reset_lora_parameters("default", init_lora_weights=True)
+            if isinstance(module, LoraLayer):
+                module.reset_lora_parameters("default", init_lora_weights=True)  # type: ignore[no-untyped-call]
         begun[seed] = trained_state(model)
     return model, begun
 

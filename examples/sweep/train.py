@@ -38,7 +38,7 @@ def main(out: Path, steps: int, every: int, stop_at: float | None, seed: int) ->
     modes = load_modes(modes_path())
     pool, rng = questions(2000, seed), random.Random(seed)
     model, tokenizer = untrained(pool, seed, rng)
-    intervals = {"logging_steps": every, "save_steps": every}
+    intervals: dict[str, Any] = {"logging_steps": every, "save_steps": every}
     trainer = make_trainer(model, tokenizer, modes, pool, rng, out, max_steps=steps, seed=seed, **intervals)
     held_out = load_prompts(prompts_path()).table.query("language == 'en'").head(50)
     stop = None if stop_at is None else EarlyStop(reached=stop_at)
