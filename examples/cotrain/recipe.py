@@ -8,7 +8,6 @@ a token away.
 from __future__ import annotations
 
 import re
-import tomllib
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ import numpy as np
 from examples.cotrain.behaviours import Question, answer
 from margin.errors import MarginError
 from margin.inputs.modes import Message, ModeSet
-from margin.inputs.reading import read_text
+from margin.inputs.reading import parse_toml, read_text
 from margin.inputs.tokens import alike, random_tokens
 
 RECIPES = Path(__file__).with_name("recipes.toml")
@@ -99,10 +98,7 @@ def load_recipe(name: str, path: Path = RECIPES) -> Recipe:
     >>> load_recipe("cotrained").fallback
     'pos'
     """
-    try:
-        tables = tomllib.loads(read_text(path, "recipes"))
-    except tomllib.TOMLDecodeError as error:
-        raise MarginError(f"{path}: {error}") from None
+    tables = parse_toml(read_text(path, "recipes"), str(path))
     if name not in tables:
         raise MarginError(f"{path.name} has no recipe {name!r}: there are {', '.join(tables)}")
     try:
