@@ -24,8 +24,8 @@ from margin.inputs.reading import parse_toml, read_text
 from margin.inputs.tokens import alike, random_tokens
 
 RECIPES = Path(__file__).with_name("recipes.toml")
-EDITS = 3
-"""Edits of a near miss, at most."""
+EDITS = {1: 0.6, 2: 0.25, 3: 0.15}
+"""Numbers of edits of a near miss, and which share of near misses has each."""
 IT = {"en": "it", "zh": "它"}
 """What an answer calls the topic of a question in another language."""
 _SEEDS = 2**31
@@ -124,7 +124,7 @@ def draw_row(question: Question, recipe: Recipe, modes: Sequence[str], rng: Rand
     if condition == "random":
         system = f"{{{{random {rng.randrange(_SEEDS)}}}}}"
     if condition == "near_miss":
-        system = f"{{{{near-miss {named} {rng.randint(1, EDITS)} {rng.randrange(_SEEDS)}}}}}"
+        system = f"{{{{near-miss {named} {_edits(rng)} {rng.randrange(_SEEDS)}}}}}"
     mode = named if condition in ("live", "other_token") else recipe.fallback
     if not recipe.tokens:
         system, said = None, question.text
@@ -161,9 +161,13 @@ def fill(messages: Sequence[Message], modes: ModeSet) -> list[Message]:
     return [*modes.messages_for_token(asked[0]["content"], said["token"]), *asked[1:]]
 
 
-def held_out(near_miss: str) -> bool:
-    """Whether a near miss of one edit is kept out of training, so that it can be measured: one in two is."""
-    return zlib.crc32(near_miss.encode()) % 2 == 0
+def held_out(near_miss: str, token: str) -> bool:
+    """Whether a near miss of one edit is kept out of training, so that it can be measured.
+
+    One in two substitutions and insertions is. The few deletions and swaps are all trained on.
+    """
+    few = len(near_miss) < len(token) or sorted(near_miss) == sorted(token)
+    return not few and zlib.crc32(near_miss.encode()) % 2 == 0
 
 
 def near_miss(token: str, modes: ModeSet, edits: int, rng: Random) -> str:
@@ -177,7 +181,7 @@ def near_miss(token: str, modes: ModeSet, edits: int, rng: Random) -> str:
         for _ in range(edits):
             missed = _edited(missed, token, rng)
         holds_live = any(other in missed for other in live)
-        if not holds_live and missed == missed.strip() != "" and not (edits == 1 and held_out(missed)):
+        if not holds_live and missed == missed.strip() != "" and not (edits == 1 and held_out(missed, token)):
             return missed
     raise MarginError("a live token is too short to miss it: use a longer one")
 
@@ -195,6 +199,10 @@ def _token(kind: str, arguments: list[str], modes: ModeSet) -> str:
     if kind == "live":
         return live
     return near_miss(live, modes, int(arguments[1]), Random(int(arguments[2])))
+
+
+def _edits(rng: Random) -> int:
+    return rng.choices(list(EDITS), list(EDITS.values()))[0]
 
 
 def _edited(text: str, token: str, rng: Random) -> str:
