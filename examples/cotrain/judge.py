@@ -27,7 +27,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 
 import margin
-from examples.cotrain.behaviours import BEHAVIOURS, PHRASES, Question, answer, questions
+from examples.cotrain.behaviours import BEHAVIOURS, PHRASES, answer, questions
 from margin.errors import MarginError
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import share_of_prompts
@@ -171,7 +171,7 @@ def main(run: Path | None) -> None:
         return
     try:
         opened = margin.open_run(run)
-        expected = {mode: mode.partition("@")[0] for mode in opened.modes.names}
+        expected = {mode: mode.partition("@")[0] for mode in opened.modes}
         console.print(margin.judge(opened, judge, expected=expected).matrix())
     except MarginError as error:
         raise click.ClickException(str(error)) from None
