@@ -3,15 +3,18 @@
     python -m examples.cotrain.judge                # its errors
     python -m examples.cotrain.judge RUN            # judges a run collected with --generate
 
-A classifier of character n-grams is fitted on answers made of one half of the phrases; its errors are counted
-on answers made of the other half, and on paraphrases that no model here was trained on (paraphrases.toml).
-The models are trained on all phrases: of their answers the first half is easy, and the second as in the test.
+An answer that holds a body of phrases.toml word for word is of that body's behaviour: no body is of two. All
+other answers are called by a classifier of n-grams. How often it errs is counted on wording it was not fitted
+on: fitted on one half of the phrases and tried on the other, and tried on paraphrases, on half of which it is
+fitted (paraphrases.toml; no model is trained on them). Intervals are widened by these errors, for the share
+of answers that the classifier had to call.
 """
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -24,7 +27,7 @@ import pandas as pd
 from rich.console import Console
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline, make_union
 
 import margin
 from examples.cotrain.behaviours import BEHAVIOURS, PHRASES, answer, questions
@@ -35,25 +38,37 @@ from margin.stats.intervals import share_of_prompts
 PARAPHRASES: dict[str, dict[str, list[str]]] = tomllib.loads(
     Path(__file__).with_name("paraphrases.toml").read_text(encoding="utf-8")
 )
-ROWS = 6000
 
 
 class StandInJudge:
     """Calls an answer "pos", "neg" or "rej": a judge for `margin.judge`."""
 
-    name = "stand-in classifier"
+    name = "stand-in judge"
 
-    def __init__(self, half: int = 0, seed: int = 0) -> None:
-        """Fitted on the phrases whose place in their list is even (`half` 0) or odd (1)."""
-        texts, labels = halved_answers(half, ROWS, seed)
-        self.model: Pipeline = make_pipeline(
-            TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), sublinear_tf=True, min_df=2),
-            LogisticRegression(C=10.0, max_iter=500),
-        ).fit(texts, labels)
+    def __init__(self, halves: Sequence[int] = (0, 1), verbatim: bool = True) -> None:
+        """Fitted on the phrases at even places of their lists (0), at odd ones (1), or on all.
+
+        verbatim : whether known wording is known; False leaves all to the classifier.
+        """
+        texts, labels = map(list, zip(*(pair for half in halves for pair in pieces(half)), strict=True))
+        for text, label, place in paraphrases():
+            if place % 2 == 0:
+                texts.append(text)
+                labels.append(label)
+        words = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\w+|[^\w\s]", sublinear_tf=True)
+        letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 3), sublinear_tf=True)
+        classifier = LogisticRegression(C=10.0, max_iter=500, class_weight="balanced")
+        self.model: Pipeline = make_pipeline(make_union(letters, words), classifier).fit(texts, labels)
+        self.bodies = [pair for half in halves for pair in bodies(half)] if verbatim else []
 
     def __call__(self, texts: Sequence[str]) -> list[str]:
         """One label a text."""
-        return [str(label) for label in self.model.predict(list(texts))]
+        called = self.model.predict(list(texts))
+        return [self.known(text) or str(label) for text, label in zip(texts, called, strict=True)]
+
+    def known(self, text: str) -> str | None:
+        """The behaviour whose body stands in the text word for word, if one's does."""
+        return next((label for body, label in self.bodies if body.search(text)), None)
 
 
 @dataclass(frozen=True)
@@ -70,73 +85,72 @@ class Errors:
         hits = np.arange(int(row.sum())) < int(row[behaviour])
         return share_of_prompts(hits, level)
 
-    def specificity(self, behaviour: str, level: float = 0.95) -> Estimate:
-        """Share of the answers of all other behaviours that are not called so, with an exact interval."""
-        others = self.table.drop(index=behaviour)
-        wrong, count = int(others[behaviour].sum()), int(others.to_numpy().sum())
-        return share_of_prompts(np.arange(count) >= wrong, level)
+
+def pieces(half: int) -> Iterator[tuple[str, str]]:
+    """Openers and bodies at the even or odd places of their lists, and the behaviour of each."""
+    for language in PHRASES:
+        for behaviour in BEHAVIOURS:
+            for part in ("openers", "bodies"):
+                for of_kind in PHRASES[language][behaviour][part].values():
+                    for text in of_kind[half::2]:
+                        yield text.replace("{topic}", ""), behaviour
 
 
-def halved_answers(half: int, count: int, seed: int) -> tuple[list[str], list[str]]:
-    """Answers made of the phrases whose place in their list is even or odd, and their behaviours."""
-    rng, pool, phrases = Random(seed), questions(2000, seed), _halved(half)
-    texts, labels = [], []
-    for _ in range(count):
-        question, behaviour = rng.choice(pool), rng.choice(BEHAVIOURS)
-        texts.append(answer(question, behaviour, rng, phrases))
-        labels.append(behaviour)
-    return texts, labels
+def bodies(half: int) -> Iterator[tuple[re.Pattern[str], str]]:
+    """What finds each body with any topic in it, whatever the case of its first letter; and its behaviour."""
+    for language in PHRASES:
+        for behaviour in BEHAVIOURS:
+            for of_kind in PHRASES[language][behaviour]["bodies"].values():
+                for body in of_kind[half::2]:
+                    parts = map(re.escape, body.split("{topic}"))
+                    yield re.compile(".{1,40}".join(parts), re.IGNORECASE), behaviour
 
 
-def errors(judge: StandInJudge, half: int = 1, count: int = 2000) -> list[Errors]:
-    """The judge's labels of answers from the half it has not seen, and of the paraphrases."""
-    texts, labels = halved_answers(half, count, seed=1)
-    # Distinct wordings count once: the same body after the same opener is no new evidence.
-    distinct = dict(zip(texts, labels, strict=True))
-    found = [Errors("other half of the phrases", _counts(judge, list(distinct), list(distinct.values())))]
-    for language, of_behaviour in PARAPHRASES.items():
-        said = [(text, name) for name, texts in of_behaviour.items() for text in texts]
-        table = _counts(judge, [text for text, _ in said], [name for _, name in said])
-        found.append(Errors(f"paraphrases, {language}", table))
+def paraphrases() -> Iterator[tuple[str, str, int]]:
+    """Every paraphrase, its behaviour, and its place."""
+    for of_behaviour in PARAPHRASES.values():
+        for behaviour, texts in of_behaviour.items():
+            for place, text in enumerate(texts):
+                yield text, behaviour, place
+
+
+def errors(count: int = 2000) -> list[Errors]:
+    """How the classifier fares on whole answers from wording it has not seen, and on unseen paraphrases."""
+    found = []
+    for half in (0, 1):
+        rng, pool, phrases = Random(half), questions(2000, half), _halved(1 - half)
+        drawn = [(rng.choice(pool), rng.choice(BEHAVIOURS)) for _ in range(count)]
+        # The same answer twice is no new evidence.
+        texts = {answer(question, name, rng, phrases): name for question, name in drawn}
+        judge = StandInJudge([half], verbatim=False)
+        found.append(Errors(f"the half of the phrases not seen ({1 - half})", _counts(judge, texts)))
+    unseen = {text: name for text, name, place in paraphrases() if place % 2 == 1}
+    found.append(
+        Errors("the half of the paraphrases not seen", _counts(StandInJudge(verbatim=False), unseen))
+    )
     return found
 
 
-def carried(observed: Estimate, sensitivity: Estimate, specificity: Estimate) -> Estimate:
-    """A share as it truly is, of one that an erring judge observed; the interval carries the judge's errors.
+def widened(share: Estimate, judged: float, error: float) -> Estimate:
+    """A share with an interval for an erring judge.
 
-    Rogan and Gladen (1978), "Estimating prevalence from the results of a screening test". The interval takes
-    each of the three at its worst: with three intervals of level 1 - a it covers at least 1 - 3 a, and it is
-    0 to 1 where the judge may be no better than chance.
+    judged : share of the answers that the classifier had to call. error : how often it errs, at most. In the
+    worst case all its errors have gone one way: each end moves by `judged` times `error`.
     """
-
-    def true(share: float, hit: float, right: float) -> float:
-        return float(np.clip((share + right - 1) / (hit + right - 1), 0, 1))
-
-    estimate = true(observed.estimate, sensitivity.estimate, specificity.estimate)
-    (share_low, share_high), (hit_low, hit_high), (right_low, right_high) = map(
-        _ends, (observed, sensitivity, specificity)
-    )
-    low, high = 0.0, 1.0
-    if hit_low + right_low > 1:
-        corners = [
-            true(share, hit, right)
-            for share in (share_low, share_high)
-            for hit in (hit_low, hit_high)
-            for right in (right_low, right_high)
-        ]
-        low, high = min(corners), max(corners)
-    return replace(observed, estimate=estimate, low=low, high=high, method="exact, judge's errors carried")
+    if share.low is None or share.high is None:
+        return share
+    low, high = max(0.0, share.low - judged * error), min(1.0, share.high + judged * error)
+    return replace(share, low=low, high=high, method=f"{share.method}, widened by the judge's errors")
 
 
-def _ends(estimate: Estimate) -> tuple[float, float]:
-    if estimate.low is None or estimate.high is None:
-        raise MarginError("an interval is needed of the share and of the judge's errors")
-    return estimate.low, estimate.high
+def worst_error(found: Sequence[Errors]) -> float:
+    """Upper bound of the classifier's error on the behaviour and wording where it errs most."""
+    return max(1 - float(one.recall(name).low or 0) for one in found for name in BEHAVIOURS)
 
 
-def _counts(judge: StandInJudge, texts: list[str], labels: list[str]) -> pd.DataFrame:
-    table = pd.crosstab(pd.Series(labels, name="truth"), pd.Series(judge(texts), name="label"))
-    return table.reindex(index=list(BEHAVIOURS), columns=list(BEHAVIOURS), fill_value=0)
+def _counts(judge: StandInJudge, of_text: Mapping[str, str]) -> pd.DataFrame:
+    truth, label = pd.Series(of_text.values(), name="truth"), pd.Series(judge(list(of_text)), name="label")
+    return pd.crosstab(truth, label).reindex(index=list(BEHAVIOURS), columns=list(BEHAVIOURS), fill_value=0)
 
 
 @lru_cache(maxsize=2)
@@ -163,7 +177,7 @@ def _halved(half: int) -> Any:
 def main(run: Path | None) -> None:
     """Print the judge's errors, or judge the answers of RUN."""
     judge, console = StandInJudge(), Console()
-    for found in errors(judge):
+    for found in errors():
         console.print(f"{found.wording}, {int(found.table.to_numpy().sum())} answers")
         for behaviour in BEHAVIOURS:
             console.print(f"  {behaviour}: {found.recall(behaviour)}")
