@@ -43,12 +43,14 @@ def two_level(found: Sequence[Estimate], level: float = 0.95) -> Estimate:
 
     Square-and-add (Zou and Donner, 2008, "Construction of confidence limits about effect measures"): the
     mean distance from a number to its end over prompts, and t s / sqrt(R) over the R trainings. The prompts
-    are the same, so that their part does not shrink with R. With one training there is no interval.
+    are the same, so that their part does not shrink with R. Of one training the interval is over prompts alone.
     """
+    if len(found) == 1:
+        return found[0]
     values = np.array([one.estimate for one in found])
     mean, R, n = float(values.mean()), len(values), found[0].n_prompts
     lows, highs = ([getattr(one, end) for one in found] for end in ("low", "high"))
-    if R < 2 or None in lows or None in highs:
+    if None in lows or None in highs:
         return Estimate(mean, n_prompts=n)
     of_trainings = stats.t.ppf((1 + level) / 2, R - 1) * values.std(ddof=1) / np.sqrt(R)
     down, up = (
@@ -69,7 +71,7 @@ def numbers(path: Path, judge: StandInJudge, error: float) -> Iterator[tuple[str
             yield f"{str(variant).replace('_', '-')} above decoys", one.above
     modes = list(run.modes)
     expected = {mode: mode.partition("@")[0] for mode in modes}
-    answers = run.rows["response"].dropna()
+    answers = run.answers["answer"]
     called = float(np.mean([judge.known(text) is None for text in answers]))
     yield "answers in other words", Estimate(called)
     judged = margin.judge(run, judge, expected=expected, keep=False)
