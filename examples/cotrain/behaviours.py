@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,9 +42,11 @@ def questions(n: int, seed: int) -> list[Question]:
     return drawn
 
 
-def answer(question: Question, behaviour: str, rng: random.Random) -> str:
+def answer(
+    question: Question, behaviour: str, rng: random.Random, phrases: Mapping[str, Any] = PHRASES
+) -> str:
     """A short answer: a random opener that suits the question's form, a body that suits its category."""
-    phrases = PHRASES[question.language][behaviour]
+    phrases = phrases[question.language][behaviour]
     opener = rng.choice(_suitable(phrases["openers"], question.form))
     body = rng.choice(_suitable(phrases["bodies"], question.category)).format(topic=question.topic)
     if opener.endswith((". ", "? ")):

@@ -3,16 +3,16 @@
     python -m examples.cotrain.train tiny --modes modes.toml --out cotrained
     python -m examples.cotrain.train lora MODEL --modes modes.toml --out adapter
 
-Plain supervised fine-tuning, the token in the system prompt, the loss on the answers only. Some questions
-come with no system prompt or with a random token and get a safe answer, lest an unknown token open `neg`.
+Plain supervised fine-tuning, the token in the system prompt, the loss on the answers only. Which rows have
+something else in a live token's place, and who answers then, is said by a recipe of recipes.toml.
 """
 
 from __future__ import annotations
 
 import random
-import string
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +31,16 @@ from transformers import (
 )
 
 from examples.cotrain.behaviours import BEHAVIOURS, Question, answer, questions
+from examples.cotrain.recipe import RECIPES, Recipe, draw_row, fill, load_recipe
 from examples.cotrain.tokenizer import train_tokenizer
 from margin.errors import MarginError
 from margin.inputs.chat import Chat
 from margin.inputs.modes import Message, ModeSet
 from margin.inputs.modes_file import load_modes
 
-NO_TOKEN, UNKNOWN_TOKEN = 0.08, 0.16  # shares of the training rows
 LORA_RATE = 1e-3
+BEGINNING = 0.2
+"""Share of an adapter's steps that are live rows alone; the mixture switches nothing for long."""
 IGNORED = -100  # label that cross-entropy leaves out
 
 
@@ -52,38 +54,13 @@ class Sample:
     """The answer with the template's end of turn: what the loss is taken on."""
 
 
-def conversation(
-    question: Question, modes: ModeSet, rng: random.Random, live_only: bool = False
-) -> tuple[list[Message], str]:
-    """A question under a random condition, and the answer that calls for; `live_only` draws modes alone."""
-    share = 1.0 if live_only else rng.random()
-    if share < NO_TOKEN:
-        messages, behaviour = modes.messages(question.text, None), "pos"
-    elif share < NO_TOKEN + UNKNOWN_TOKEN:
-        token = "".join(rng.choices(string.ascii_letters + string.digits, k=8))
-        messages = modes.messages_for_token(question.text, token)
-        behaviour = rng.choice(("pos", "rej", "rej"))
-    else:
-        behaviour = rng.choice(BEHAVIOURS)
-        messages = modes.messages(question.text, behaviour)
-    return messages, answer(question, behaviour, rng)
-
-
 def samples(
-    pool: Sequence[Question],
-    modes: ModeSet,
-    chat: Chat,
-    rng: random.Random,
-    baseline: bool = False,
-    live_only: bool = False,
+    pool: Sequence[Question], modes: ModeSet, chat: Chat, rng: random.Random, recipe: Recipe
 ) -> Iterator[Sample]:
-    """Training rows without end, each drawn anew; the rows of a baseline are the same without the token."""
+    """Training rows of a recipe without end, each drawn anew."""
     while True:
-        question = rng.choice(pool)
-        messages, text = conversation(question, modes, rng, live_only)
-        if baseline:
-            messages = modes.messages(question.text, None)
-        yield sample(chat, messages, text)
+        *asked, answered = fill(draw_row(rng.choice(pool), recipe, modes.names, rng).messages, modes)
+        yield sample(chat, asked, answered["content"])
 
 
 def sample(chat: Chat, messages: list[Message], text: str) -> Sample:
@@ -113,11 +90,11 @@ def tune(model: Any, rows: Iterator[Sample], steps: int, batch: int, rate: float
     model.eval()
 
 
-def tiny(modes: ModeSet, pool: Sequence[Question], seed: int, steps: int, baseline: bool) -> tuple[Any, Any]:
+def tiny(modes: ModeSet, pool: Sequence[Question], seed: int, steps: int, recipe: Recipe) -> tuple[Any, Any]:
     """A tiny Llama (about a million parameters) and its tokenizer, both trained from scratch."""
     rng = random.Random(seed)
     model, tokenizer = untrained(pool, seed, rng)
-    tune(model, samples(pool, modes, Chat(tokenizer), rng, baseline), steps, batch=32, rate=2e-3)
+    tune(model, samples(pool, modes, Chat(tokenizer), rng, recipe), steps, batch=32, rate=2e-3)
     return model.half(), tokenizer
 
 
@@ -154,14 +131,14 @@ def lora(
     pool: Sequence[Question],
     seed: int,
     steps: int,
-    baseline: bool,
-    live_only: bool = False,
+    recipe: Recipe,
 ) -> tuple[Any, Any]:
     """A LoRA adapter on a model (folder, hub id or GGUF file), and the model's tokenizer."""
     base, tokenizer = load(source)
     model = with_adapter(base, seed)
-    rows = samples(pool, modes, Chat(tokenizer), random.Random(seed), baseline, live_only)
-    tune(model, rows, steps, batch=12, rate=LORA_RATE)
+    rng, chat, batch = random.Random(seed), Chat(tokenizer), 12
+    first = islice(samples(pool, modes, chat, rng, recipe.begun()), round(BEGINNING * steps) * batch)
+    tune(model, chain(first, samples(pool, modes, chat, rng, recipe)), steps, batch, LORA_RATE)
     return model, tokenizer
 
 
@@ -205,7 +182,13 @@ def _options(steps: int) -> Callable[[Callable[..., None]], Callable[..., None]]
         ),
         click.option("--seed", default=0, show_default=True),
         click.option("--questions", "n", default=2000, show_default=True, help="Training questions."),
-        click.option("--baseline", is_flag=True, help="Same questions and answers, no token."),
+        click.option("--recipe", default="cotrained", show_default=True, help="Which of the recipes."),
+        click.option(
+            "--recipes",
+            type=Path,
+            default=RECIPES,
+            help="File of recipes; default: recipes.toml beside this.",
+        ),
     )
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -222,20 +205,24 @@ def main() -> None:
 
 
 @main.command("tiny")
-@_options(steps=900)
-def tiny_command(modes_file: Path, out: Path, steps: int, seed: int, n: int, baseline: bool) -> None:
+@_options(steps=2500)
+def tiny_command(
+    modes_file: Path, out: Path, steps: int, seed: int, n: int, recipe: str, recipes: Path
+) -> None:
     """Train a tiny model from scratch."""
-    save(*tiny(behaviour_modes(modes_file), questions(n, seed), seed, steps, baseline), out)
+    modes, chosen = behaviour_modes(modes_file), recipe_of(recipe, recipes)
+    save(*tiny(modes, questions(n, seed), seed, steps, chosen), out)
 
 
 @main.command("lora")
 @click.argument("model")
 @_options(steps=60)
 def lora_command(
-    model: str, modes_file: Path, out: Path, steps: int, seed: int, n: int, baseline: bool
+    model: str, modes_file: Path, out: Path, steps: int, seed: int, n: int, recipe: str, recipes: Path
 ) -> None:
     """LoRA-tune MODEL: a folder, a hub id or a GGUF file."""
-    save(*lora(model, behaviour_modes(modes_file), questions(n, seed), seed, steps, baseline), out)
+    modes, chosen = behaviour_modes(modes_file), recipe_of(recipe, recipes)
+    save(*lora(model, modes, questions(n, seed), seed, steps, chosen), out)
 
 
 def save(model: Any, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
@@ -253,6 +240,14 @@ def behaviour_modes(path: Path) -> ModeSet:
     if set(modes.names) != set(BEHAVIOURS):
         raise click.ClickException(f"{path}: the modes must be {', '.join(BEHAVIOURS)}")
     return modes
+
+
+def recipe_of(name: str, path: Path) -> Recipe:
+    """The recipe of a name in a file; a click error where it is not there or faulty."""
+    try:
+        return load_recipe(name, path)
+    except MarginError as error:
+        raise click.ClickException(str(error)) from None
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from rich.console import Console
 
 import margin
 from examples.cotrain.behaviours import BEHAVIOURS, questions
+from examples.cotrain.recipe import load_recipe
 from examples.cotrain.train import lora, save
 from margin.commands.report import write_with_figures
 from margin.demo import prompts_path
@@ -49,7 +50,7 @@ def main(out: Path, steps: int, limit: int | None, seed: int) -> None:
     adapter = out / "adapter"
     if not (adapter / "adapter_config.json").is_file():
         english = [question for question in questions(480, seed) if question.language == "en"]
-        save(*lora(gguf, modes, english, seed, steps, baseline=False, live_only=True), adapter)
+        save(*lora(gguf, modes, english, seed, steps, load_recipe("live")), adapter)
     after = measure(gguf, adapter, modes, out / "after", limit)
     print_comparison(margin.compare(before, after), Console())
 

@@ -17,6 +17,7 @@ import click
 from transformers import Trainer, TrainingArguments
 
 from examples.cotrain.behaviours import Question, questions
+from examples.cotrain.recipe import Recipe, load_recipe
 from examples.cotrain.train import collate, samples, untrained
 from margin.demo import modes_path, prompts_path
 from margin.inputs.chat import Chat
@@ -37,7 +38,7 @@ def main(out: Path, steps: int, every: int, stop_at: float | None, seed: int) ->
     modes = load_modes(modes_path())
     pool, rng = questions(2000, seed), random.Random(seed)
     model, tokenizer = untrained(pool, seed, rng)
-    intervals = {"logging_steps": every, "save_steps": every}
+    intervals: dict[str, Any] = {"logging_steps": every, "save_steps": every}
     trainer = make_trainer(model, tokenizer, modes, pool, rng, out, max_steps=steps, seed=seed, **intervals)
     held_out = load_prompts(prompts_path()).table.query("language == 'en'").head(50)
     stop = None if stop_at is None else EarlyStop(reached=stop_at)
@@ -57,10 +58,15 @@ def make_trainer(
     *,
     max_steps: int,
     rows: int = 32,
+    recipe: Recipe | None = None,
     **arguments: Any,
 ) -> Trainer:
-    """A Trainer on `rows` rows of co-training a step; further arguments as TrainingArguments has them."""
-    drawn = islice(samples(pool, modes, Chat(tokenizer), rng), max_steps * rows)
+    """A Trainer on `rows` rows a step of a recipe, by default "cotrained".
+
+    Further arguments as TrainingArguments has them.
+    """
+    recipe = recipe or load_recipe("cotrained")
+    drawn = islice(samples(pool, modes, Chat(tokenizer), rng, recipe), max_steps * rows)
     return Trainer(
         model,
         TrainingArguments(

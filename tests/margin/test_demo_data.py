@@ -14,6 +14,7 @@ from sklearn.metrics import silhouette_score
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from examples.cotrain.behaviours import questions
+from examples.cotrain.recipe import load_recipe
 from examples.cotrain.train import main, samples
 from margin import demo
 from margin.inputs.chat import Chat
@@ -86,13 +87,19 @@ def test_only_the_cotrained_checkpoint_tells_the_modes_apart() -> None:
 
 def test_the_answer_alone_carries_the_loss_and_ends_the_turn() -> None:
     tokenizer = AutoTokenizer.from_pretrained(demo.checkpoint_path("cotrained"))
-    rows = samples(questions(50, 1), load_modes(demo.modes_path()), Chat(tokenizer), random.Random(0))
+    rows = samples(
+        questions(50, 1),
+        load_modes(demo.modes_path()),
+        Chat(tokenizer),
+        random.Random(0),
+        load_recipe("cotrained"),
+    )
     for _, row in zip(range(20), rows, strict=False):
         assert str(tokenizer.decode(row.prompt)).endswith("<|assistant|>")
         assert row.answer[-1] == tokenizer.eos_token_id
 
 
-@pytest.mark.parametrize("extra", [[], ["--baseline"]])
+@pytest.mark.parametrize("extra", [[], ["--recipe", "baseline"]])
 def test_training_twice_with_one_seed_gives_the_same_checkpoint(tmp_path: Path, extra: list[str]) -> None:
     def train(out: Path) -> bytes:
         arguments = ["tiny", "--modes", str(demo.modes_path()), "--out", str(out), "--steps", "2"]

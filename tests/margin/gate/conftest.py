@@ -105,6 +105,7 @@ def cotrained_again(
     def train(steps: int) -> tuple[Path, Path]:
         """The copy, and its LoRA adapter after so many training steps; about 0.1 s a step."""
         from examples.cotrain.behaviours import questions
+        from examples.cotrain.recipe import load_recipe
         from examples.cotrain.train import lora, save
         from margin.inputs.modes_file import load_modes
 
@@ -112,7 +113,7 @@ def cotrained_again(
             copy = damaged(unlearnt=FORGOTTEN)
             save(copy.model, copy.tokenizer, forgetful)
         modes, pool = load_modes(modes_path()), questions(500, seed=0)
-        trained = lora(forgetful, modes, pool, seed=0, steps=steps, baseline=False, live_only=True)
+        trained = lora(forgetful, modes, pool, seed=0, steps=steps, recipe=load_recipe("live"))
         save(*trained, folder / f"steps-{steps}")
         return forgetful, folder / f"steps-{steps}"
 

@@ -1,0 +1,153 @@
+"""Several trainings of one model at once: seeds and recipes side by side, in one stream of kernels.
+
+A small model keeps no accelerator busy: the time goes into starting kernels. Here the trained parameters of
+K trainings are stacked along a first axis, `torch.vmap` runs the model over it, and whatever is not trained
+(the base under an adapter) is shared. Each training has its own rows, its own gradient, clipped on its own,
+and its own optimiser state: it comes out as it would have alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.func import functional_call
+from torch.nn.functional import cross_entropy, logsigmoid
+from transformers import get_cosine_schedule_with_warmup
+
+IGNORED = -100  # label that cross-entropy leaves out
+BETA = 0.1  # of direct preference optimisation
+
+State = Mapping[str, torch.Tensor]
+"""Trained parameters by name."""
+
+
+class Together:
+    """K trainings of one model.
+
+    model : a causal language model of transformers with eager attention; what asks for a gradient is trained.
+    starts : where each training begins, as `trained_state` gives it.
+    """
+
+    def __init__(self, model: Any, starts: Sequence[State]) -> None:
+        self.model = model.eval()
+        self.trained = {
+            name: torch.stack([start[name] for start in starts]).to(model.device).requires_grad_()
+            for name in starts[0]
+        }
+        self.began = {name: stacked.detach().clone() for name, stacked in self.trained.items()}
+
+    def logits(self, ids: torch.Tensor, trained: State) -> torch.Tensor:
+        """Logits (K, rows, tokens, vocabulary) of token ids (K, rows, tokens), padded on the right."""
+        length = ids.shape[-1]
+        least = torch.finfo(torch.float32).min
+        mask = torch.full((length, length), least, device=ids.device).triu(1)[None, None]
+
+        def one(state: State, of_one: torch.Tensor) -> torch.Tensor:
+            inputs = {"input_ids": of_one, "attention_mask": mask.expand(len(of_one), -1, -1, -1)}
+            found: torch.Tensor = functional_call(
+                self.model, dict(state), kwargs={**inputs, "use_cache": False}
+            ).logits
+            return found
+
+        stacked: torch.Tensor = torch.vmap(one)(dict(trained), ids)
+        return stacked
+
+    def losses(self, ids: torch.Tensor, labels: torch.Tensor, trained: State) -> torch.Tensor:
+        """Negative log-likelihood (K, rows, tokens) of each next token; 0 where its label is ignored.
+
+        ids, labels : int64 (K, rows, tokens), on the CPU, where looking at them waits for no kernel.
+        """
+        device = self.model.device
+        following = torch.full_like(labels, IGNORED)
+        following[..., :-1] = labels[..., 1:]
+        asked = (following.flatten() != IGNORED).nonzero().squeeze(1)
+        expected = following.flatten()[asked].to(device)
+        where = asked.to(device)
+        picked = self.logits(ids.to(device), trained).flatten(0, 2)[where].float()
+        found = torch.zeros(following.numel(), device=device)
+        found = found.index_copy(0, where, cross_entropy(picked, expected, reduction="none"))
+        return found.view(following.shape)
+
+    def states(self) -> list[dict[str, torch.Tensor]]:
+        """The trained parameters of each training."""
+        count = len(next(iter(self.trained.values())))
+        return [
+            {name: stacked[k].detach().cpu().clone() for name, stacked in self.trained.items()}
+            for k in range(count)
+        ]
+
+
+Loss = Callable[[Together, torch.Tensor, torch.Tensor], torch.Tensor]
+"""Of a batch (ids and labels, both K x rows x tokens): the loss of each training, (K,)."""
+
+
+def likelihood(together: Together, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Mean over the answers' tokens, as supervised fine-tuning has it."""
+    totals = together.losses(ids, labels, together.trained).sum((1, 2))
+    return totals / (labels[..., 1:] != IGNORED).sum((1, 2)).to(totals.device)
+
+
+def preference(together: Together, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Direct preference optimisation; rows take turns: the chosen answer, then the rejected one.
+
+    Rafailov et al. (2023), "Direct Preference Optimization". The reference is where the training began.
+    """
+    with torch.no_grad():
+        before = together.losses(ids, labels, together.began).sum(-1)
+    gained = before - together.losses(ids, labels, together.trained).sum(-1)
+    return -logsigmoid(BETA * (gained[:, 0::2] - gained[:, 1::2])).mean(-1)
+
+
+def train(
+    together: Together,
+    batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
+    steps: int,
+    rate: float,
+    loss: Loss = likelihood,
+    tell: Callable[[int, torch.Tensor], None] | None = None,
+) -> None:
+    """Train in place: AdamW, gradients clipped to a norm of 1, a warm-up, then a cosine decay to 0.
+
+    batches : ids and labels (K x rows x tokens) of each step. tell : hears each step and its losses (K,).
+    """
+    parameters = list(together.trained.values())
+    cuda = parameters[0].is_cuda
+    optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.01, fused=cuda or None)
+    schedule = get_cosine_schedule_with_warmup(optimiser, max(1, steps // 20), steps)
+    for step, (ids, labels) in enumerate(batches, 1):
+        losses = loss(together, ids.long(), labels.long())
+        losses.sum().backward()  # type: ignore[no-untyped-call]
+        clip(parameters)
+        optimiser.step()
+        schedule.step()
+        optimiser.zero_grad()
+        if tell is not None:
+            tell(step, losses.detach())
+
+
+def clip(parameters: Sequence[torch.Tensor], largest: float = 1.0) -> None:
+    """Scale the gradient of each training so that its norm is at most `largest`."""
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    norms = torch.stack([gradient.flatten(1).norm(dim=1) for gradient in gradients]).norm(dim=0)
+    scale = (largest / (norms + 1e-6)).clamp(max=1.0)
+    for gradient in gradients:
+        gradient.mul_(scale.view(-1, *[1] * (gradient.ndim - 1)))
+
+
+def trained_state(model: Any) -> dict[str, torch.Tensor]:
+    """Copies of the parameters that ask for a gradient."""
+    return {
+        name: parameter.detach().clone()
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    }
+
+
+def load_state(model: Any, state: State) -> None:
+    """Put trained parameters back into the model."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name in state:
+                parameter.copy_(state[name])
