@@ -58,4 +58,5 @@ def over_pairs(values: Float, weights: Float) -> Float:
 def _ratio(product: Float, first: Float, second: Float) -> Float:
     # Products of what is spread by rounding only are no spread.
     spread = np.sqrt(np.maximum(first, 0) * np.maximum(second, 0))
-    return np.divide(product, spread, out=np.full_like(product, np.nan), where=spread > 1e-12)
+    found: Float = np.divide(product, spread, out=np.full_like(product, np.nan), where=spread > 1e-12)
+    return found
