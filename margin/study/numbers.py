@@ -74,13 +74,12 @@ def margins_of(study: Study) -> Iterator[RunNumber]:
         return
     assert study.decoys is not None
     on = study.decoys.design.prompt_ids
-    for (measure, variant, of_distance, modes), above in decoys.lines.items():
+    for (measure, of_variant, of_distance, modes), above in decoys.lines.items():
+        called = ""
         if measure != "sam":
             called = measure if modes == ALL else ""
-        elif variant == "leave_prompt_out" or of_distance == HEADLINE:
-            called = modes if modes != ALL else _name(str(variant), str(of_distance))
-        else:
-            called = ""
+        elif of_variant == "leave_prompt_out" or of_distance == HEADLINE:
+            called = modes if modes != ALL else _name(str(of_variant), str(of_distance))
         if called:
             yield _above(called, above, on)
 
