@@ -85,8 +85,8 @@ def _pairs(found: Relation) -> Table:
     note = (
         f"The closest first. Intervals of {found.level:.0%}, each by itself, over trainings; p is Holm's "
         "over all pairs. Without error: Spearman's of what is behind both numbers. Step held: of "
-        "checkpoints of one step. A star marks behaviour told by the geometry, which is of the same states as the margin, "
-        "and goes with it by itself. Worse: more of the behaviour is worse."
+        "checkpoints of one step. A star marks behaviour told by the geometry, which is of the same states "
+        "as the margin, and goes with it by itself. Worse: more of the behaviour is worse."
     )
     lines = [_pair(pair) for pair in found.pairs]
     title = "Margins against behaviour"
