@@ -44,23 +44,43 @@ def area(scores: Float, own: NDArray[np.bool_]) -> tuple[float, Float]:
     return value, (placements - value) / sizes
 
 
-def auc(scores: Float, failed: NDArray[np.bool_], units: Clusters, level: float = 0.95) -> Estimate:
+def auc(
+    scores: Float,
+    failed: NDArray[np.bool_],
+    units: Clusters,
+    level: float = 0.95,
+    strata: NDArray[np.intp] | None = None,
+) -> Estimate:
     """Probability that a case that failed has a higher score than one that did not; chance is 1/2.
 
-    Obuchowski (1997), "Nonparametric analysis of clustered ROC curve data". NaN where all failed, or none.
+    Obuchowski (1997), "Nonparametric analysis of clustered ROC curve data". NaN where no case that failed can
+    be set beside one that did not.
 
     Parameters
     ----------
     scores, failed : (N,) of each case.
     units : of the cases: those of one prompt, or of one cluster of prompts.
+    strata : (N,) cases are compared with those of their stratum only; the mean over strata by pairs, their
+        shares held.
     """
     about: dict[str, Any] = {"n_prompts": len(units)}
-    if failed.all() or not failed.any():
-        return Estimate(np.nan, method=f"none: {'all' if failed.all() else 'none'} failed", **about)
-    value, deviations = area(scores, failed)
+    strata = np.zeros(len(failed), dtype=np.intp) if strata is None else strata
+    value, pairs = 0.0, 0
+    deviations = np.zeros(len(failed))
+    for stratum in np.unique(strata):
+        here = strata == stratum
+        count = int(failed[here].sum() * (~failed[here]).sum())
+        if count:
+            of_stratum, deviations_here = area(scores[here], failed[here])
+            value += count * of_stratum
+            deviations[here] = count * deviations_here
+            pairs += count
+    if not pairs:
+        why = "all failed" if failed.all() else "none failed" if not failed.any() else "no two to compare"
+        return Estimate(np.nan, method=f"none: {why}", **about)
     if len(units) < 2:
-        return Estimate(value, method="none: a single prompt", **about)
-    return proportion(value, units.sums(deviations), level, AREA)
+        return Estimate(value / pairs, method="none: a single prompt", **about)
+    return proportion(value / pairs, units.sums(deviations / pairs), level, AREA)
 
 
 def sensitivity(

@@ -77,6 +77,9 @@ class WithinRecord(Record):
     rows: Annotated[int, Field(ge=0)]
     failed: Annotated[int, Field(ge=0)]
     auc: OverRunsRecord
+    """Of rows that failed against those of the same mode that did not."""
+    auc_of_all: OverRunsRecord
+    """Of rows of all modes."""
     sensitivity: OverRunsRecord
     """At 1% of false alarms."""
     risk: list[RiskRecord]
@@ -91,7 +94,7 @@ class RiskRecord(Record):
 
 
 class AreaRecord(Record):
-    """Mean area under the curve over runs."""
+    """Mean area under the curve over runs, within modes."""
 
     margin: str
     auc: OverRunsRecord
@@ -218,6 +221,7 @@ def _within(one: WithinRun) -> WithinRecord:
         rows=one.rows,
         failed=one.failed,
         auc=_over(one.auc),
+        auc_of_all=_over(one.auc_of_all),
         sensitivity=_over(one.sensitivity),
         risk=[RiskRecord(coverage=share, risk=_over(risk)) for share, risk in one.risk.items()],
     )

@@ -10,7 +10,7 @@ import pandas as pd
 from margin.stats.estimate import Estimate
 from margin.stats.roc import COVERAGES
 from margin.study.notation import with_interval
-from margin.study.relation import Pair, Relation
+from margin.study.relation import Candidate, Pair, Relation
 from margin.study.table import Interval, Table, table
 
 BRIEF = 20
@@ -55,8 +55,8 @@ def sentences(found: Relation) -> Iterator[str]:
     for name, one in found.areas.items():
         yield (
             f"Within a run, the {name.replace('_', '-')} margin of a row tells failed answers with an area "
-            f"of {with_interval(one.estimate, one.low, one.high, signed=False)} in the mean over "
-            f"{one.n_prompts} runs (chance is .5)."
+            f"of {with_interval(one.estimate, one.low, one.high, signed=False)} among rows of one mode, in "
+            f"the mean over {one.n_prompts} runs (chance is .5)."
         )
 
 
@@ -66,6 +66,7 @@ def _candidates(found: Relation) -> Table:
             "margin": one.margin,
             "mean correlation": _cell(one.mean),
             "behind the first": _cell(one.behind) if one is not found.candidates[0] else None,
+            f"with {found.judged_by[0]}": _first(found, one),
             "least": one.least,
             "with": one.behaviour,
         }
@@ -81,12 +82,18 @@ def _candidates(found: Relation) -> Table:
     )
 
 
+def _first(found: Relation, one: Candidate) -> Interval:
+    """A margin's correlation with the first of the behaviours that margins are ranked by."""
+    pair = next(p for p in found.pairs if (p.margin, p.behaviour) == (one.margin, found.judged_by[0]))
+    return _cell(pair.association.spearman)
+
+
 def _pairs(found: Relation) -> Table:
     note = (
         f"The closest first. Intervals of {found.level:.0%}, each by itself, over trainings; p is Holm's "
         "over all pairs. Without error: Spearman's of what is behind both numbers. Step held: of "
         "checkpoints of one step. A star marks behaviour told by the geometry, which is of the same states "
-        "as the margin, and goes with it by itself. Worse: more of the behaviour is worse."
+        "as the margin, and goes with it by itself."
     )
     lines = [_pair(pair) for pair in found.pairs]
     title = "Margins against behaviour"
@@ -98,7 +105,7 @@ def _pair(pair: Pair) -> dict[str, object]:
     return {
         "margin": pair.margin,
         "behaviour": pair.behaviour + (" *" if pair.by == "geometry" else ""),
-        "worse": "worse" if pair.worse else "",
+        "more is": "worse" if pair.worse else "better",
         "Spearman": _cell(one.spearman),
         "Kendall": _cell(one.kendall),
         "without error": _cell(one.corrected),
@@ -123,8 +130,8 @@ def _areas(found: Relation) -> Table:
         lines.append(line)
     note = (
         "Means over the runs in which some answers failed, and not all: the area under the curve of failures "
-        "against right answers, chance being .5, with an interval over trainings; and the share of failures "
-        "left when only so many rows, those with the largest margins, are kept."
+        "against right answers of the same mode, chance being .5, with an interval over trainings; and the "
+        "share of failures left when only so many rows of any mode, those with the largest margins, are kept."
     )
     return table("areas", "Does a row's margin tell a failed answer?", note, pd.DataFrame(lines))
 
@@ -137,15 +144,16 @@ def _within(found: Relation) -> Table:
             "rows": one.rows,
             "failed": one.failed,
             "AUC": _cell(one.auc, signed=False),
+            "AUC over modes": _cell(one.auc_of_all, signed=False),
             "found at 1% of false alarms": _cell(one.sensitivity, signed=False),
-            "why not": one.sensitivity.method if np.isnan(one.sensitivity.estimate) else None,
         }
         for one in found.within
         if one.failed
     ]
     note = (
-        "Share of the failed answers that have a lower margin than all but 1% of the right ones, with what "
-        "so few right answers leave open of where that threshold lies."
+        "Found: the share of the failed answers that have a lower margin than all but 1% of the right ones, "
+        "with what these leave open of where that threshold lies; a dash where fewer than 100 are right, too "
+        "few to tell."
     )
     title = "The same, run by run"
     return table("within", title, note, pd.DataFrame(lines), brief=BRIEF)

@@ -34,7 +34,9 @@ class WithinRun(Short):
     failed: int
     """Those with another label than is expected of their mode."""
     auc: Estimate
-    """Probability that a row that failed has a lower margin than one that did not."""
+    """Probability that a row that failed has a lower margin than one of the same mode that did not."""
+    auc_of_all: Estimate
+    """The same over rows of all modes: it tells modes that fail and lie near others apart, too."""
     sensitivity: Estimate
     """Share of the failures found where 1% of the right answers are flagged."""
     risk: dict[float, Estimate]
@@ -60,7 +62,7 @@ def within_run(study: Study, name: str) -> list[WithinRun]:
     ids = [design.prompt_ids[code] for code in design.prompt[known]]
     units = make_clusters(ids if by_prompt is None else by_prompt.reindex(ids).fillna(pd.Series(ids)))
     return [
-        _found(name, margin, -samples[known], failed, units, level)
+        _found(name, margin, -samples[known], failed, units, design.mode[known], level)
         for margin, samples in (
             ("leave_prompt_out", study.headline.samples),
             ("prompt_centred", _centred_samples(study)),
@@ -69,7 +71,7 @@ def within_run(study: Study, name: str) -> list[WithinRun]:
 
 
 def over_runs(found: list[WithinRun], training: dict[str, str], level: float) -> dict[str, Estimate]:
-    """Mean area over the runs where there is one, by margin, with an interval over trainings.
+    """Mean area within modes over the runs where there is one, by margin, with an interval over trainings.
 
     `n_prompts` counts runs, and `n_clusters` trainings.
     """
@@ -92,6 +94,7 @@ def _found(
     alarm: NDArray[np.float64],
     failed: NDArray[np.bool_],
     units: Clusters,
+    mode: NDArray[np.intp],
     level: float,
 ) -> WithinRun:
     return WithinRun(
@@ -99,7 +102,8 @@ def _found(
         margin=margin,
         rows=len(failed),
         failed=int(failed.sum()),
-        auc=auc(alarm, failed, units, level),
+        auc=auc(alarm, failed, units, level, mode),
+        auc_of_all=auc(alarm, failed, units, level),
         sensitivity=sensitivity(alarm, failed, units, FALSE_ALARMS, level),
         risk={share: selective_risk(alarm, failed, units, share, level) for share in COVERAGES},
         curve=risk_coverage(alarm, failed),
