@@ -61,8 +61,8 @@ def associate(
         units. Where each is of its own, as many clusters as checkpoints.
     step : (n,) when in its training each was saved, or anything else that both numbers may follow.
 
-    Influences are taken by trainings, and Student's t on Fisher's z has as many degrees of freedom as
-    trainings less one; the interval of what is corrected is carried over from the scale of what is seen.
+    Influences are taken by trainings, with Student's t on Fisher's z; the interval of what is corrected is
+    carried over from the scale of what is seen.
 
     Raises
     ------
@@ -104,12 +104,14 @@ def t_on_z(
 ) -> tuple[Estimate, float]:
     """Interval of a correlation from the influences (n,) of checkpoints, and the p-value of 0.
 
-    `held` is how many numbers are held: each costs a degree of freedom. Of a perfect order influences tell
-    nothing; it has the variance of as many independent pairs (Bonett and Wright, 2000, "Sample size
-    requirements for estimating Pearson, Kendall and Spearman correlations").
+    Degrees of freedom are one fewer than the effective trainings, n^2 / sum n_g^2, which are all of them
+    where they are of one size (Carter, Schnepel and Steigerwald, 2017, "Asymptotic behavior of a t-test
+    robust to cluster heterogeneity"). `held` is how many numbers are held: each costs one. Of a perfect order
+    influences tell nothing; it has the variance of as many independent pairs (Bonett and Wright, 2000,
+    "Sample size requirements for estimating Pearson, Kendall and Spearman correlations").
     """
     n, G = len(influence), len(over)
-    degrees = G - 1 - held
+    degrees = over.effective - 1 - held
     if G < FEWEST or degrees < 1 or n < FEWEST:
         return _none(value, n, over, f"none: fewer than {FEWEST} trainings"), np.nan
     most = _most(n)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from margin.stats.association import Association, associate
 from margin.stats.attenuation import Measured
@@ -64,3 +65,46 @@ class Population:
 
 def _correlated(correlation: float) -> NDArray[np.float64]:
     return np.linalg.cholesky(np.array([[1, correlation], [correlation, 1]]))
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """A margin with a small error, and a share of 48 prompts that is 1 in many checkpoints: ties, and an
+    error that is 0 there. Trainings are of 2 to 10 checkpoints."""
+
+    trainings: int
+    correlation: float
+    prompts: int = 48
+
+    def numbers(
+        self, rng: np.random.Generator, trainings: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
+        """Margin, chance of success and share seen of each checkpoint, and its training."""
+        sizes = rng.integers(2, 11, size=trainings)
+        code = np.repeat(np.arange(trainings), sizes)
+        true = _correlated(self.correlation)
+        between = (rng.normal(size=(trainings, 2)) @ true.T)[code]
+        latent = np.sqrt(0.5) * (between + rng.normal(size=(len(code), 2)) @ true.T)
+        chance = stats.norm.cdf(1.5 + 1.5 * latent[:, 1])
+        return latent[:, 0], chance, rng.binomial(self.prompts, chance) / self.prompts, code
+
+    def truths(self) -> tuple[float, float]:
+        """Spearman's of what is seen, and of margin and chance."""
+        margin, chance, share, _ = self.numbers(np.random.default_rng(99), 4000)
+        seen = margin + 0.3 * np.random.default_rng(98).normal(size=len(margin))
+        return (
+            float(stats.spearmanr(seen, share).statistic),
+            float(stats.spearmanr(margin, chance).statistic),
+        )
+
+    def draw(self, rng: np.random.Generator) -> Association:
+        """What is found of checkpoints drawn from it."""
+        margin, _, share, code = self.numbers(rng, self.trainings)
+        seen = margin + 0.3 * rng.normal(size=len(margin))
+        error = np.sqrt(share * (1 - share) / (self.prompts - 1))
+        again = rng.normal(size=(2, AGAIN, len(code)))
+        return associate(
+            Measured(seen, seen + 0.3 * again[0]),
+            Measured(share, share + error * again[1]),
+            make_clusters(code),
+        )

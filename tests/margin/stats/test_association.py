@@ -11,7 +11,7 @@ from margin.stats.association import Association, associate
 from margin.stats.attenuation import Measured
 from margin.stats.clusters import make_clusters
 from margin.stats.estimate import Estimate
-from tests.margin.stats.associated import Population
+from tests.margin.stats.associated import Ceiling, Population
 from tests.simulations import Record
 
 SIZES = {12: ((6, 2), (12, 1)), 30: ((10, 3), (30, 1)), 80: ((16, 5), (8, 10))}
@@ -61,6 +61,28 @@ def test_intervals_cover_a_planted_correlation(correlation: float) -> None:
     assert min(shares[name] for name in ("spearman", "kendall", "corrected", "partial")) >= 0.9
     if correlation == 0:
         assert shares["found"] <= 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("correlation", [0.0, 0.6])
+@pytest.mark.parametrize("trainings", [8, 14])
+def test_ties_at_a_ceiling_and_unequal_trainings_are_covered_in_full(
+    trainings: int, correlation: float, record_figures: Record
+) -> None:
+    population = Ceiling(trainings, correlation)
+    seen, behind = population.truths()
+    rng = np.random.default_rng(0)
+    found = [population.draw(rng) for _ in range(1200)]
+    shares = {
+        "spearman": float(np.mean([holds(one.spearman, seen) for one in found])),
+        "corrected": float(np.mean([holds(one.corrected, behind) for one in found])),
+        "found": float(np.mean([one.p_value <= 0.05 for one in found])),
+    }
+    record_figures(f"{trainings} trainings of 2 to 10, shares near 1, correlation {correlation}", shares)
+    assert shares["spearman"] >= 0.92
+    assert shares["corrected"] >= 0.9
+    if correlation == 0:
+        assert shares["found"] <= 0.06
 
 
 @pytest.mark.slow
