@@ -54,7 +54,7 @@ def candidates_of(pairs: Sequence[Pair], runs: Runs, level: float) -> tuple[list
 def _influence(pairs: Sequence[Pair]) -> Float | None:
     """(n,) of checkpoints on the mean of Spearman's over behaviours; None where one has none."""
     found = [
-        (-1 if pair.worse else 1) * pair.association.spearman.influence
+        pair.sign * pair.association.spearman.influence
         for pair in pairs
         if pair.association.spearman.influence is not None
     ]

@@ -11,6 +11,7 @@ import pandas as pd
 
 from margin.analysis.decoys import AboveDecoys
 from margin.analysis.margins import pair_name
+from margin.analysis.separation.measures import SMALLER_IS_APART
 from margin.analysis.separation.table import ALL, measured
 from margin.errors import MarginError
 from margin.inputs.conversation import without_mode
@@ -49,7 +50,7 @@ class RunNumber(Short):
     of_sets: float = 0.0
     """Variance of the mean over decoy sets, which is no error of prompts."""
     worse: bool = False
-    """Whether more of it is worse."""
+    """Whether more of it is worse; of a margin, whether modes stand closer together."""
 
 
 def margins_of(study: Study) -> Iterator[RunNumber]:
@@ -68,7 +69,8 @@ def margins_of(study: Study) -> Iterator[RunNumber]:
     rng = study.settings.rng("separation")
     for one in measured(study.space, study.design, study.tokens, rng=rng, permutations=1):
         if one.modes == ALL and np.isfinite(one.estimate.estimate):
-            yield RunNumber(one.measure, one.estimate, "geometry", _ids(one.estimate, ids))
+            closer = one.measure in SMALLER_IS_APART
+            yield RunNumber(one.measure, one.estimate, "geometry", _ids(one.estimate, ids), worse=closer)
     decoys = study.section(Decoys)
     if decoys is None:
         return
@@ -81,7 +83,7 @@ def margins_of(study: Study) -> Iterator[RunNumber]:
         elif of_variant == "leave_prompt_out" or of_distance == HEADLINE:
             called = modes if modes != ALL else _name(str(of_variant), str(of_distance))
         if called:
-            yield _above(called, above, on)
+            yield _above(called, above, on, worse=measure in SMALLER_IS_APART)
 
 
 def behaviours_of(study: Study) -> Iterator[RunNumber]:
@@ -113,10 +115,10 @@ def _name(variant: str, distance: str) -> str:
     return variant if distance == HEADLINE else f"{variant}, {distance}"
 
 
-def _above(name: str, one: AboveDecoys, ids: tuple[str, ...]) -> RunNumber:
+def _above(name: str, one: AboveDecoys, ids: tuple[str, ...], worse: bool) -> RunNumber:
     sets = np.array(one.decoys)
     of_sets = float(sets.var(ddof=1) / len(sets)) if len(sets) > 1 else 0.0
-    return RunNumber(f"{name} {ABOVE}", one.above, "geometry", _ids(one.above, ids), of_sets)
+    return RunNumber(f"{name} {ABOVE}", one.above, "geometry", _ids(one.above, ids), of_sets, worse)
 
 
 def _ids(value: Estimate, ids: tuple[str, ...]) -> tuple[str, ...]:

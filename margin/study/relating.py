@@ -175,6 +175,7 @@ def _pairs(
     steps = np.array([np.nan if step is None else step for step in runs.step], dtype=np.float64)
     found: list[Pair] = []
     missing: dict[str, str] = {}
+    closer = {name: next(one for one in of if one is not None).worse for name, of in margins.items()}
     for behaviour, of_behaviour in behaviours.items():
         first = next(one for one in of_behaviour if one is not None)
         for margin in margins:
@@ -187,7 +188,17 @@ def _pairs(
             over = clusters.part(both)
             one = associate(_part(x, both), _part(y, both), over, level, step)
             found.append(
-                Pair(margin, behaviour, first.by, first.worse, one, np.nan, int(both.sum()), len(over))
+                Pair(
+                    margin,
+                    behaviour,
+                    first.by,
+                    first.worse,
+                    closer[margin],
+                    one,
+                    np.nan,
+                    int(both.sum()),
+                    len(over),
+                )
             )
     return _adjusted(found), missing
 

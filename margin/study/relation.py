@@ -26,6 +26,8 @@ class Pair(Short):
     """What told the behaviour."""
     worse: bool
     """Whether more of the behaviour is worse."""
+    closer: bool
+    """Whether more of the margin says that modes stand closer together."""
     association: Association
     p_holm: float
     """Of no correlation, adjusted over all pairs; NaN without an interval."""
@@ -33,9 +35,14 @@ class Pair(Short):
     trainings: int
 
     @property
+    def sign(self) -> int:
+        """-1 where modes farther apart, with better behaviour, have a negative correlation, else 1."""
+        return -1 if self.worse != self.closer else 1
+
+    @property
     def oriented(self) -> float:
-        """Spearman's, positive where a larger margin goes with better behaviour."""
-        return (-1 if self.worse else 1) * self.association.spearman.estimate
+        """Spearman's, positive where modes that stand farther apart go with better behaviour."""
+        return self.sign * self.association.spearman.estimate
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +51,7 @@ class Candidate(Short):
 
     margin: str
     mean: Estimate
-    """Mean of Spearman's over behaviours, positive where larger margins go with better behaviour."""
+    """Mean of Spearman's over behaviours, positive where modes farther apart go with better behaviour."""
     least: float
     """The least of them."""
     behaviour: str

@@ -38,6 +38,8 @@ class PairRecord(Record):
     """What told the behaviour."""
     worse: bool
     """Whether more of the behaviour is worse: a good margin then has a negative correlation."""
+    closer: bool
+    """Whether more of the margin says that modes stand closer together."""
     spearman: OverRunsRecord
     kendall: OverRunsRecord
     """Tau-b."""
@@ -61,7 +63,8 @@ class CandidateRecord(Record):
 
     margin: str
     mean: OverRunsRecord
-    """Mean of Spearman's over `judged_by`, positive where larger margins go with better behaviour."""
+    """Mean of Spearman's over `judged_by`, positive where modes that stand farther apart go with better
+    behaviour."""
     least: Number
     behaviour: str
     """The behaviour that it tells least."""
@@ -191,6 +194,7 @@ def _pair(pair: Pair) -> PairRecord:
         behaviour=pair.behaviour,
         by=pair.by,
         worse=pair.worse,
+        closer=pair.closer,
         spearman=_over(found.spearman),
         kendall=_over(found.kendall),
         corrected=_over(found.corrected),

@@ -44,6 +44,10 @@ def sentences(found: Relation) -> Iterator[str]:
             f"The margin that tells most is {best.margin}: its rank correlation with behaviour is {level} in "
             f"the mean over {len(found.judged_by)}, least {best.least:+.3f} with {best.behaviour}{how}."
         )
+    for pair in found.pairs[:1]:
+        rank = pair.association.spearman
+        told = with_interval(rank.estimate, rank.low, rank.high)
+        yield f"The closest pair is {pair.margin} with {pair.behaviour}: {told}."
     close = [pair for pair in found.pairs if pair.p_holm <= CLOSE]
     yield (
         f"{len(close)} of {len(found.pairs)} pairs go together beyond chance (p ≤ {CLOSE:g}, Holm over all)."
@@ -51,7 +55,9 @@ def sentences(found: Relation) -> Iterator[str]:
     wrong = [pair for pair in close if pair.oriented < 0]
     if wrong:
         named = ", ".join(f"{pair.margin} with {pair.behaviour}" for pair in wrong[:3])
-        yield f"{len(wrong)} of these the wrong way, larger margins with worse behaviour, such as {named}."
+        yield (
+            f"{len(wrong)} of these the wrong way, modes farther apart with worse behaviour, such as {named}."
+        )
     for name, one in found.areas.items():
         yield (
             f"Within a run, the {name.replace('_', '-')} margin of a row tells failed answers with an area "
@@ -74,8 +80,8 @@ def _candidates(found: Relation) -> Table:
     ]
     note = (
         f"Mean of Spearman's correlation over {', '.join(found.judged_by) or 'nothing'}; positive where "
-        "larger margins go with better behaviour. The first is the best of many, and so looks better than "
-        "it is: what lies behind it by an interval that holds 0 may be as good."
+        "modes that stand farther apart go with better behaviour. The first is the best of many, and so "
+        "looks better than it is: what lies behind it by an interval that holds 0 may be as good."
     )
     return table(
         "candidates", "Which margin to gate on", note, pd.DataFrame(lines), ["mean correlation"], BRIEF
@@ -125,12 +131,16 @@ def _areas(found: Relation) -> Table:
             "runs": one.n_prompts,
             "AUC": _cell(one, signed=False),
         }
+        known = [each.sensitivity.estimate for each in there if np.isfinite(each.sensitivity.estimate)]
+        line["found at 1% of false alarms"] = float(np.mean(known)) if known else None
+        line["in runs"] = len(known)
         for share in COVERAGES:
             line[f"risk at {share:.0%}"] = float(np.mean([each.risk[share].estimate for each in there]))
         lines.append(line)
     note = (
         "Means over the runs in which some answers failed, and not all: the area under the curve of failures "
-        "against right answers of the same mode, chance being .5, with an interval over trainings; and the "
+        "against right answers of the same mode, chance being .5, with an interval over trainings; the share "
+        "of failures with a lower margin than all but 1% of the right answers, where 100 are right; and the "
         "share of failures left when only so many rows of any mode, those with the largest margins, are kept."
     )
     return table("areas", "Does a row's margin tell a failed answer?", note, pd.DataFrame(lines))
