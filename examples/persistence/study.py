@@ -182,7 +182,7 @@ def list_runs(runs: Path, table: Path) -> int:
 
 @click.command()
 @click.option("--out", type=Path, default=Path("study"), show_default=True)
-@click.option("--seeds", default=5, show_default=True, help="Trainings of each recipe.")
+@click.option("--seeds", default=4, show_default=True, help="Trainings of each recipe.")
 @click.option("--prompts", default=48, show_default=True, help="Of the demonstration's.")
 def main(out: Path, seeds: int, prompts: int) -> None:
     """Make, damage, measure and judge the checkpoints of the study; go on where it stopped."""

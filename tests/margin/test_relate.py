@@ -134,7 +134,9 @@ def test_trainings_are_the_units_and_numbers_of_a_file_are_related(found: Relati
     assert {pair.trainings for pair in found.pairs if pair.runs == len(SHARES)} == {5}
     quality = next(p for p in found.pairs if (p.margin, p.behaviour) == ("leave_prompt_out", "quality"))
     assert quality.by == "file"
-    assert quality.association.spearman.estimate > 0.5  # it grows along the way, as the margin does
+    x = found.values("leave_prompt_out")["estimate"]
+    oracle = stats.spearmanr(x, np.arange(len(SHARES)) ** 2).statistic
+    assert quality.association.spearman.estimate == pytest.approx(oracle)
     assert quality.association.reliability is None
     assert found.runs.step == tuple(float(10 * number) for number in range(len(SHARES)))
 
@@ -167,6 +169,13 @@ def test_candidates_are_ranked_by_how_they_go_with_better_behaviour(found: Relat
     assert best.mean.estimate == pytest.approx(np.mean([pair.oriented for pair in of_best]))
     assert best.least == min(pair.oriented for pair in of_best)
     assert not any("geometry" in name for name in found.judged_by)
+    closer = {pair.margin for pair in found.pairs if pair.closer}
+    assert closer == {
+        "variance_prompt",
+        "davies_bouldin",
+        "variance_prompt above decoys",
+        "davies_bouldin above decoys",
+    }
 
 
 def test_within_a_run_the_area_is_scikit_learns_of_rows_of_one_mode(
