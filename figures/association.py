@@ -23,6 +23,9 @@ def association(
 ) -> Axes:
     """Draw one marker a checkpoint with its interval both ways; those of one training are joined.
 
+    The markers set how far the axes reach; intervals that reach beyond are cut off. Of many checkpoints bars
+    and joins are fainter.
+
     table : columns group, x, x_low, x_high, y, y_low, y_high; one row a checkpoint, those of a group in the
     order of their training. Ends may be missing.
 
@@ -38,11 +41,12 @@ def association(
     data = checked(table.dropna(subset=["x", "y"]), "association", ["group"], ["x", "y"])
     ends = {name: pd.to_numeric(data[name]).astype(float) for name in _ENDS}
     thin = float(mpl.rcParams["axes.linewidth"])
-    size = 0.7 * float(mpl.rcParams["lines.markersize"])
+    crowd = float(np.clip((40 / len(data)) ** 0.5, 0.4, 1.0))
+    size = 0.7 * crowd**0.5 * float(mpl.rcParams["lines.markersize"])
     for _, group in data.groupby("group", sort=False):
-        ax.plot(group["x"], group["y"], color=MUTED, linewidth=0.6 * thin, alpha=0.35, zorder=1)
-    ax.hlines(data["y"], *_filled(ends, data, "x"), color=MUTED, linewidth=thin, alpha=0.6, zorder=2)
-    ax.vlines(data["x"], *_filled(ends, data, "y"), color=MUTED, linewidth=thin, alpha=0.6, zorder=2)
+        ax.plot(group["x"], group["y"], color=MUTED, linewidth=0.6 * thin, alpha=0.35 * crowd, zorder=1)
+    ax.hlines(data["y"], *_filled(ends, data, "x"), color=MUTED, linewidth=thin, alpha=0.6 * crowd, zorder=2)
+    ax.vlines(data["x"], *_filled(ends, data, "y"), color=MUTED, linewidth=thin, alpha=0.6 * crowd, zorder=2)
     ax.plot(
         data["x"],
         data["y"],
@@ -55,6 +59,7 @@ def association(
         zorder=3,
     )
     ax.set(xlabel=label(names[0], 40), ylabel=label(names[1], 34), title=title)
+    ax.set(xlim=_reach(data["x"]), ylim=_reach(data["y"]))
     return ax
 
 
@@ -81,14 +86,21 @@ def risk_coverage(
     data = checked(table, "risk-coverage", ["run"], ["coverage", "risk"])
     thin = float(mpl.rcParams["axes.linewidth"])
     at = np.linspace(0.05, 1, 96)
+    fade = float(np.clip(6 / data["run"].nunique(), 0.06, 0.35))
     curves = []
     for _, run in data.groupby("run", sort=False):
         ordered = run.sort_values("coverage")
-        ax.plot(ordered["coverage"], ordered["risk"], color=MUTED, linewidth=thin, alpha=0.35)
+        ax.plot(ordered["coverage"], ordered["risk"], color=MUTED, linewidth=thin, alpha=fade)
         curves.append(np.interp(at, ordered["coverage"], ordered["risk"]))
     ax.plot(at, np.mean(curves, axis=0), color=INK, linewidth=2 * thin)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title, xlim=(0, 1), ylim=(0, None))
     return ax
+
+
+def _reach(values: pd.Series) -> tuple[float, float]:
+    """The range of the values, and a tenth of it on both sides."""
+    width = float(np.ptp(values)) or 1.0
+    return float(values.min()) - 0.1 * width, float(values.max()) + 0.1 * width
 
 
 def _filled(ends: dict[str, pd.Series], data: pd.DataFrame, axis: str) -> tuple[pd.Series, pd.Series]:
