@@ -21,30 +21,27 @@ def association(
     names: tuple[str, str] = ("x", "y"),
     title: str = "",
 ) -> Axes:
-    """Draw one marker a checkpoint with its interval both ways; those of one training are joined.
+    """Draw one marker a checkpoint with its interval both ways.
 
     The markers set how far the axes reach; intervals that reach beyond are cut off. Of many checkpoints bars
-    and joins are fainter.
+    are fainter.
 
-    table : columns group, x, x_low, x_high, y, y_low, y_high; one row a checkpoint, those of a group in the
-    order of their training. Ends may be missing.
+    table : columns x, x_low, x_high, y, y_low, y_high; one row a checkpoint. Ends may be missing.
 
     Example
     -------
     >>> import pandas as pd
     >>> from margin import figures
-    >>> table = pd.DataFrame({"group": ["a", "a"], "x": [0.1, 0.3], "y": [0.5, 0.9]})
+    >>> table = pd.DataFrame({"x": [0.1, 0.3], "y": [0.5, 0.9]})
     >>> table = table.assign(x_low=[0.0, 0.2], x_high=[0.2, 0.4], y_low=0.4, y_high=1.0)
     >>> figures.association(table, figures.figure().add_subplot(), names=("margin", "switch")).get_ylabel()
     'switch'
     """
-    data = checked(table.dropna(subset=["x", "y"]), "association", ["group"], ["x", "y"])
+    data = checked(table.dropna(subset=["x", "y"]), "association", [], ["x", "y"])
     ends = {name: pd.to_numeric(data[name]).astype(float) for name in _ENDS}
     thin = float(mpl.rcParams["axes.linewidth"])
     crowd = float(np.clip((40 / len(data)) ** 0.5, 0.4, 1.0))
     size = 0.7 * crowd**0.5 * float(mpl.rcParams["lines.markersize"])
-    for _, group in data.groupby("group", sort=False):
-        ax.plot(group["x"], group["y"], color=MUTED, linewidth=0.6 * thin, alpha=0.35 * crowd, zorder=1)
     ax.hlines(data["y"], *_filled(ends, data, "x"), color=MUTED, linewidth=thin, alpha=0.6 * crowd, zorder=2)
     ax.vlines(data["x"], *_filled(ends, data, "y"), color=MUTED, linewidth=thin, alpha=0.6 * crowd, zorder=2)
     ax.plot(

@@ -94,7 +94,6 @@ def scatters(found: Relation, margin: str, behaviours: tuple[str, ...]) -> Figur
         y = found.values(behaviour)
         lines = pd.DataFrame(
             {
-                "group": x["training"],
                 **{f"x{end}": x[name] for end, name in ENDS.items()},
                 **{f"y{end}": y[name] for end, name in ENDS.items()},
             }

@@ -13,7 +13,6 @@ from margin import figures
 def table() -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "group": ["a", "a", "b"],
             "x": [0.1, 0.2, 0.4],
             "x_low": [0.0, np.nan, 0.3],
             "x_high": [0.2, np.nan, 0.5],
@@ -24,11 +23,10 @@ def table() -> pd.DataFrame:
     )
 
 
-def test_each_checkpoint_is_drawn_with_both_intervals_and_trainings_are_joined(table: pd.DataFrame) -> None:
+def test_each_checkpoint_is_drawn_with_both_intervals(table: pd.DataFrame) -> None:
     ax = figures.association(table, figures.figure().add_subplot(), names=("margin", "switch"), title="ρ")
-    *paths, markers = ax.lines
+    (markers,) = ax.lines
     assert np.array(markers.get_xydata()).tolist() == table[["x", "y"]].to_numpy().tolist()
-    assert [np.shape(line.get_xdata())[0] for line in paths] == [2, 1]
     across, up = (
         [segment.tolist() for segment in collection.get_segments()]  # type: ignore[attr-defined]
         for collection in ax.collections
