@@ -14,6 +14,7 @@ Example
 """
 
 import margin.figures.backend  # noqa: F401 - before anything imports matplotlib
+from margin.figures.association import association, risk_coverage
 from margin.figures.caption import caption_of, take_notes, take_titles
 from margin.figures.curves import layer_curve, position_curve, trajectory
 from margin.figures.decoys import decoy_strips
@@ -38,6 +39,7 @@ __all__ = [
     "Facts",
     "Projection",
     "Quality",
+    "association",
     "caption_of",
     "decoy_strips",
     "dose_response",
@@ -59,6 +61,7 @@ __all__ = [
     "projection_panels",
     "prompt_waterfall",
     "rendered",
+    "risk_coverage",
     "robustness",
     "robustness_height",
     "save",

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from margin.study.comparison import compare
     from margin.study.judging import judge
     from margin.study.probing import probe
+    from margin.study.relating import relate
+    from margin.study.relation import Relation
     from margin.tracing.trace import trace
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "MarginError",
     "PointReport",
     "Policy",
+    "Relation",
     "Report",
     "Run",
     "analyse",
@@ -44,6 +47,7 @@ __all__ = [
     "open_run",
     "plan",
     "probe",
+    "relate",
     "sam",
     "secrecy",
     "silhouette_samples",
@@ -57,6 +61,7 @@ _HOMES = {
     "MarginError": "margin.errors",
     "Policy": "margin.gate.policy",
     "PointReport": "margin.report.points",
+    "Relation": "margin.study.relation",
     "Report": "margin.report.report",
     "Run": "margin.run.run",
     "analyse": "margin.report.analyse",
@@ -70,6 +75,7 @@ _HOMES = {
     "open_run": "margin.run.run",
     "plan": "margin.capture.collect",
     "probe": "margin.study.probing",
+    "relate": "margin.study.relating",
     "sam": "margin.analysis.sam",
     "secrecy": "margin.experiments.secrecy",
     "silhouette_samples": "margin.analysis.sam",

@@ -14,6 +14,7 @@ from margin.commands.figures import figures
 from margin.commands.gate import baseline, check
 from margin.commands.judge import judge
 from margin.commands.probe import probe
+from margin.commands.relate import relate
 from margin.commands.report import compare, report
 from margin.commands.secrecy import secrecy
 from margin.commands.session import Commands
@@ -42,6 +43,7 @@ for command in (
     export,
     compare,
     sweep,
+    relate,
     baseline,
     check,
 ):

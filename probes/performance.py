@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from margin.probes.logistic import OutOfFold
 from margin.stats.estimate import Estimate
 from margin.stats.folds import widening
 from margin.stats.intervals import proportion
+from margin.stats.roc import area
 
 
 def accuracy(found: OutOfFold, level: float = 0.95) -> Estimate:
@@ -39,8 +39,8 @@ def auc(found: OutOfFold, level: float = 0.95) -> tuple[Estimate, dict[str, Esti
         areas = []
         for f in folds:
             here = found.fold == f
-            area, deviations = _area(found.probabilities[here, mode], own[here])
-            areas.append(area)
+            value, deviations = area(found.probabilities[here, mode], own[here])
+            areas.append(value)
             of_row[here] = deviations / len(folds)
         values[mode] = np.mean(areas)
         influences[mode] = np.bincount(rows.prompt, weights=of_row, minlength=rows.n_prompts)
@@ -51,21 +51,3 @@ def auc(found: OutOfFold, level: float = 0.95) -> tuple[Estimate, dict[str, Esti
     }
     overall = proportion(float(values.mean()), influences.mean(axis=0), level, over=rows.clusters)
     return overall, by_mode
-
-
-def _area(scores: NDArray[np.float64], own: NDArray[np.bool_]) -> tuple[float, NDArray[np.float64]]:
-    """Area under the curve, and what each row adds to its deviation (DeLong's placements)."""
-    sides = (scores[own], scores[~own])
-    placements = np.empty(len(scores))
-    placements[own] = _share_below(sides[0], sides[1])
-    placements[~own] = 1 - _share_below(sides[1], sides[0])
-    area = float(placements[own].mean())
-    sizes = np.where(own, len(sides[0]), len(sides[1]))
-    return area, (placements - area) / sizes
-
-
-def _share_below(values: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Share of `others` below each value, ties as half."""
-    ordered = np.sort(others)
-    below, up_to = np.searchsorted(ordered, values, "left"), np.searchsorted(ordered, values, "right")
-    return (below + up_to) / (2 * len(others))

@@ -33,7 +33,7 @@ class AboveDecoys(Short):
     set."""
     above: Estimate
     """Live less the mean over sets, with an interval over prompts and sets; none from a single set, or where
-    the number has no influences."""
+    the number has no influences. Its influence is that of prompts alone."""
     degrees: float | None = None
     """Degrees of freedom of the interval; None without one."""
 
@@ -84,14 +84,14 @@ def above_decoys(
     )
     known = [each.influence for each in decoys if each.influence is not None]
     if live.influence is not None and len(known) == len(values) > 1:
-        U = live.influence - np.mean(known, axis=0)
-        U = U if over is None else over.sums(U)
+        paired = live.influence - np.mean(known, axis=0)
+        U = paired if over is None else over.sums(paired)
         of_prompts, of_sets = float(jackknife_variance(U)), float(values.var(ddof=1) * (1 + 1 / len(values)))
         se = float(np.sqrt(of_prompts + of_sets))
         degrees = _satterthwaite((of_prompts, len(U) - 1), (of_sets, len(values) - 1))
         half = float(t_quantile((1 + level) / 2, degrees)) * se
         low, high = difference - half, difference + half
-        above = replace(above, low=low, high=high, se=se, level=level, method=METHOD)
+        above = replace(above, low=low, high=high, se=se, level=level, method=METHOD, influence=paired)
     return AboveDecoys(live.estimate, tuple(values.tolist()), rank_p, above, degrees)
 
 

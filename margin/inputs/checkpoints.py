@@ -111,6 +111,11 @@ def _saved(folder: Path, source: str) -> Saved:
     return Saved(folder.resolve().name, source, _step(folder)[0], _is_adapter(folder))
 
 
+def step_of(folder: Path) -> int | None:
+    """When in its training a checkpoint was saved, by its trainer_state.json, else by its folder's name."""
+    return _step(folder)[0]
+
+
 def _step(folder: Path) -> tuple[int | None, bool]:
     """The step a checkpoint was saved at, and whether it may be one of its epoch only."""
     try:
