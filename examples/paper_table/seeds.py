@@ -43,7 +43,7 @@ def two_level(found: Sequence[Estimate], level: float = 0.95) -> Estimate:
 
     Square-and-add (Zou and Donner, 2008, "Construction of confidence limits about effect measures"): the
     mean distance from a number to its end over prompts, and t s / sqrt(R) over the R trainings. The prompts
-    are the same, so that their part does not shrink with R. Of one training the interval is over prompts alone.
+    are the same, so that their part does not shrink with R. Of one training it is over prompts alone.
     """
     if len(found) == 1:
         return found[0]
