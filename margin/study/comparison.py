@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import replace
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import Path
 
 import numpy as np
@@ -143,19 +143,20 @@ def compare_recipes(
 
     Raises
     ------
-    MarginError : two runs of one checkpoint, which are no two trainings. MarginError, IncomparableError : as
-        `compare` does for all the runs together.
+    MarginError : a recipe with two runs of one checkpoint, which are no two trainings.
+    MarginError, IncomparableError : as `compare` does for all the runs together.
     """
     for recipe in (first, second):
         if isinstance(recipe, str | Path) or not isinstance(recipe, Collection):
             raise MarginError(f"a recipe must be a list of runs, got {type(recipe).__name__}")
-    runs = [opened(run) for run in (*first, *second)]
-    for one, two in combinations(runs, 2):
+    recipes = [[opened(run) for run in recipe] for recipe in (first, second)]
+    for one, two in chain.from_iterable(combinations(recipe, 2) for recipe in recipes):
         if one.path.resolve() != two.path.resolve() and _one_checkpoint(one, two):
             raise MarginError(
-                f"{two.path} is of the same checkpoint as {one.path}: each run of a recipe has to be "
-                "of a training of its own, else the variance between trainings comes out too small"
+                f"{two.path} is of the same checkpoint as {one.path}: each run of a recipe has to be of a "
+                "training of its own, else the variance between trainings comes out too small"
             )
+    runs = chain.from_iterable(recipes)
     found = compare(*runs, level=level, across=across, cluster=cluster)
     margins = [
         (margins.leave_prompt_out.estimate, margins.influence["leave_prompt_out"].to_numpy())
