@@ -113,7 +113,7 @@ def compare(
         spaces[name] = (space, design_of(run, rows, cluster))
     found = compare_spaces(spaces, np.random.default_rng(seed), level=level, against=against, drop=drop)
     unchanged = {
-        d.run: None for d in found.differences if _one_checkpoint(of_names[d.run], of_names[d.reference])
+        d.run: None for d in found.differences if is_one_checkpoint(of_names[d.run], of_names[d.reference])
     }
     return replace(
         found,
@@ -151,7 +151,7 @@ def compare_recipes(
             raise MarginError(f"a recipe must be a list of runs, got {type(recipe).__name__}")
     recipes = [[opened(run) for run in recipe] for recipe in (first, second)]
     for one, two in chain.from_iterable(combinations(recipe, 2) for recipe in recipes):
-        if one.path.resolve() != two.path.resolve() and _one_checkpoint(one, two):
+        if one.path.resolve() != two.path.resolve() and is_one_checkpoint(one, two):
             raise MarginError(
                 f"{two.path} is of the same checkpoint as {one.path}: each run of a recipe has to be of a "
                 "training of its own, else the variance between trainings comes out too small"
@@ -171,7 +171,7 @@ def _checkpoint(run: Run) -> str:
     return model_name(identity.model, identity.adapter)
 
 
-def _one_checkpoint(run: Run, other: Run) -> bool:
+def is_one_checkpoint(run: Run, other: Run) -> bool:
     """Whether two runs are of the same weights, used in the same way."""
     one, two = run.manifest.identity, other.manifest.identity
     return bool(one.weights) and all(getattr(one, name) == getattr(two, name) for name in CHECKPOINT)

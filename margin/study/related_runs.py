@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from margin.stats.clusters import Clusters, make_clusters
 from margin.stats.estimate import Estimate
 from margin.stats.rank_correlation import Float
 from margin.stats.seeds import generator
-from margin.study.comparison import asked_differently, names_of
+from margin.study.comparison import asked_differently, is_one_checkpoint, names_of
 from margin.study.numbers import RunNumber
 from margin.text import shown
 
@@ -58,7 +59,8 @@ def open_runs(
 
     Raises
     ------
-    MarginError : no runs, one that stands twice, a file that names no run's training, or names another's.
+    MarginError : no runs, one that stands twice, a file that names no run's training, or names another's;
+        one checkpoint in two trainings.
     IncomparableError : runs whose models were asked differently, or on other prompts.
     """
     if isinstance(runs, str | Path | Run) or not isinstance(runs, Sequence):
@@ -97,6 +99,11 @@ def open_runs(
         raise MarginError(
             f"numbers {', '.join(map(shown, numbers))}: name the file that has them as training"
         )
+    for (one, of_one, group), (two, of_two, other) in combinations(zip(names, found, groups, strict=True), 2):
+        if group != other and is_one_checkpoint(of_one, of_two):
+            raise MarginError(
+                f"{two} is of the same checkpoint as {one}, and of no other training: name one of them"
+            )
     return Runs(tuple(names), tuple(found), tuple(groups), tuple(steps), extra)
 
 

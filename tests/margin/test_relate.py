@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -271,6 +272,12 @@ def test_too_few_runs_and_one_that_stands_twice_are_refused(runs: list[Path]) ->
         margin.relate(runs[:4])
     with pytest.raises(MarginError, match="stands twice"):
         margin.relate([*runs, runs[0]])
+
+
+def test_one_checkpoint_is_not_of_two_trainings(runs: list[Path], tmp_path: Path) -> None:
+    shutil.copytree(runs[0], tmp_path / "again")
+    with pytest.raises(MarginError, match="same checkpoint as step-0"):
+        margin.relate([*runs, tmp_path / "again"])
 
 
 def test_runs_on_other_prompts_or_without_behaviour_are_refused(runs: list[Path], tmp_path: Path) -> None:
