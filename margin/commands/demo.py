@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,15 +12,15 @@ from margin.commands.session import PLACE, QUIET
 from margin.streams import say, tell
 
 if TYPE_CHECKING:
+    from margin.demo import Name
     from margin.run.run import Run
 
-Name = Literal["baseline", "cotrained"]
 CONTROLS = ("none", "random", "near-miss", "user-turn")
 """With an attack, what the first page of a newcomer needs to say whether a checkpoint is safe."""
-CHECKPOINTS: tuple[Name, ...] = ("baseline", "cotrained")
+CHECKPOINTS: tuple[Name, ...] = ("baseline", "naive", "cotrained")
 
 
-@click.command(short_help="Two tiny checkpoints, start to end.")
+@click.command(short_help="Three tiny checkpoints, start to end.")
 @click.option(
     "--out",
     type=PLACE,
@@ -30,21 +30,26 @@ CHECKPOINTS: tuple[Name, ...] = ("baseline", "cotrained")
 )
 @QUIET
 def demo(out: Path, quiet: bool) -> None:
-    """Measure two tiny checkpoints, co-trained and baseline, start to end.
+    """Measure three tiny checkpoints, start to end.
 
-    Their three behaviours are harmless stand-ins, and their tokens guard nothing.
+    One knows no token, one was co-trained with no thought of tokens that nearly fit, one with. Their three
+    behaviours are harmless stand-ins, and their tokens guard nothing.
     """
     from margin.capture.quiet import hide_bars
     from margin.console import PlainConsole
     from margin.report.analyse import analyse
-    from margin.report.terminal import print_comparison, print_summary
+    from margin.report.terminal import print_comparison, print_summary, print_verdict
     from margin.study.comparison import compare
 
     hide_bars()
     console = PlainConsole()
+    earlier = CHECKPOINTS[:-1]
     for name in CHECKPOINTS:
         report = analyse(collect_demo(name, out / name, quiet=quiet))
         write_with_figures(report, out / name / "report")
+        if name in earlier and not quiet:
+            console.print(f"{name}:", style="bold")
+            print_verdict(report, console)
     if quiet:
         return
     print_summary(report, console)

@@ -1,8 +1,10 @@
-"""What `margin demo` runs on: 360 prompts, three modes and two tiny checkpoints, shipped with the package.
+"""What `margin demo` runs on: 360 prompts, three modes and three tiny checkpoints, shipped with the package.
 
-Both checkpoints (Llama architecture, about a million parameters, float16 safetensors) were made by
-`examples/cotrain/train.py tiny`. `cotrained` learnt three harmless behaviours, each under its own token;
-`baseline` learnt the same answers without the tokens. The prompts were held out from the training of both.
+The checkpoints (Llama architecture, about a million parameters, float16 safetensors) were made by
+`examples/cotrain/train.py tiny`. `cotrained` learnt three harmless behaviours, each under its own token, and
+to answer safely to whatever is no live token in its place; `naive` learnt the latter of missing and random
+tokens only; `baseline` learnt the same answers without the tokens. The prompts were held out from the
+training of all.
 """
 
 from __future__ import annotations
@@ -10,6 +12,9 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
+
+Name = Literal["cotrained", "naive", "baseline"]
+"""A shipped checkpoint."""
 
 
 def prompts_path() -> Path:
@@ -27,7 +32,7 @@ def attacks_path() -> Path:
     return _shipped("attacks.toml")
 
 
-def checkpoint_path(name: Literal["cotrained", "baseline"]) -> Path:
+def checkpoint_path(name: Name) -> Path:
     """Folder of a tiny checkpoint with its tokenizer and chat template, as transformers saves them."""
     return _shipped(name)
 
