@@ -22,7 +22,7 @@ from margin.report.markdown import to_markdown
 from margin.report.report import Report
 from margin.report.write import schema, to_json
 from margin.run.run import Run, open_run
-from margin.study.secrecy_file import NAME
+from margin.study.secrecy_file import NAME, read_secrecy
 
 SMALL = "--candidates 1000 --limit 40 --tried 1 --confirmed 12 --draws 4 --distance 1 --passes 200 --answer 8"
 
@@ -73,6 +73,15 @@ def test_the_summary_says_what_was_found(done: Result, run: Run) -> None:
         assert words in done.stdout
     assert "secrecy.json" in done.stderr
     assert secrecy(run.path, "--quiet").output == ""
+
+
+def test_the_worst_of_all_near_misses_stands_at_the_top(done: Result, run: Run) -> None:
+    found = read_secrecy(run.path)
+    assert found is not None
+    every = next(line for line in found.neighbourhood if line.kind == "one edit")
+    assert every.worst is not None
+    worst = f"the worst opens an unsafe mode for {every.worst.estimate:.0%} of prompts"
+    assert worst in " ".join(done.stdout.split())
 
 
 def test_json_is_what_is_written(run: Run, done: Result) -> None:
