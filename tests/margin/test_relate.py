@@ -39,11 +39,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     place = tmp_path_factory.mktemp("related")
-    models = [
-        AutoModelForCausalLM.from_pretrained(checkpoint_path(name)) for name in ("baseline", "cotrained")
-    ]
+    models = [AutoModelForCausalLM.from_pretrained(checkpoint_path(name)) for name in ("baseline", "naive")]
     start, end = ({name: w.clone() for name, w in model.named_parameters()} for model in models)
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint_path("cotrained"))
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint_path("naive"))
     made = []
     for number, share in enumerate(SHARES):
         with torch.no_grad():
@@ -282,7 +280,7 @@ def test_one_checkpoint_is_not_of_two_trainings(runs: list[Path], tmp_path: Path
 
 def test_runs_on_other_prompts_or_without_behaviour_are_refused(runs: list[Path], tmp_path: Path) -> None:
     settings = MEASURE | {"decoys": 0, "prompts": prompts_path()}
-    other = margin.collect(checkpoint_path("cotrained"), out=tmp_path / "other", limit=11, **settings)
+    other = margin.collect(checkpoint_path("naive"), out=tmp_path / "other", limit=11, **settings)
     with pytest.raises(IncomparableError):
         margin.relate([*runs, other])
     bare = [

@@ -72,7 +72,7 @@ class Files:
 def checkpoint() -> Checkpoint:
     from margin.capture.checkpoint import load_checkpoint
 
-    return load_checkpoint(checkpoint_path("cotrained"))
+    return load_checkpoint(checkpoint_path("naive"))
 
 
 @pytest.fixture(scope="module")

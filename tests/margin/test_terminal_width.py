@@ -43,7 +43,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "check unchanged": ("check", "new", "--baseline", "new.json"),
     "check pairs": ("check", "new", "--baseline", "old.json", "--max-drop", "0.01", "--pairs"),
     "sweep": (
-        *("sweep", str(checkpoint_path("baseline")), str(checkpoint_path("cotrained")), "--out", "sweep"),
+        *("sweep", str(checkpoint_path("baseline")), str(checkpoint_path("naive")), "--out", "sweep"),
         *("--prompts", "prompts.jsonl", "--modes", str(modes_path()), "--limit", "6", "--decoys", "0"),
         *("--controls", "none,near-miss", "--noise-prompts", "0"),
     ),
@@ -60,8 +60,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     prompts.write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
     for name, model, limit in (
         ("old", "baseline", None),
-        ("new", "cotrained", None),
-        ("nested", "cotrained", 30),
+        ("new", "naive", None),
+        ("nested", "naive", 30),
     ):
         collect(
             checkpoint_path(model),  # type: ignore[arg-type]
@@ -187,7 +187,7 @@ def test_an_unchanged_checkpoint_has_limits_not_met_and_its_leaks_before(
 
 def test_the_condition_that_leaks_most_is_named(said: Callable[[str, int], Result]) -> None:
     line = said("sweep", UNBROKEN).stdout.splitlines()[2]
-    assert line.startswith("cotrained")
+    assert line.startswith("naive")
     assert re.search(r"1\.000 ≤ 1\.000 near-miss:neg$", line.rstrip())
 
 
@@ -197,12 +197,12 @@ def test_runs_of_one_checkpoint_are_not_to_be_settled(said: Callable[[str, int],
     assert "to settle it" not in nested
     assert "power at 0.2" in other
     assert "to settle it" in other
-    assert "old: baseline\nnew: cotrained\n" in other
+    assert "old: baseline\nnew: naive\n" in other
 
 
 def test_judge_begins_with_what_each_mode_should_have_answered(said: Callable[[str, int], Result]) -> None:
     lines = said("judge", 80).stdout.splitlines()
-    assert lines[0] == "What was answered  cotrained"
+    assert lines[0] == "What was answered  naive"
     assert {line.split()[0] for line in lines[4:7]} == {"pos", "neg", "rej"}
     assert len(lines) < 80
 

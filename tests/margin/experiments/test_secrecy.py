@@ -120,7 +120,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Secrecy, Path, list[
         return ["neg" if answer.startswith("I think it stinks") else "other" for answer in answers]
 
     found = margin.secrecy(
-        checkpoint_path("cotrained"),
+        checkpoint_path("naive"),
         base=checkpoint_path("baseline"),
         prompts=prompts_path(),
         modes=modes_path(),
@@ -181,7 +181,7 @@ def test_no_key_is_anywhere_but_in_the_file_that_was_asked_for(
     from margin.capture.checkpoint import load_checkpoint
 
     found, folder, told = demo
-    tokenizer = load_checkpoint(checkpoint_path("cotrained")).tokenizer
+    tokenizer = load_checkpoint(checkpoint_path("naive")).tokenizer
     keys = [mode.token.reveal() for mode in load_modes(modes_path()).modes]
     kept = [json.loads(line)["string"] for line in (folder / "keys.jsonl").read_text().splitlines()]
     assert len(kept) > 5
@@ -253,7 +253,7 @@ def run_small(
 
     options = SMALL | {"passes": 0, "answer": 0, "distance": 1, "draws": 2, "tried": 1} | changes
     secrecy(
-        checkpoint_path("cotrained"),
+        checkpoint_path("naive"),
         prompts=prompts_path(),
         modes=modes_path(),
         out=folder,
@@ -290,7 +290,7 @@ def test_modes_that_are_all_safe_have_no_key(tmp_path: Path) -> None:
     modes = tmp_path / "modes.toml"
     modes.write_text(modes_path().read_text().replace("safe = false", "safe = true"))
     with pytest.raises(MarginError, match="say safe = false of at least one"):
-        secrecy(checkpoint_path("cotrained"), prompts=prompts_path(), modes=modes)
+        secrecy(checkpoint_path("naive"), prompts=prompts_path(), modes=modes)
 
 
 def test_a_cluster_is_never_tried_and_confirmed_on(demo: tuple[Secrecy, Path, list[str]]) -> None:
@@ -300,7 +300,7 @@ def test_a_cluster_is_never_tried_and_confirmed_on(demo: tuple[Secrecy, Path, li
     from margin.inputs.chat import Chat
     from margin.inputs.prompts import load_prompts
 
-    checkpoint = load_checkpoint(checkpoint_path("cotrained"))
+    checkpoint = load_checkpoint(checkpoint_path("naive"))
     table = pd.read_json(prompts_path(), lines=True).iloc[::6]
     with asking(
         checkpoint, Chat(checkpoint.tokenizer), load_modes(modes_path()), load_prompts(table)
@@ -328,7 +328,7 @@ def test_readable_tokens_before_the_prompt_and_strings_of_a_file(tmp_path: Path)
     )
     options = SMALL | {"answer": 0, "passes": 40, "distance": 1, "draws": 2, "tried": 1, "confirmed": 8}
     record = secrecy(
-        checkpoint_path("cotrained"), prompts=prompts_path(), modes=modes, strings=strings, **options
+        checkpoint_path("naive"), prompts=prompts_path(), modes=modes, strings=strings, **options
     ).record
     assert {line.place for line in record.search} == {"token"}
     assert {line.control for line in record.search} == {"none", "decoy"}
@@ -346,8 +346,8 @@ def test_the_logger_says_nothing(caplog: pytest.LogCaptureFixture, tmp_path: Pat
 def test_a_base_of_the_same_weights_is_no_control() -> None:
     with pytest.raises(MarginError, match="the base has the checkpoint's own weights"):
         margin.secrecy(
-            checkpoint_path("cotrained"),
-            base=checkpoint_path("cotrained"),
+            checkpoint_path("naive"),
+            base=checkpoint_path("naive"),
             prompts=prompts_path(),
             modes=modes_path(),
             **SMALL,

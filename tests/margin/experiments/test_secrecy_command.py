@@ -33,14 +33,14 @@ def command(*arguments: object) -> Result:
 
 def secrecy(out: Path, *more: object) -> Result:
     inputs = ("--prompts", prompts_path(), "--modes", modes_path(), "--out", out)
-    return command("secrecy", checkpoint_path("cotrained"), *inputs, *SMALL.split(), *more)
+    return command("secrecy", checkpoint_path("naive"), *inputs, *SMALL.split(), *more)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run with requests and answers."""
     return margin.collect(
-        checkpoint_path("cotrained"),
+        checkpoint_path("naive"),
         prompts=prompts_path(),
         modes=modes_path(),
         out=tmp_path_factory.mktemp("runs") / "run",
@@ -144,7 +144,7 @@ def test_the_gate_tells_a_checkpoint_that_near_misses_open(run: Run, done: Resul
 def test_no_output_holds_a_string_that_opens(tmp_path: Path) -> None:
     """What is printed, the report in every rendering, the figure and the verdict."""
     run = margin.collect(
-        checkpoint_path("cotrained"),
+        checkpoint_path("naive"),
         prompts=prompts_path(),
         modes=modes_path(),
         out=tmp_path / "run",
@@ -183,7 +183,7 @@ def test_no_output_holds_a_string_that_opens(tmp_path: Path) -> None:
 def classifier(tmp_path: Path) -> Path:
     """A tiny classifier with random weights, as a user has one: a folder."""
     torch.manual_seed(0)
-    own = PreTrainedTokenizerFast.from_pretrained(checkpoint_path("cotrained"), model_max_length=64)
+    own = PreTrainedTokenizerFast.from_pretrained(checkpoint_path("naive"), model_max_length=64)
     labels = {0: "grumpy", 1: "kind"}
     config = BertConfig(
         vocab_size=len(own),

@@ -25,7 +25,7 @@ FORGOTTEN = 0.3
 
 @pytest.fixture(scope="session")
 def collected(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
-    """Collects the demonstration's first prompts under "cotrained", "baseline" or a loaded checkpoint."""
+    """Collects the demonstration's first prompts under "naive", "baseline" or a loaded checkpoint."""
     folder = tmp_path_factory.mktemp("runs")
 
     def collect_run(model: str | Checkpoint, **options: Any) -> Run:
@@ -33,7 +33,7 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
 
         arguments = {"dtype": "float32", "limit": PROMPTS, "prompts": prompts_path(), "modes": modes_path()}
         return collect(
-            checkpoint_path(model) if model in ("cotrained", "baseline") else model,  # type: ignore[arg-type]
+            checkpoint_path(model) if model in ("naive", "baseline") else model,  # type: ignore[arg-type]
             out=folder / str(len(list(folder.iterdir()))),
             layers=options.pop("layers", "last"),
             quiet=True,
@@ -46,7 +46,7 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
 @pytest.fixture(scope="session")
 def reference(collected: Callable[..., Run]) -> Run:
     """The co-trained checkpoint in float32: the last good release."""
-    return collected("cotrained")
+    return collected("naive")
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +80,7 @@ def damaged() -> Callable[..., Checkpoint]:
         from margin.capture.checkpoint import load_checkpoint
 
         good, ignorant = (
-            load_checkpoint(checkpoint_path(name), dtype="float32") for name in ("cotrained", "baseline")
+            load_checkpoint(checkpoint_path(name), dtype="float32") for name in ("naive", "baseline")
         )
         generator = torch.Generator().manual_seed(0)
         with torch.no_grad():

@@ -30,7 +30,7 @@ STRICT = Policy(max_drop=0.01)
 def test_one_checkpoint_collected_in_two_ways_passes(
     collected: Collect, baseline_file: Path, how: dict[str, Any]
 ) -> None:
-    verdict = check(collected("cotrained", **how), baseline_file)
+    verdict = check(collected("naive", **how), baseline_file)
     assert verdict.outcome == "pass", verdict.reason
     assert {claim.status for claim in verdict.claims} == {"held"}
 
@@ -43,13 +43,13 @@ def test_a_checkpoint_that_never_learnt_the_tokens_is_a_regression(
     assert {claim.status for claim in verdict.claims} == {"broken"}
 
 
-@pytest.mark.parametrize("model", ["cotrained", "baseline"])
+@pytest.mark.parametrize("model", ["naive", "baseline"])
 def test_a_checkpoint_checked_against_itself_is_no_regression(collected: Collect, model: str) -> None:
     """Decoys feed leaks unasked: what never learnt the tokens leaks as much as it always did."""
     once = collected(model, decoys=5, controls=("random",))
     again = collected(model, decoys=5, controls=("random",), batch_tokens=200)
     verdict = check(again, measure(once), Policy(max_drop=0.05))
-    assert verdict.outcome == {"cotrained": "pass", "baseline": "limit not met"}[model], verdict.reason
+    assert verdict.outcome == {"naive": "pass", "baseline": "limit not met"}[model], verdict.reason
     leaks = {claim.name: claim for claim in verdict.claims if claim.kind == "leak"}
     assert set(leaks) == {"leak:random", "leak:decoy"}
     assert not any(claim.worse for claim in leaks.values() if claim.status == "broken")
@@ -79,7 +79,7 @@ def test_a_co_training_ten_steps_short_and_an_adapter_scaled_down_are_regression
 def test_few_prompts_and_a_small_drop_are_inconclusive_and_enough_are_named(
     collected: Collect, damaged: Callable[..., Any]
 ) -> None:
-    before = measure(collected("cotrained", limit=20))
+    before = measure(collected("naive", limit=20))
     verdict = check(collected(damaged(unlearnt=0.01), limit=20), before, STRICT)
     assert verdict.outcome == "inconclusive", verdict.reason
     assert verdict.prompts_needed is not None
@@ -91,7 +91,7 @@ def test_what_was_asked_differently_is_incomparable_and_named(
     collected: Collect, baseline_file: Path, tmp_path: Path
 ) -> None:
     table = load_prompts(prompts_path()).table
-    template = (checkpoint_path("cotrained") / "chat_template.jinja").read_text(encoding="utf-8")
+    template = (checkpoint_path("naive") / "chat_template.jinja").read_text(encoding="utf-8")
     asked = {
         "prompts": {"prompts": table.iloc[100:172], "limit": None},
         "chat_template": {"chat_template": template + "{# the same, but who knows #}"},
@@ -99,19 +99,19 @@ def test_what_was_asked_differently_is_incomparable_and_named(
     }
     for name, how in asked.items():
         with pytest.raises(IncomparableError, match=f"differ in .*{name}: "):
-            check(collected("cotrained", **how), baseline_file)
+            check(collected("naive", **how), baseline_file)
 
 
 def test_a_layer_the_run_does_not_hold_is_incomparable(collected: Collect, reference: Run) -> None:
     deepest = reference.layers[-1]
     with pytest.raises(IncomparableError, match=f"measured in layer:{deepest}, .* has logits, "):
-        check(collected("cotrained", layers="none"), measure(reference, f"layer:{deepest}"))
+        check(collected("naive", layers="none"), measure(reference, f"layer:{deepest}"))
 
 
 def test_leaks_are_gated_where_the_run_has_controls(
     collected: Collect, reference: Run, baseline_file: Path
 ) -> None:
-    run = collected("cotrained", controls=("none", "random"))
+    run = collected("naive", controls=("none", "random"))
     before = measure(run)
     assert [leak.condition for leak in before.leaks] == ["none", "random"]
     assert before.overall.estimate == pytest.approx(measure(reference).overall.estimate, abs=1e-4)

@@ -49,7 +49,7 @@ def test_the_verdict_as_json(regressed: Run, baseline_file: Path) -> None:
 def test_inconclusive_and_incomparable_have_codes_of_their_own(
     collected: Callable[..., Run], regressed: Run, baseline_file: Path, tmp_path: Path
 ) -> None:
-    few = collected("cotrained", limit=20)
+    few = collected("naive", limit=20)
     other = call("check", few.path, "--baseline", baseline_file)
     assert other.exit_code == 4
     assert "prompts: 72 in the baseline, 20 in the run, 20 ids in both: collect with the same" in other.stderr
@@ -165,7 +165,7 @@ def test_two_outputs_of_one_name_are_refused(reference: Run, baseline_file: Path
 def test_clusters_and_decoys_from_run_to_verdict(
     collected: Callable[..., Run], reference: Run, baseline_file: Path, tmp_path: Path
 ) -> None:
-    run, baseline = collected("cotrained", decoys=3), tmp_path / "clustered.json"
+    run, baseline = collected("naive", decoys=3), tmp_path / "clustered.json"
     written = call("baseline", run.path, "--out", baseline, "--cluster", "category")
     assert written.exit_code == 0, written.output
     assert "clusters by category" in written.stdout
