@@ -25,7 +25,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from margin.analysis.early_stop import EarlyStop
-from margin.arguments import require_folder, require_level
+from margin.arguments import named, require_folder, require_level
 from margin.capture.checkpoint import Checkpoint
 from margin.capture.collect import collect
 from margin.capture.prepare import load_inputs, proved_rows
@@ -45,6 +45,7 @@ __all__ = ["EarlyStop", "MarginCallback"]
 log = logging.getLogger(__name__)
 
 
+@named
 class MarginCallback(TrainerCallback):
     """Measures the margin of the model in training, and logs it to whatever its Trainer logs to.
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from margin.arguments import require_count, require_number
+from margin.arguments import named, require_count, require_number
 from margin.errors import MarginError
 from margin.stats.estimate import Estimate
 
 
+@named
 @dataclass(frozen=True)
 class EarlyStop:
     """Reasons to end a training, any of which is enough.

@@ -550,6 +550,19 @@ def test_what_is_no_trainer_is_refused(prompts: list[str], modes: ModeSet, wrong
         MarginCallback(wrong, prompts=prompts, modes=modes, every=1)
 
 
+def test_a_mistyped_keyword_is_answered_with_the_nearest(
+    make_trainer: Make, prompts: list[str], modes: ModeSet
+) -> None:
+    from margin.training import EarlyStop, MarginCallback
+
+    wrong: dict[str, Any] = {"prompts": prompts, "modes": modes, "evry": 1}
+    with pytest.raises(MarginError, match=r"^MarginCallback has no argument 'evry': did you mean 'every'\?$"):
+        MarginCallback(make_trainer(), **wrong)
+    wrong = {"patient": 3}
+    with pytest.raises(MarginError, match="EarlyStop has no argument 'patient': did you mean 'patience'"):
+        EarlyStop(**wrong)
+
+
 def test_a_callback_of_another_trainer_would_measure_the_model_of_that_one(
     make_trainer: Make, prompts: list[str], modes: ModeSet
 ) -> None:
