@@ -53,9 +53,9 @@ def analyse(
     >>> report = margin.analyse("demo-run", permutations=99)
     >>> margins = report.sam["cosine"]
     >>> print(margins.leave_prompt_out)  # of 40 prompts
-    0.205 [0.176, 0.233]
+    0.365 [0.340, 0.390]
     >>> min(margins.one_vs_one, key=lambda pair: margins.one_vs_one[pair].estimate)  # the weakest pair
-    ('pos', 'rej')
+    ('neg', 'rej')
     """
     settings = Settings(level, seed, permutations, optional, text, cluster, thresholds or Thresholds())
     report = Report(Study(opened(run), settings, against))

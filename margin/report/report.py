@@ -49,7 +49,7 @@ class Report(PointReport):
     >>> import margin
     >>> report = margin.analyse("demo-run")
     >>> print(report.sam["cosine"].leave_prompt_out)
-    0.205 [0.176, 0.233]
+    0.365 [0.340, 0.390]
     >>> [path.name for path in report.save("demo-report")]
     ['report.json', 'report.md', 'report.html']
     """

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from margin.stats.clusters import Clusters
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import clopper_pearson, proportion
+from margin.stats.quantiles import binomial_quantile
 
 Float = NDArray[np.float64]
 
@@ -115,8 +115,8 @@ def sensitivity(
     value = found(false_alarms)
     tail = (1 - level) / 4
     trials = _effective(units, ~failed)
-    few = stats.binom.ppf(tail, trials, false_alarms)
-    many = stats.binom.isf(tail, trials, false_alarms) + 1
+    few = float(binomial_quantile(tail, trials, false_alarms))
+    many = float(binomial_quantile(1 - tail, trials, false_alarms)) + 1
     # With none above the threshold it may lie anywhere beyond the highest score: nothing need be found.
     least = found(few / trials) if few > 0 else 0.0
     most = found(many / trials)

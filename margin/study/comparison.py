@@ -73,7 +73,7 @@ def compare(
     ... )
     >>> found = margin.compare(baseline, "demo-run")
     >>> print({each.margin: each.difference for each in found.differences}["leave_prompt_out"])
-    0.226 [0.196, 0.256]
+    0.387 [0.360, 0.413]
     """
     require_level(level)
     require_count(seed, "seed")

@@ -82,7 +82,7 @@ def judge(
          answer  refusal
     pos       8        0
     neg       8        0
-    rej       0        8
+    rej       1        7
     """
     require_level(level)
     if not (judge is None or callable(judge)):

@@ -105,7 +105,7 @@ def trace(
     ...     quiet=True,
     ... )
     >>> found.record.handover.layer  # the first layer whose state decides, of 4
-    2
+    4
     """
     require_alone("margin trace")
     for dose in doses:

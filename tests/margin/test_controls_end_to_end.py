@@ -43,7 +43,7 @@ def run(attacks: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     files = ["--prompts", str(prompts_path()), "--modes", str(modes_path()), "--out", str(out)]
     beside = ["--controls", KINDS, "--attacks", str(attacks), "--limit", str(PROMPTS), "--seed", "3"]
     done = CliRunner().invoke(
-        main, ["collect", str(checkpoint_path("cotrained")), *files, *beside, "--decoys", "0", "--quiet"]
+        main, ["collect", str(checkpoint_path("naive")), *files, *beside, "--decoys", "0", "--quiet"]
     )
     assert done.exit_code == 0, done.output
     return open_run(out)
@@ -72,7 +72,7 @@ def test_rows_are_those_of_the_modes_then_the_controls(run: Run) -> None:
 
 def test_the_margin_is_that_of_the_modes_alone(run: Run, report: Report, tmp_path: Path) -> None:
     alone = collect(
-        checkpoint_path("cotrained"),
+        checkpoint_path("naive"),
         prompts=prompts_path(),
         modes=modes_path(),
         out=tmp_path / "alone",
@@ -148,7 +148,7 @@ def test_a_run_with_other_controls_is_another_run(run: Run, attacks: Path) -> No
             "quiet": True,
         } | choices
         with pytest.raises(IncomparableError, match=named):
-            collect(checkpoint_path("cotrained"), **arguments, **changed)
+            collect(checkpoint_path("naive"), **arguments, **changed)
 
 
 def test_an_unknown_control_is_refused_in_a_line(tmp_path: Path) -> None:

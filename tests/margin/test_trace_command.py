@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def traced(folder: Path) -> Trace:
     """The first prompts of the demonstration, traced; the run is collected on the way."""
     return margin.trace(
-        checkpoint_path("cotrained"),
+        checkpoint_path("naive"),
         prompts=prompts_path(),
         modes=modes_path(),
         out=folder,
@@ -161,7 +161,7 @@ def test_the_report_says_from_where_the_mode_is_readable_and_decisive(run: Run, 
 def test_another_seed_draws_other_controls_and_the_same_patches(run: Run, traced: Trace) -> None:
     before = (run.path / NAME).read_bytes()
     again = margin.trace(
-        checkpoint_path("cotrained"),
+        checkpoint_path("naive"),
         prompts=prompts_path(),
         modes=modes_path(),
         out=run.path,
@@ -209,7 +209,7 @@ def test_what_cannot_be_traced_is_said_in_one_line(
         "quiet": True,
     }
     with pytest.raises(MarginError, match=re.escape(said)) as caught:
-        margin.trace(checkpoint_path("cotrained"), **{**arguments, **changed})  # type: ignore[arg-type]
+        margin.trace(checkpoint_path("naive"), **{**arguments, **changed})  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
 
 
@@ -227,7 +227,7 @@ def test_a_run_of_another_checkpoint_is_refused_with_the_difference_named(run: R
 
 def test_the_command_prints_a_summary_or_the_record(run: Run, traced: Trace) -> None:
     before = (run.path / NAME).read_bytes()
-    words = ["trace", str(checkpoint_path("cotrained")), "--prompts", str(prompts_path())]
+    words = ["trace", str(checkpoint_path("naive")), "--prompts", str(prompts_path())]
     words += ["--modes", str(modes_path()), "--out", str(run.path), "--limit", str(PROMPTS)]
     words += ["--no-cut", "--no-steer", "--traced-layers", "1,2", "--pair", "pos:neg"]
     printed = CliRunner().invoke(main, words)
@@ -245,7 +245,7 @@ def test_the_command_prints_a_summary_or_the_record(run: Run, traced: Trace) -> 
 @pytest.mark.parametrize("dose", ["nan", "inf", "1,-inf"])
 def test_a_dose_that_is_no_number_is_refused_before_anything_is_run(dose: str, tmp_path: Path) -> None:
     inputs = ("--prompts", str(prompts_path()), "--modes", str(modes_path()))
-    command = ["trace", str(checkpoint_path("cotrained")), *inputs, "--out", str(tmp_path), f"--doses={dose}"]
+    command = ["trace", str(checkpoint_path("naive")), *inputs, "--out", str(tmp_path), f"--doses={dose}"]
     done = CliRunner().invoke(main, command)
     assert done.exit_code == 2, done.output
     assert "doses" in done.stderr

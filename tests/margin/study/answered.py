@@ -14,7 +14,7 @@ PROMPTS, TOKENS, DRAWS = 24, 24, 2
 def demo_run(out: Path, layers: str = "last") -> Run:
     """The shipped co-trained checkpoint under its modes and two controls, with its greedy answers."""
     return collect(
-        checkpoint_path("cotrained"),
+        checkpoint_path("naive"),
         prompts=prompts_path(),
         modes=modes_path(),
         out=out,
