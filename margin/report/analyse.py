@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from margin.arguments import named
+from margin.errors import MarginError
 from margin.report.report import Report
 from margin.run.run import Run, opened
 from margin.study.settings import Settings
@@ -57,7 +58,11 @@ def analyse(
     >>> min(margins.one_vs_one, key=lambda pair: margins.one_vs_one[pair].estimate)  # the weakest pair
     ('neg', 'rej')
     """
-    settings = Settings(level, seed, permutations, optional, text, cluster, thresholds or Thresholds())
+    for name, value, kind in (("thresholds", thresholds, Thresholds), ("against", against, Line)):
+        if value is not None and not isinstance(value, kind):
+            raise MarginError(f"{name} must be of the class {kind.__name__}, got {type(value).__name__}")
+    limits = Thresholds() if thresholds is None else thresholds
+    settings = Settings(level, seed, permutations, optional, text, cluster, limits)
     report = Report(Study(opened(run), settings, against))
     _ = report.headline  # what a run is refused for shows here, and not when a number is read
     return report

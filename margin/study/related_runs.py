@@ -90,6 +90,7 @@ def open_runs(
     elif isinstance(training, Mapping):
         groups = [_named(training, name, path) for name, path in zip(names, paths, strict=True)]
     else:
+        require_path(training, "training", ", a mapping, or 'folder'")
         table = _table(Path(training), paths, names, numbers)
         groups = [str(group) for group in table["training"]]
         if "step" in table:

@@ -272,6 +272,12 @@ def test_too_few_runs_and_one_that_stands_twice_are_refused(runs: list[Path]) ->
         margin.relate([*runs, runs[0]])
 
 
+@pytest.mark.parametrize("training", [7, 1.5, ["a"], b"folder"])
+def test_trainings_of_another_kind_are_refused(runs: list[Path], training: Any) -> None:
+    with pytest.raises(MarginError, match="training must be a path, a mapping, or 'folder', got"):
+        margin.relate(runs, training=training)
+
+
 def test_one_checkpoint_is_not_of_two_trainings(runs: list[Path], tmp_path: Path) -> None:
     shutil.copytree(runs[0], tmp_path / "again")
     with pytest.raises(MarginError, match="same checkpoint as step-0"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from sklearn.metrics import silhouette_score
 
 from margin.analysis.metrics import Distance
+from margin.errors import MarginError
 from margin.report.analyse import analyse
 from margin.report.markdown import to_markdown
 from margin.report.report import Report
@@ -60,6 +62,14 @@ def test_the_schema_refuses_an_interval_that_is_no_number(report: Report) -> Non
 
 def test_the_same_run_and_seed_give_the_same_report(run: Run, report: Report) -> None:
     assert to_json(analyse(run, permutations=99)) == to_json(report)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"thresholds": 0.1}, {"thresholds": 0.0}, {"thresholds": {}}, {"against": 0.1}]
+)
+def test_limits_of_another_kind_are_refused_and_not_replaced(run: Run, wrong: dict[str, Any]) -> None:
+    with pytest.raises(MarginError, match=rf"{next(iter(wrong))} must be of the class"):
+        analyse(run, **wrong)
 
 
 def test_text_is_shown_only_when_asked(run: Run, report: Report) -> None:
