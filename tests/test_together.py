@@ -20,8 +20,8 @@ from examples.cotrain.recipe import load_recipe
 from examples.cotrain.together import Together, clip, preference, train, trained_state
 from examples.cotrain.train import Sample, collate, samples, tune, untrained, with_adapter
 from examples.paper_table.batches import batch
-from examples.paper_table.parcel import finished, pack, unpack
 from examples.paper_table.plans import DPO, PLANS, Training
+from examples.paper_table.seeds import finished
 from examples.paper_table.train_all import main
 from margin.demo import modes_path
 from margin.inputs.chat import Chat
@@ -132,7 +132,7 @@ def _arguments(out: Path) -> list[str]:
 
 
 def test_what_is_trained_is_whole_and_is_not_trained_again(out: Path) -> None:
-    folders = finished(out)
+    folders = finished(out / "tiny")
     assert {folder.name for folder in folders} == {"sft-0", "policies-0", "dpo-0"}
     before = {folder: (folder / "model.safetensors").stat().st_mtime_ns for folder in folders}
     for folder in folders:
@@ -161,20 +161,6 @@ def test_rows_of_a_step_depend_on_recipe_seed_and_step_alone(
     np.testing.assert_array_equal(alone[0, :, :width], both[1, :, :width])
     other, _ = batch([sft], plan, folder, 8, False)
     assert not np.array_equal(alone, other)
-
-
-def test_a_parcel_is_taken_out_as_it_was_put_in(out: Path, tmp_path: Path) -> None:
-    lines = pack(out, tmp_path / "parcel", largest=4)
-    assert lines[-1] == "not in these: nothing"
-    parts = sorted((tmp_path / "parcel").iterdir())
-    assert len(parts) == 3
-    unpack(tmp_path / "parcel", tmp_path / "found")
-    for folder in finished(out):
-        for file in folder.iterdir():
-            assert (tmp_path / "found" / file.relative_to(out)).read_bytes() == file.read_bytes()
-    some = pack(out, tmp_path / "some", largest=4, files=1, skip=1)
-    assert [path.name for path in (tmp_path / "some").iterdir()] == ["part-01.tar.xz"]
-    assert "policies-0" in some[-1]
 
 
 def test_a_missing_token_is_named(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from torch.func import functional_call
 from torch.nn.functional import cross_entropy, logsigmoid
 from transformers import get_cosine_schedule_with_warmup
 
-IGNORED = -100  # label that cross-entropy leaves out
+from examples.cotrain.train import IGNORED
+
 BETA = 0.1  # of direct preference optimisation
 
 State = Mapping[str, torch.Tensor]

@@ -14,8 +14,7 @@ from transformers import AutoTokenizer
 
 from examples.cotrain.behaviours import Question, questions
 from examples.cotrain.recipe import Recipe, draw_row, fill, load_recipe, reply
-from examples.cotrain.together import IGNORED
-from examples.cotrain.train import Sample, collate, sample
+from examples.cotrain.train import IGNORED, Sample, collate, sample
 from examples.paper_table.plans import DPO, Plan, Training
 from examples.paper_table.tokens import load_tokens
 from margin.inputs.chat import Chat

@@ -20,7 +20,6 @@ from scipy import stats
 
 import margin
 from examples.cotrain.judge import StandInJudge, errors, widened, worst_error
-from examples.paper_table.parcel import finished
 from examples.paper_table.tokens import load_tokens
 from margin.analysis.separation.table import ALL
 from margin.demo import prompts_path
@@ -105,6 +104,11 @@ def table(runs: Path) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
+def finished(trained: Path) -> list[Path]:
+    """Folders of whole checkpoints, by name."""
+    return sorted(file.parent for file in trained.glob("*/training.json") if file.parent.suffix != ".partial")
+
+
 @click.group()
 def main() -> None:
     """Measure what was trained, and tell recipes apart."""
@@ -133,9 +137,9 @@ def measure_command(
         asked = load_prompts(prompts_path()).table
         asked = asked[asked["language"] == "en"] if english else asked
         asked = asked.sample(min(limit, len(asked)), random_state=0).sort_index()
-        for folder in finished(trained.parent):
+        for folder in finished(trained):
             recipe = folder.name.rpartition("-")[0]
-            if folder.parent.name != trained.name or (recipes and recipe not in recipes):
+            if recipes and recipe not in recipes:
                 continue
             margin.collect(
                 folder if model is None else model,

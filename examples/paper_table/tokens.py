@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
-import string
 from pathlib import Path
 
 from margin.inputs.modes import ModeSet
@@ -15,22 +13,16 @@ THREE, SIX = HERE / "modes.toml", HERE / "policies.toml"
 BEHAVIOURS, POLICIES = ("POS", "NEG", "REJ"), ("EN", "ZH")
 
 
-def load_tokens(draw: bool = False) -> tuple[ModeSet, ModeSet]:
+def load_tokens() -> tuple[ModeSet, ModeSet]:
     """Mode sets of three modes and of six, from MARGIN_POS, _NEG, _REJ and the policies' MARGIN_EN, _ZH.
 
     A mode of a policy has the token of its behaviour and that of its policy, in this order; where a variable
     such as MARGIN_POS_EN is set, it has that one.
 
-    draw : draw the tokens of unset variables, which are lost with this process; else they are an error.
-
     Raises
     ------
     MarginError : a variable is not set.
     """
-    for part in (*BEHAVIOURS, *POLICIES):
-        if draw:
-            letters = string.ascii_letters + string.digits
-            os.environ.setdefault(_variable(part), "".join(secrets.choice(letters) for _ in range(8)))
     for policy in POLICIES:
         for behaviour in BEHAVIOURS:
             parts = [os.environ.get(_variable(part)) for part in (behaviour, policy)]

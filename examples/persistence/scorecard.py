@@ -23,7 +23,9 @@ from margin.run.run import open_run
 from margin.stats.clusters import make_clusters
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import jackknife_variance, lower_bound, upper_bound
+from margin.stats.quantiles import t_quantile
 from margin.stats.roc import auc
+from margin.stats.satterthwaite import satterthwaite
 from margin.study.numbers import RunNumber, behaviours_of, margins_of
 from margin.study.settings import Settings
 from margin.study.study import Study
@@ -106,12 +108,9 @@ def mean_change(some: list[Damaged], name: str, level: float = 0.95) -> Estimate
     if R < 2:
         return Estimate(value, n_prompts=len(U), method="none: a single training")
     parts = ((float(jackknife_variance(U)), len(U) - 1), (float(changes.var(ddof=1)) / R, R - 1))
-    whole = sum(variance for variance, _ in parts)
-    if whole == 0:
-        return Estimate(value, value, value, 0.0, level, n_prompts=len(U), n_clusters=R)
-    degrees = whole**2 / sum(variance**2 / each for variance, each in parts)
-    half = float(stats.t.ppf((1 + level) / 2, degrees)) * whole**0.5
-    return Estimate(value, value - half, value + half, whole**0.5, level, "over trainings and prompts")
+    se, degrees = satterthwaite(parts)
+    half = float(t_quantile((1 + level) / 2, degrees)) * se
+    return Estimate(value, value - half, value + half, se, level, "over trainings and prompts")
 
 
 def scorecard(found: list[Damaged]) -> Table:

@@ -17,6 +17,7 @@ from margin.stats.clusters import Clusters
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import jackknife_variance
 from margin.stats.quantiles import t_quantile
+from margin.stats.satterthwaite import satterthwaite
 
 METHOD = "paired over prompts, with the variance between decoy sets, Satterthwaite"
 
@@ -87,16 +88,8 @@ def above_decoys(
         paired = live.influence - np.mean(known, axis=0)
         U = paired if over is None else over.sums(paired)
         of_prompts, of_sets = float(jackknife_variance(U)), float(values.var(ddof=1) * (1 + 1 / len(values)))
-        se = float(np.sqrt(of_prompts + of_sets))
-        degrees = _satterthwaite((of_prompts, len(U) - 1), (of_sets, len(values) - 1))
+        se, degrees = satterthwaite([(of_prompts, len(U) - 1), (of_sets, len(values) - 1)])
         half = float(t_quantile((1 + level) / 2, degrees)) * se
         low, high = difference - half, difference + half
         above = replace(above, low=low, high=high, se=se, level=level, method=METHOD, influence=paired)
     return AboveDecoys(live.estimate, tuple(values.tolist()), rank_p, above, degrees)
-
-
-def _satterthwaite(*parts: tuple[float, int]) -> float:
-    """Degrees of freedom of a sum of variances, each with its own."""
-    whole = sum(variance for variance, _ in parts)
-    spread = sum(variance**2 / degrees for variance, degrees in parts)
-    return whole**2 / spread if spread > 0 else float(parts[0][1])

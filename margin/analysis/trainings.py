@@ -19,6 +19,7 @@ from margin.stats.clusters import Clusters
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import jackknife_variance
 from margin.stats.quantiles import noncentral_t_tail, t_quantile
+from margin.stats.satterthwaite import satterthwaite
 
 METHOD = "over trainings and prompts, Satterthwaite"
 ALPHA, POWER = 0.05, 0.8
@@ -84,27 +85,20 @@ def recipe_difference(
         return RecipeDifference(plain, of_prompts, np.nan, sizes, None)
     spread = [float(each.var(ddof=1)) for each in values]
     of_trainings = spread[0] / sizes[0] + spread[1] / sizes[1]
-    se = float(np.sqrt(of_prompts + of_trainings))
     parts = [(of_prompts, len(U) - 1)]
     parts += [(s / r, r - 1) for s, r in zip(spread, sizes, strict=True)]
-    half = float(t_quantile((1 + level) / 2, _degrees(parts))) * se
+    se, degrees = satterthwaite(parts)
+    half = float(t_quantile((1 + level) / 2, degrees)) * se
     found = Estimate(value, value - half, value + half, se, level, METHOD, **about)
     needed = _trainings_needed(abs(value), of_prompts, spread, len(U) - 1)
     return RecipeDifference(found, of_prompts, of_trainings, sizes, needed)
-
-
-def _degrees(parts: Sequence[tuple[float, int]]) -> float:
-    whole = sum(variance for variance, _ in parts)
-    spread = sum(variance**2 / degrees for variance, degrees in parts)
-    return whole**2 / spread if spread > 0 else float(parts[0][1])
 
 
 def _trainings_needed(
     difference: float, of_prompts: float, spread: Sequence[float], degrees: int
 ) -> int | None:
     def found(R: int) -> bool:
-        parts = [(of_prompts, degrees), *((s / R, R - 1) for s in spread)]
-        se, df = np.sqrt(sum(variance for variance, _ in parts)), _degrees(parts)
+        se, df = satterthwaite([(of_prompts, degrees), *((s / R, R - 1) for s in spread)])
         return bool(se == 0 or noncentral_t_tail(t_quantile(1 - ALPHA, df), df, difference / se) >= POWER)
 
     high = 2
