@@ -66,9 +66,13 @@ def rendered(fig: Figure, kind: str, dpi: float = 300) -> bytes:
     kind = kind.lower()
     if kind not in _METADATA:
         raise ValueError(f"cannot write {kind!r}: the suffix has to be one of .pdf, .svg, .png")
+    engine, own = fig.get_layout_engine(), fig.dpi
+    if kind == "png" and engine is not None:
+        fig.set_dpi(dpi)  # hinted letters are wider at some resolutions: laid out for this one, none is cut
     fit(fig)
-    if fig.axes and (engine := fig.get_layout_engine()) is not None:
+    if fig.axes and engine is not None:
         engine.execute(fig)
+    fig.set_dpi(own)
     with mpl.rc_context({"figure.autolayout": False, "figure.constrained_layout.use": False}):
         fig.set_layout_engine(None)  # by the name "none" one stays that has every figure drawn twice
     for ax in fig.axes:  # a layout is equal only up to rounding, and an SVG names its parts by their places

@@ -2,17 +2,19 @@ from __future__ import annotations
 
 import re
 import warnings
+from io import BytesIO
 from itertools import combinations
 from pathlib import Path
 
 import matplotlib as mpl
+import matplotlib.image
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from margin.figures import text
-from margin.figures.save import save
+from margin.figures.save import rendered, save
 from margin.figures.style import WIDTHS, figure, mode_looks, mode_order, style
 from margin.figures.text import cjk_font, label
 
@@ -124,3 +126,16 @@ def test_chinese_is_drawn_where_a_font_is_installed(tmp_path: Path) -> None:
         warnings.simplefilter("error")  # matplotlib warns of a glyph it misses
         save(drawing("安全边界"), tmp_path / "a.png")
         save(drawing("安全边界"), tmp_path / "a.pdf")
+
+
+@pytest.mark.parametrize("dpi", [72, 96, 110, 150, 300])
+@pytest.mark.parametrize("name", ["0.655 [0.647, 0.663]", "attack:role-play under pos"])
+def test_no_name_is_cut_at_any_resolution(name: str, dpi: int) -> None:
+    with style("paper"):
+        fig = figure("single")
+        ax = fig.add_subplot()
+        ax.set_yticks([0, 1], [name, name])
+    own = fig.dpi
+    image = mpl.image.imread(BytesIO(rendered(fig, "png", dpi)))
+    assert image[:, 0, :3].min() > 0.9  # nothing but paper at the edge
+    assert fig.dpi == own
