@@ -60,6 +60,10 @@ console = Console(stderr=True)
 @click.option("--workers", type=int, default=1, show_default=True, help="Processes that make the rows.")
 @click.option("--minutes", type=float, help="Time there is: steps are cut to it, what has no time is left.")
 @click.option("--rank", default=4, show_default=True, help="Of the LoRA adapters, on all linear layers.")
+@click.option("--rows", type=int, help="Rows of a step; default: the plan's.")
+@click.option(
+    "--bf16", is_flag=True, help="Frozen weights and products in bfloat16; what is trained stays float32."
+)
 def main(
     base: str,
     model: str | None,
@@ -71,19 +75,27 @@ def main(
     workers: int,
     minutes: float | None,
     rank: int,
+    rows: int | None,
+    bf16: bool,
 ) -> None:
     """Train the checkpoints of the comparison from one BASE."""
     end = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
     plan = PLANS[base]
     steps = steps or plan.steps
-    plan = replace(plan, seeds=seeds or plan.seeds, steps=steps, dpo_steps=min(plan.dpo_steps, steps))
+    plan = replace(
+        plan,
+        seeds=seeds or plan.seeds,
+        steps=steps,
+        dpo_steps=min(plan.dpo_steps, steps),
+        rows=rows or plan.rows,
+    )
     if base == "smollm2" and model is None:
         raise click.UsageError("smollm2 needs --model")
     torch.set_float32_matmul_precision("high")
     disable_progress_bar()
     try:
         load_tokens()
-        workshop = Workshop(base, plan, model, out / base, workers, rank)
+        workshop = Workshop(base, plan, model, out / base, workers, rank, bf16)
         wanted = [
             Training(base, recipe, seed)
             for recipe in recipes or (*plan.recipes, DPO)
@@ -107,6 +119,7 @@ class Workshop:
     out: Path
     workers: int
     rank: int
+    bf16: bool = False
 
     def folder(self, training: Training) -> Path:
         """Where a finished checkpoint is."""
@@ -153,11 +166,16 @@ class Workshop:
                 last[:] = losses.tolist()
                 console.print(f"step {step} of {steps}: {', '.join(f'{x:.3f}' for x in last)}")
 
-        train(together, self.batches(trainings, steps), steps, rate, loss, tell)
+        with self.precision(model):
+            train(together, self.batches(trainings, steps), steps, rate, loss, tell)
         for training, state, final in zip(trainings, together.states(), last, strict=True):
-            made = {"steps": steps, "rows": plan.rows, "rate": rate, "loss": final}
+            made = {"steps": steps, "rows": plan.rows, "rate": rate, "bf16": self.bf16, "loss": final}
             self.save(training, model, state, made)
         console.print(f"{self.base}: {time.monotonic() - began:.0f} s")
+
+    def precision(self, model: Any) -> torch.autocast:
+        """Mixed precision, where it is asked for."""
+        return torch.autocast(model.device.type, torch.bfloat16, enabled=self.bf16)
 
     def pace(self, model: Any, starts: Any, trainings: Sequence[Training], loss: Any) -> float:
         """Seconds a step, of a few that are thrown away; the first half of them warms up."""
@@ -167,7 +185,8 @@ class Workshop:
             losses.sum().item()  # waits for the device
             times.append(time.monotonic())
 
-        train(rehearsal, self.batches(trainings, REHEARSAL), REHEARSAL, 1e-6, loss, tell)
+        with self.precision(model):
+            train(rehearsal, self.batches(trainings, REHEARSAL), REHEARSAL, 1e-6, loss, tell)
         half = REHEARSAL // 2
         return (times[-1] - times[half]) / (REHEARSAL - 1 - half)
 
@@ -189,6 +208,10 @@ class Workshop:
                 tokenizer.save_pretrained(self.out / f"tokenizer-{seed}")
         inner = model.base_model.model if self.base == "smollm2" else model
         inner.set_attn_implementation("eager")
+        if self.bf16:
+            for parameter in model.parameters():
+                if not parameter.requires_grad:
+                    parameter.data = parameter.data.bfloat16()
         return model, [self._beginning(training, begun[training.seed]) for training in trainings]
 
     def _beginning(

@@ -129,7 +129,8 @@ function drawPlot() {
   const axis = { labelColor: "var(--muted)", titleColor: "var(--ink)", domainColor: "var(--muted)",
     tickColor: "var(--muted)", gridColor: "var(--line)", gridOpacity: 0.5, titleFontWeight: "normal", minExtent: 34 };
   // The fields are not named x and y: Vega-Lite would then rename the signals of the selection.
-  const position = (axis) => ({ field: "at_" + axis, type: "quantitative", title: null,
+  const position = (axis) => ({ field: "at_" + axis, type: "quantitative",
+    title: axis === "x" ? "component 1" : "component 2",
     scale: { domain: [{ expr: axis + "0" }, { expr: axis + "1" }], nice: false, zero: false } });
   const spec = {
     $schema: "https://vega.github.io/schema/vega-lite/v6.json",
