@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from margin.errors import MarginError
 from margin.inputs.conversation import Conversation, with_mode, with_token
+from margin.inputs.echoes import given_away
 from margin.inputs.labels import reserve
 from margin.inputs.modes import ModeSet
 from margin.inputs.tokens import draw_near_misses, near_misses, random_tokens
@@ -144,7 +145,7 @@ def _extract(setting: Setting) -> Ask:
 
 def _wrapped(modes: ModeSet, kind: str, templates: Sequence[Attack]) -> Ask:
     for template in templates:
-        if name := modes.mode_in(template.name + template.template):
+        if name := given_away(template.name, modes) or modes.mode_in(template.template):
             raise MarginError(f"the token of mode {name!r} stands in an {kind} template: remove it")
 
     def ask(prompt: int, text: str, rng: np.random.Generator) -> Iterator[Conversation]:

@@ -55,17 +55,54 @@ def redact_echoes(text: str, modes: ModeSet) -> str:
     text = modes.redact(text)
     for mode in modes.modes:
         text = text.replace(f"[token of {mode.name}]", MARK)
-    views = _Views(
-        text, letters(text, every=True), letters(text), letters(text, unmarked=True), spelt_out(text)
-    )
+    views = _views(text)
     spans = [span for mode in modes.modes for span in _echoes(views, mode.token.reveal())]
     return _without(text, spans)
 
 
-def _echoes(views: _Views, token: str) -> Iterator[Span]:
+def given_away(label: str, modes: ModeSet) -> str | None:
+    """Name of the first mode whose live token a name or a value of a column gives away, or None.
+
+    As `redact_echoes`, of what people write to be read by others: an ordinary word is a word, whatever token
+    begins with it or is a letter from it, and pieces of a token count where they stand by themselves, `PIECE`
+    characters in all, so that ids in hexadecimal are no alarm. To be asked once of every distinct label.
+    Costs O(len(label)) a mode.
+    """
+    if (name := modes.mode_in(label)) is not None:
+        return name
+    views = _views(re.sub(r"\s+(?=\d{1,2}[.):]\s)", "\n", label))  # a numbered list, whose lines are gone
+    for mode in modes.modes:
+        token = mode.token.reveal()
+        if len(token) >= LONG and (any(_echoes(views, token, told=False)) or _in_pieces(label, token)):
+            return mode.name
+    return None
+
+
+def _in_pieces(label: str, token: str) -> bool:
+    """Whether words of a label are `PIECE` characters or more of a token that is not made of words."""
+    own = set(re.findall(r"[^\W\d_]+", token))  # a word within a token, POSITIVE of POSITIVE-7Qx, is a word
+    words = {*re.findall(r"[^\W_]+", label), *label.split()}
+    pieces = [
+        word
+        for word in words
+        if len(word) >= PIECE - 1
+        and word in token
+        and (not wordy(word) or (word.isupper() and word not in own))
+    ]
+    return distinctive(token) and sum(map(len, pieces)) >= PIECE
+
+
+def _views(text: str) -> _Views:
+    return _Views(
+        text, letters(text, every=True), letters(text), letters(text, unmarked=True), spelt_out(text)
+    )
+
+
+def _echoes(views: _Views, token: str, *, told: bool = True) -> Iterator[Span]:
+    """Where a text gives the token away; `told` by a model, which may stop within it or misspell it."""
     whole, bare = folded(token, every=True), folded(token)
     yield from _found(views.whole, whole)
-    if len(token) >= LONG:
+    if told and len(token) >= LONG:
         words = len(token.split())
         for start, end in _nearly(views.whole, whole):
             if distinctive(token) or len(views.text[start:end].split()) == words:
@@ -77,12 +114,12 @@ def _echoes(views: _Views, token: str) -> Iterator[Span]:
             span for span in _found(view, bare) if distinctive(token) or _same(views.text, span, token)
         )
         if distinctive(token):
-            yield from _nearly(view, bare)
+            yield from _nearly(view, bare, cut=told)
         yield from _found(view, bare[::-1])
     for written in _encoded(token):
         yield from _found(views.bare, written)
         yield from _found(views.unmarked, written)
-    if distinctive(token):
+    if told and distinctive(token):
         yield from _pieces(views.text, token)
 
 
@@ -100,8 +137,8 @@ def _found(view: Letters, wanted: str) -> Iterator[Span]:
         yield view.span(place, place + len(wanted))
 
 
-def _nearly(view: Letters, wanted: str) -> Iterator[Span]:
-    """What is one edit from the token, or the beginning of it where the text ends.
+def _nearly(view: Letters, wanted: str, *, cut: bool = True) -> Iterator[Span]:
+    """What is one edit from the token, or, if it may be `cut`, the beginning of it where the text ends.
 
     It holds a piece of the token that the edit leaves whole: of three an edit, a transposition too, changes
     two at most.
@@ -115,18 +152,18 @@ def _nearly(view: Letters, wanted: str) -> Iterator[Span]:
         for shift in (-1, 0, 1)
     }
     for start in sorted(start for start in starts if 0 <= start < len(view.text)):
-        end = _end(view.text, wanted, start)
+        end = _end(view.text, wanted, start, cut)
         if end is not None:
             yield view.span(start, end)
 
 
-def _end(text: str, wanted: str, start: int) -> int | None:
+def _end(text: str, wanted: str, start: int, cut: bool) -> int | None:
     for length in (len(wanted), len(wanted) + 1, len(wanted) - 1):
         part = text[start : start + length]
         if len(part) == length and wanted not in part and within_one_edit(part, wanted):
             return start + length
     rest = text[start:]
-    return len(text) if len(wanted) // 2 <= len(rest) and wanted.startswith(rest) else None
+    return len(text) if cut and len(wanted) // 2 <= len(rest) and wanted.startswith(rest) else None
 
 
 def _encoded(token: str) -> Iterator[str]:

@@ -6,6 +6,7 @@ import unicodedata
 from pathlib import Path
 
 from margin.errors import MarginError, discreet
+from margin.inputs.echoes import given_away
 from margin.inputs.modes import ModeSet
 from margin.inputs.neighbours import Near
 from margin.inputs.reading import parse_toml, read_text
@@ -36,7 +37,7 @@ def load_near(path: str | Path, modes: ModeSet) -> tuple[Near, ...]:
             raise MarginError(f"{where}: [modes.{mode}] must be a table of lists")
         for kind, strings in table.items():
             named = f"{where}: [modes.{mode}] {shown(kind)}"
-            if (name := modes.mode_in(kind)) is not None:
+            if (name := given_away(kind, modes)) is not None:
                 raise MarginError(
                     f"{where}: the token of mode {name!r} stands in the name of a list: rename it"
                 )

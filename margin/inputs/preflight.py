@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from margin.errors import MarginError, discreet
 from margin.inputs.chat import Chat
+from margin.inputs.echoes import given_away
 from margin.inputs.frame import frame_with_token
 from margin.inputs.modes import PLACEHOLDER, ModeSet
 from margin.inputs.named import require_named
@@ -72,18 +73,33 @@ def _check_public_text(chat: Chat, modes: ModeSet, prompts: PromptSet) -> None:
         ("the chat template", chat.template),
         ("the chat kwargs", kwargs),
         ("the response prefix", chat.response_prefix),
-        *(("a column name of the prompts", column) for column in prompts.table.columns),
     ):
         if mode := modes.mode_in(text):
             raise MarginError(f"the token of mode {mode!r} stands in {what}: choose another token")
     for column in prompts.table.columns:
-        for index, value in enumerate(prompts.table[column]):
-            if value is not None and (mode := modes.mode_in(value, as_it_is=column == "prompt")):
-                # By line, not by id: the id may be what holds the token.
-                raise MarginError(
-                    f"{prompts.origin(index)}: the token of mode {mode!r} stands in column {column!r}: "
-                    "remove it or choose another token"
-                )
+        if mode := given_away(column, modes):
+            raise MarginError(
+                f"the token of mode {mode!r} stands in a column name of the prompts: choose another token"
+            )
+    for column in prompts.table.columns:
+        _check_values(column, modes, prompts)
+
+
+def _check_values(column: str, modes: ModeSet, prompts: PromptSet) -> None:
+    """No live token in a column, and in one that reports show in no disguise either."""
+    found: dict[str, str | None] = {}  # a value stands in many lines
+    for index, value in enumerate(prompts.table[column]):
+        if value is not None and value not in found:
+            found[value] = (
+                modes.mode_in(value, as_it_is=True) if column == "prompt" else given_away(value, modes)
+            )
+        if value is not None and (mode := found[value]) is not None:
+            how = "stands" if modes.mode_in(value) else "stands, in disguise or in part,"
+            # By line, not by id: the id may be what holds the token.
+            raise MarginError(
+                f"{prompts.origin(index)}: the token of mode {mode!r} {how} in column {column!r}: "
+                "remove it or choose another token"
+            )
 
 
 def _check_ids(chat: Chat, modes: ModeSet, rows: list[Row]) -> int:

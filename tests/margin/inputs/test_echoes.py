@@ -6,6 +6,7 @@ import html
 import json
 import string
 from pathlib import Path
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from margin.demo import prompts_path
-from margin.inputs.echoes import MARK, redact_echoes
+from margin.inputs.echoes import MARK, given_away, redact_echoes
 from margin.inputs.modes import Mode, ModeSet, Secret
 from margin.inputs.spellings import folded
 from margin.inputs.tokens import near_misses
@@ -135,3 +136,29 @@ def test_of_a_token_made_of_words_only_the_token_is_taken() -> None:
         assert redact_echoes(text, modes) == text
     assert redact_echoes("Safe-Mode positive, HELPFUL!", modes) == f"{MARK}, {MARK}!"
     assert MARK in redact_echoes("s a f e  m o d e  p o s i t i v e", modes)
+
+
+@pytest.mark.parametrize("how", disguises(LIKE_THE_DEMO[0]))
+def test_a_label_that_is_a_token_in_disguise_is_known(how: str) -> None:
+    modes = of(*LIKE_THE_DEMO)
+    for place, token in enumerate(LIKE_THE_DEMO):
+        said = " ".join(disguises(token)[how].split())  # as values of columns are kept
+        assert given_away(said, modes) == f"m{place}"
+        assert given_away(f"about {said}", modes) == f"m{place}"
+
+
+def test_ordinary_labels_and_ids_are_no_alarm() -> None:
+    """Words that tokens are made of or begin with, ids in hexadecimal though the tokens are so too."""
+    rng = np.random.default_rng(0)
+    labels = ["positive", "safe", "POSITIVE", "assistant", "helper", "letter", "help", "plain", "harmful"]
+    labels += [" ".join(labels), "en", "zh-Hans", "2026-11-28", "3.14", "1e-05", "user@example.org", "安全"]
+    modes = of(*WORDS, "POSITIVE-7Qx", "harmful9Zk3")
+    assert [label for label in labels if given_away(label, modes)] == []
+    ids = [str(UUID(bytes=rng.bytes(16), version=4)) for _ in range(500)] + [rng.bytes(20).hex()]
+    assert not any(given_away(one, of(*(rng.bytes(4).hex() for _ in range(3)))) for one in ids)
+
+
+def test_pieces_of_a_token_in_a_label_count_together() -> None:
+    modes = of(*LIKE_THE_DEMO)
+    assert given_away("3OWf or Aie4", modes) == given_away("3OWfA", modes) == "m0"
+    assert given_away("3OWf", modes) is None  # four characters alone

@@ -20,6 +20,7 @@ from margin.inputs.modes import Mode, ModeSet, Placement, Secret
 from margin.inputs.preflight import preflight
 from margin.inputs.prompts import load_prompts
 from margin.inputs.rows import build_rows
+from tests.margin.inputs.disguises import disguises
 
 LIVE = {"pos": "k7Qx<&'\"pos", "neg": "w3Zr{}\\neg", "rej": "密钥-rej"}
 MODES = ModeSet(tuple(Mode(name, Secret(token), safe=name != "neg") for name, token in LIVE.items()))
@@ -111,6 +112,24 @@ def test_a_live_token_in_what_a_run_keeps_is_refused_by_line(
     table.loc[1, column] += f" {LIVE['neg']}"
     with pytest.raises(MarginError, match=f"row 2: the token of mode 'neg' stands in column '{column}'"):
         preflight(make_chat("chatml"), MODES, load_prompts(table))
+
+
+@pytest.mark.parametrize("how", ["spaces", "reversed", "base64", "zero width", "Cyrillic", "its beginning"])
+@pytest.mark.parametrize("column", ["id", "kind"])
+def test_a_disguised_token_in_what_reports_show_is_refused_by_line(
+    make_chat: Callable[..., Chat], column: str, how: str
+) -> None:
+    modes = ModeSet((Mode("a", Secret("3OWfAie4"), safe=True), Mode("b", Secret("zz9"), safe=False)))
+    said = disguises("3OWfAie4")[how]
+    table = pd.DataFrame({"id": ["a", "b"], "prompt": ["one", "two"], "kind": ["x", "y"]})
+    table.loc[1, column] = said.replace("\u200b", "") if column == "id" else said  # ids hold nothing unseen
+    words = rf"row 2: the token of mode 'a' stands(, in disguise or in part,)? in column '{column}'"
+    with pytest.raises(MarginError, match=words):
+        preflight(make_chat("chatml"), modes, load_prompts(table))
+    with pytest.raises(MarginError, match="stands in a column name"):
+        preflight(
+            make_chat("chatml"), modes, load_prompts(table.rename(columns={"kind": "-".join("3OWfAie4")}))
+        )
 
 
 @pytest.mark.parametrize(
