@@ -94,6 +94,31 @@ def matrix(values: ArrayLike, name: str) -> NDArray[Any]:
     return array
 
 
+ROUNDED = 0.02
+"""How far from 1 the sum of probabilities may be whose roots were rounded to half precision."""
+
+
+def require_roots(points: NDArray[Any], name: str) -> None:
+    """MarginError where the rows of a matrix are no square roots of probabilities: a negative number, or
+    squares that do not sum to 1, but for what rounding to half precision does. NaN and infinity pass.
+    """
+    wide = points.astype(np.float32) if points.dtype.itemsize < 4 else points
+    if (wide < 0).any():
+        raise MarginError(
+            f"{name} holds negative numbers: hellinger2 is between square roots of probabilities"
+        )
+    sums = np.einsum("ij,ij->i", wide, wide, dtype=np.float64)
+    apart = np.abs(sums - 1)
+    if (apart > ROUNDED).any():
+        row = int(np.nanargmax(apart))
+        themselves = abs(float(wide[row].sum(dtype=np.float64)) - 1) <= ROUNDED
+        hint = f"give np.sqrt({name})" if themselves else "give the roots of whole distributions"
+        raise MarginError(
+            f"{name}: the squares of row {row + 1} sum to {sums[row]:.3g}, not to 1, and hellinger2 is "
+            f"between square roots of probabilities: {hint}"
+        )
+
+
 def labels(values: ArrayLike | Sequence[object], name: str) -> NDArray[Any]:
     """An array (N,) of labels. MarginError where it is none, hides some behind a mask, or holds what can be
     no label, such as lists, or two that are written alike, such as 1 and "1".

@@ -12,7 +12,7 @@ from margin.analysis.margins import Variant, check_design, check_lengths, leave_
 from margin.analysis.metrics import Distance
 from margin.analysis.silhouette import mode_sums, silhouette
 from margin.analysis.space import Coordinates, Space
-from margin.arguments import matrix, named, require_level
+from margin.arguments import matrix, named, require_level, require_roots
 from margin.errors import MarginError
 from margin.stats.design import make_design
 from margin.stats.estimate import Estimate
@@ -49,7 +49,7 @@ def sam(
     Raises
     ------
     MarginError : one mode, fewer than two prompts, lengths that differ, NaN or infinite points, an argument
-        of another kind.
+        of another kind; under "hellinger2" an array that holds no square roots of probabilities.
 
     Example
     -------
@@ -61,7 +61,7 @@ def sam(
     0.211 [0.143, 0.280]
     """
     require_level(level)
-    space = _as_space(X)
+    space = _as_space(X, distance)
     design = make_design(modes, prompts, clusters)
     check_design(space, design)
     match variant:
@@ -98,7 +98,7 @@ def silhouette_samples(
     >>> margin.silhouette_samples(X, modes, distance="euclidean").round(2).tolist()
     [0.86, 0.93, 0.84, 0.92]
     """
-    space = _as_space(X)
+    space = _as_space(X, distance)
     design = make_design(modes, prompts)
     check_lengths(space, design)
     if prompts is None:
@@ -109,7 +109,10 @@ def silhouette_samples(
     ).samples
 
 
-def _as_space(X: ArrayLike | Space) -> Space:
+def _as_space(X: ArrayLike | Space, distance: Distance) -> Space:
     if isinstance(X, Space):
         return X
-    return Coordinates(matrix(X, "X"))
+    points = matrix(X, "X")
+    if distance == "hellinger2":
+        require_roots(points, "X")
+    return Coordinates(points)

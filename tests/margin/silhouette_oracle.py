@@ -12,9 +12,15 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from margin.analysis.metrics import Distance
+from margin.analysis.space import Coordinates
 
 Array = np.ndarray[Any, Any]
 DISTANCES: tuple[Distance, ...] = ("cosine", "euclidean", "sqeuclidean", "hellinger2")
+
+
+def any_points(X: Array, distance: Distance) -> Array | Coordinates:
+    """Any points under any distance, as the kernel takes them: of arrays hellinger2 takes roots only."""
+    return Coordinates(X) if distance == "hellinger2" else X
 
 
 def pairwise(X: Array, distance: Distance) -> Array:

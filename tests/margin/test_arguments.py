@@ -70,6 +70,35 @@ def test_the_scale_of_the_points_makes_no_difference(distance: Any, scale: float
     assert found.estimate == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("of", [4, 50_000])
+def test_roots_of_probabilities_of_any_precision_are_taken(dtype: str, of: int) -> None:
+    rng = np.random.default_rng(0)
+    logits = torch.tensor(3 * rng.standard_normal((12, of))).to(getattr(torch, dtype))
+    roots = logits.softmax(dim=1).sqrt()
+    expected = margin.sam(roots.double().numpy(), MODES, PROMPTS, "sqeuclidean")  # of half of it the same
+    assert margin.sam(roots, MODES, PROMPTS, "hellinger2").estimate == pytest.approx(
+        expected.estimate, abs=1e-6
+    )
+
+
+@pytest.mark.parametrize("measure", [margin.sam, margin.silhouette_samples])
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (X - X.mean(axis=0), "X holds negative numbers"),
+        (np.abs(X), r"squares of row \d+ sum to .*, not to 1, .*: give the roots of whole distributions"),
+        (np.abs(X) / np.abs(X).sum(axis=1, keepdims=True), r"give np.sqrt\(X\)"),
+    ],
+    ids=["negative", "of any length", "probabilities"],
+)
+def test_hellinger_of_what_is_no_root_of_a_distribution_is_refused(
+    measure: Any, wrong: Any, says: str
+) -> None:
+    with pytest.raises(margin.MarginError, match=says):
+        measure(wrong, MODES, PROMPTS, distance="hellinger2")
+
+
 NAN = np.where(np.arange(48).reshape(12, 4) == 13, np.nan, X)
 
 

@@ -19,7 +19,15 @@ from margin.errors import MarginError
 from margin.stats.design import Design, make_design
 from tests.intervals import lower
 from tests.margin.paired_population import Population
-from tests.margin.silhouette_oracle import DISTANCES, Array, labels, paired_points, pairwise, samples
+from tests.margin.silhouette_oracle import (
+    DISTANCES,
+    Array,
+    any_points,
+    labels,
+    paired_points,
+    pairwise,
+    samples,
+)
 from tests.simulations import Record
 
 
@@ -60,12 +68,16 @@ def test_the_one_line_call_gives_the_same_estimates(distance: Distance) -> None:
     X = paired_points(rng, mode, prompt)
     whole = margins(Coordinates(X), make_design(mode, prompt), distance, level=0.9)
     for variant in get_args(Variant):
-        alone, there = sam(X, mode, prompt, distance, variant, level=0.9), getattr(whole, variant)
+        alone, there = (
+            sam(any_points(X, distance), mode, prompt, distance, variant, level=0.9),
+            getattr(whole, variant),
+        )
         assert (alone.method, alone.level, alone.n_prompts) == (there.method, there.level, 12)
         for field in ("estimate", "low", "high", "se"):
             assert getattr(alone, field) == pytest.approx(getattr(there, field), abs=1e-12)
     assert whole.plain.low is None
-    assert sam(X.tolist(), mode, prompt, distance) == sam(X, mode, prompt, distance)
+    if distance != "hellinger2":
+        assert sam(X.tolist(), mode, prompt, distance) == sam(X, mode, prompt, distance)
 
 
 def test_gram_and_coordinates_have_the_same_estimates() -> None:

@@ -14,7 +14,15 @@ from sklearn.metrics.pairwise import cosine_distances
 from margin.analysis.metrics import Distance
 from margin.analysis.sam import silhouette_samples
 from margin.analysis.space import Coordinates, Gram
-from tests.margin.silhouette_oracle import DISTANCES, Array, labels, paired_points, pairwise, samples
+from tests.margin.silhouette_oracle import (
+    DISTANCES,
+    Array,
+    any_points,
+    labels,
+    paired_points,
+    pairwise,
+    samples,
+)
 
 METRICS = ("cosine", "euclidean", "sqeuclidean")
 reproducibly = settings(max_examples=25, deadline=None, derandomize=True)
@@ -58,7 +66,7 @@ def test_leave_prompt_out_equals_its_definition(distance: Distance, k: int, miss
     rng = np.random.default_rng(11)
     mode, prompt = labels(14, k, rng, missing)
     X = paired_points(rng, mode, prompt)
-    taken = silhouette_samples(X, mode, prompt, distance=distance)
+    taken = silhouette_samples(any_points(X, distance), mode, prompt, distance=distance)
     np.testing.assert_allclose(taken, samples(pairwise(X, distance), mode, prompt), atol=1e-9)
 
 
@@ -117,7 +125,7 @@ CASES = [
 def test_degenerate_points_follow_the_definition(case: str, distance: Distance, plain: bool) -> None:
     X, mode, prompt = degenerate(case)
     expected = samples(pairwise(X, distance), mode, prompt, plain=plain)
-    for points in (X, Gram(X @ X.T)):
+    for points in (any_points(X, distance), Gram(X @ X.T)):
         if isinstance(points, Gram) and case == "one prompt far out":
             continue  # inner products of 1e12 beside distances of 1 hold no nine digits of the latter
         taken = silhouette_samples(points, mode, None if plain else prompt, distance)
@@ -129,7 +137,7 @@ def test_degenerate_points_follow_the_definition(case: str, distance: Distance, 
 def test_float32_follows_the_definition_on_degenerate_points(case: str, distance: Distance) -> None:
     X, mode, prompt = degenerate(case)
     X = X.astype(np.float32)
-    taken = silhouette_samples(X, mode, prompt, distance)
+    taken = silhouette_samples(any_points(X, distance), mode, prompt, distance)
     far_out = (
         case == "one prompt far out"
     )  # float32 holds seven digits of 1e6: the rest can not be asked back
@@ -148,7 +156,7 @@ def test_rounding_makes_no_silhouettes(distance: Distance, dtype: type, constant
     X = paired_points(rng, mode, prompt, d=70)
     constant_points = (mode >= 0) if constant == "every mode" else mode != 2
     X[constant_points] = X[0] / 3
-    taken = silhouette_samples(X.astype(dtype), mode, prompt, distance)
+    taken = silhouette_samples(any_points(X.astype(dtype), distance), mode, prompt, distance)
     np.testing.assert_array_equal(taken[constant_points], 0)
 
 
@@ -166,7 +174,9 @@ def test_a_shared_offset_in_float32_changes_nothing(distance: Distance) -> None:
     mode, prompt = labels(60, 3, rng)
     X = paired_points(rng, mode, prompt, d=32).astype(np.float32) + np.float32(300)
     expected = samples(pairwise(X, distance), mode, prompt)
-    np.testing.assert_allclose(silhouette_samples(X, mode, prompt, distance), expected, atol=2e-5)
+    np.testing.assert_allclose(
+        silhouette_samples(any_points(X, distance), mode, prompt, distance), expected, atol=2e-5
+    )
 
 
 def test_one_outlying_prompt_does_not_pass_for_the_scale_of_the_others() -> None:
@@ -201,7 +211,7 @@ def draw(drawn: Drawn) -> tuple[np.random.Generator, Array, Array, Array]:
 def test_within_minus_one_and_one(distance: Distance, drawn: Drawn) -> None:
     _, mode, prompt, X = draw(drawn)
     for prompts in (None, prompt):
-        taken = silhouette_samples(X, mode, prompts, distance)
+        taken = silhouette_samples(any_points(X, distance), mode, prompts, distance)
         assert (np.abs(taken) <= 1).all()
 
 
@@ -211,8 +221,8 @@ def test_within_minus_one_and_one(distance: Distance, drawn: Drawn) -> None:
 def test_rotation_and_scale_change_nothing(distance: Distance, drawn: Drawn, exponent: int) -> None:
     rng, mode, prompt, X = draw(drawn)
     rotation = np.linalg.qr(rng.standard_normal((5, 5)))[0]
-    before = silhouette_samples(X, mode, prompt, distance)
-    after = silhouette_samples(10.0**exponent * X @ rotation, mode, prompt, distance)
+    before = silhouette_samples(any_points(X, distance), mode, prompt, distance)
+    after = silhouette_samples(any_points(10.0**exponent * X @ rotation, distance), mode, prompt, distance)
     np.testing.assert_allclose(after, before, atol=1e-9)
 
 
@@ -221,8 +231,8 @@ def test_rotation_and_scale_change_nothing(distance: Distance, drawn: Drawn, exp
 @reproducibly
 def test_translation_changes_nothing(distance: Distance, drawn: Drawn) -> None:
     rng, mode, prompt, X = draw(drawn)
-    before = silhouette_samples(X, mode, prompt, distance)
-    after = silhouette_samples(X + 100 * rng.standard_normal(5), mode, prompt, distance)
+    before = silhouette_samples(any_points(X, distance), mode, prompt, distance)
+    after = silhouette_samples(any_points(X + 100 * rng.standard_normal(5), distance), mode, prompt, distance)
     np.testing.assert_allclose(after, before, atol=1e-9)
 
 
@@ -233,8 +243,10 @@ def test_row_order_and_names_change_nothing(distance: Distance, drawn: Drawn) ->
     rng, mode, prompt, X = draw(drawn)
     order = rng.permutation(len(mode))
     names = np.array(["zeta", "alpha", "mid", "beta"])[rng.permutation(4)]
-    before = silhouette_samples(X, mode, prompt, distance)
-    after = silhouette_samples(X[order], names[mode[order]], prompt[order] + 1000, distance)
+    before = silhouette_samples(any_points(X, distance), mode, prompt, distance)
+    after = silhouette_samples(
+        any_points(X[order], distance), names[mode[order]], prompt[order] + 1000, distance
+    )
     np.testing.assert_allclose(after, before[order], atol=1e-12)
 
 
@@ -247,7 +259,7 @@ def test_modes_moved_apart_never_lower_a_silhouette(distance: Distance, drawn: D
     X /= np.linalg.norm(X, axis=1, keepdims=True)
     axes = np.eye(mode.max() + 1)[mode]
     grown = [
-        silhouette_samples(np.hstack([X, step * axes]), mode, prompt, distance)
+        silhouette_samples(any_points(np.hstack([X, step * axes]), distance), mode, prompt, distance)
         for step in (0, 0.1, 0.5, 2, 10)
     ]
     for less, more in itertools.pairwise(grown):
