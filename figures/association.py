@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from margin.figures.canvas import on_canvas
 from margin.figures.columns import checked
 from margin.figures.style import INK, MUTED
 from margin.figures.text import label
@@ -14,6 +15,7 @@ from margin.figures.text import label
 _ENDS = ("x_low", "x_high", "y_low", "y_high")
 
 
+@on_canvas
 def association(
     table: pd.DataFrame,
     ax: Axes,
@@ -60,6 +62,7 @@ def association(
     return ax
 
 
+@on_canvas
 def risk_coverage(
     table: pd.DataFrame,
     ax: Axes,

@@ -12,6 +12,8 @@ from typing import Literal, get_args
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from margin.figures.canvas import on_canvas
+
 Side = Literal["left", "center", "right"]
 SIDES: tuple[Side, ...] = get_args(Side)
 
@@ -26,6 +28,7 @@ def titles(ax: Axes) -> list[tuple[Side, str]]:
     return [(side, text) for side in SIDES if (text := ax.get_title(loc=side)).strip()]
 
 
+@on_canvas
 def caption_of(fig: Figure) -> str:
     """All that titles and notes of a figure say, panel by panel, as sentences on one line.
 
@@ -44,6 +47,7 @@ def caption_of(fig: Figure) -> str:
     return " ".join(f"{one}." for one in said).replace("\n", " ").replace(r"\$", "$")
 
 
+@on_canvas
 def take_titles(fig: Figure) -> None:
     """Take the titles out of a figure that is not laid out yet. Of several panels the letters stay, since
     text speaks of them by these.
@@ -63,6 +67,7 @@ def take_titles(fig: Figure) -> None:
         ax.set_title(letter, loc=side)
 
 
+@on_canvas
 def take_notes(fig: Figure) -> None:
     """Take the notes out of a figure that is not laid out yet.
 

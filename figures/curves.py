@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from margin.figures.canvas import on_canvas
 from margin.figures.caption import noted
 from margin.figures.columns import INTERVAL, checked, unique, whole
 from margin.figures.fit import legend_above
@@ -26,6 +27,7 @@ _VARIANTS = {
 """Looks of the variants of the margin and of what probes find: greys, since colour belongs to the modes."""
 
 
+@on_canvas
 def layer_curve(
     table: pd.DataFrame,
     ax: Axes,
@@ -63,6 +65,7 @@ def layer_curve(
     return ax
 
 
+@on_canvas
 def position_curve(
     table: pd.DataFrame,
     ax: Axes,
@@ -94,6 +97,7 @@ def position_curve(
     return ax
 
 
+@on_canvas
 def trajectory(
     table: pd.DataFrame,
     ax: Axes,

@@ -7,12 +7,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from margin.figures.canvas import on_canvas
 from margin.figures.columns import checked
 from margin.figures.fit import legend_above, letters
 from margin.figures.style import INK, MUTED
 from margin.figures.text import label
 
 
+@on_canvas
 def decoy_strips(
     table: pd.DataFrame,
     ax: Axes,

@@ -20,6 +20,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
+from margin.figures.canvas import on_canvas
 from margin.figures.caption import titles
 
 _ABOVE = "above"
@@ -60,6 +61,7 @@ def letters(ax: Axes, share: float, most: int) -> int:
     return max(10, min(most, int(share * _cell(ax).width / ax.figure.dpi * 72 / (size * _LETTER))))
 
 
+@on_canvas
 def fit(fig: Figure) -> None:
     """Give every legend above data its columns, and break titles and labels that have no room on one line.
 

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from margin.arguments import require_count
+from margin.figures.canvas import on_canvas
 from margin.figures.caption import noted
 from margin.figures.columns import INTERVAL, checked, unique
 from margin.figures.fit import letters
@@ -30,6 +31,7 @@ def forest_height(rows: int) -> float:
     return (rows * 2.9 + 8) * float(mpl.rcParams["font.size"]) / 72
 
 
+@on_canvas
 def slice_forest(
     table: pd.DataFrame,
     ax: Axes,

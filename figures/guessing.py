@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
+from margin.figures.canvas import on_canvas
 from margin.figures.columns import INTERVAL, checked
 from margin.figures.fit import legend_above
 from margin.figures.style import Look
@@ -19,6 +20,7 @@ LINES = ("-", "--", "-.", ":")
 MOST_TICKS = 8
 
 
+@on_canvas
 def guessing_curve(
     table: pd.DataFrame,
     ax: Axes,

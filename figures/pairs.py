@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties
 from matplotlib.ticker import MaxNLocator
 
+from margin.figures.canvas import on_canvas
 from margin.figures.columns import INTERVAL, checked
 from margin.figures.intervals import written
 from margin.figures.style import INK, mode_order
@@ -24,6 +25,7 @@ _LEGIBLE = 3.5
 """Size of type, in points, under which nothing is written."""
 
 
+@on_canvas
 def pair_heatmap(
     table: pd.DataFrame,
     ax: Axes,

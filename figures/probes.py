@@ -7,11 +7,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from margin.arguments import require_number
+from margin.figures.canvas import on_canvas
 from margin.figures.curves import layer_curve
 from margin.figures.fit import legend_above
 from margin.figures.style import MUTED
 
 
+@on_canvas
 def probe_curve(
     table: pd.DataFrame, ax: Axes, *, chance: float | None = None, title: str = "Mode probe by layer"
 ) -> Axes:

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
+from margin.figures.canvas import on_canvas
 from margin.figures.caption import noted
 from margin.figures.columns import checked, unique
 from margin.figures.fit import legend_above, letters
@@ -37,6 +38,7 @@ def robustness_height(conditions: int) -> float:
     return (1.3 + _ROW * conditions) * float(mpl.rcParams["font.size"]) / 8
 
 
+@on_canvas
 def robustness(
     table: pd.DataFrame,
     ax: Axes,

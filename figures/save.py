@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,9 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from margin.arguments import require_path
+from margin.errors import UnwritableError, words
+from margin.figures.canvas import on_canvas
 from margin.figures.fit import fit
 
 # No dates, so that equal figures are equal files.
@@ -27,13 +32,15 @@ _SETTINGS: dict[Any, Any] = {
 }
 
 
+@on_canvas
 def save(fig: Figure, path: str | os.PathLike[str], dpi: float = 300) -> Path:
     """Write `fig` to `path`; the suffix (.pdf, .svg or .png) is the format. `dpi` counts for PNG only.
 
     The first save settles the layout, so that all formats agree. The file carries no date. It replaces an
     older one only when whole, and then has its mode as far as the umask leaves it. A link stays one, and what
-    it leads to is replaced; a device or a pipe is written to. Raises ValueError for another suffix and
-    FileNotFoundError for a missing folder.
+    it leads to is replaced; a device or a pipe is written to. Raises ValueError for another suffix, and
+    UnwritableError, a MarginError and an OSError, for what cannot be written: a folder that is missing or
+    read-only, a full disk.
 
     Example
     -------
@@ -43,17 +50,23 @@ def save(fig: Figure, path: str | os.PathLike[str], dpi: float = 300) -> Path:
     >>> figures.save(fig, "line.pdf").name
     'line.pdf'
     """
+    require_path(path, "path")
     target = Path(path)
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"folder {str(target.parent)!r} does not exist: create it first")
+    with _writing(target):
+        if not target.parent.is_dir():
+            raise UnwritableError(f"cannot write {target}: make the folder {target.parent} first")
+        if target.is_dir():
+            raise UnwritableError(f"cannot write {target}: it is a folder")
     data = rendered(fig, target.suffix.lstrip("."), dpi)
-    if target.exists() and not target.is_file():
-        target.write_bytes(data)
-    else:
-        _replace(Path(os.path.realpath(target)), data)
+    with _writing(target):
+        if target.exists() and not target.is_file():
+            target.write_bytes(data)
+        else:
+            _replace(Path(os.path.realpath(target)), data)
     return target
 
 
+@on_canvas
 def rendered(fig: Figure, kind: str, dpi: float = 300) -> bytes:
     """The bytes of the file that `save` writes; `kind` is "pdf", "svg" or "png". ValueError for another.
 
@@ -82,6 +95,17 @@ def rendered(fig: Figure, kind: str, dpi: float = 300) -> bytes:
     with mpl.rc_context(_SETTINGS):
         fig.savefig(file, format=kind, dpi=dpi, metadata=_METADATA[kind], **_PACKING.get(kind, {}))
     return file.getvalue()
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    """An OSError in this block, or an impossible name, becomes an UnwritableError that names the file."""
+    try:
+        yield
+    except UnwritableError:
+        raise
+    except (OSError, ValueError) as error:
+        raise UnwritableError(f"cannot write {target}: {words(error)}") from error
 
 
 def _replace(target: Path, data: bytes) -> None:

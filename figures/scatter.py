@@ -9,9 +9,10 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import FigureBase
 from matplotlib.lines import Line2D
 
+from margin.figures.canvas import on_canvas
 from margin.figures.caption import noted
 from margin.figures.columns import checked
 from margin.figures.fit import legend_above
@@ -34,6 +35,7 @@ _TITLES = {
 }
 
 
+@on_canvas
 def scatter(
     table: pd.DataFrame,
     ax: Axes,
@@ -102,8 +104,9 @@ def scatter(
     return ax
 
 
+@on_canvas
 def projection_panels(
-    fig: Figure,
+    fig: FigureBase,
     projections: Sequence[Projection],
     *,
     modes: Sequence[str] | None = None,
@@ -135,6 +138,7 @@ def projection_panels(
     return axes
 
 
+@on_canvas
 def draw_projection(
     projection: Projection,
     ax: Axes,

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from margin.figures.canvas import on_canvas
 from margin.figures.caption import noted
 from margin.figures.columns import INTERVAL, checked, unique, within
 from margin.figures.fit import legend_above
@@ -28,6 +29,7 @@ _TALL = 6
 _AXIS = "silhouette (−1 to 1, no unit)"
 
 
+@on_canvas
 def silhouette_plot(
     table: pd.DataFrame,
     ax: Axes,
@@ -72,6 +74,7 @@ def silhouette_plot(
     return ax
 
 
+@on_canvas
 def silhouette_ecdf(
     table: pd.DataFrame,
     ax: Axes,
@@ -111,6 +114,7 @@ def silhouette_ecdf(
     return ax
 
 
+@on_canvas
 def silhouette_strips(
     table: pd.DataFrame,
     ax: Axes,

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from margin.figures.canvas import on_canvas
 from margin.figures.caption import noted
 from margin.figures.columns import INTERVAL, checked, unique
 from margin.figures.fit import legend_above
@@ -29,6 +30,7 @@ _WAYS: Mapping[str, tuple[str, Look]] = {
 }
 
 
+@on_canvas
 def trace_curves(
     table: pd.DataFrame,
     ax: Axes,
@@ -72,6 +74,7 @@ def trace_curves(
     return ax
 
 
+@on_canvas
 def trace_effect(
     table: pd.DataFrame,
     ax: Axes,
@@ -102,6 +105,7 @@ def trace_effect(
     return ax
 
 
+@on_canvas
 def dose_response(
     table: pd.DataFrame, ax: Axes, *, title: str = "Steered by a direction", legend: bool = True
 ) -> Axes:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from margin.figures.canvas import on_canvas
 from margin.figures.caption import noted
 from margin.figures.columns import checked, unique, within
 from margin.figures.fit import legend_above
@@ -14,6 +15,7 @@ from margin.figures.style import FILL, INK, MUTED
 from margin.figures.text import label
 
 
+@on_canvas
 def prompt_waterfall(
     table: pd.DataFrame, ax: Axes, *, named: int = 3, title: str = "Margin of every prompt, weakest first"
 ) -> Axes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -69,3 +70,29 @@ def test_what_cannot_be_drawn_is_one_line(broken: Callable[[], object], message:
     with pytest.raises((ValueError, MarginError), match=message) as caught:
         broken()
     assert "\n" not in str(caught.value)
+
+
+def drawing() -> list[str]:
+    """Public functions that draw on an Axes or change a Figure."""
+    return [
+        name
+        for name in figures.__all__
+        if callable(function := getattr(figures, name))
+        and not inspect.isclass(function)
+        and {"ax", "fig"} & set(inspect.signature(function).parameters)
+    ]
+
+
+@pytest.mark.parametrize("name", drawing())
+def test_what_is_no_axes_or_figure_is_one_line(name: str) -> None:
+    function = getattr(figures, name)
+    taken = inspect.signature(function).parameters
+    place = "ax" if "ax" in taken else "fig"
+    right = figures.figure() if place == "ax" else axes()
+    for wrong in (right, None, np.array([axes()]), "figure.png"):
+        others = {
+            each.name: LAYERS for each in taken.values() if each.default is each.empty and each.name != place
+        }
+        with pytest.raises(MarginError, match=f"^{name}: {place} must be .*, such as figure") as caught:
+            function(**others, **{place: wrong})
+        assert str(caught.value).endswith(f"got {type(wrong).__name__}")

@@ -13,6 +13,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from margin.errors import MarginError, UnwritableError
 from margin.figures import text
 from margin.figures.save import rendered, save
 from margin.figures.style import WIDTHS, figure, mode_looks, mode_order, style
@@ -84,9 +85,20 @@ def test_pdf_embeds_truetype(tmp_path: Path) -> None:
 def test_an_unwritable_target_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="suffix"):
         save(drawing(), tmp_path / "a.gif")
-    with pytest.raises(FileNotFoundError, match="create it first"):
+    with pytest.raises(UnwritableError, match=r"cannot write .*a\.png: make the folder .*none first"):
         save(drawing(), tmp_path / "none" / "a.png")
+    with pytest.raises(UnwritableError, match=r"a\x00\.png: .*null"):
+        save(drawing(), tmp_path / "a\0.png")
+    with pytest.raises(UnwritableError, match="File name too long"):
+        save(drawing(), tmp_path / f"{'a' * 300}.png")
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "a.png").mkdir()
+    with pytest.raises(MarginError, match=r"cannot write .*a\.png: it is a folder"):
+        save(drawing(), tmp_path / "a.png")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "a.png"]
+    (tmp_path / "b.png").symlink_to("/dev/full")
+    with pytest.raises(MarginError, match=r"cannot write .*b\.png: No space left"):
+        save(drawing(), tmp_path / "b.png")
 
 
 @pytest.mark.parametrize(
