@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,10 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json",
 """Any of these in an adapter's folder is how its text becomes ids."""
 _POINTER = b"version https://git-lfs.github.com/spec/"
 INDEX = "model.safetensors.index.json"
+_SIZE = re.compile(r"^(num|n)_|_(size|dim|heads|layers|embeddings|window|rank)$")
+"""Keys of config.json that are whole numbers."""
+_NUMBER = re.compile(r"_(eps|epsilon|theta|base|factor|scale|scaling|multiplier|dropout|range|capping|id)$")
+"""Keys of config.json that are numbers."""
 
 
 def require_checkpoint(folder: Path) -> None:
@@ -33,7 +41,7 @@ def require_checkpoint(folder: Path) -> None:
     if not (folder / "config.json").is_file():
         raise MarginError(f"{folder} is no checkpoint: it has no config.json")
     require_fetched(folder)
-    _settings(folder)
+    _require_written_as_numbers(_settings(folder), folder / "config.json")
     _require_generation_defaults(folder / "generation_config.json")
     _require_safetensors(folder, "*.safetensors", "no checkpoint")
     for index in sorted(folder.glob("*.safetensors.index.json")):
@@ -43,6 +51,27 @@ def require_checkpoint(folder: Path) -> None:
             f"{folder} holds two sets of weights, model.safetensors and what {INDEX} names: remove one"
         )
     require_numbers(folder)
+
+
+def _require_written_as_numbers(settings: Mapping[str, Any], config: Path, above: str = "") -> None:
+    """MarginError where a size or a number is written as text, or a size as 64.0: the model's own code fails
+    on it, or compares "8" with 8, and does not say which key it was."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            _require_written_as_numbers(value, config, f"{above}{key}.")
+        elif isinstance(value, str) and (_SIZE.search(key) or _NUMBER.search(key)) and _is_number(value):
+            number = value.strip()
+            raise MarginError(
+                f"{config} sets {shown(above + key)} to a text, {shown(value)!r}: write {number}"
+            )
+        elif isinstance(value, float) and value.is_integer() and _SIZE.search(key):
+            raise MarginError(f"{config} sets {shown(above + key)} to {value}: write {int(value)}")
+
+
+def _is_number(text: str) -> bool:
+    with suppress(ValueError):
+        return isfinite(float(text))
+    return False
 
 
 def _require_generation_defaults(path: Path) -> None:
@@ -97,6 +126,8 @@ def require_safe_index(index: Path) -> None:
             raise MarginError(
                 f"{index} names {shown(file)}: only safetensors is read, other formats can run code"
             )
+        if Path(file).is_absolute() or ".." in Path(file).parts:
+            raise MarginError(f"{index} names {shown(file)}, outside its folder: move the file into it")
 
 
 def require_numbers(folder: Path) -> None:

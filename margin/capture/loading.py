@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from margin.capture.folder import (
 )
 from margin.capture.gguf_tensors import require_all_read
 from margin.capture.hub import ADAPTER_FILES, cached, downloaded, fetched, snapshot
-from margin.capture.quiet import quietly
+from margin.capture.quiet import quietly, seemly_bar
 from margin.capture.twice import loaded_files, require_once
 from margin.capture.whole import UNLIKE, require_whole
 from margin.errors import MarginError, foreign
@@ -130,7 +130,8 @@ def load_model(
         options |= {"config": config, "use_safetensors": True}
     else:
         options["gguf_file"] = source.gguf
-    with quietly(), foreign(f"{source.given} cannot be loaded"), _unknown_values(source.given, config):
+    bar = nullcontext() if source.gguf is None else seemly_bar()
+    with bar, quietly(), foreign(f"{source.given} cannot be loaded"), _unknown_values(source.given, config):
         model: PreTrainedModel
         model, info = kind.from_pretrained(
             source.place, output_loading_info=True, ignore_mismatched_sizes=True, **options

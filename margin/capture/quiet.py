@@ -6,6 +6,7 @@ import logging as levels
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from transformers.utils import logging
 
@@ -21,6 +22,21 @@ def quietly() -> Iterator[None]:
             yield
     finally:
         logging.set_verbosity(level)
+
+
+@contextmanager
+def seemly_bar() -> Iterator[None]:
+    """The bar of dequantising a GGUF file, which asks nobody: in this block none where transformers' bars are
+    switched off, or where there is no terminal."""
+    from transformers import modeling_gguf_pytorch_utils as gguf
+
+    drawn = gguf.tqdm
+    disable = True if not logging.is_progress_bar_enabled() else None  # None: unless it is a terminal
+    gguf.tqdm = partial(drawn, disable=disable)
+    try:
+        yield
+    finally:
+        gguf.tqdm = drawn
 
 
 def hide_bars() -> None:

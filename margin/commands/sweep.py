@@ -63,10 +63,12 @@ def sweep(
     from margin.capture.collect import collect
     from margin.console import PlainConsole
     from margin.inputs.preflight import check_names
+    from margin.inputs.prompts import load_prompts
     from margin.launch import launched
     from margin.report.terminal import print_trajectory
     from margin.report.trajectory import to_json, trajectory, write_trajectory
     from margin.run.protocol import require_same_protocol
+    from margin.study.spaces import clusters_in
 
     omitted = list(left_out(checkpoints))
     check_names(
@@ -82,6 +84,8 @@ def sweep(
         _tell_what_is_left_out(omitted, quiet)
     for saved in found:
         _require_fit(saved, out)
+    if cluster is not None:
+        clusters_in(load_prompts(arguments["prompts"]).table, cluster)
     runs = []
     for number, saved in enumerate(found, 1):
         if not arguments["quiet"]:

@@ -53,8 +53,8 @@ def parse_json(text: str, place: str, *, once: bool = False) -> Any:
     except json.JSONDecodeError as error:
         where = f"line {error.lineno} " if error.lineno > 1 else ""
         raise MarginError(f"{place} is not JSON: {error.msg} at {where}column {error.colno}") from None
-    except (ValueError, RecursionError):  # a number of thousands of digits, thousands of brackets
-        raise MarginError(f"{place} is not JSON that can be read") from None
+    except (ValueError, RecursionError) as error:
+        raise MarginError(f"{place} is not JSON that can be read: {_beyond(error)}") from None
 
 
 def parse_toml(text: str, place: str) -> dict[str, Any]:
@@ -69,8 +69,15 @@ def parse_toml(text: str, place: str) -> dict[str, Any]:
         unquoted = line and re.match(r"""\s*\[[^"']*@""", text.split("\n")[line - 1])
         hint = ' (a name with @ takes quotes: [modes."pos@en"])' if unquoted else ""
         raise MarginError(f"{place} is not valid TOML{where}{hint}") from None
-    except (ValueError, RecursionError):  # a number of thousands of digits, thousands of brackets
-        raise MarginError(f"{place} is not valid TOML that can be read") from None
+    except (ValueError, RecursionError) as error:
+        raise MarginError(f"{place} is not valid TOML that can be read: {_beyond(error)}") from None
+
+
+def _beyond(error: ValueError | RecursionError) -> str:
+    """What a parser gives up on, though it is written by the rules."""
+    if isinstance(error, RecursionError):
+        return "its brackets are nested too deeply, write it flatter"
+    return "it holds a number of thousands of digits, shorten it"
 
 
 def jsonl_records(text: str, name: str, example: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -99,6 +99,15 @@ def refuses_what_its_schema_refuses(record: dict[str, Any], path: Path) -> None:
         assert "\n" not in str(error.value)
 
 
+def test_a_column_that_is_not_there_is_refused_before_anything_is_run(
+    workspace: Path, trainings: dict[str, Path]
+) -> None:
+    done = sweep(trainings["whole"], "--cluster", "templ")
+    assert done.exit_code == 2
+    assert "no column 'templ' to cluster by: the prompts have none" in done.output
+    assert not (workspace / "sweep").exists()
+
+
 def test_a_folder_of_checkpoints_gives_a_trajectory_in_the_order_of_steps(
     workspace: Path, trainings: dict[str, Path]
 ) -> None:

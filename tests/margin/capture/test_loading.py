@@ -114,6 +114,11 @@ def test_weights_that_end_too_soon_are_refused(saved_checkpoint: Path, tmp_path:
         ({"model_type": "nope"}, "model type `nope`"),
         ({"model_type": 3}, "model type `3`"),
         ({"model_type": "bert"}, "missing are bert"),
+        ({"num_hidden_layers": "4"}, "config.json sets num_hidden_layers to a text, '4': write 4"),
+        ({"hidden_size": 64.0}, "config.json sets hidden_size to 64.0: write 64"),
+        ({"rope_theta": "1e4"}, "config.json sets rope_theta to a text, '1e4': write 1e4"),
+        ({"rope_parameters": {"rope_theta": "5"}}, "sets rope_parameters.rope_theta to a text, '5': write 5"),
+        ({"rms_norm_eps": "1e-6"}, "config.json sets rms_norm_eps to a text, '1e-6': write 1e-6"),
         ({"hidden_act": "\ud800"}, "cannot be loaded"),
         ({"max_position_embeddings": "x"}, "max_position_embeddings"),
         (
@@ -162,6 +167,23 @@ def test_no_pickle_is_read_whatever_names_it(saved_checkpoint: Path, tmp_path: P
         ("[]", "weight_map names no files"),
         ('{"weight_map": {"a": 3}}', "weight_map names no files"),
         ('{"metadata": {}, "weight_map": {"model.norm.weight": "gone.safetensors"}}', "gone.safetensors"),
+        (
+            '{"metadata": {}, "weight_map": {"model.norm.weight": "../../etc/a.safetensors"}}',
+            "index.json names ../../etc/a.safetensors, outside its folder: move the file into it",
+        ),
+        (
+            '{"metadata": {}, "weight_map": {"model.norm.weight": "/etc/a.safetensors"}}',
+            "index.json names /etc/a.safetensors, outside its folder",
+        ),
+        (
+            '{"metadata": {}, "weight_map": {"model.norm.weight": "../../etc/passwd"}}',
+            "only safetensors is read",
+        ),
+        ("[" * 100_000, "index.json is not JSON that can be read: its brackets are nested too deeply"),
+        (
+            f'{{"metadata": {{"total_size": {"9" * 6000}}}}}',
+            "index.json is not JSON that can be read: it holds a number of thousands of digits",
+        ),
     ],
 )
 def test_an_index_that_leads_nowhere_is_refused(
@@ -259,6 +281,13 @@ def write_gguf(
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def test_a_gguf_file_draws_no_bar_where_no_one_sees_it(
+    make_checkpoint: Callable[..., Checkpoint], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    load_checkpoint(write_gguf(tmp_path / "model.gguf", make_checkpoint()), device="cpu")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_gguf_file_is_read_in_full_or_refused(

@@ -179,7 +179,8 @@ def test_kwargs_that_a_run_could_not_keep_are_refused(
         ("{no", "not JSON"),
         ("[1]", "must be a JSON object"),
         ('{"a": 1, "a": 2}', "the same key twice"),
-        ("[" * 100_000, "not JSON that can be read"),
+        ("[" * 100_000, "not JSON that can be read: its brackets are nested too deeply"),
+        ('{"a": ' + "1" * 6000 + "}", "it holds a number of thousands of digits, shorten it"),
         ('{"a": ' + "9" * 5000 + "}", "not JSON that can be read"),
     ],
 )
