@@ -33,6 +33,17 @@ def shown(value: object) -> str:
     return spelt(" ".join(str(value).split()))
 
 
+def counted(number: int, what: str) -> str:
+    """How many of something, of which an s makes the plural: "1 prompt", "2,000 prompts".
+
+    Example
+    -------
+    >>> counted(1, "prompt")
+    '1 prompt'
+    """
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
 LONGEST = 60
 """Characters of a name that are shown where a longer one would fill the screen."""
 

@@ -18,6 +18,7 @@ from margin.capture.plan import BATCH_COST, Batch
 from margin.errors import MarginError
 from margin.inputs.options import CaptureOptions
 from margin.run.manifest import Manifest
+from margin.text import counted
 
 FLOAT, HALF, INTEGER = 4, 2, 4
 """Bytes of the numbers that shards hold."""
@@ -49,9 +50,10 @@ class Cost:
     def __str__(self) -> str:
         whole = self.rows == self.prompts * self.conditions
         return (
-            f"{self.rows:,} rows {'= {0} x {1}' if whole else 'of {0} under {1}'}, {self.tokens:,} tokens: "
+            f"{counted(self.rows, 'row')} {'= {0} x {1}' if whole else 'of {0} under {1}'}, "
+            f"{counted(self.tokens, 'token')}: "
             f"about {_duration(self.seconds)}, {decimal(self.bytes)}"
-        ).format(f"{self.prompts:,} prompts", f"{self.conditions} conditions")
+        ).format(counted(self.prompts, "prompt"), counted(self.conditions, "condition"))
 
     def require_room(self, folder: Path) -> None:
         """MarginError where the disk that will hold `folder` has not so much room."""

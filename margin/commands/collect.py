@@ -14,7 +14,7 @@ import click
 from margin.commands.session import PLACE, QUIET, Session
 from margin.inputs.options import CaptureOptions, option_types
 from margin.streams import folded, show, show_json
-from margin.text import json_text, shown
+from margin.text import counted, json_text, shown
 
 if TYPE_CHECKING:
     from margin.run.manifest import Manifest
@@ -193,8 +193,8 @@ def info(path: Path, as_json: bool) -> None:
 
 def _noise(floor: dict[str, Any]) -> str:
     return (
-        f"{floor['prompts']} prompts again, alone in {floor['dtype']} and in other batches: margin "
-        f"{floor['sam']:.1e} apart, states {floor['state_error']:.1e}"
+        f"{counted(floor['prompts'], 'prompt')} again, alone in {floor['dtype']} and in other batches: "
+        f"margin {floor['sam']:.1e} apart, states {floor['state_error']:.1e}"
     )
 
 
@@ -205,7 +205,7 @@ def _print_run(manifest: Manifest, path: Path) -> None:
         "run": path,
         "model": " + ".join(filter(None, (identity.model, identity.adapter))),
         "weights": f"{identity.weights[:16]}  {identity.dtype}, {identity.attention} attention",
-        "rows": f"{counts.rows} of {counts.prompts} prompts",
+        "rows": f"{counts.rows} of {counted(counts.prompts, 'prompt')}",
         "modes": ", ".join(f"{mode.name} ({'safe' if mode.safe else 'unsafe'})" for mode in identity.modes),
         "controls": ", ".join(controls) or "none",
         "layers": ", ".join(map(str, identity.layers)) or "none",
@@ -216,7 +216,7 @@ def _print_run(manifest: Manifest, path: Path) -> None:
     }
     if speed := manifest.throughput:
         lines["speed"] = (
-            f"{speed.rows_per_s:.1f} rows/s over {speed.rows} rows"
+            f"{speed.rows_per_s:.1f} rows/s over {counted(speed.rows, 'row')}"
             f"{f' on {speed.ranks} ranks' if speed.ranks > 1 else ''}, {speed.padding_share:.1%} padding"
         )
     for name, value in lines.items():

@@ -19,6 +19,7 @@ from margin.gate.limits import (
 )
 from margin.gate.verdict import Verdict
 from margin.study.notation import model_name
+from margin.text import counted
 
 
 def signed(value: float | None) -> str:
@@ -91,7 +92,7 @@ def measured(verdict: Verdict) -> str:
     clusters = "" if m.cluster is None else f" in {m.n_clusters} clusters by {m.cluster}"
     allowed = f"; a drop of {m.max_drop:.3g} is allowed (auto)" if m.auto else ""
     return (
-        f"{now} against {before}: {m.n_prompts} prompts{clusters}, "
+        f"{now} against {before}: {counted(m.n_prompts, 'prompt')}{clusters}, "
         f"{m.distance} distance in {m.space}{allowed}"
     )
 
@@ -106,9 +107,11 @@ def kept(measured: Measurement) -> str:
     """What a baseline keeps of a run, in a line."""
     overall, decoys = measured.overall, measured.above_decoys
     clusters = "" if measured.cluster is None else f" in {overall.n_units} clusters by {measured.cluster}"
-    above = "" if decoys is None else f", {decoys.estimate:+.4f} above {decoys.sets} sets of decoys"
+    above = (
+        "" if decoys is None else f", {decoys.estimate:+.4f} above {counted(decoys.sets, 'set')} of decoys"
+    )
     return (
-        f"margin {overall.estimate:+.4f} on {overall.n_prompts} prompts{clusters}{above}, "
+        f"margin {overall.estimate:+.4f} on {counted(overall.n_prompts, 'prompt')}{clusters}{above}, "
         f"{len(measured.margins) - 1} pairs and slices"
     )
 

@@ -20,7 +20,7 @@ from margin.inputs.tables import (
     unicode,
     whole,
 )
-from margin.text import is_blank, shown
+from margin.text import counted, is_blank, shown
 
 TABLE = "the table"
 
@@ -68,11 +68,11 @@ class PromptSet:
     def limit(self, n: int) -> PromptSet:
         """The first n prompts, or all where there are fewer. MarginError where n < 1."""
         if type(n) is not int or n < 1:
-            raise MarginError(f"a limit of {n} prompts leaves none: take at least 1")
+            raise MarginError(f"a limit of {n} leaves no prompts: take at least 1")
         return PromptSet(self.table.head(n), self.places[:n])
 
     def __repr__(self) -> str:
-        return f"PromptSet({len(self)} prompts, slices: {', '.join(self.slices) or 'none'})"
+        return f"PromptSet({counted(len(self), 'prompt')}, slices: {', '.join(self.slices) or 'none'})"
 
 
 Prompts: TypeAlias = (

@@ -10,6 +10,7 @@ from margin.study.record import EstimateRecord
 from margin.study.secrecy_file import PLACES, SecrecyRecord
 from margin.study.secrecy_tables import described, known_part
 from margin.study.section import Fact
+from margin.text import counted
 
 
 def secrecy_facts(found: SecrecyRecord) -> Iterator[Fact]:
@@ -62,8 +63,14 @@ def secrecy_facts(found: SecrecyRecord) -> Iterator[Fact]:
             )
     if count := sum(line.count for line in found.said):
         asked = sum(line.rate.n_prompts for line in found.said)
-        sentence = f"{count} of {asked} answers to requests for the instructions hold a live token"
-        yield Fact("says its token", f"{count} of {asked} answers", "to plain requests", sentence, alarm=True)
+        sentence = f"{count} of {counted(asked, 'answer')} to requests for the instructions hold a live token"
+        yield Fact(
+            "says its token",
+            f"{count} of {counted(asked, 'answer')}",
+            "to plain requests",
+            sentence,
+            alarm=True,
+        )
     yield from _search_facts(found)
 
 

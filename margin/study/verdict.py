@@ -11,6 +11,7 @@ from margin.arguments import require_number
 from margin.short import Short
 from margin.study.notation import interval, number
 from margin.study.outcomes import Outcome, Tally
+from margin.text import counted
 
 Status = Literal["holds", "fails", "unclear", "unmeasured"]
 MARKS: dict[Status, tuple[str, str]] = {
@@ -66,7 +67,7 @@ def apart(found: AboveDecoys, least: float, caveat: tuple[float, str] | None = N
     """
     above = found.above
     told = f"{number(above.estimate)} {interval(above.low, above.high)}".rstrip(" –")
-    beside = f"their margin is {told} above that of {len(found.decoys)} sets of meaningless tokens"
+    beside = f"their margin is {told} above that of {counted(len(found.decoys), 'set')} of meaningless tokens"
     status: Status
     if above.low is None:
         status, said = "unclear", "One set of meaningless tokens cannot tell how far others would be apart"

@@ -298,3 +298,19 @@ def test_a_folder_that_is_gone_from_under_the_command_is_one_line(place: Path) -
     )
     assert done.returncode == 2, done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_ctrl_c_while_libraries_are_imported_says_nothing(tmp_path: Path) -> None:
+    """A stand-in for a library, which is interrupted as it is imported."""
+    stops = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
+    (tmp_path / "click.py").write_text(stops, encoding="utf-8")
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [sys.executable, "-m", "margin", "--version"],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=heed_signals,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
