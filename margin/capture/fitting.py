@@ -8,7 +8,6 @@ from margin.capture.checkpoint import Checkpoint
 from margin.capture.rotary import steady_up_to
 from margin.errors import MarginError
 from margin.inputs.rows import Row
-from margin.text import counted
 
 
 def require_fitting(
@@ -24,7 +23,7 @@ def require_fitting(
     beyond = sum(max(row.ids) >= vocabulary for row in rows)
     if beyond:
         raise MarginError(
-            f"{checkpoint.name}: {beyond} of {counted(len(rows), 'row')} hold tokens beyond the model's vocabulary of "
+            f"{checkpoint.name}: {beyond} of {len(rows)} rows hold tokens beyond the model's vocabulary of "
             f"{vocabulary}: its tokenizer has tokens that its embeddings lack"
         )
     longest, after = max(len(row.ids) for row in rows), max(positions, generate, 1) - 1
