@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from importlib import import_module
+from typing import Any
 
 from transformers.utils import logging
 
@@ -28,8 +30,7 @@ def quietly() -> Iterator[None]:
 def seemly_bar() -> Iterator[None]:
     """The bar of dequantising a GGUF file, which asks nobody: in this block none where transformers' bars are
     switched off, or where there is no terminal."""
-    from transformers import modeling_gguf_pytorch_utils as gguf
-
+    gguf: Any = import_module("transformers.modeling_gguf_pytorch_utils")
     drawn = gguf.tqdm
     disable = True if not logging.is_progress_bar_enabled() else None  # None: unless it is a terminal
     gguf.tqdm = partial(drawn, disable=disable)

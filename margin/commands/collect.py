@@ -205,7 +205,7 @@ def _print_run(manifest: Manifest, path: Path) -> None:
         "run": path,
         "model": " + ".join(filter(None, (identity.model, identity.adapter))),
         "weights": f"{identity.weights[:16]}  {identity.dtype}, {identity.attention} attention",
-        "rows": f"{counts.rows} of {counted(counts.prompts, 'prompt')}",
+        "rows": f"{counts.rows} of {counted(counts.prompts or 0, 'prompt')}",
         "modes": ", ".join(f"{mode.name} ({'safe' if mode.safe else 'unsafe'})" for mode in identity.modes),
         "controls": ", ".join(controls) or "none",
         "layers": ", ".join(map(str, identity.layers)) or "none",

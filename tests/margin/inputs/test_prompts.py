@@ -446,3 +446,8 @@ def test_row_labels_of_pandas_are_no_column(tmp_path: Path) -> None:
 def test_a_prompt_that_cannot_be_seen_is_empty(text: str) -> None:
     with pytest.raises(MarginError, match="item 1: the prompt is empty"):
         load_prompts([text, "a b"])
+
+
+def test_one_prompt_is_no_plural() -> None:
+    assert repr(load_prompts(["a"])) == "PromptSet(1 prompt, slices: none)"
+    assert repr(load_prompts(["a", "b"])) == "PromptSet(2 prompts, slices: none)"
