@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from margin.capture.checkpoint import Checkpoint, load_checkpoint
 from margin.capture.classifier import load_classifier
+from margin.capture.quiet import without_bars
 from margin.cli import main
 from margin.demo import modes_path, prompts_path
 from margin.errors import MarginError
@@ -286,7 +287,11 @@ def write_gguf(
 def test_a_gguf_file_draws_no_bar_where_no_one_sees_it(
     make_checkpoint: Callable[..., Checkpoint], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    load_checkpoint(write_gguf(tmp_path / "model.gguf", make_checkpoint()), device="cpu")
+    path = write_gguf(tmp_path / "model.gguf", make_checkpoint())
+    load_checkpoint(path, device="cpu")  # no terminal
+    assert "quantizing" not in capfd.readouterr().err
+    with without_bars():
+        load_checkpoint(path, device="cpu")
     assert capfd.readouterr() == ("", "")
 
 
