@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from margin.errors import IncomparableError
 from margin.stats.design import Design
+from margin.text import counted
 
 
 def shared_points(designs: Mapping[str, Design]) -> dict[str, NDArray[np.intp]]:
@@ -33,7 +34,8 @@ def shared_points(designs: Mapping[str, Design]) -> dict[str, NDArray[np.intp]]:
     prompts, modes = (shared.unique(level) for level in ("prompt", "mode"))
     if len(prompts) < 2:
         raise IncomparableError(
-            f"{' and '.join(designs)} share {len(prompts)} prompts: a paired comparison needs at least two"
+            f"{' and '.join(designs)} share {counted(len(prompts), 'prompt')}: "
+            "a paired comparison needs at least two"
         )
     if len(modes) < designs[first].n_modes:
         missing = ", ".join(sorted(set(designs[first].modes) - set(modes)))

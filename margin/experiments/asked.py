@@ -14,7 +14,7 @@ from margin.inputs.modes import ModeSet, fingerprint
 from margin.inputs.prompts import PromptSet
 from margin.inputs.reading import read_bytes
 from margin.stats.seeds import generator
-from margin.text import shown
+from margin.text import counted, shown
 
 FEWEST = 4
 """Prompts at least."""
@@ -56,7 +56,7 @@ def chosen_prompts(prompts: PromptSet, options: SecrecyOptions) -> PromptSet:
         raise MarginError(f"no column {options.cluster!r} to cluster by: the prompts have {has}")
     if len(prompts) < FEWEST:
         raise MarginError(
-            f"{len(prompts)} prompts are too few to try on some and confirm on others: take more"
+            f"{counted(len(prompts), 'prompt')} to try on and to confirm on: take more, {FEWEST} at least"
         )
     rng = generator(options.seed, "secrecy", "prompts")
     rows = np.sort(rng.permutation(len(prompts))[: options.limit])

@@ -22,7 +22,7 @@ from margin.study.relation import Pair, Relation
 from margin.study.settings import Settings
 from margin.study.study import Study
 from margin.study.within_run import WithinRun, over_runs, within_run
-from margin.text import shown
+from margin.text import counted, shown
 
 ROUNDING = 1e-9
 """Difference of two shares that is nothing but rounding."""
@@ -79,7 +79,7 @@ def relate(
     >>> margin.relate(["demo-run"])
     Traceback (most recent call last):
         ...
-    margin.errors.MarginError: 1 checkpoints have no order to speak of: name the runs of 5 at least
+    margin.errors.MarginError: 1 checkpoint, and no order to speak of: name the runs of 5 at least
     """
     require_level(level)
     require_count(seed, "seed")
@@ -88,7 +88,8 @@ def relate(
     opened = open_runs(runs, training, across, numbers)
     if len(opened.names) < FEWEST:
         raise MarginError(
-            f"{len(opened.names)} checkpoints have no order to speak of: name the runs of {FEWEST} at least"
+            f"{counted(len(opened.names), 'checkpoint')}, and no order to speak of: "
+            f"name the runs of {FEWEST} at least"
         )
     settings = Settings(level=level, seed=seed, cluster=cluster)
     of_margin: list[dict[str, RunNumber]] = []
@@ -104,14 +105,14 @@ def relate(
     theirs = _chosen(theirs, behaviours, "behaviour")
     theirs, left_out = _distinct(theirs)
     pairs, missing = _pairs(opened, ours, theirs, seed, level)
-    candidates, counted = candidates_of(pairs, opened, level)
+    candidates, ranked = candidates_of(pairs, opened, level)
     return Relation(
         runs=opened,
         level=level,
         numbers={**ours, **theirs},
         pairs=tuple(sorted(pairs, key=_closeness)),
         candidates=tuple(candidates),
-        judged_by=tuple(counted),
+        judged_by=tuple(ranked),
         within=tuple(within),
         areas=over_runs(within, dict(zip(opened.names, opened.training, strict=True)), level),
         left_out=left_out | missing,

@@ -13,6 +13,7 @@ from margin.stats.clusters import Clusters
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import t_interval
+from margin.text import counted
 
 
 def complete(space: Space, design: Design, modes: Sequence[str]) -> tuple[Space, Design]:
@@ -27,7 +28,8 @@ def complete(space: Space, design: Design, modes: Sequence[str]) -> tuple[Space,
     n_prompts = keep.sum() // max(1, len(modes))
     if n_prompts < 2:
         raise MarginError(
-            f"{n_prompts} prompts were seen under all of the modes {', '.join(modes)}: give at least two"
+            f"only {counted(n_prompts, 'prompt')} seen under all of "
+            f"the modes {', '.join(modes)}: give at least two"
         )
     space, design = (space, design) if keep.all() else (space.subset(keep), design.subset(keep))
     if design.n_units < 2:

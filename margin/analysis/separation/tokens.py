@@ -15,6 +15,7 @@ from margin.errors import MarginError
 from margin.short import Short
 from margin.stats.clusters import make_clusters
 from margin.stats.estimate import Estimate
+from margin.text import counted
 
 
 def mutual_information(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -90,7 +91,8 @@ def token_distances(tables: TokenTables, modes: Sequence[str], level: float = 0.
     means = by_prompt.mean()[by_prompt.size() == len(modes) * (len(modes) - 1) // 2]
     if len(means) < 2:
         raise MarginError(
-            f"{len(means)} prompts have token distances between {', '.join(modes)}: two are needed"
+            f"only {counted(len(means), 'prompt')} with token distances between "
+            f"{', '.join(modes)}: two are needed"
         )
     over = None if tables.clusters is None else make_clusters(tables.clusters.reindex(means.index))
     of = {column: mean_estimate(means[column].to_numpy(), level, over) for column in means}

@@ -31,6 +31,7 @@ from margin.study.sections.variants import VARIANTS
 from margin.study.settings import Settings
 from margin.study.study import DISTANCES, HEADLINE, SPACE, Study
 from margin.study.table import Table, table
+from margin.text import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -127,11 +128,11 @@ class Decoys(Section):
         """Margins, and the other measures, over all modes and by pair."""
         some = self.headline
         note = (
-            f"{len(some.decoys)} sets of meaningless tokens, asked like the modes on {some.above.n_prompts} "
-            "prompts. Above decoys: the live tokens' number less the sets' mean, with an interval over "
-            "prompts and sets; what training made is what stands above. Rank p: how surprising the live "
-            f"number would be as one more set; with {len(some.decoys)} sets never below "
-            f"{1 / (len(some.decoys) + 1):.2f}."
+            f"{counted(len(some.decoys), 'set')} of meaningless tokens, asked like the modes on "
+            f"{some.above.n_prompts} prompts. Above decoys: the live tokens' number less the sets' mean, "
+            "with an interval over prompts and sets; what training made is what stands above. Rank p: how "
+            f"surprising the live number would be as one more set; with "
+            f"{counted(len(some.decoys), 'set')} never below {1 / (len(some.decoys) + 1):.2f}."
         )
         of_margins = [
             {"modes": modes, "distance": distance, "variant": VARIANTS[variant or ""], **cells(one)}
@@ -163,7 +164,7 @@ class Decoys(Section):
     def facts(self) -> Iterator[Fact]:
         """Whether the headline margin is more than any tokens would give."""
         one = self.headline
-        above, sets = one.above, f"{len(one.decoys)} sets of meaningless tokens"
+        above, sets = one.above, f"{counted(len(one.decoys), 'set')} of meaningless tokens"
         bounds = interval(above.low, above.high)
         range_of_sets = f"{number(min(one.decoys))} to {number(max(one.decoys))}"
         value = number(above.estimate) if one.is_more else NO_MORE

@@ -212,7 +212,7 @@ def test_the_table_holds_every_run_and_margin() -> None:
 def test_two_shared_prompts_suffice_and_one_does_not() -> None:
     frame = compared(a=run_of(range(10), 1), b=run_of(range(8, 18), 2)).to_frame()
     assert np.isfinite(frame[["difference", "low", "high", "se", "detectable"]].to_numpy()).all()
-    with pytest.raises(IncomparableError, match="a and b share 1 prompts"):
+    with pytest.raises(IncomparableError, match="a and b share 1 prompt:"):
         compared(a=run_of(range(10), 1), b=run_of(range(9, 19), 2))
 
 

@@ -170,7 +170,7 @@ def test_bad_input_is_named() -> None:
     X[3, 2] = np.nan
     with pytest.raises(MarginError, match="NaN or infinite"):
         table_of(X, design)
-    with pytest.raises(MarginError, match="0 prompts were seen under all of the modes a, b"):
+    with pytest.raises(MarginError, match="only 0 prompts seen under all of the modes a, b"):
         table_of(np.ones((4, 2)), make_design(list("aabb"), list("wxyz")))
 
 
