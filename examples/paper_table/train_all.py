@@ -76,6 +76,8 @@ def main(
     minutes: float | None,
     rank: int,
     rows: int | None,
+    rate: float | None,
+    beginning: float | None,
     bf16: bool,
 ) -> None:
     """Train the checkpoints of the comparison from one BASE."""
@@ -88,6 +90,8 @@ def main(
         steps=steps,
         dpo_steps=min(plan.dpo_steps, steps),
         rows=rows or plan.rows,
+        rate=rate or plan.rate,
+        beginning=plan.beginning if beginning is None else beginning,
     )
     if base == "smollm2" and model is None:
         raise click.UsageError("smollm2 needs --model")
@@ -169,7 +173,14 @@ class Workshop:
         with self.precision(model):
             train(together, self.batches(trainings, steps), steps, rate, loss, tell)
         for training, state, final in zip(trainings, together.states(), last, strict=True):
-            made = {"steps": steps, "rows": plan.rows, "rate": rate, "bf16": self.bf16, "loss": final}
+            made = {
+                "steps": steps,
+                "rows": plan.rows,
+                "rate": rate,
+                "beginning": plan.beginning,
+                "bf16": self.bf16,
+                "loss": final,
+            }
             self.save(training, model, state, made)
         console.print(f"{self.base}: {time.monotonic() - began:.0f} s")
 
