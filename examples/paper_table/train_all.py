@@ -61,6 +61,8 @@ console = Console(stderr=True)
 @click.option("--minutes", type=float, help="Time there is: steps are cut to it, what has no time is left.")
 @click.option("--rank", default=4, show_default=True, help="Of the LoRA adapters, on all linear layers.")
 @click.option("--rows", type=int, help="Rows of a step; default: the plan's.")
+@click.option("--rate", type=float, help="Learning rate; default: the plan's.")
+@click.option("--beginning", type=float, help="Share of the steps of live rows alone; default: the plan's.")
 @click.option(
     "--bf16", is_flag=True, help="Frozen weights and products in bfloat16; what is trained stays float32."
 )
