@@ -13,10 +13,11 @@ import click
 
 from margin.commands.session import PLACE, QUIET, Session
 from margin.inputs.options import CaptureOptions, option_types
-from margin.streams import folded, show, show_json
+from margin.streams import folded, say, show, show_json
 from margin.text import counted, json_text, shown
 
 if TYPE_CHECKING:
+    from margin.inputs.prompts import PromptSet
     from margin.run.manifest import Manifest
 
 
@@ -97,8 +98,19 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "controls": lambda names: [name.strip() for name in names.split(",")],
 }
 """What makes of some options' text what `margin.collect` takes."""
+PROMPTS = (
+    click.option(
+        "--prompts",
+        required=True,
+        type=PLACE,
+        help="JSON lines, CSV or Parquet, or a Hugging Face data set: its folder, or its id on the hub.",
+    ),
+    click.option("--column", metavar="NAME", help="Column that holds the prompts, where it is not prompt."),
+    click.option("--split", metavar="NAME", help="Of a data set: which split."),
+)
+"""Where the prompts are."""
 OPTIONS = (
-    click.option("--prompts", required=True, type=PLACE, help="JSON lines, CSV or Parquet."),
+    *PROMPTS,
     click.option("--modes", required=True, type=PLACE, help="Modes and their tokens, TOML."),
     *_capture_options(),
 )
@@ -112,7 +124,26 @@ def collect_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def collect_arguments(session: Session, *, modes: Path, quiet: bool, **options: Any) -> dict[str, Any]:
+def asked_prompts(prompts: Path, column: str | None, split: str | None, quiet: bool) -> PromptSet:
+    """The prompts that the options of `PROMPTS` mean, after saying which those of a data set are."""
+    from margin.inputs.prompts import load_prompts
+
+    found = load_prompts(prompts, column=column, split=split)
+    if found.said and not quiet:
+        say(found.said)
+    return found
+
+
+def collect_arguments(
+    session: Session,
+    *,
+    modes: Path,
+    quiet: bool,
+    prompts: Path,
+    column: str | None,
+    split: str | None,
+    **options: Any,
+) -> dict[str, Any]:
     """The arguments of `margin.collect` that these options mean; the modes' tokens are redacted from now on.
 
     Bars of loading are switched off where nobody would see them, and all progress but the first process's.
@@ -132,7 +163,8 @@ def collect_arguments(session: Session, *, modes: Path, quiet: bool, **options: 
         from margin.capture.quiet import hide_bars
 
         hide_bars()  # where transformers was imported before
-    return {**given, "modes": mode_set, "quiet": quiet}
+    chosen = asked_prompts(prompts, column, split, quiet)
+    return {**given, "prompts": chosen, "modes": mode_set, "quiet": quiet}
 
 
 @click.command(short_help="Run every prompt under every mode, once, and keep the run.")
