@@ -78,6 +78,14 @@ CLUSTER = click.option(
     is_flag=True,
     help="The page says which point is which prompt; it is then as secret as the tokens.",
 )
+@click.option("--zip", "zipped", is_flag=True, help="Also write the report as one file, report.zip.")
+@click.option(
+    "--log",
+    "trackers",
+    multiple=True,
+    type=click.Choice(["wandb", "mlflow", "trackio", "tensorboard"]),
+    help="Also log the numbers to this tracker, if it is installed; repeatable. Where is its own setting.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print report.json instead of the summary.")
 @QUIET
 def report(
@@ -93,6 +101,8 @@ def report(
     tolerated: float,
     text: bool,
     explore: bool,
+    zipped: bool,
+    trackers: tuple[str, ...],
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -100,7 +110,9 @@ def report(
 
     from margin.console import PlainConsole
     from margin.report.analyse import analyse
+    from margin.report.archive import write_archive
     from margin.report.terminal import print_summary
+    from margin.report.trackers import log_to, require_tracker
     from margin.report.write import to_json
     from margin.run.run import open_run
     from margin.study.probe_file import NAME, require_probes
@@ -110,6 +122,8 @@ def report(
     from margin.study.trace_file import require_trace
     from margin.study.verdict import Thresholds
 
+    for name in trackers:  # now, and not after everything else
+        require_tracker(name)
     opened = open_run(run)
     against = None
     if baseline is not None:
@@ -127,7 +141,10 @@ def report(
         thresholds=Thresholds(apart, tolerated),
         against=against,
     )
-    drawn = write_with_figures(found, out or run / "report", explore)
+    folder = out or run / "report"
+    drawn = write_with_figures(found, folder, explore)
+    if zipped:
+        drawn.written.append(write_archive(drawn.written, folder))
     for name, require in ((NAME, require_probes), (TRACE, require_trace), (SECRECY, require_secrecy)):
         if (run / name).exists():
             try:
@@ -139,6 +156,10 @@ def report(
     elif not quiet:
         print_summary(found, PlainConsole())
         written(drawn.written)
+    for name in dict.fromkeys(trackers):
+        where = log_to(name, found, folder)
+        if not quiet:
+            say(f"logged to {name}, {where}")
     drawn.leave()
 
 
