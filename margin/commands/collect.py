@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import click
 
+from margin.commands.prompts import PROMPTS, asked_prompts
 from margin.commands.session import PLACE, QUIET, Session
 from margin.inputs.options import CaptureOptions, option_types
-from margin.streams import folded, say, show, show_json
+from margin.streams import folded, show, show_json
 from margin.text import counted, json_text, shown
 
 if TYPE_CHECKING:
-    from margin.inputs.prompts import PromptSet
     from margin.run.manifest import Manifest
 
 
@@ -98,17 +98,6 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "controls": lambda names: [name.strip() for name in names.split(",")],
 }
 """What makes of some options' text what `margin.collect` takes."""
-PROMPTS = (
-    click.option(
-        "--prompts",
-        required=True,
-        type=PLACE,
-        help="JSON lines, CSV or Parquet, or a Hugging Face data set: its folder, or its id on the hub.",
-    ),
-    click.option("--column", metavar="NAME", help="Column that holds the prompts, where it is not prompt."),
-    click.option("--split", metavar="NAME", help="Of a data set: which split."),
-)
-"""Where the prompts are."""
 OPTIONS = (
     *PROMPTS,
     click.option("--modes", required=True, type=PLACE, help="Modes and their tokens, TOML."),
@@ -122,16 +111,6 @@ def collect_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(OPTIONS):
         command = option(command)
     return command
-
-
-def asked_prompts(prompts: Path, column: str | None, split: str | None, quiet: bool) -> PromptSet:
-    """The prompts that the options of `PROMPTS` mean, after saying which those of a data set are."""
-    from margin.inputs.prompts import load_prompts
-
-    found = load_prompts(prompts, column=column, split=split)
-    if found.said and not quiet:
-        say(found.said)
-    return found
 
 
 def collect_arguments(

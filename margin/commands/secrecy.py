@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
-from margin.commands.collect import PROMPTS, READERS, asked_prompts
+from margin.commands.collect import READERS
 from margin.commands.judge import classifier, expectations
+from margin.commands.prompts import PROMPTS, asked_prompts
 from margin.commands.report import CLUSTER, coverage
 from margin.commands.session import PLACE, QUIET, Session
 from margin.streams import show_json, written

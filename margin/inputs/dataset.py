@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from margin.errors import MarginError, foreign
 from margin.extras import require
 from margin.inputs.tables import SUFFIXES
-from margin.text import brief, shown
+from margin.text import brief, counted, shown
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -74,7 +74,7 @@ def read_dataset(path: Path, column: str | None = None, split: str | None = None
     with foreign(f"{place} cannot be read"):
         values = {each: kept[each][:] for each in kept.column_names}
     left = f"; left out: {', '.join(map(brief, other))}" if other else ""
-    said = f"prompts: column {brief(chosen)!r} of {shown(place)}, {len(kept):,} rows{left}"
+    said = f"prompts: column {brief(chosen)!r} of {shown(place)}, {counted(len(kept), 'row')}{left}"
     renamed = {("prompt" if each == chosen else each): found for each, found in values.items()}
     return Found(_named(renamed, kept), place, said)
 
@@ -104,7 +104,7 @@ def _split(found: Dataset | DatasetDict, split: str | None, path: Path) -> tuple
     """The split that is asked for, or the only one, and its name."""
     if not isinstance(found, Mapping):
         return found, split or str(found.split or "")
-    known = ", ".join(f"{brief(name)} ({len(part):,} rows)" for name, part in found.items())
+    known = ", ".join(f"{brief(name)} ({counted(len(part), 'row')})" for name, part in found.items())
     if split is None and len(found) == 1:
         split = next(iter(found))
     if split is None:

@@ -15,7 +15,7 @@ from margin.run.run import Run
 from margin.run.run_tables import ANSWERS
 from margin.study.judgements import Judgements
 from margin.study.labels import label_of, require_few, require_whole
-from margin.text import brief
+from margin.text import brief, counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,9 +68,10 @@ def read_logs(logs: Mapping[str | None, Path], run: Run, score: str | None = Non
         name = _score(log, score, logs[condition])
         join.add(log, name, condition)
         recognised.append(
-            f"{logs[condition]}: a log of {log.tool}, {len(log.entries)} answers, labelled by {brief(name)}"
+            f"{logs[condition]}: a log of {log.tool}, {counted(len(log.entries), 'answer')}, labelled by "
+            f"{brief(name)}"
         )
-    sources = ", ".join(str(path) for path in logs.values())
+    sources = str(next(iter(logs.values()))) + (f" and {len(logs) - 1} more" if len(logs) > 1 else "")
     tools = list(dict.fromkeys(log.tool for log in read.values() if log is not None))
     called = (
         f"{next(iter(logs.values())).name} ({tools[0]})"
@@ -83,13 +84,13 @@ def read_logs(logs: Mapping[str | None, Path], run: Run, score: str | None = Non
 
 def _score(log: Log, score: str | None, path: Path) -> str:
     """Name of the score that is the label."""
-    if not log.entries:
-        raise MarginError(f"{path} is a log of {log.tool} that holds no scored answers")
     names = list(dict.fromkeys(name for entry in log.entries for name in entry.scores))
-    known = ", ".join(map(brief, names)) or "none"
+    if not names:
+        raise MarginError(f"{path} is a log of {log.tool} that holds no scored answers")
+    known = ", ".join(map(brief, names))
     if score is not None and score not in names:
         raise MarginError(f"{path} has no score {brief(score)!r}: it has {known}")
-    if score is None and log.default is None and len(names) != 1:
+    if score is None and log.default is None and len(names) > 1:
         raise MarginError(f"{path} has {len(names)} scores, {known}: say which is the label (--score NAME)")
     return score or log.default or names[0]
 
@@ -142,7 +143,7 @@ class _Join:
         table = pd.DataFrame({"row": list(self._labels), "label": list(self._labels.values())})
         require_few(table["label"], sources)
         some = (
-            f" ({len(self._unscored)} answers have no score, first {self._unscored[0]})"
+            f" (without a score: {counted(len(self._unscored), 'answer')}, first {self._unscored[0]})"
             if self._unscored
             else ""
         )
@@ -154,13 +155,13 @@ class _Join:
         found = []
         if self._foreign:
             found.append(
-                f"{sources}: {len(self._foreign)} answers are to prompts or conditions that the run has not, "
-                f"first {self._foreign[0]}: left out"
+                f"{sources}: left out {counted(len(self._foreign), 'answer')} to prompts or under conditions "
+                f"that the run has not, first {self._foreign[0]}"
             )
         if other := self._others():
             found.append(
-                f"{sources}: {other} of {len(self._answers)} answers are not those of the run, and the "
-                "labels are of the log's"
+                f"{sources}: of {counted(len(self._answers), 'answer')} {other:,} differ from the run's, and "
+                "the labels are of the log's"
             )
         return tuple(found)
 

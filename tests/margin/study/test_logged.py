@@ -181,7 +181,7 @@ ATTEMPT = 5
         (
             "inspect.json",
             lambda d: change(d, "samples", 2, "scores", to=None),
-            r"lacks 1 of the run's rows, .*\(1 answers have no score, first .* sample 3\)",
+            r"lacks 1 of the run's rows, .*\(without a score: 1 answer, first .* sample 3\)",
         ),
         (
             "inspect.json",
@@ -222,7 +222,7 @@ ATTEMPT = 5
         (
             "promptfoo.json",
             lambda d: change(d, *RESULTS, 0, "failureReason", to=2),
-            "1 answers have no score",
+            "without a score: 1 answer,",
         ),
         (
             "promptfoo.json",
@@ -260,7 +260,7 @@ def test_a_malformed_log_is_refused_in_a_line(
         (lambda d: change(d, ATTEMPT, "detector_results", "demo.Refused", to=["x"]), "detector is no number"),
         (
             lambda d: change(d, ATTEMPT, "detector_results", "demo.Refused", to=[None]),
-            "1 answers have no score",
+            "without a score: 1 answer,",
         ),
         (lambda d: d[:ATTEMPT], "log of garak that holds no scored answers"),
         (lambda d: [*d, d[ATTEMPT]], "line 11 output 1: prompt .* stood in .* line 6 output 1 before"),
@@ -332,8 +332,8 @@ def test_other_prompts_and_other_answers_are_said(run: Run, tmp_path: Path) -> N
     other["arguments"] = {}
     path = dump([*record, other], tmp_path / "log.jsonl")
     left, answers = read(run, path).warned
-    assert "1 answers are to prompts or conditions that the run has not" in left
-    assert re.search(r"\d of 9 answers are not those of the run", answers)
+    assert "left out 1 answer to prompts or under conditions that the run has not" in left
+    assert re.search(r"of 9 answers \d differ from the run's", answers)
     own = run.answers.merge(run.rows, on="row").set_index(["prompt_id", "condition"])["answer"]
     for line in record:
         line["filtered_resps"] = [own[line["doc"]["id"], line["doc"]["mode"]]]
