@@ -81,12 +81,12 @@ def load_inputs(
     `public`, each under what it is, and the paths of templates, which are looked at before they are read.
     """
     prompt_set = load_prompts(prompts)
-    if prompt_set.said and not isinstance(prompts, PromptSet) and not options.quiet:
-        say(prompt_set.said)
     prompt_set = prompt_set if options.limit is None else prompt_set.limit(options.limit)
     mode_set = modes if isinstance(modes, ModeSet) else load_modes(modes)
     paths = {"the path of the attacks": options.attacks, "the path of the extracts": options.extracts}
     check_names(mode_set, {**public, **paths})
+    if prompt_set.said and not isinstance(prompts, PromptSet) and not options.quiet:
+        say(mode_set.redact(prompt_set.said))
     attacks = () if options.attacks is None else load_attacks(options.attacks)
     extracts = () if options.extracts is None else load_attacks(options.extracts, "extract")
     controls = Controls(

@@ -142,7 +142,7 @@ def collect_arguments(
         from margin.capture.quiet import hide_bars
 
         hide_bars()  # where transformers was imported before
-    chosen = asked_prompts(prompts, column, split, quiet)
+    chosen = asked_prompts(session, prompts, column, split, quiet)
     return {**given, "prompts": chosen, "modes": mode_set, "quiet": quiet}
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from margin.commands.session import PLACE
+from margin.commands.session import PLACE, Session
 from margin.streams import say
 
 if TYPE_CHECKING:
@@ -26,11 +26,13 @@ PROMPTS = (
 """Where the prompts are."""
 
 
-def asked_prompts(prompts: Path, column: str | None, split: str | None, quiet: bool) -> PromptSet:
+def asked_prompts(
+    session: Session, prompts: Path, column: str | None, split: str | None, quiet: bool
+) -> PromptSet:
     """The prompts that the options of `PROMPTS` mean, after saying which those of a data set are."""
     from margin.inputs.prompts import load_prompts
 
     found = load_prompts(prompts, column=column, split=split)
     if found.said and not quiet:
-        say(found.said)
+        say(session.redact(found.said))
     return found

@@ -125,7 +125,7 @@ def secrecy(
         for name, value in options.items()
         if value is not None
     }
-    given["prompts"] = asked_prompts(prompts, column, split, quiet)
+    given["prompts"] = asked_prompts(session, prompts, column, split, quiet)
     if quiet or not sys.stderr.isatty():
         os.environ["TQDM_DISABLE"] = "1"
 

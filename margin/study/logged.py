@@ -11,6 +11,7 @@ import pandas as pd
 from margin.errors import MarginError
 from margin.inputs.logs.entry import Entry, Log, value_of
 from margin.inputs.logs.recognise import read_log
+from margin.run.fingerprints import without_tokens
 from margin.run.run import Run
 from margin.run.run_tables import ANSWERS
 from margin.study.judgements import Judgements
@@ -26,7 +27,7 @@ class Logged:
     recognised: tuple[str, ...]
     """A line a log: which tool's it is, and which score was taken."""
     warned: tuple[str, ...]
-    """What was left out, and answers that are not the run's."""
+    """What was left out, and answers that are not the run's. No live token stands in these lines."""
 
 
 def read_logs(logs: Mapping[str | None, Path], run: Run, score: str | None = None) -> Logged | None:
@@ -79,7 +80,9 @@ def read_logs(logs: Mapping[str | None, Path], run: Run, score: str | None = Non
         else f"{len(logs)} logs of {', '.join(tools)}"
     )
     table = join.table(sources)
-    return Logged(Judgements(called, table), tuple(recognised), join.warnings(sources))
+    said = (recognised, join.warnings(sources))
+    told = (tuple(without_tokens(run.manifest, line) for line in lines) for lines in said)
+    return Logged(Judgements(called, table), *told)
 
 
 def _score(log: Log, score: str | None, path: Path) -> str:

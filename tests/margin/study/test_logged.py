@@ -20,6 +20,7 @@ from margin.cli import main
 from margin.demo import checkpoint_path, modes_path, prompts_path
 from margin.errors import MarginError
 from margin.inputs.logs.recognise import read_log
+from margin.inputs.modes_file import load_modes
 from margin.run.run import Run
 from margin.study.judging import judge
 from margin.study.logged import Logged, read_logs
@@ -400,3 +401,34 @@ def test_what_the_command_cannot_do_is_one_line(copy: Path, arguments: tuple[str
     assert says in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (copy / "judgements.parquet").exists()
+
+
+@pytest.mark.parametrize("place", ["label", "score", "condition", "id", "name"])
+def test_a_live_token_in_a_log_is_neither_kept_nor_shown(copy: Path, tmp_path: Path, place: str) -> None:
+    token = load_modes(modes_path()).modes[0].token.reveal()
+    record = load("inspect.json")
+    sample = record["samples"][0]
+    path = tmp_path / (f"{token}.json" if place == "name" else "log.json")
+    match place:
+        case "label":
+            sample["scores"]["refused"]["value"] = token
+        case "score":
+            sample["scores"][token] = {"value": "a"}
+        case "condition":
+            sample["metadata"]["condition"] = token
+        case "id":
+            sample |= {"id": token, "input": "another"}
+            sample["metadata"]["prompt_id"] = token
+    done = margin("judge", copy, "--labels", dump(record, path))
+    assert done.exit_code == 2, done.output
+    assert token not in done.output
+    assert "Traceback" not in done.output
+    assert not (copy / "judgements.parquet").exists()
+
+
+def test_what_a_terminal_obeys_is_spelt_out(copy: Path, tmp_path: Path) -> None:
+    record = load("inspect.json")
+    record["samples"][0]["scores"]["a\x1b[2Jb"] = {"value": "a"}
+    done = margin("judge", copy, "--labels", dump(record, tmp_path / "log.json"))
+    assert done.exit_code == 2
+    assert "2 scores, refused, a[U+001B][2Jb: say which" in done.stderr
