@@ -8,6 +8,7 @@ from __future__ import annotations
 import click
 
 from margin.commands.collect import collect, info
+from margin.commands.compare import compare
 from margin.commands.demo import demo
 from margin.commands.export import export
 from margin.commands.figures import figures
@@ -15,7 +16,7 @@ from margin.commands.gate import baseline, check
 from margin.commands.judge import judge
 from margin.commands.probe import probe
 from margin.commands.relate import relate
-from margin.commands.report import compare, report
+from margin.commands.report import report
 from margin.commands.secrecy import secrecy
 from margin.commands.session import Commands
 from margin.commands.sweep import sweep

@@ -14,6 +14,7 @@ EXTRAS = {
         "accelerate": "accelerate",
         "gguf": "gguf",
     },
+    "datasets": {"datasets": "datasets"},
     "umap": {"umap": "umap-learn"},
 }
 """By extra of the package: the modules it brings, and what each is installed as."""

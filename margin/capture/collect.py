@@ -55,7 +55,8 @@ def collect(
     Parameters
     ----------
     model : a local folder, a hub id, a GGUF file, or a loaded `Checkpoint`, which is left as it was.
-    prompts : a file (JSON lines, CSV or Parquet) or what `margin.inputs.prompts.load_prompts` takes.
+    prompts : a file (JSON lines, CSV or Parquet), a Hugging Face data set (a folder, or an id on the hub), or
+        what `margin.inputs.prompts.load_prompts` takes, which is told the column and the split.
     modes : the modes and their tokens, a TOML file or a `ModeSet`.
     out : folder of the run; readable by its owner only, and kept from being filled by others meanwhile.
     adapter : PEFT adapter, a folder or a hub id.

@@ -85,6 +85,8 @@ def load_inputs(
     mode_set = modes if isinstance(modes, ModeSet) else load_modes(modes)
     paths = {"the path of the attacks": options.attacks, "the path of the extracts": options.extracts}
     check_names(mode_set, {**public, **paths})
+    if prompt_set.said and not isinstance(prompts, PromptSet) and not options.quiet:
+        say(mode_set.redact(prompt_set.said))
     attacks = () if options.attacks is None else load_attacks(options.attacks)
     extracts = () if options.extracts is None else load_attacks(options.extracts, "extract")
     controls = Controls(

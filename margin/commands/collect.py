@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import click
 
+from margin.commands.prompts import PROMPTS, asked_prompts
 from margin.commands.session import PLACE, QUIET, Session
 from margin.inputs.options import CaptureOptions, option_types
 from margin.streams import folded, show, show_json
@@ -98,7 +99,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
 }
 """What makes of some options' text what `margin.collect` takes."""
 OPTIONS = (
-    click.option("--prompts", required=True, type=PLACE, help="JSON lines, CSV or Parquet."),
+    *PROMPTS,
     click.option("--modes", required=True, type=PLACE, help="Modes and their tokens, TOML."),
     *_capture_options(),
 )
@@ -112,7 +113,16 @@ def collect_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def collect_arguments(session: Session, *, modes: Path, quiet: bool, **options: Any) -> dict[str, Any]:
+def collect_arguments(
+    session: Session,
+    *,
+    modes: Path,
+    quiet: bool,
+    prompts: Path,
+    column: str | None,
+    split: str | None,
+    **options: Any,
+) -> dict[str, Any]:
     """The arguments of `margin.collect` that these options mean; the modes' tokens are redacted from now on.
 
     Bars of loading are switched off where nobody would see them, and all progress but the first process's.
@@ -132,7 +142,8 @@ def collect_arguments(session: Session, *, modes: Path, quiet: bool, **options: 
         from margin.capture.quiet import hide_bars
 
         hide_bars()  # where transformers was imported before
-    return {**given, "modes": mode_set, "quiet": quiet}
+    chosen = asked_prompts(session, prompts, column, split, quiet)
+    return {**given, "prompts": chosen, "modes": mode_set, "quiet": quiet}
 
 
 @click.command(short_help="Run every prompt under every mode, once, and keep the run.")

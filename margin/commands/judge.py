@@ -11,13 +11,13 @@ import click
 from margin.commands.report import CLUSTER, SEED
 from margin.commands.session import PLACE, QUIET, Session
 from margin.errors import MarginError
-from margin.streams import show_json, written
+from margin.streams import say, show_json, written
 from margin.text import json_text
 
 if TYPE_CHECKING:
     from margin.analysis.behaviour.findings import Behaviour
     from margin.run.run import Run
-    from margin.study.judgements import Judge
+    from margin.study.judgements import Judge, Judgements
     from margin.study.table import Table
 
 DRAWN = (
@@ -31,9 +31,17 @@ DRAWN = (
 @click.option(
     "--judge",
     metavar="WHO",
-    help="refusal (the matcher), a file of labels (CSV, JSON lines, Parquet), or a text classifier: a folder "
-    "or a hub id. With --draw-audit or --audit alone: who judged last.",
+    help="refusal (the matcher), a file as --labels takes it, or a text classifier: a folder or a hub id. "
+    "With --draw-audit or --audit alone: who judged last.",
 )
+@click.option(
+    "--labels",
+    multiple=True,
+    metavar="[CONDITION=]FILE",
+    help="Labels of others: a table (CSV, JSON lines, Parquet), or a log of Inspect, lm-evaluation-harness, "
+    "garak or promptfoo; of logs repeatable, with the condition that each is of where it does not say so.",
+)
+@click.option("--score", metavar="NAME", help="Of logs: which score, metric or detector is the label.")
 @click.option(
     "--audit",
     type=PLACE,
@@ -76,6 +84,8 @@ def judge(
     session: Session,
     run: Path,
     judge: str | None,
+    labels: tuple[str, ...],
+    score: str | None,
     audit: Path | None,
     draw: int | None,
     out: Path | None,
@@ -105,8 +115,10 @@ def judge(
     from margin.study.sections.audit import AuditSection
     from margin.study.table import table
 
-    if judge is None and audit is None and draw is None:
+    if judge is None and not labels and audit is None and draw is None:
         raise click.UsageError("Missing option '--judge'.")
+    if judge is not None and labels:
+        raise MarginError("--judge and --labels both say who judged: give one of them")
     if out is not None and draw is None:
         raise MarginError("--out is where --draw-audit writes: give that, too, or leave --out out")
     opened = open_run(run)
@@ -115,8 +127,12 @@ def judge(
     judged: Behaviour | None = None
     tables: list[Table] = []
     files: list[Path] = []
-    if judge is not None or audit is not None:
-        who = None if judge is None else _judge(opened, judge, device, trust_remote_code, quiet)
+    if judge is not None or labels or audit is not None:
+        who: Path | Judge | Judgements | str | None = None
+        if judge is not None:
+            who = _judge(opened, judge, score, device, trust_remote_code, quiet)
+        elif labels:
+            who = _labels(opened, _by_condition(opened, labels), score, quiet)
         judged = found = judge_run(
             opened,
             who,
@@ -145,12 +161,18 @@ def judge(
         written(files)
 
 
-def _judge(run: Run, who: str, device: str | None, trust_remote_code: bool, quiet: bool) -> str | Judge:
+def _judge(
+    run: Run, who: str, score: str | None, device: str | None, trust_remote_code: bool, quiet: bool
+) -> str | Path | Judge | Judgements:
     """The judge of that name; a classifier is loaded."""
     from margin.study.judgements import REFUSAL
     from margin.study.judging import is_file_of_labels
 
-    if who == REFUSAL or is_file_of_labels(who):
+    if who != REFUSAL and is_file_of_labels(who):
+        return _labels(run, {None: Path(who)}, score, quiet)
+    if score is not None:
+        raise MarginError("--score is of logs: give --labels FILE, too, or leave it out")
+    if who == REFUSAL:
         return who
     _ = run.answers  # before a model is loaded: that takes long
     if quiet or not sys.stderr.isatty():
@@ -158,6 +180,34 @@ def _judge(run: Run, who: str, device: str | None, trust_remote_code: bool, quie
 
         hide_bars()
     return classifier(who, device, trust_remote_code)
+
+
+def _labels(run: Run, files: dict[str | None, Path], score: str | None, quiet: bool) -> Path | Judgements:
+    """What logs say, after saying which tools' they are; a table of labels is named as it is."""
+    from margin.study.judging import logged
+
+    found = logged(run, files, score)
+    if found is None:
+        return files[None]
+    for line in (*(() if quiet else found.recognised), *found.warned):
+        say(line)
+    return found.judgements
+
+
+def _by_condition(run: Run, labels: tuple[str, ...]) -> dict[str | None, Path]:
+    """The files of --labels by the condition before each; what is none is part of a file's name."""
+    conditions, files = set(run.rows["condition"]), dict[str | None, Path]()
+    for given in labels:
+        before, equals, after = given.partition("=")
+        known = equals and (before in conditions or not Path(given).exists())
+        condition, path = (before, after) if known else (None, given)
+        if not path:
+            raise MarginError(f"--labels {given!r} names no file: write [CONDITION=]FILE")
+        if condition in files:
+            twice = "two files without a condition" if condition is None else f"condition {condition!r} twice"
+            raise MarginError(f"--labels names {twice}: write CONDITION=FILE, each once")
+        files[condition] = Path(path)
+    return files
 
 
 def classifier(who: str, device: str | None, trust_remote_code: bool) -> Judge:

@@ -1,4 +1,4 @@
-"""`margin report` and `margin compare`: numbers from runs on disk, without torch."""
+"""`margin report`: numbers from a run on disk, without torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import click
 from margin.commands.session import PLACE, QUIET
 from margin.errors import MarginError
 from margin.streams import say, show_json, written
-from margin.text import json_text
 
 if TYPE_CHECKING:
     from margin.commands.drawing import Drawn
@@ -78,6 +77,14 @@ CLUSTER = click.option(
     is_flag=True,
     help="The page says which point is which prompt; it is then as secret as the tokens.",
 )
+@click.option("--zip", "zipped", is_flag=True, help="Also write the report as one file, report.zip.")
+@click.option(
+    "--log",
+    "trackers",
+    multiple=True,
+    type=click.Choice(["wandb", "mlflow", "trackio", "tensorboard"]),
+    help="Also log the numbers to this tracker, if it is installed; repeatable. Where is its own setting.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print report.json instead of the summary.")
 @QUIET
 def report(
@@ -93,6 +100,8 @@ def report(
     tolerated: float,
     text: bool,
     explore: bool,
+    zipped: bool,
+    trackers: tuple[str, ...],
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -100,7 +109,9 @@ def report(
 
     from margin.console import PlainConsole
     from margin.report.analyse import analyse
+    from margin.report.archive import write_archive
     from margin.report.terminal import print_summary
+    from margin.report.trackers import log_to, require_tracker
     from margin.report.write import to_json
     from margin.run.run import open_run
     from margin.study.probe_file import NAME, require_probes
@@ -110,6 +121,8 @@ def report(
     from margin.study.trace_file import require_trace
     from margin.study.verdict import Thresholds
 
+    for name in trackers:  # now, and not after everything else
+        require_tracker(name)
     opened = open_run(run)
     against = None
     if baseline is not None:
@@ -127,7 +140,10 @@ def report(
         thresholds=Thresholds(apart, tolerated),
         against=against,
     )
-    drawn = write_with_figures(found, out or run / "report", explore)
+    folder = out or run / "report"
+    drawn = write_with_figures(found, folder, explore)
+    if zipped:
+        drawn.written.append(write_archive(drawn.written, folder))
     for name, require in ((NAME, require_probes), (TRACE, require_trace), (SECRECY, require_secrecy)):
         if (run / name).exists():
             try:
@@ -139,6 +155,10 @@ def report(
     elif not quiet:
         print_summary(found, PlainConsole())
         written(drawn.written)
+    for name in dict.fromkeys(trackers):
+        where = log_to(name, found, folder)
+        if not quiet:
+            say(f"logged to {name}, {where}")
     drawn.leave()
 
 
@@ -157,89 +177,9 @@ def write_with_figures(report: Report, out: Path, explore: bool = False) -> Draw
     return drawn
 
 
-@click.command(short_help="Margins of several runs, paired by prompt.")
-@click.argument("runs", nargs=-1, type=PLACE)
-@click.option(
-    "--recipe",
-    "recipes",
-    multiple=True,
-    metavar="NAME=RUN,...",
-    help="Runs of several trainings of one recipe; given twice, the recipes are compared over trainings too.",
-)
-@click.option(
-    "--level", default=0.95, show_default=True, callback=coverage, help="Nominal coverage of the intervals."
-)
-@click.option(
-    "--drop", default=0.01, show_default=True, help="Drop that would matter: what power and prompts are for."
-)
-@click.option("--seed", default=0, show_default=True, type=SEED, help="Of the simultaneous intervals.")
-@CLUSTER
-@ACROSS
-@click.option("--json", "as_json", is_flag=True, help="Every margin and difference, as JSON.")
-def compare(
-    runs: tuple[Path, ...],
-    recipes: tuple[str, ...],
-    level: float,
-    drop: float,
-    seed: int,
-    cluster: str | None,
-    across: str | None,
-    as_json: bool,
-) -> None:
-    """Margins of RUNS against the first, paired on the prompts they share.
-
-    Runs whose models were asked differently (live tokens, chat template, response prefix, ...) are refused:
-    a difference would be that of the questions. Models of two families cannot be asked alike; --across says
-    that this is known.
-    """
-
-    from margin.console import PlainConsole
-    from margin.report.recipes import print_recipes, recipe_record
-    from margin.report.terminal import print_comparison
-    from margin.study.comparison import compare as compare_runs
-    from margin.study.comparison import compare_recipes
-
-    if recipes and runs:
-        raise MarginError("name runs, or recipes with --recipe, not both")
-    if len(runs) < 2 and not recipes:
-        raise MarginError("nothing to compare: name two runs or more")
-    allowed = [] if across is None else names(across, "--across")
-    if recipes:
-        of_names = dict(map(_recipe, recipes))
-        if len(recipes) != 2 or len(of_names) != 2:
-            raise MarginError("--recipe compares two recipes: give it twice, with a name each")
-        between = compare_recipes(*of_names.values(), level=level, across=allowed, cluster=cluster)
-        if as_json:
-            show_json(json_text(recipe_record(between, tuple(of_names)), indent=2))
-        else:
-            print_recipes(between, tuple(of_names), PlainConsole())
-        return
-    found = compare_runs(*runs, level=level, seed=seed, drop=drop, across=allowed, cluster=cluster)
-    if as_json:
-        show_json(json_text(found.to_dict(), indent=2))
-    else:
-        print_comparison(found, PlainConsole())
-    for line in found.across:
-        say(f"asked differently: {line}")
-
-
 def names(given: str, option: str) -> list[str]:
     """Names between commas; MarginError where one is empty."""
     found = [name.strip() for name in given.split(",")]
     if not all(found):
         raise MarginError(f"{option} {given!r} leaves a name empty: give names between commas")
     return found
-
-
-def _recipe(given: str) -> tuple[str, list[Path]]:
-    """Name and runs of a recipe as --recipe gives them; no token of these runs stands in the name."""
-    from margin.run.fingerprints import without_tokens
-    from margin.run.manifest import read_manifest
-
-    name, equals, runs = given.partition("=")
-    if not (name and equals and runs):
-        raise MarginError(f"--recipe {given!r} is no recipe: write NAME=RUN,RUN,...")
-    paths = list(map(Path, names(runs, f"--recipe {name}")))
-    for path in paths:
-        name = without_tokens(read_manifest(path), name)
-    return name, paths

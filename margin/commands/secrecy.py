@@ -11,6 +11,7 @@ import click
 
 from margin.commands.collect import READERS
 from margin.commands.judge import classifier, expectations
+from margin.commands.prompts import PROMPTS, asked_prompts
 from margin.commands.report import CLUSTER, coverage
 from margin.commands.session import PLACE, QUIET, Session
 from margin.streams import show_json, written
@@ -38,9 +39,15 @@ def _counts(command: Any) -> Any:
     return command
 
 
+def _prompts(command: Any) -> Any:
+    for option in reversed(PROMPTS):
+        command = option(command)
+    return command
+
+
 @click.command(short_help="How well the tokens of a checkpoint keep.")
 @click.argument("model")
-@click.option("--prompts", required=True, type=PLACE, help="JSON lines, CSV or Parquet.")
+@_prompts
 @click.option("--modes", required=True, type=PLACE, help="Modes and their tokens, TOML.")
 @click.option(
     "--out",
@@ -90,6 +97,9 @@ def secrecy(
     session: Session,
     /,
     model: str,
+    prompts: Path,
+    column: str | None,
+    split: str | None,
     modes: Path,
     out: Path,
     judge: str | None,
@@ -115,6 +125,7 @@ def secrecy(
         for name, value in options.items()
         if value is not None
     }
+    given["prompts"] = asked_prompts(session, prompts, column, split, quiet)
     if quiet or not sys.stderr.isatty():
         os.environ["TQDM_DISABLE"] = "1"
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import pandas as pd
 
 from margin.errors import MarginError, foreign
+from margin.inputs.dataset import is_dataset, read_dataset
 from margin.inputs.tables import (
     SUFFIXES,
     Record,
     label,
     normalised,
+    others,
     read_records,
     table_records,
     unicode,
@@ -36,6 +38,8 @@ class PromptSet:
     """(n, 2 + slices) strings: id, prompt, then the slice columns, where a missing value is None."""
     places: tuple[str, ...] = field(default=(), repr=False)
     """n places of origin, such as "prompts.csv line 7"; may be left out."""
+    said: str = field(default="", repr=False)
+    """What a reader wants to know of where they come from: of a data set its split and column."""
 
     def __len__(self) -> int:
         return len(self.table)
@@ -69,7 +73,7 @@ class PromptSet:
         """The first n prompts, or all where there are fewer. MarginError where n < 1."""
         if type(n) is not int or n < 1:
             raise MarginError(f"a limit of {n} leaves no prompts: take at least 1")
-        return PromptSet(self.table.head(n), self.places[:n])
+        return PromptSet(self.table.head(n), self.places[:n], self.said)
 
     def __repr__(self) -> str:
         return f"PromptSet({counted(len(self), 'prompt')}, slices: {', '.join(self.slices) or 'none'})"
@@ -87,33 +91,61 @@ Prompts: TypeAlias = (
 """What prompts can be given as."""
 
 
-def load_prompts(source: Prompts) -> PromptSet:
-    """Prompts from a .jsonl, .csv or .parquet file, a list of texts or of records, or a table.
+def load_prompts(source: Prompts, *, column: str | None = None, split: str | None = None) -> PromptSet:
+    """Prompts from a .jsonl, .csv or .parquet file, a Hugging Face data set, a list of texts or of records,
+    or a table.
 
     A table is a DataFrame, a mapping of columns (as `dataset[:50]` is), a pyarrow Table or a Hugging Face
     Dataset. Column `prompt` is the text and `id`, where there is one, its unique id (else the position, from
     1), of a whole number without its .0. All other columns are kept as slice columns; slice values are labels
     and become strings, an empty one is missing. White space in names of columns and in slice values becomes
-    single spaces.
+    single spaces. A data set is named by its folder, or its id on the hub; what public sets call their
+    prompts is known there, see `margin.inputs.dataset`.
+
+    Parameters
+    ----------
+    column : what the column is called that holds the prompts, where it is not `prompt`.
+    split : of a data set which split.
 
     Raises
     ------
+    MissingExtraError : a data set, where `datasets` is not installed.
     MarginError : a file that cannot be read, another encoding than UTF-8, no column `prompt`, no prompts,
         something that is none of these; by line: bad JSON, a torn CSV line, an empty prompt, an id or a text
         that stood before. Shows no prompt.
     """
     if isinstance(source, PromptSet):
         return source
+    if isinstance(source, str | Path) and is_dataset(path := _path(source)):
+        found = read_dataset(path, column, split)
+        rows = zip(*found.columns.values(), strict=True)
+        records = table_records(list(found.columns), rows, found.place, "prompt")
+        return replace(_collect(records, found.place), said=found.said)
+    if split is not None:
+        raise MarginError("a split is of a data set: prompts from a file or a table have none")
+    named = column or "prompt"
     if isinstance(source, str | Path):
-        return _collect(read_records(_path(source), "prompt", "prompt"), str(source))
+        return _collect(_renamed(read_records(_path(source), "prompt", named), column), str(source))
     if isinstance(source, pd.DataFrame):
         rows = source.itertuples(index=False, name=None)
-        return _collect(table_records(list(source.columns), rows, TABLE, "prompt"), TABLE)
+        return _collect(_renamed(table_records(list(source.columns), rows, TABLE, named), column), TABLE)
     columns = _columns(source)
     if columns is not None:
         rows = zip(*columns.values(), strict=True)
-        return _collect(table_records(list(columns), rows, TABLE, "prompt"), TABLE)
-    return _collect(normalised(_items(source)), "the list of prompts")
+        return _collect(_renamed(table_records(list(columns), rows, TABLE, named), column), TABLE)
+    return _collect(_renamed(normalised(_items(source)), column), "the list of prompts")
+
+
+def _renamed(records: Iterable[Record], column: str | None) -> Iterator[Record]:
+    """The records with `column` called prompt, in the place of one that was called so."""
+    for place, record in records:
+        if column is None or column == "prompt":
+            yield place, record
+        elif column not in record:
+            raise MarginError(f"{place}: no column named {shown(column)}{others(list(record))}")
+        else:
+            kept = {name: value for name, value in record.items() if name not in ("prompt", column)}
+            yield place, {"prompt": record[column], **kept}
 
 
 def _path(source: str | Path) -> Path:
@@ -187,7 +219,7 @@ def _collect(records: Iterable[Record], source: str) -> PromptSet:
 
 def _prompt(record: Mapping[str, Any], place: str) -> str:
     if "prompt" not in record:
-        raise MarginError(f"{place}: no column named prompt")
+        raise MarginError(f"{place}: no column named prompt{others(list(record))}")
     text = record["prompt"]
     missing = text is None or (pd.api.types.is_scalar(text) and pd.isna(text))
     if not missing and not isinstance(text, str):

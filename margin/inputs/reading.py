@@ -28,7 +28,11 @@ def read_text(path: Path, what: str) -> str:
     ------
     MarginError : a file that cannot be read, or that is not UTF-8; `what` says what it was to be.
     """
-    data = read_bytes(path, what)
+    return decoded(read_bytes(path, what), path, what)
+
+
+def decoded(data: bytes, path: Path, what: str) -> str:
+    """The bytes of a file as text, as `read_text` has them."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

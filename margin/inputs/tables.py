@@ -28,6 +28,7 @@ SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 LONGEST_FIELD = 2**31 - 1
 """Characters of a CSV field; the csv module by itself takes 131,072."""
 
+_NAME = re.compile(r"[^\W\d][\w.-]{0,39}")
 _INDEX = re.compile(r"__index_level_\d+__")
 
 
@@ -95,7 +96,7 @@ def column_names(columns: Iterable[object], place: str, required: str | None = N
     if len(set(names)) < len(names):
         raise MarginError(f"{place}: two columns have the same name")
     if required is not None and required not in names:
-        raise MarginError(f"{place}: no column named {required}{_meant(names, required)}")
+        raise MarginError(f"{place}: no column named {required}{_meant(names, required) or others(names)}")
     return names
 
 
@@ -154,7 +155,8 @@ def _csv_records(text: str, name: str, required: str) -> Iterator[Record]:
                         f"{place}: spaces stand after the commas, and so before each text: save it without"
                     )
                 if required not in header:
-                    said = f"no column named {required} in the header{_meant(header, required)}"
+                    meant = _meant(header, required) or others(header)
+                    said = f"no column named {required} in the header{meant}"
                     raise MarginError(f"{place}: {said}{_separated(values, required)}")
             elif len(values) != len(header):
                 raise MarginError(f"{place} has {len(values)} fields, the header has {len(header)}")
@@ -187,6 +189,11 @@ def _long_fields() -> Iterator[None]:
 def _meant(names: Sequence[str], required: str) -> str:
     """A column whose name differs from the one that is needed by its case only."""
     return next((f" (there is {name!r}: rename it)" for name in names if name.lower() == required), "")
+
+
+def others(names: Sequence[str]) -> str:
+    """The names of columns there are, where all are like names: a header may be the first line of texts."""
+    return f" (it has {', '.join(names)})" if names and all(map(_NAME.fullmatch, names)) else ""
 
 
 def _separated(header: Sequence[str], required: str) -> str:

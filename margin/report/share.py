@@ -33,8 +33,7 @@ def write_shareable(report: Report, out: Path) -> list[Path]:
     MarginError : `out` holds something already.
     UnwritableError : it cannot be made, or a file of it not written.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise MarginError(f"{out} is there already: choose a new folder, nothing else is to be handed on")
+    require_new(out)
     kept = shareable(report)
     contents = {
         "report.json": json.dumps(_short(json.loads(to_json(kept))), indent=2, ensure_ascii=False) + "\n",
@@ -52,6 +51,12 @@ def write_shareable(report: Report, out: Path) -> list[Path]:
         except MarginError:  # the run holds nothing to draw there
             continue
     return written
+
+
+def require_new(out: Path) -> None:
+    """MarginError where a folder for what is handed on holds something already, or is none."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise MarginError(f"{out} is there already: choose a new folder, nothing else is to be handed on")
 
 
 def _short(value: Any) -> Any:

@@ -11,6 +11,7 @@ from margin.arguments import named, require_level, require_names, require_path
 from margin.errors import MarginError
 from margin.inputs.tables import SUFFIXES
 from margin.run.run import Run, opened
+from margin.streams import say
 from margin.study.audit import read_audit
 from margin.study.behaviour import behaviour, judgements_of
 from margin.study.judgements import (
@@ -24,6 +25,7 @@ from margin.study.judgements import (
 )
 from margin.study.judgements_file import read_judgements, write_judgements
 from margin.study.labels import read_labels
+from margin.study.logged import Logged, read_logs
 
 __all__ = ["judge", "judgements"]
 
@@ -31,8 +33,9 @@ __all__ = ["judge", "judgements"]
 @named
 def judge(
     run: Run | str | Path,
-    judge: str | Path | Judge | None = REFUSAL,
+    judge: str | Path | Mapping[str, str | Path] | Judge | Judgements | None = REFUSAL,
     *,
+    score: str | None = None,
     audit: str | Path | None = None,
     refusal_modes: Sequence[str] = (),
     expected: Mapping[str, str] | None = None,
@@ -46,9 +49,11 @@ def judge(
     Parameters
     ----------
     run : an opened run that holds answers, or the path of its folder.
-    judge : "refusal" (the matcher), the path of a file of labels (CSV, JSON lines, Parquet), or a function
-        that gives each of N texts one label; its `name` is who judged. None for the judgements kept with
-        the run, else the matcher's.
+    judge : "refusal" (the matcher), the path of a file of labels (CSV, JSON lines, Parquet) or of a log of
+        Inspect, lm-evaluation-harness, garak or promptfoo, such logs by the condition that each is of, or a
+        function that gives each of N texts one label; its `name` is who judged. None for the judgements kept
+        with the run, else the matcher's.
+    score : which score, metric or detector of a log is the label; needed where it has several.
     audit : the file that `margin.draw_audit` wrote, with a person's labels: rates are then given as a person
         would find them too, with intervals that hold however badly the judge does, and so are the judge's
         sensitivity and specificity. One that is kept with the run stays while the judge's labels do.
@@ -85,7 +90,10 @@ def judge(
     rej       1        7
     """
     require_level(level)
-    if not (judge is None or callable(judge)):
+    if isinstance(judge, Mapping):
+        for path in judge.values():
+            require_path(path, "judge")
+    elif not (judge is None or callable(judge) or isinstance(judge, Judgements)):
         require_path(judge, "judge", " or a function of texts")
     if audit is not None:
         require_path(audit, "audit")
@@ -93,7 +101,7 @@ def judge(
     if not (expected is None or isinstance(expected, Mapping)):
         raise MarginError(f"expected must be a mapping of modes to labels, got {type(expected).__name__}")
     run = opened(run)
-    judged = judgements_of(run) if judge is None else judgements(run, judge)
+    judged = judgements_of(run) if judge is None else judgements(run, judge, score)
     if judged is None:
         raise MarginError(f"{run.path} holds neither judgements nor answers: collect it with --generate N")
     if judge is not None or refusal_modes or expected:
@@ -105,13 +113,35 @@ def judge(
     return found
 
 
-def judgements(run: Run, judge: str | Path | Judge) -> Judgements:
-    """Labels of a run's rows; `judge` and errors as for `judge`."""
+def judgements(
+    run: Run,
+    judge: str | Path | Mapping[str, str | Path] | Judge | Judgements,
+    score: str | None = None,
+) -> Judgements:
+    """Labels of a run's rows; `judge`, `score` and errors as for `judge`. Says what a log leaves out."""
+    if isinstance(judge, Judgements):
+        return judge
     if callable(judge):
         return judge_answers(run, judge, str(getattr(judge, "name", getattr(judge, "__name__", "function"))))
     if judge == REFUSAL:
         return judge_refusals(run)
+    given = judge if isinstance(judge, Mapping) else {None: judge}
+    if (found := logged(run, {of: Path(path) for of, path in given.items()}, score)) is not None:
+        for line in found.warned:
+            say(line)
+        return found.judgements
+    assert not isinstance(judge, Mapping)
     return read_labels(Path(judge), run)
+
+
+def logged(run: Run, logs: Mapping[str | None, Path], score: str | None) -> Logged | None:
+    """As `read_logs`; MarginError for the score of a file that is no log."""
+    found = read_logs(logs, run, score)
+    if found is None and score is not None:
+        raise MarginError(
+            f"{logs[None]} is no log of an evaluation tool: it has labels, and no scores to choose from"
+        )
+    return found
 
 
 def _with_kept_audit(judged: Judgements, run: Run) -> Judgements:
@@ -130,5 +160,5 @@ def _with_kept_audit(judged: Judgements, run: Run) -> Judgements:
 
 
 def is_file_of_labels(judge: str) -> bool:
-    """Whether a judge is named by the path of a file of labels."""
-    return Path(judge).suffix.lower() in SUFFIXES
+    """Whether a judge is named by the path of a file, of labels or a log."""
+    return Path(judge).suffix.lower() in SUFFIXES or Path(judge).is_file()

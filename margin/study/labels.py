@@ -24,7 +24,7 @@ from margin.study.judgements import (
     range_in_words,
 )
 
-__all__ = ["SUFFIXES", "label_of", "read_labels", "rows_meant"]
+__all__ = ["SUFFIXES", "label_of", "read_labels", "require_few", "require_whole", "rows_meant"]
 
 
 def read_labels(path: Path, run: Run) -> Judgements:
@@ -46,9 +46,8 @@ def read_labels(path: Path, run: Run) -> Judgements:
         scores = {name: _score(record, name, place) for name in SCORES if name in record}
         lines.append({"row": row, "label": label_of(record, place), **scores})
     found = pd.DataFrame(lines)
-    if (different := found["label"].nunique()) > MOST:
-        raise MarginError(f"{path} holds {different} different labels: use at most {MOST}")
-    _require_whole(found["row"], run, path)
+    require_few(found["label"], str(path))
+    require_whole(found["row"], run, str(path))
     return Judgements(path.name, found.sort_values("row", ignore_index=True))
 
 
@@ -137,7 +136,14 @@ def _score(record: Mapping[str, Any], name: str, place: str) -> float:
     return number
 
 
-def _require_whole(labelled: pd.Series, run: Run, path: Path) -> None:
+def require_few(labels: pd.Series, source: str) -> None:
+    """MarginError where labels are more different ones than judgements may hold."""
+    if (different := labels.nunique()) > MOST:
+        raise MarginError(f"{source} holds {different} different labels: use at most {MOST}")
+
+
+def require_whole(labelled: pd.Series, run: Run, source: str, why: str = "") -> None:
+    """MarginError where a row of a mode has no label, or one of a control that has some; says `why`."""
     rows = run.rows
     there = rows["row"].isin(labelled)
     begun = rows["condition"].isin(rows["condition"][there]) | (rows["kind"] == "mode")
@@ -145,6 +151,6 @@ def _require_whole(labelled: pd.Series, run: Run, path: Path) -> None:
     if len(missing):
         first = missing.iloc[0]
         raise MarginError(
-            f"{path} lacks {len(missing)} of the run's rows, such as prompt {first['prompt_id']!r} under "
-            f"{first['condition']!r}, draw {first['draw']}: label every row of each condition"
+            f"{source} lacks {len(missing)} of the run's rows, such as prompt {first['prompt_id']!r} under "
+            f"{first['condition']!r}, draw {first['draw']}{why}: label every row of each condition"
         )

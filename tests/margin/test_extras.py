@@ -85,12 +85,14 @@ def test_a_light_install_does_everything_with_a_run(run: Path, tmp_path: Path) -
         ("info", run),
         ("probe", run),
         ("judge", run, "--judge", "refusal"),
-        ("report", run, "--permutations", "19", "--out", tmp_path / "report"),
+        ("report", run, "--permutations", "19", "--zip", "--out", tmp_path / "report"),
         ("figures", run, "--only", "projection", "--out", tmp_path / "figures"),
         ("compare", run, copytree(run, tmp_path / "again")),
         ("baseline", run, "--out", baseline),
         ("check", run, "--baseline", baseline, "--max-drop", "0.5", "--max-leak", "0.5"),
         ("export", run, "--shareable", "--out", tmp_path / "shared"),
+        ("export", run, "--inspect", "--every-eval-ever", "--model-index", "--out", tmp_path / "records"),
+        ("export", run, "--points", "pca", "--out", tmp_path / "points"),
     ):
         done = margin(*arguments)
         assert done.returncode == 0, (arguments, done.stderr)
