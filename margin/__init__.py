@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from margin.analysis.sam import sam, silhouette_samples
+    from margin.capture.asked import asked_rows
     from margin.capture.collect import collect, plan
     from margin.capture.head import load_head
+    from margin.capture.imported import import_states
     from margin.errors import IncomparableError, MarginError
     from margin.experiments.secrecy import secrecy
     from margin.gate.check import check
@@ -38,10 +40,12 @@ __all__ = [
     "Run",
     "analyse",
     "analyse_arrays",
+    "asked_rows",
     "check",
     "collect",
     "compare",
     "draw_audit",
+    "import_states",
     "judge",
     "load_head",
     "open_run",
@@ -66,10 +70,12 @@ _HOMES = {
     "Run": "margin.run.run",
     "analyse": "margin.report.analyse",
     "analyse_arrays": "margin.report.analyse_arrays",
+    "asked_rows": "margin.capture.asked",
     "check": "margin.gate.check",
     "collect": "margin.capture.collect",
     "compare": "margin.study.comparison",
     "draw_audit": "margin.study.audit",
+    "import_states": "margin.capture.imported",
     "judge": "margin.study.judging",
     "load_head": "margin.capture.head",
     "open_run": "margin.run.run",

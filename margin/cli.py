@@ -13,6 +13,7 @@ from margin.commands.demo import demo
 from margin.commands.export import export
 from margin.commands.figures import figures
 from margin.commands.gate import baseline, check
+from margin.commands.importing import import_
 from margin.commands.judge import judge
 from margin.commands.probe import probe
 from margin.commands.relate import relate
@@ -33,6 +34,7 @@ def main() -> None:
 for command in (
     demo,
     collect,
+    import_,
     info,
     probe,
     trace,

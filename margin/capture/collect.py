@@ -89,7 +89,7 @@ def collect(
     40 prompts under 3 modes, and under 5 sets of decoys for each.
     """
     asked = CaptureOptions(**options)
-    inputs, folder, ranks = _checked(model, prompts, modes, out, adapter, ranks, asked)
+    inputs, folder, ranks = checked(model, prompts, modes, out, adapter, ranks, asked)
     with filling(folder) if ranks.first else nullcontext():
         checkpoint = checkpoint_for(model, adapter, asked, ranks)
         job = prepare(checkpoint, inputs, asked, folder, ranks)
@@ -143,7 +143,7 @@ def plan(
     (120, 3)
     """
     asked = CaptureOptions(**options)
-    inputs, folder, ranks = _checked(model, prompts, modes, out, adapter, Ranks(), asked)
+    inputs, folder, ranks = checked(model, prompts, modes, out, adapter, Ranks(), asked)
     checkpoint = checkpoint_for(model, adapter, asked, ranks)
     job = prepare(checkpoint, inputs, asked, folder, ranks)
     try:
@@ -153,17 +153,21 @@ def plan(
         raise _nothing_to_measure(job, error) from None
 
 
-def _checked(
+def checked(
     model: str | Path | Checkpoint,
     prompts: Prompts,
     modes: str | Path | ModeSet,
-    out: str | Path,
+    out: str | Path | None,
     adapter: str | Path | None,
     ranks: Ranks | None,
     asked: CaptureOptions,
 ) -> tuple[Inputs, Path, Ranks]:
-    """What is asked, where it goes and who does it. MarginError for what cannot be used."""
-    require_path(out, "out")
+    """What is asked, where it goes (`out`, None where nothing is kept) and who does it.
+
+    MarginError for what cannot be used.
+    """
+    if out is not None:
+        require_path(out, "out")
     if not isinstance(model, Checkpoint):
         require_path(model, "model", " or a Checkpoint")
     if adapter is not None:
@@ -172,7 +176,7 @@ def _checked(
         raise MarginError(
             f"ranks is {type(ranks).__name__}: leave it out, or give Ranks() for this process alone"
         )
-    folder = Path(out)
+    folder = Path("" if out is None else out)
     loaded = model if isinstance(model, Checkpoint) else None
     public = {
         "the name of the model": loaded.name if loaded else model,
@@ -180,7 +184,8 @@ def _checked(
         "the path of the run": folder,
     }
     inputs = load_inputs(prompts, modes, asked, public)
-    require_run_folder(folder)
+    if out is not None:
+        require_run_folder(folder)
     ranks = join_ranks(asked.device) if ranks is None else ranks
     if ranks.split and asked.batch_tokens == "auto":
         raise MarginError("batch_tokens auto is found by each rank for itself: give a number with device tp")

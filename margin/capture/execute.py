@@ -45,7 +45,7 @@ def execute(job: Job) -> Run:
     model, ranks, folder = job.checkpoint.model, job.ranks, job.folder
     name, limit = type(model).__name__, tolerance(model.dtype)
     with hidden_state_hooks(model, job.manifest.layers) as hooks, last_block_hook(model, hooks):
-        job, batching, head, pace = _proved(job, hooks)
+        job, batching, head, pace = proved(job, hooks)
         batching = ranks.from_first(lambda: batching_so_far(folder)) or batching
         while True:
             collected = _collect_rows(job, hooks, batching, pace)
@@ -68,13 +68,13 @@ def estimate(job: Job) -> Cost:
     """What the rows that the folder lacks will cost. Runs the proofs, and writes nothing."""
     model = job.checkpoint.model
     with hidden_state_hooks(model, job.manifest.layers) as hooks, last_block_hook(model, hooks):
-        job, batching, _, pace = _proved(job, hooks)
+        job, batching, _, pace = proved(job, hooks)
     plan = _plan(job, batching)
     missing = missing_shards(job.folder, plan, job.options.generate > 0)
     return _cost(job, plan, missing, pace)
 
 
-def _proved(job: Job, hooks: HiddenStateHooks) -> tuple[Job, Batching, Head, Pace]:
+def proved(job: Job, hooks: HiddenStateHooks) -> tuple[Job, Batching, Head, Pace]:
     """How the rows may be batched, and how fast those went that proved it."""
     model = job.checkpoint.model
     with paced(model) as pace:

@@ -32,7 +32,8 @@ class Collected:
     job: Job
     plan: Plan
     budget: Budget
-    throughput: Throughput
+    throughput: Throughput | None
+    """None where the states were imported."""
     repeats: Repeats | None
 
 

@@ -167,9 +167,16 @@ def proved_rows(
 
 
 def prepare(
-    checkpoint: Checkpoint, inputs: Inputs, options: CaptureOptions, folder: Path, ranks: Ranks
+    checkpoint: Checkpoint,
+    inputs: Inputs,
+    options: CaptureOptions,
+    folder: Path,
+    ranks: Ranks,
+    imported: str | None = None,
 ) -> Job:
     """Prove that every mode reaches the model, make the rows, and say what decides their numbers.
+
+    `imported` is the engine that the states are from, where they are not made here.
 
     MarginError where that is not so, IncomparableError where the folder holds a run of something else.
     """
@@ -179,6 +186,8 @@ def prepare(
         "layers": parse_layers(options.layers, n_layers(checkpoint.model)),
         "controls": inputs.controls.identity(),
     }
+    if imported is not None:
+        decided["imported"] = imported
     manifest = Manifest(
         identity=identify(checkpoint, chat, rendered, modes, prompts, rows, decided),
         environment=environment(devices_of(checkpoint.model), checkpoint.tokenizer_from),

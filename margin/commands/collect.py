@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
@@ -13,7 +13,7 @@ import click
 
 from margin.commands.prompts import PROMPTS, asked_prompts
 from margin.commands.session import PLACE, QUIET, Session
-from margin.inputs.options import CaptureOptions, option_types
+from margin.inputs.options import MADE_HERE, CaptureOptions, option_types
 from margin.streams import folded, show, show_json
 from margin.text import counted, json_text, shown
 
@@ -49,11 +49,11 @@ def _click_type(hint: Any, at_least: int | None, unit: str) -> click.ParamType[A
     return _NumberOrWord(numbers, words, unit) if words else numbers
 
 
-def _capture_options() -> list[Callable[..., Any]]:
-    """An option for each field of `CaptureOptions` that the command line has."""
+def _capture_options(without: Collection[str] = ()) -> list[Callable[..., Any]]:
+    """An option for each field of `CaptureOptions` that the command line has, but for some."""
     types, made = option_types(), []
     for option in fields(CaptureOptions):
-        if not option.metadata["on_command_line"]:
+        if not option.metadata["on_command_line"] or option.name in without:
             continue
         if option.name == "quiet":
             made.append(QUIET)
@@ -98,17 +98,27 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "controls": lambda names: [name.strip() for name in names.split(",")],
 }
 """What makes of some options' text what `margin.collect` takes."""
-OPTIONS = (
+INPUTS = (
     *PROMPTS,
     click.option("--modes", required=True, type=PLACE, help="Modes and their tokens, TOML."),
-    *_capture_options(),
 )
-"""What every command that collects may be told, apart from the model and where the run goes."""
 
 
 def collect_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with `OPTIONS`, in their order."""
-    for option in reversed(OPTIONS):
+    """The command with all it may be told that collects, apart from the model and where the run goes."""
+    return with_options(command, _capture_options())
+
+
+def import_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The same, but for what only a model that is run here can be asked."""
+    return with_options(command, _capture_options(MADE_HERE))
+
+
+def with_options(
+    command: Callable[..., None], options: Sequence[Callable[..., Any]]
+) -> Callable[..., None]:
+    """The command with `INPUTS` and options, in their order."""
+    for option in reversed([*INPUTS, *options]):
         command = option(command)
     return command
 
@@ -172,7 +182,7 @@ def collect(
         return
     run = collect_run(model, out=out, adapter=adapter, **arguments)
     if launched()[0] == 0 and not arguments["quiet"]:
-        _print_run(run.manifest, run.path)
+        print_run(run.manifest, run.path)
 
 
 @click.command(short_help="What a run is, and whether it is whole.")
@@ -191,7 +201,7 @@ def info(path: Path, as_json: bool) -> None:
     if as_json:
         show_json(json_text(run.manifest.to_dict(), indent=2))
     else:
-        _print_run(run.manifest, path)
+        print_run(run.manifest, path)
     if not run.manifest.complete:
         run.verify()  # what is there of it; then opening says that it is not whole
     open_run(path)
@@ -209,7 +219,7 @@ def _noise(floor: dict[str, Any]) -> str:
     )
 
 
-def _print_run(manifest: Manifest, path: Path) -> None:
+def print_run(manifest: Manifest, path: Path) -> None:
     identity, counts, batching = manifest.identity, manifest.counts, manifest.batching
     controls = identity.conditions[len(identity.modes) :]
     lines = {
@@ -225,6 +235,11 @@ def _print_run(manifest: Manifest, path: Path) -> None:
         "padding": batching.pad_reason,
         "last block": batching.narrow_reason,
     }
+    if states := manifest.imported:
+        lines["imported"] = (
+            f"{states.source} ({states.engine}, {states.precision}): {states.rows_compared} rows run again "
+            f"agree to {states.largest_difference:.1e}, the final norm applied {states.final_norm}"
+        )
     if speed := manifest.throughput:
         lines["speed"] = (
             f"{speed.rows_per_s:.1f} rows/s over {counted(speed.rows, 'row')}"

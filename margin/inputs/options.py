@@ -24,6 +24,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 HERE = "{options}"
 """What stands in a docstring for the options."""
 
+MADE_HERE = ("layers", "positions", "generate", "save_logits")
+"""Options that ask the model itself: of states which another engine made there is what there is."""
+
 
 class CaptureKeywords(TypedDict, total=False):
     """The fields of `CaptureOptions`, for those who check types."""

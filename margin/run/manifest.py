@@ -16,6 +16,7 @@ from margin.run.records import (
     Greedy,
     HeadRecord,
     Identity,
+    Imported,
     NoiseFloor,
     Throughput,
 )
@@ -60,6 +61,8 @@ class Manifest(Stored):
     """None where it was not measured."""
     greedy: Greedy | None = None
     """None with one response position."""
+    imported: Imported | None = None
+    """None of a run whose states were made here."""
     files: dict[str, str] = {}
     """SHA-256 of every file of the run, by path relative to it; empty until the run is whole."""
     format: str = FORMAT

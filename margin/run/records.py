@@ -71,6 +71,8 @@ class Identity(Stored):
     seed: Count
     positions: Annotated[int, Field(ge=1)]
     generate: Count
+    imported: str | None = None
+    """The engine that made the states, where it was another; left out of a run that was collected."""
 
 
 class Environment(Stored):
@@ -151,6 +153,27 @@ class NoiseFloor(Stored):
     """Of those run alone."""
     state_error: float
     """Largest relative Euclidean difference of a final state from the run's."""
+
+
+class Imported(Stored):
+    """Of states that another engine made, and of the rows that were run again to compare."""
+
+    engine: str
+    """What wrote them: the name of the reader."""
+    source: str
+    """Name of the file or folder."""
+    rows_compared: Count
+    """Rows that were run again here, all of which agree."""
+    largest_difference: float
+    """Largest relative Euclidean difference of a final state among them."""
+    tolerance: float
+    """Up to which they were to agree."""
+    precision: str
+    """What the numbers were computed or rounded in: the lowest that holds them."""
+    final_norm: Literal["there", "here"]
+    """Where the final norm was applied: there, or here to the output of the last block."""
+    unknown: Count = 0
+    """Lines that were no rows of the run."""
 
 
 class Greedy(Stored):

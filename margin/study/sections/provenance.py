@@ -12,7 +12,7 @@ from pydantic import ConfigDict
 from margin.study.noise_floor import noise_floor
 from margin.study.notation import flat
 from margin.study.record import Record
-from margin.study.section import Section
+from margin.study.section import Fact, Section
 from margin.study.study import Study
 from margin.study.table import Table, table
 
@@ -54,6 +54,8 @@ class Provenance(Section):
         identity, throughput = found["identity"], found["throughput"]
         modes = [{key: mode[key] for key in mode if key != "fingerprint"} for mode in identity["modes"]]
         throughput = {key: value for key, value in throughput.items() if key != "tokens"}
+        if study.run.manifest.imported is not None:
+            found["imported"] = manifest["imported"]
         return cls(
             found | {"identity": identity | {"modes": modes}, "throughput": throughput},
             noise_floor(study.run),
@@ -62,6 +64,19 @@ class Provenance(Section):
     def record(self) -> ProvenanceKeys:
         """As found."""
         return ProvenanceKeys(provenance=ProvenanceRecord(**self.found), noise_floor=self.noise_floor)
+
+    def facts(self) -> Iterator[Fact]:
+        """That the states were made elsewhere, where they were."""
+        if states := self.found.get("imported"):
+            yield Fact(
+                "imported states",
+                states["engine"],
+                f"{states['rows_compared']} rows run again agree",
+                sentence=f"The states were imported from {states['source']} ({states['engine']}, "
+                f"{states['precision']}): {states['rows_compared']} of {self.found['counts']['rows']} rows "
+                f"were run again here, and agree to {states['largest_difference']:.1e}.",
+                card=False,
+            )
 
     def tables(self) -> Iterator[Table]:
         """One line an entry."""
