@@ -12,6 +12,7 @@ from torch import Tensor
 
 from margin.capture.precision import read_otherwise, type_name
 from margin.capture.reruns import STATE, Again, layer_name
+from margin.capture.rounding import tolerance
 from margin.errors import MarginError
 from margin.inputs.rows import Row
 
@@ -174,8 +175,9 @@ def _explain(compared: Compared, wrong: Sequence[int], ways: Ways) -> list[Expla
 def _at_once(compared: Compared, place: int, again: Again) -> Iterator[Explained]:
     """What the row itself and the other lines show."""
     width = compared.truth.shape[1]
-    for said, values in read_otherwise(compared.stored[place : place + 1], width):
-        away = float(error(values[0], compared.truth[place]))
+    for said, dtype, values in read_otherwise(compared.stored[place : place + 1], width):
+        wider = max(1.0, tolerance(dtype) / compared.limit)  # of the type that it would be
+        away = float(error(values[0], compared.truth[place])) / wider
         yield Explained(WRONG_TYPE, f"what is right when its bytes are read as {said}", away)
     stored = compared.stored[place]
     if stored.shape != compared.truth[place].shape or not stored.is_floating_point():
@@ -206,8 +208,6 @@ def _at_once(compared: Compared, place: int, again: Again) -> Iterator[Explained
     lines = error(compared.others, compared.truth[place].expand_as(compared.others))
     lines[compared.lines[place]] = torch.inf
     yield Explained(OTHER_ROW, "a state that is not theirs, which stands at another row", float(lines.min()))
-    if bool(stored.any()) and int((compared.others == compared.stored[place]).all(dim=1).sum()) > 1:
-        yield Explained(OTHER_ROW, "the very numbers of another row", 0.0)
 
 
 def _anew(compared: Compared, place: int, ways: Ways) -> Iterator[Explained]:
@@ -251,6 +251,8 @@ def _unknown(compared: Compared, place: int) -> Explained:
         return Explained(NOT_FINITE, "a NaN or an infinity", torch.inf)
     if not stored.any():
         return Explained(EMPTY, "nothing but zeros", torch.inf)
+    if int((compared.others == stored).all(dim=1).sum()) > 1:
+        return Explained(OTHER_ROW, "the very numbers of another row", torch.inf)
     away = float(error(stored, compared.truth[place]))
     return Explained(OTHER, f"states that are {_size(away)} off", away)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
@@ -166,16 +166,20 @@ def _import(dump: Dump, job: Job, hooks: HiddenStateHooks, sample: int, toleranc
     arrays = dict(sorted({layer_name(layer): its for layer, its in dump.layers.items()}.items()))
     if dump.states is not None:
         arrays = {STATE: dump.states, **arrays}
-    precision = max((precision_of(its) for its in arrays.values()), key=lambda dtype: torch.finfo(dtype).eps)
-    limit = tolerance or max(tolerance_of(model.dtype), tolerance_of(precision))
+    # Each its own: a model's embeddings may be of 16 bits where all that is computed of them is of 32.
+    precisions = {name: precision_of(its) for name, its in arrays.items()}
+    limits = {
+        name: tolerance or max(tolerance_of(model.dtype), tolerance_of(its)) for name, its in precisions.items()
+    }
+    measured = STATE if dump.states is not None else layer_name(n_layers(model))
+    precision, limit = precisions[measured], limits[measured]
     repeated = rows_to_repeat(job.rows, options.noise_prompts, options.seed)
     compared = rows_to_compare(job.rows, repeated, sample, options.seed)
-    truth = _compare(dump, job, hooks, head, lines, compared, arrays, limit)
+    truth = _compare(dump, job, hooks, head, lines, compared, arrays, limits)
     arrays = {name: its[lines].float() for name, its in arrays.items()}
     if dump.states is None:
-        last = arrays[layer_name(n_layers(model))]
         with hooks.disabled():
-            arrays[STATE] = after_last_block(model, last)
+            arrays[STATE] = after_last_block(model, arrays[measured])
     away = (arrays[STATE][compared] - truth).norm(dim=1) / truth.norm(dim=1)
     if not bool((away <= limit).all()):  # the norm itself: the states that go into it were compared
         raise MarginError(
@@ -229,8 +233,8 @@ def _compare(
     head: Head,
     lines: Sequence[int],
     compared: Sequence[int],
-    arrays: dict[str, Tensor],
-    limit: float,
+    arrays: Mapping[str, Tensor],
+    limits: Mapping[str, float],
 ) -> Tensor:
     """(m, d) what the head sees of rows that are run again, once all of the dump agrees with them."""
     model = job.checkpoint.model
@@ -245,7 +249,7 @@ def _compare(
         )
         its = [lines[row] for row in compared]
         for name, values in arrays.items():
-            found = Compared(name, depth, rows, values[its], right, limit, values, its)
+            found = Compared(name, depth, rows, values[its], right, limits[name], values, its)
             require_right(str(dump.path), found, ways)
     return torch.stack([found[STATE] for found in right])
 

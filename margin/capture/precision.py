@@ -29,8 +29,8 @@ def precision_of(stored: Tensor) -> torch.dtype:
     return torch.float32
 
 
-def read_otherwise(stored: Tensor, width: int) -> Iterator[tuple[str, Tensor]]:
-    """(n, width) what the bytes are when they are read as another type, with that in words.
+def read_otherwise(stored: Tensor, width: int) -> Iterator[tuple[str, torch.dtype, Tensor]]:
+    """What the bytes are read as, in words, the type of it, and the numbers (n, width) they are then.
 
     Also of what was read as another type of 16 bits and widened afterwards, and of the other order of bytes.
     """
@@ -48,5 +48,6 @@ def read_otherwise(stored: Tensor, width: int) -> Iterator[tuple[str, Tensor]]:
             if values.shape[1] * values.dtype.itemsize != width * dtype.itemsize:
                 continue
             if dtype != values.dtype:
-                yield f"{type_name(dtype)}, not {said}", values.view(dtype).float()
-            yield f"{type_name(dtype)} with the other order of bytes", swapped.contiguous().view(dtype).float()
+                yield f"{type_name(dtype)}, not {said}", dtype, values.view(dtype).float()
+            turned = swapped.contiguous().view(dtype).float()
+            yield f"{type_name(dtype)} with the other order of bytes", dtype, turned
