@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Unpack
@@ -97,7 +98,7 @@ def collect(
             with checkpoint.evaluating(), unquoted():
                 return execute(job)
         except NotFiniteError as error:
-            raise _nothing_to_measure(job, error) from None
+            raise nothing_to_measure(job, error) from None
 
 
 @named
@@ -150,7 +151,7 @@ def plan(
         with checkpoint.evaluating(), unquoted():
             return estimate(job)
     except NotFiniteError as error:
-        raise _nothing_to_measure(job, error) from None
+        raise nothing_to_measure(job, error) from None
 
 
 def checked(
@@ -161,8 +162,11 @@ def checked(
     adapter: str | Path | None,
     ranks: Ranks | None,
     asked: CaptureOptions,
+    also_public: Mapping[str, object] | None = None,
 ) -> tuple[Inputs, Path, Ranks]:
     """What is asked, where it goes (`out`, None where nothing is kept) and who does it.
+
+    `also_public` are more names that a run or an error shows, under what they are.
 
     MarginError for what cannot be used.
     """
@@ -182,6 +186,7 @@ def checked(
         "the name of the model": loaded.name if loaded else model,
         "the name of the adapter": loaded.adapter if loaded else adapter,
         "the path of the run": folder,
+        **(also_public or {}),
     }
     inputs = load_inputs(prompts, modes, asked, public)
     if out is not None:
@@ -192,7 +197,8 @@ def checked(
     return inputs, folder, ranks
 
 
-def _nothing_to_measure(job: Job, error: NotFiniteError) -> MarginError:
+def nothing_to_measure(job: Job, error: NotFiniteError) -> MarginError:
+    """What to say where the model answers some rows with no numbers: their prompts and conditions."""
     rows, prompts = job.rows, job.inputs.prompts
     broken = [f"{prompts.ids[rows[row].prompt]} ({rows[row].condition})" for row in error.rows]
     if len(broken) > NAMED:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
@@ -13,34 +13,33 @@ import torch
 from torch import Tensor
 
 from margin.arguments import named, require_path
+from margin.capture.agreement import compare
 from margin.capture.budget import Budget
 from margin.capture.checkpoint import Checkpoint
-from margin.capture.collect import checked
+from margin.capture.collect import checked, nothing_to_measure
 from margin.capture.dumps import read_dump
-from margin.capture.dumps.dump import Dump
+from margin.capture.dumps.dump import Dump, with_depth
 from margin.capture.execute import proved
-from margin.capture.faults import Compared, Ways, require_right
 from margin.capture.finish import Collected, finish
 from margin.capture.head import Head
-from margin.capture.hooks import HiddenStateHooks, decoder_blocks, hidden_state_hooks, n_layers
+from margin.capture.hooks import HiddenStateHooks, hidden_state_hooks, n_layers
 from margin.capture.joining import join
 from margin.capture.last_block import last_block_hook
-from margin.capture.loop import Captured, Forward
+from margin.capture.loop import Captured, Forward, NotFiniteError
 from margin.capture.plan import make_plan
 from margin.capture.precision import precision_of, type_name
 from margin.capture.prepare import Job, checkpoint_for, prepare
 from margin.capture.ranks import Ranks
 from margin.capture.repeats import repeat, rows_to_repeat
-from margin.capture.reruns import STATE, after_last_block, layer_name, rows_to_compare, running_again
+from margin.capture.reruns import STATE, after_last_block, layer_name, rows_to_compare
 from margin.capture.resume import begin
 from margin.capture.rounding import tolerance as tolerance_of
 from margin.capture.unquoted import unquoted
 from margin.errors import MarginError
-from margin.inputs.chat import Chat
+from margin.inputs.kinds import as_kind, what_it_is
 from margin.inputs.modes import ModeSet
 from margin.inputs.options import MADE_HERE, CaptureKeywords, CaptureOptions, takes_options
 from margin.inputs.prompts import Prompts
-from margin.inputs.rows import Row
 from margin.run.folder import filling
 from margin.run.manifest import NAME, read_manifest
 from margin.run.records import Imported
@@ -50,6 +49,8 @@ from margin.streams import say
 
 SAMPLE = 16
 """Rows that are run again, beside those of the noise floor."""
+DEFAULT_TOKENS = 1024
+"""Of a batch of those of the noise floor, for which it is not worth while to find more by trying."""
 
 
 @named
@@ -78,7 +79,7 @@ def import_states(
     Parameters
     ----------
     states : arrays in safetensors, npz or Parquet with the names of the rows, or what vLLM's hidden-state
-        connector, vllm-lens or TransformerLens save; docs/import.md has the formats. Pickled files are refused.
+        connector, vllm-lens or TransformerLens save; docs/import.md has the formats. No pickled files.
     model, prompts, modes, out, adapter : as `margin.collect` has them.
     sample : rows to run again, drawn at random from all conditions, beside those of the noise floor.
     tolerance : relative difference up to which a row agrees; what rounding explains unless given.
@@ -87,7 +88,7 @@ def import_states(
 
     Raises
     ------
-    MarginError : bad input; a dump that cannot be read, or that lacks rows or has some twice, which are named.
+    MarginError : bad input; a dump that cannot be read, or that lacks rows or has some twice, which it names.
         A `StatesRefusedError`, which has `faults`, where rows that were run again do not agree.
 
     Cost: loading the checkpoint, some dozens of forward passes of a row, and the pass over the head.
@@ -111,51 +112,46 @@ def import_states(
     """
     asked = CaptureOptions(**options)
     require_path(states, "states")
-    _require_importable(asked, sample, tolerance)
-    inputs, folder, ranks = checked(model, prompts, modes, out, adapter, Ranks(), asked)
+    _require_importable(asked, sample, tolerance, dump_layers)
+    its = {"the path of the states": states}
+    inputs, folder, ranks = checked(model, prompts, modes, out, adapter, Ranks(), asked, its)
     if (folder / NAME).exists() and read_manifest(folder).complete:
         raise MarginError(f"{folder} holds a run already: choose another folder")
     dump = read_dump(Path(states), dump_layers)
     with filling(folder):
         checkpoint = checkpoint_for(model, adapter, asked, ranks)
-        dump = _with_depth(dump, n_layers(checkpoint.model))
+        dump = with_depth(dump, n_layers(checkpoint.model))
         options_of_run = replace(asked, layers=sorted(dump.layers) or "none")
         job = prepare(checkpoint, inputs, options_of_run, folder, ranks, imported=dump.engine)
-        with (
-            checkpoint.evaluating(),
-            unquoted(),
-            hidden_state_hooks(checkpoint.model, job.manifest.layers) as hooks,
-            last_block_hook(checkpoint.model, hooks),
-        ):
-            return _import(dump, job, hooks, sample, tolerance)
+        try:
+            with (
+                checkpoint.evaluating(),
+                unquoted(),
+                hidden_state_hooks(checkpoint.model, job.manifest.layers) as hooks,
+                last_block_hook(checkpoint.model, hooks),
+            ):
+                return _import(dump, job, hooks, sample, tolerance)
+        except NotFiniteError as error:
+            raise nothing_to_measure(job, error) from None
 
 
-def _require_importable(asked: CaptureOptions, sample: int, tolerance: float | None) -> None:
+def _require_importable(
+    asked: CaptureOptions, sample: int, tolerance: float | None, dump_layers: Sequence[int] | None
+) -> None:
     default = CaptureOptions()
     for name in MADE_HERE:
         if getattr(asked, name) != getattr(default, name):
             raise MarginError(f"{name} is for collecting: imported states are those that there are")
+    if asked.device == "tp":
+        raise MarginError(
+            "device tp is for collecting: one process imports, spread the model with device auto"
+        )
+    if dump_layers is not None and [*as_kind(dump_layers, Sequence[int])] == []:
+        raise MarginError(f"dump_layers {what_it_is(dump_layers)}: take a list of whole numbers")
     if sample < 1:
         raise MarginError(f"sample {sample}: take at least 1, or nothing shows that the states are right")
     if tolerance is not None and not (math.isfinite(tolerance) and 0 < tolerance < 1):
         raise MarginError(f"tolerance {tolerance}: take a number between 0 and 1")
-
-
-def _with_depth(dump: Dump, depth: int) -> Dump:
-    """The dump with its layers numbered as the model has them. MarginError for one that it has not."""
-    found: dict[int, Tensor] = {}
-    for number, values in dump.layers.items():
-        if not -depth - 1 <= number <= depth:
-            raise MarginError(
-                f"{dump.path} is said to hold layer {number}: this model has layers 0 to {depth}"
-            )
-        found[number % (depth + 1)] = values
-    if dump.states is None and depth not in found:
-        raise MarginError(
-            f"{dump.path} holds neither what the head sees nor the output of the last block, layer {depth}, "
-            "of which that is made: there is nothing to measure"
-        )
-    return replace(dump, layers=found)
 
 
 def _import(dump: Dump, job: Job, hooks: HiddenStateHooks, sample: int, tolerance: float | None) -> Run:
@@ -169,13 +165,14 @@ def _import(dump: Dump, job: Job, hooks: HiddenStateHooks, sample: int, toleranc
     # Each its own: a model's embeddings may be of 16 bits where all that is computed of them is of 32.
     precisions = {name: precision_of(its) for name, its in arrays.items()}
     limits = {
-        name: tolerance or max(tolerance_of(model.dtype), tolerance_of(its)) for name, its in precisions.items()
+        name: tolerance or max(tolerance_of(model.dtype), tolerance_of(its))
+        for name, its in precisions.items()
     }
     measured = STATE if dump.states is not None else layer_name(n_layers(model))
     precision, limit = precisions[measured], limits[measured]
     repeated = rows_to_repeat(job.rows, options.noise_prompts, options.seed)
     compared = rows_to_compare(job.rows, repeated, sample, options.seed)
-    truth = _compare(dump, job, hooks, head, lines, compared, arrays, limits)
+    truth = compare(dump, job, hooks, head, lines, compared, arrays, limits)
     arrays = {name: its[lines].float() for name, its in arrays.items()}
     if dump.states is None:
         with hooks.disabled():
@@ -183,16 +180,26 @@ def _import(dump: Dump, job: Job, hooks: HiddenStateHooks, sample: int, toleranc
     away = (arrays[STATE][compared] - truth).norm(dim=1) / truth.norm(dim=1)
     if not bool((away <= limit).all()):  # the norm itself: the states that go into it were compared
         raise MarginError(
-            f"{type(model).__name__} does more after its last block than can be done to its output alone: give "
-            "states, what the head sees"
+            f"{type(model).__name__} does more after its last block than can be done to its output alone: "
+            "give states, what the head sees"
         )
-    largest = float(away.max())
+    record = Imported(
+        engine=dump.engine,
+        source=dump.path.name,
+        rows_compared=len(compared),
+        largest_difference=float(away.max()),
+        tolerance=limit,
+        precision=type_name(precision),
+        final_norm="here" if dump.states is None else "there",
+        unknown=unknown,
+    )
     if not options.quiet:
-        _tell(dump, len(compared), len(job.rows), largest, precision, model.dtype, unknown)
+        _tell(dump.path, record, len(job.rows), torch.finfo(precision).eps > torch.finfo(model.dtype).eps)
+    tokens = DEFAULT_TOKENS if options.batch_tokens == "auto" else options.batch_tokens
     plan = make_plan(
         job.ids,
         job.groups,
-        budget=options.batch_tokens if isinstance(options.batch_tokens, int) else 1024,
+        budget=tokens,
         shard_rows=options.shard_rows,
         reuse_prefix=batching.reuse_prefix,
         pad=batching.pad,
@@ -200,23 +207,13 @@ def _import(dump: Dump, job: Job, hooks: HiddenStateHooks, sample: int, toleranc
     job = job.recorded(
         counts=job.manifest.counts.replace(shards=len(plan.rows)),
         batching=batching,
-        imported=Imported(
-            engine=dump.engine,
-            source=dump.path.name,
-            rows_compared=len(compared),
-            largest_difference=largest,
-            tolerance=limit,
-            precision=type_name(precision),
-            final_norm="here" if dump.states is None else "there",
-            unknown=unknown,
-        ),
+        imported=record,
     )
     begin(job, plan, len(repeated))
     for index, rows in enumerate(plan.rows):
         of_shard = {name: its[list(rows)] for name, its in arrays.items()}
         write_shard(shard_path(folder, index), _shard(rows, of_shard, head, options.top_k).arrays())
-    budget = Budget(options.batch_tokens if isinstance(options.batch_tokens, int) else 1024)
-    repeats = None
+    repeats, budget = None, Budget(tokens)
     if repeated:
         forward = Forward(model, hooks, job.ids, plan.prefixes)
         repeats = repeat(
@@ -224,53 +221,6 @@ def _import(dump: Dump, job: Job, hooks: HiddenStateHooks, sample: int, toleranc
         )
     manifest = finish(Collected(job, plan, budget, None, repeats), head, tolerance_of(model.dtype))
     return Run(folder, manifest)
-
-
-def _compare(
-    dump: Dump,
-    job: Job,
-    hooks: HiddenStateHooks,
-    head: Head,
-    lines: Sequence[int],
-    compared: Sequence[int],
-    arrays: Mapping[str, Tensor],
-    limits: Mapping[str, float],
-) -> Tensor:
-    """(m, d) what the head sees of rows that are run again, once all of the dump agrees with them."""
-    model = job.checkpoint.model
-    depth = n_layers(model)
-    rows = [job.rows[row] for row in compared]
-    with hooks.disabled(), running_again(model, _tappable(job, depth)) as again:
-        right = [{name: its[-1].clone() for name, its in again(row.ids).items()} for row in rows]
-        ways = Ways(
-            again,
-            lambda row: _unasked(job, row),
-            lambda state: int(head(state[None].numpy())[0].argmax()),
-        )
-        its = [lines[row] for row in compared]
-        for name, values in arrays.items():
-            found = Compared(name, depth, rows, values[its], right, limits[name], values, its)
-            require_right(str(dump.path), found, ways)
-    return torch.stack([found[STATE] for found in right])
-
-
-def _tappable(job: Job, depth: int) -> list[int]:
-    """All layers, where the model keeps them in a form that is known; else those that are asked for."""
-    try:
-        decoder_blocks(job.checkpoint.model)
-    except MarginError:
-        return job.manifest.layers
-    return list(range(depth + 1))
-
-
-def _unasked(job: Job, row: Row) -> list[int] | None:
-    """Token ids of a mode's row without its token; None of other rows."""
-    if row.kind != "mode":
-        return None
-    options, inputs = job.options, job.inputs
-    kwargs = options.chat_kwargs or {}
-    chat = Chat(job.checkpoint.tokenizer, kwargs, options.response_prefix, options.chat_template)
-    return chat.encode(chat.render(inputs.modes.messages(inputs.prompts.texts[row.prompt], None)))
 
 
 def _shard(rows: Sequence[int], arrays: dict[str, Tensor], head: Head, top_k: int) -> Captured:
@@ -287,12 +237,10 @@ def _shard(rows: Sequence[int], arrays: dict[str, Tensor], head: Head, top_k: in
     return Captured(np.array(rows, dtype=np.int64), {name: [its.numpy()] for name, its in tensors.items()})
 
 
-def _tell(
-    dump: Dump, compared: int, rows: int, largest: float, precision: torch.dtype, own: torch.dtype, unknown: int
-) -> None:
-    """Say what was found, and what is less than one would wish."""
-    say(f"{dump.path}: {compared} of {rows} rows run again agree, {largest:.1e} apart at most")
-    if torch.finfo(precision).eps > torch.finfo(own).eps:
-        say(f"its states are of {type_name(precision)}, the model here computes in {type_name(own)}")
-    if unknown:
-        say(f"{unknown} rows of it are none of this run, and are left out")
+def _tell(path: Path, found: Imported, rows: int, lower: bool) -> None:
+    """Say what was found, and what is less than one would wish: a `lower` precision than the model's here."""
+    say(f"{path}: {found.rows_compared} of {rows} rows run again agree to {found.largest_difference:.1e}")
+    if lower:
+        say(f"its states are of {found.precision}, which is less than the model computes in here")
+    if found.unknown:
+        say(f"{found.unknown} rows of it are none of this run, and are left out")

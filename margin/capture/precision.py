@@ -43,7 +43,7 @@ def read_otherwise(stored: Tensor, width: int) -> Iterator[tuple[str, torch.dtyp
             if same and stored.dtype.itemsize > 2:
                 kept[type_name(dtype)] = narrow
     for said, values in kept.items():
-        swapped = values.view(torch.uint8).unflatten(1, (-1, values.dtype.itemsize)).flip(2).flatten(1)
+        swapped = values.view(torch.uint8).reshape(len(values), -1, values.dtype.itemsize).flip(2).flatten(1)
         for dtype in FLOATS:
             if values.shape[1] * values.dtype.itemsize != width * dtype.itemsize:
                 continue

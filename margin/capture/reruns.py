@@ -116,7 +116,7 @@ def after_last_block(model: PreTrainedModel, hidden: Tensor) -> Tensor:
     with hidden_state_hooks(model, []) as hooks:
         handle = last.register_forward_hook(put)
         try:
-            for given in hidden.split(TOGETHER):
+            for given in torch.split(hidden, TOGETHER):
                 tokens = torch.zeros(len(given), 1, dtype=torch.long, device=input_device(model))
                 hooks.expect(torch.zeros_like(tokens), 1)
                 call(model, tokens)

@@ -114,9 +114,7 @@ def import_options(command: Callable[..., None]) -> Callable[..., None]:
     return with_options(command, _capture_options(MADE_HERE))
 
 
-def with_options(
-    command: Callable[..., None], options: Sequence[Callable[..., Any]]
-) -> Callable[..., None]:
+def with_options(command: Callable[..., None], options: Sequence[Callable[..., Any]]) -> Callable[..., None]:
     """The command with `INPUTS` and options, in their order."""
     for option in reversed([*INPUTS, *options]):
         command = option(command)

@@ -57,8 +57,8 @@ def import_(
 ) -> None:
     """Make a run of STATES that another engine made of MODEL, where rows that are run again agree.
 
-    STATES is a file of arrays (safetensors, npz, Parquet), or what vLLM's hidden-state connector, vllm-lens or
-    TransformerLens save. Where rows do not agree it is said what they hold, and nothing is written.
+    STATES is a file of arrays (safetensors, npz, Parquet), or what vLLM's hidden-state connector, vllm-lens
+    or TransformerLens save. Where rows do not agree it is said what they hold, and nothing is written.
     """
     arguments = collect_arguments(session, **options)
 

@@ -35,7 +35,8 @@ def read_dump(path: Path, layers: Sequence[int] | None) -> Dump:
     files = [path] if path.is_file() else sorted(each for each in path.rglob("*") if each.is_file())
     for reader in READERS:
         if reader.fits(path):
-            return reader.read(path, layers)
+            found: Dump = reader.read(path, layers)
+            return found
     if pickled := next((each for each in files if each.suffix.lower() in PICKLED), None):
         raise MarginError(
             f"{pickled} is no safetensors, npz or Parquet file, and what is pickled can run code as it is "

@@ -79,11 +79,12 @@ def _keys(path: Path, found: Mapping[str, Tensor], names: Mapping[str, Sequence[
 
 
 def _safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Sequence[Any]]]:
-    with foreign(f"{path} is not a safetensors file that can be read"):
-        with safe_open(path, framework="pt") as file:
-            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-            about = file.metadata() or {}
-    names = {name: parse_json(about[name], f"{path}: {name} of its metadata") for name in NAMES if name in about}
+    with foreign(f"{path} is not a safetensors file that can be read"), safe_open(path, "pt") as file:
+        found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        about = file.metadata() or {}
+    names = {
+        name: parse_json(about[name], f"{path}: {name} of its metadata") for name in NAMES if name in about
+    }
     if wrong := [name for name, values in names.items() if not isinstance(values, list)]:
         raise MarginError(f"{path}: {wrong[0]} of its metadata is no JSON list")
     if "draw" in found:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,3 +90,20 @@ def names_in(path: Path) -> list[str]:
             return list(file.keys())
     except MarginError:
         return []
+
+
+def with_depth(dump: Dump, depth: int) -> Dump:
+    """The dump with its layers numbered as the model has them. MarginError for one that it has not."""
+    found: dict[int, Tensor] = {}
+    for number, values in dump.layers.items():
+        if not -depth - 1 <= number <= depth:
+            raise MarginError(
+                f"{dump.path} is said to hold layer {number}: this model has layers 0 to {depth}"
+            )
+        found[number % (depth + 1)] = values
+    if dump.states is None and depth not in found:
+        raise MarginError(
+            f"{dump.path} holds neither what the head sees nor the output of the last block, layer {depth}, "
+            "of which that is made: there is nothing to measure"
+        )
+    return replace(dump, layers=found)

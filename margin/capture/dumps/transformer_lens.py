@@ -57,7 +57,9 @@ def _blocks(file: Path) -> dict[int, Tensor]:
     with foreign(f"{file} cannot be read"):
         if file.suffix == ".npz":
             with np.load(file, allow_pickle=False) as stored:
-                found = {name: torch.from_numpy(stored[name]) for name in stored.files if _HOOK.fullmatch(name)}
+                found = {
+                    name: torch.from_numpy(stored[name]) for name in stored.files if _HOOK.fullmatch(name)
+                }
         else:
             with safe_open(file, framework="pt") as tensors:
                 names = [name for name in tensors.keys() if _HOOK.fullmatch(name)]  # noqa: SIM118

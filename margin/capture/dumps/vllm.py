@@ -22,7 +22,7 @@ HELD = {"hidden_states", "token_ids"}
 def fits(path: Path) -> bool:
     """Whether its safetensors files are of single requests."""
     files = _files(path)
-    return bool(files) and HELD <= set(names_in(files[0]))
+    return bool(files) and set(names_in(files[0])) >= HELD
 
 
 def read(path: Path, layers: Sequence[int] | None) -> Dump:
@@ -34,16 +34,15 @@ def read(path: Path, layers: Sequence[int] | None) -> Dump:
     parts: list[Tensor] = []
     files = _files(path)
     for file in files:
-        with foreign(f"{file} is not a request's states as vLLM saves them"):
-            with safe_open(file, framework="pt") as stored:
-                ids = stored.get_tensor("token_ids")
-                states = stored.get_slice("hidden_states")
-                shape = states.get_shape()
-                last = states[len(ids) - 1 : len(ids)]
+        with foreign(f"{file} is not a request's states as vLLM saves them"), safe_open(file, "pt") as stored:
+            ids = stored.get_tensor("token_ids")
+            states = stored.get_slice("hidden_states")
+            shape = states.get_shape()
+            last = states[len(ids) - 1 : len(ids)]
         if len(shape) != 3 or shape[0] != len(ids) or not len(ids):
             raise MarginError(
-                f"{file}: hidden_states of shape {tuple(shape)} for {len(ids)} tokens, where (tokens, layers, "
-                "width) is known: were all tokens kept, with --no-enable-chunked-prefill?"
+                f"{file}: hidden_states of shape {tuple(shape)} for {len(ids)} tokens, where (tokens, "
+                "layers, width) is known: were all tokens kept, with --no-enable-chunked-prefill?"
             )
         keys.append(tuple(ids.tolist()))
         parts.append(last[0])

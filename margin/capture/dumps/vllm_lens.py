@@ -46,18 +46,18 @@ def read(path: Path, layers: Sequence[int] | None) -> Dump:
     for place, response in jsonl_records(read_text(path, "states"), str(path), '{"activations": ...}'):
         ids = _prompt_ids(response)
         if not ids:
-            raise MarginError(f"{place} has no prompt_token_ids: ask with \"return_token_ids\": true")
+            raise MarginError(f'{place} has no prompt_token_ids: ask with "return_token_ids": true')
         residual = _residual(response)
         if residual is None:
             raise MarginError(
-                f"{place} has no activations.residual_stream with its numbers: ask with output_residual_stream, "
-                "and not with a binary transport"
+                f"{place} has no activations.residual_stream with its numbers: ask with "
+                "output_residual_stream, and not with a binary transport"
             )
         stream = _decoded(residual, place)
         if stream.ndim != 3 or stream.shape[1] < len(ids):
             raise MarginError(
-                f"{place}: a residual_stream of shape {tuple(stream.shape)} for {len(ids)} tokens of the prompt, "
-                "where (layers, positions, width) is known"
+                f"{place}: a residual_stream of shape {tuple(stream.shape)} for {len(ids)} tokens of "
+                "the prompt, where (layers, positions, width) is known"
             )
         keys.append(tuple(ids))
         parts.append(stream[:, len(ids) - 1].clone())

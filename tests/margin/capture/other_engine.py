@@ -56,4 +56,3 @@ def answer(model: PreTrainedModel, ids: Sequence[int]) -> int:
 def in_16_bits(values: Float, dtype: torch.dtype) -> Tensor:
     """Rounded, as an engine keeps them that computes in 16 bits."""
     return torch.from_numpy(values).to(dtype)
-

@@ -144,7 +144,7 @@ def test_layers_that_vllm_saves_are_named_by_who_asked_for_them(
     of_vllm: Callable[[list[int]], Path], right: Computed, bring: Callable[..., Run]
 ) -> None:
     folder = of_vllm([0, 2, 3])
-    with pytest.raises(MarginError, match="holds 3 layers and does not say which: .*--dump-layers"):
+    with pytest.raises(MarginError, match=r"holds 3 layers and does not say which: .*--dump-layers"):
         bring(folder)
     with pytest.raises(MarginError, match="holds 3 layers, and --dump-layers names 2"):
         bring(folder, dump_layers=[2, 3])
@@ -216,7 +216,7 @@ def test_responses_of_vllm_lens_are_read_with_what_was_generated_behind_the_prom
         answered = np.concatenate([stream[1:], np.ones_like(stream[1:, :2])], axis=1)
         activations = {"residual_stream": as_vllm_lens(torch.from_numpy(answered).to(dtype))}
         where: dict[str, Any] = {"index": 0, "text": "said"}
-        response = {"id": "cmpl-1", "choices": [where], "activations": activations}
+        response: dict[str, Any] = {"id": "cmpl-1", "choices": [where], "activations": activations}
         (response if chat else where)["prompt_token_ids"] = row.ids
         lines.append(json.dumps(response))
     path.write_text("\n".join(lines))
@@ -340,5 +340,7 @@ def test_nothing_and_what_is_no_dump_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(MarginError, match="there are no states at"):
         read_dump(tmp_path / "nothing", None)
     (tmp_path / "notes.txt").write_text("notes")
-    with pytest.raises(MarginError, match="is no dump that is known: .* what vllm, vllm-lens, transformer-lens"):
+    with pytest.raises(
+        MarginError, match=r"is no dump that is known: .* what vllm, vllm-lens, transformer-lens"
+    ):
         read_dump(tmp_path / "notes.txt", None)

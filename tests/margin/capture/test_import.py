@@ -1,4 +1,4 @@
-"""States of another engine become a run only where rows that are run again agree; faults are called by name."""
+"""States of another engine become a run only where rows run again agree; faults are called by name."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from numpy.typing import NDArray
+from transformers import Gemma2Config, GPT2Config, PreTrainedConfig
 
 from margin.capture.asked import AskedRow, asked_rows
 from margin.capture.checkpoint import Checkpoint, load_checkpoint
@@ -237,6 +238,19 @@ def test_an_engine_that_writes_no_system_message_is_found_out(
     assert caught.value.faults == {"no system message": 12}
 
 
+def test_modes_that_are_swapped_are_found_within_a_tolerance_that_would_let_them_pass(
+    checkpoint: Checkpoint, rows: list[AskedRow], right: Computed, bring: Callable[..., Run]
+) -> None:
+    """Each row is nearer to what another ought to hold, of those that are run again: two prompts at least."""
+    swapped = modes_swapped(checkpoint, rows, right)
+    away = np.linalg.norm(swapped["states"] - right.states, axis=1) / np.linalg.norm(right.states, axis=1)
+    assert 0 < away.max() < 0.99
+    with pytest.raises(StatesRefusedError, match="the same prompt under another condition") as caught:
+        bring(swapped, tolerance=0.99)
+    assert caught.value.faults.keys() == {"another request's states"}
+    assert caught.value.faults["another request's states"] >= 4
+
+
 def test_several_faults_are_counted_apart(right: Computed, bring: Callable[..., Run]) -> None:
     mixed = right.states.copy()
     mixed[:6] = right.before_norm[:6]
@@ -277,6 +291,34 @@ def test_the_final_norm_is_applied_here_where_only_the_last_block_is_given(
     assert run.manifest.imported.final_norm == "here"
 
 
+@pytest.mark.parametrize("config", ["gpt2", "gemma2"])
+def test_a_final_norm_of_another_kind_is_that_of_the_model(
+    config: str,
+    make_checkpoint: Callable[..., Checkpoint],
+    small: dict[str, Any],
+    asked: dict[str, Any],
+    tmp_path: Path,
+) -> None:
+    """With a bias and tied embeddings; scaled from 1, before a head with a soft-cap."""
+    configs: dict[str, Callable[[], PreTrainedConfig]] = {
+        "gpt2": lambda: GPT2Config(vocab_size=260, n_embd=32, n_layer=3, n_head=4, n_positions=512),
+        "gemma2": lambda: Gemma2Config(**small, head_dim=8),
+    }
+    checkpoint = make_checkpoint(configs[config]())
+    rows = asked_rows(checkpoint, **asked)
+    collected = collect(checkpoint, out=tmp_path / "collected", **asked)
+    path = tmp_path / "states.npz"
+    for name, states in (("right", collected.layer(3)), ("wrong", collected.states())):
+        np.savez(path, allow_pickle=False, **names(rows), **{"layer.3": states})
+        if name == "right":
+            run = import_states(path, model=checkpoint, out=tmp_path / "run", **asked)
+            np.testing.assert_allclose(run.states(), collected.states(), rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(run.logsumexp(), collected.logsumexp(), rtol=1e-5)
+        else:
+            with pytest.raises(StatesRefusedError, match="after-norm states"):
+                import_states(path, model=checkpoint, out=tmp_path / "other", **asked)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_right_states_of_a_lower_precision_are_taken_and_said(
     dtype: torch.dtype, right: Computed, bring: Callable[..., Run], capsys: pytest.CaptureFixture[str]
@@ -286,7 +328,9 @@ def test_right_states_of_a_lower_precision_are_taken_and_said(
     name = str(dtype).removeprefix("torch.")
     assert run.manifest.imported is not None
     assert run.manifest.imported.precision == name
-    assert f"of {name}, the model here computes in float32" in " ".join(capsys.readouterr().err.split())
+    assert f"its states are of {name}, which is less than the model computes in here" in " ".join(
+        capsys.readouterr().err.split()
+    )
     np.testing.assert_array_equal(run.states(), rounded)
 
 
@@ -359,7 +403,10 @@ def test_neither_errors_nor_runs_hold_a_token(
     np.savez(path, allow_pickle=False, states=right.states, token_ids=ids[::-1], n_tokens=lengths)
     with pytest.raises(MarginError) as caught:
         import_states(path, model=checkpoint, out=tmp_path / "other", **asked)
-    held = [str(caught.value).encode(), *(each.read_bytes() for each in run.path.rglob("*") if each.is_file())]
+    held = [
+        str(caught.value).encode(),
+        *(each.read_bytes() for each in run.path.rglob("*") if each.is_file()),
+    ]
     for mode in modes.modes:
         token = mode.token.reveal()
         spelt = json.dumps(checkpoint.tokenizer(token, add_special_tokens=False)["input_ids"])
@@ -411,7 +458,5 @@ def differs(one: object, other: object, within: float) -> bool:
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() != other.keys() or any(differs(one[key], other[key], within) for key in one)
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) != len(other) or any(
-            differs(*pair, within) for pair in zip(one, other, strict=True)
-        )
+        return len(one) != len(other) or any(differs(*pair, within) for pair in zip(one, other, strict=True))
     return one != other
