@@ -30,6 +30,7 @@ from margin.capture.precision import read_otherwise, type_name
 from margin.capture.reruns import STATE, Again, layer_name
 from margin.capture.rounding import tolerance
 from margin.inputs.rows import Row
+from margin.text import counted
 
 THOROUGH = 2
 """Rows of which every cut is tried; of the others those that were found."""
@@ -109,22 +110,23 @@ def require_right(source: str, compared: Compared, ways: Ways) -> None:
         says = Counter(each.says for each in of_name).most_common(1)[0][0]
         advice = of_name[0].fault.advice.format(depth=compared.depth)
         said.append(
-            f"{name}: {count} of {len(compared.rows)} rows that were run again hold {says} ({advice})"
+            f"{name}: {count} of {counted(len(compared.rows), 'row')} run again hold {says} ({advice})"
         )
     array = "states" if compared.name == STATE else compared.name
     raise StatesRefusedError(f"{source} is refused: {array}: {'; '.join(said)}", counts)
 
 
 def _is_wrong(compared: Compared, place: int, away: float) -> bool:
-    """Whether a row is further from what it ought to hold than rounding explains, or clearly nearer to what
-    another ought to hold: where rounding is coarse, rows of one prompt may lie within it of each other.
+    """Whether a row is further from what it ought to hold than rounding explains, or clearly nearer to
+    another row's or layer's: under coarse rounding those of a prompt, or side by side, lie within it.
     """
     if not away <= compared.limit:
         return True
     if away <= ROUNDING:
         return False
-    nearest = error(compared.stored[place].float().expand_as(compared.truth), compared.truth)
-    return bool(2 * nearest.min() < away)
+    stored, here = compared.stored[place].float(), compared.right[place]
+    others = torch.cat([compared.truth, torch.stack(list(here.values()))])
+    return bool(2 * error(stored.expand_as(others), others).min() < away)
 
 
 def _explain(compared: Compared, wrong: Sequence[int], ways: Ways) -> list[Explained]:
@@ -141,8 +143,7 @@ def _explain(compared: Compared, wrong: Sequence[int], ways: Ways) -> list[Expla
             thorough += 1
             best = min(_cut(compared, place, ways.again, cuts), key=lambda each: each.error, default=None)
             if best is not None and best.error <= compared.limit:
-                cut = int(best.says.split()[-2])
-                known |= {cut, cut - length}
+                known |= {best.cut, best.cut - length}
         found.append(best if best is not None and best.error <= compared.limit else _unknown(compared, place))
     return found
 
@@ -173,7 +174,7 @@ def _at_once(compared: Compared, place: int, again: Again) -> Iterator[Explained
             yield Explained(LAYER, f"the states of {name}", away_from(states))
     own = again(compared.rows[place].ids)[compared.name]
     for back in range(2, len(own) + 1):
-        yield Explained(SHIFTED, f"the state {_positions(back - 1)} earlier", away_from(own[-back]))
+        yield Explained(SHIFTED, f"the state {counted(back - 1, 'position')} earlier", away_from(own[-back]))
     for other, row in enumerate(compared.rows):
         if other != place:
             same = row.prompt == compared.rows[place].prompt
@@ -211,7 +212,8 @@ def _cut(compared: Compared, place: int, again: Again, cuts: Sequence[int]) -> I
     if stored.shape == compared.truth[place].shape:
         for cut in cuts:
             away = float(error(stored, again(ids[cut:])[compared.name][-1]))
-            yield Explained(CUT, f"the state of the row without its first {cut} tokens", away)
+            gone = "token" if cut == 1 else f"{cut} tokens"
+            yield Explained(CUT, f"the state of the row without its first {gone}", away, cut)
 
 
 def _like(known: set[int], length: int) -> list[int]:
@@ -239,7 +241,3 @@ def _unknown(compared: Compared, place: int) -> Explained:
 def _size(away: float) -> str:
     """A difference in one digit, so that rows which differ alike are said together."""
     return f"{away:.0e}" if away < 0.1 else f"about {max(round(10 * away), 1) / 10:g} of their length"
-
-
-def _positions(count: int) -> str:
-    return f"{count} position{'s' * (count > 1)}"

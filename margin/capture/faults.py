@@ -48,3 +48,5 @@ class Explained:
     fault: Fault
     says: str
     error: float
+    cut: int = 0
+    """Tokens that are gone, of a cut."""

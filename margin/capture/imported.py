@@ -46,6 +46,7 @@ from margin.run.records import Imported
 from margin.run.run import Run
 from margin.run.shards import shard_path, write_shard
 from margin.streams import say
+from margin.text import counted
 
 SAMPLE = 16
 """Rows that are run again, beside those of the noise floor."""
@@ -239,8 +240,9 @@ def _shard(rows: Sequence[int], arrays: dict[str, Tensor], head: Head, top_k: in
 
 def _tell(path: Path, found: Imported, rows: int, lower: bool) -> None:
     """Say what was found, and what is less than one would wish: a `lower` precision than the model's here."""
-    say(f"{path}: {found.rows_compared} of {rows} rows run again agree to {found.largest_difference:.1e}")
+    compared, largest = found.rows_compared, found.largest_difference
+    say(f"{path}: {compared} of {counted(rows, 'row')}, run again, agree to {largest:.1e}")
     if lower:
         say(f"its states are of {found.precision}, which is less than the model computes in here")
     if found.unknown:
-        say(f"{found.unknown} rows of it are none of this run, and are left out")
+        say(f"{counted(found.unknown, 'row')} of no prompt and condition of this run left out")

@@ -9,7 +9,7 @@ from margin.capture.dumps.dump import Dump, Name
 from margin.errors import MarginError
 from margin.inputs.prompts import PromptSet
 from margin.inputs.rows import Row
-from margin.text import shown
+from margin.text import counted, shown
 
 SHOWN = 3
 """Rows that an error names at most."""
@@ -38,13 +38,13 @@ def join(dump: Dump, rows: Sequence[Row], prompts: PromptSet) -> tuple[list[int]
     faults = []
     if missing:
         of = _some([_of(names[place]) for place in missing])
-        faults.append(f"{len(missing)} of {len(rows)} rows are missing, {of}{_hint(rows, missing)}")
+        faults.append(f"it lacks {len(missing)} of {counted(len(rows), 'row')}, {of}{_hint(rows, missing)}")
     if double:
         twice = _some([_of(names[asked.index(key)]) for key in double])
-        faults.append(f"{len(double)} rows are there more than once, {twice}")
+        faults.append(f"it has {counted(len(double), 'row')} more than once, {twice}")
     if faults and unknown:
         where = _some([dump.places[line] for line in unknown])
-        faults.append(f"{len(unknown)} of it are no rows of this run, {where}")
+        faults.append(f"it has {counted(len(unknown), 'row')} of no prompt and condition here, {where}")
     if faults:
         raise MarginError(f"{dump.path} does not hold the rows of this run: {'; '.join(faults)}")
     return [lines[key][0] for key in asked], len(unknown)

@@ -83,8 +83,13 @@ class Manifest(Stored):
         return checksum([self.identity.to_dict(), self.files])
 
     def to_dict(self) -> Record:
-        """Plain record, as manifest.json stores it: every part, an empty one where there is nothing yet."""
+        """Plain record, as manifest.json stores it: every part, an empty one where there is nothing yet.
+
+        Of a run that was collected nothing is said of importing, as before there was any.
+        """
         parts = {name: getattr(self, name) for name in type(self).model_fields}
+        if self.imported is None:
+            del parts["imported"]
         plain = {name: part.to_dict() if isinstance(part, Stored) else part for name, part in parts.items()}
         return {**plain, "throughput": plain["throughput"] or {}, **(self.model_extra or {})}
 

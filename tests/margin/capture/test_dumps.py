@@ -182,7 +182,7 @@ def test_a_request_of_vllm_that_is_missing_is_named_by_its_prompt(
     (folder / "0-8f3a.safetensors").unlink()
     with pytest.raises(MarginError) as caught:
         bring(folder)
-    assert f"1 of 12 rows are missing, {rows[0].prompt_id} ({rows[0].condition})" in str(caught.value)
+    assert f"it lacks 1 of 12 rows, {rows[0].prompt_id} ({rows[0].condition})" in str(caught.value)
     assert str(rows[0].ids[:3])[1:-1] not in str(caught.value)
 
 

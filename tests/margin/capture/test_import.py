@@ -190,7 +190,7 @@ PLANTED: list[tuple[Plant, str, str]] = [
     (another_prompt, "another request's states", ""),
     (modes_swapped, "another request's states", ""),
     (one_for_all, "another request's states", "the very numbers of another row"),
-    (no_beginning, "cut prefix", "without its first 1 tokens"),
+    (no_beginning, "cut prefix", "without its first token"),
     (last_40_tokens, "cut prefix", "without its first"),
     (two_beginnings, "doubled beginning", "its first token twice"),
     (bfloat16_as_float16, "wrong dtype", "bfloat16, not float16"),
@@ -249,6 +249,13 @@ def test_modes_that_are_swapped_are_found_within_a_tolerance_that_would_let_them
         bring(swapped, tolerance=0.99)
     assert caught.value.faults.keys() == {"another request's states"}
     assert caught.value.faults["another request's states"] >= 4
+
+
+def test_layers_side_by_side_are_told_apart_within_a_tolerance_that_would_let_them_pass(
+    right: Computed, bring: Callable[..., Run]
+) -> None:
+    with pytest.raises(StatesRefusedError, match=r"layer\.2: another layer: 12 of 12 .* of layer\.1"):
+        bring({"states": right.states, "layer.2": right.layers[1]}, tolerance=0.99)
 
 
 def test_several_faults_are_counted_apart(right: Computed, bring: Callable[..., Run]) -> None:
@@ -353,9 +360,9 @@ def test_rows_that_are_missing_double_or_unknown_are_named(
         import_states(tmp_path / "states.npz", model=checkpoint, out=tmp_path / "run", **asked)
     said = str(caught.value)
     of = [f"{row.prompt_id} ({row.condition})" for row in rows]
-    assert f"3 of {ROWS} rows are missing, {of[0]}, {of[1]}, {of[2]}" in said
-    assert f"1 rows are there more than once, {of[5]}" in said
-    assert "1 of it are no rows of this run, row 0" in said
+    assert f"it lacks 3 of {ROWS} rows, {of[0]}, {of[1]}, {of[2]}" in said
+    assert f"it has 1 row more than once, {of[5]}" in said
+    assert "it has 1 row of no prompt and condition here, row 0" in said
     assert "elsewhere" not in said
 
 
@@ -371,7 +378,9 @@ def test_more_rows_than_are_asked_for_are_left_out(
 ) -> None:
     run = bring({"states": right.states}, limit=4, quiet=False)
     assert len(run.rows) == ROWS // 2
-    assert "12 rows of it are none of this run" in " ".join(capsys.readouterr().err.split())
+    assert "12 rows of no prompt and condition of this run left out" in " ".join(
+        capsys.readouterr().err.split()
+    )
 
 
 def test_a_run_of_imported_states_is_not_gone_on_with_by_collecting(
