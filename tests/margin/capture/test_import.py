@@ -23,6 +23,7 @@ from margin.demo import checkpoint_path, modes_path, prompts_path
 from margin.errors import IncomparableError, MarginError
 from margin.inputs.modes import ModeSet
 from margin.report.analyse import analyse
+from margin.run.manifest import read_manifest
 from margin.run.run import Run, open_run
 from tests.margin.capture.other_engine import Computed, answer, compute, in_16_bits
 
@@ -392,6 +393,19 @@ def test_a_run_of_imported_states_is_not_gone_on_with_by_collecting(
     with pytest.raises(MarginError, match="holds a run already"):
         bring({"states": right.states})
     assert open_run(run.path).manifest == run.manifest
+
+
+def test_an_import_that_was_interrupted_is_made_anew(
+    right: Computed, bring: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("margin.capture.imported.finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            bring({"states": right.states + np.float32(1e-6)})
+    assert not read_manifest(tmp_path / "run").complete
+    run = bring({"states": right.states})
+    run.verify()
+    np.testing.assert_array_equal(run.states(), right.states)
 
 
 def test_neither_errors_nor_runs_hold_a_token(
