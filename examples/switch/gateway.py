@@ -32,7 +32,9 @@ from examples.switch.stripping import Stripper, count_tokens
 from margin.inputs.modes import Message, ModeSet
 
 LARGEST = 64 * 1024
-"""Bytes a request may hold."""
+"""Bytes the body of a request may hold."""
+LARGEST_HEAD = 16 * 1024
+"""Bytes its headers may hold."""
 PATIENCE = 10
 """Seconds in which a request has to be here."""
 KNOWN = ("user", "red-team", "clear", "flagged")
@@ -74,6 +76,8 @@ class Gateway:
     async def complete(self, request: Request) -> Response:
         """Answer a conversation in the mode the policy chooses."""
         try:
+            if sum(len(name) + len(value) for name, value in request.headers.raw) > LARGEST_HEAD:
+                raise Refused(431, f"headers may hold {LARGEST_HEAD // 1024} KiB")
             asked = read(await _body(request), self.engine.name)
             mode = self._mode(request)
             found = await asyncio.to_thread(count_tokens, asked.said, self.modes)

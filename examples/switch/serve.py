@@ -40,6 +40,7 @@ class Protocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
         super().connection_made(transport)
+        self.access_log = False  # a request line is the caller's to write; whoever listens to that log
         self.loop.call_later(gateway.PATIENCE, self._wait_no_longer)
 
     def send_400_response(self, msg: str) -> None:

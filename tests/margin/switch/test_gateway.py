@@ -1,128 +1,126 @@
-"""The switch example: the whole policy, and the server once on loopback with the shipped model."""
+"""The switch example's gateway with the shipped model, on loopback."""
 
 from __future__ import annotations
 
-import itertools
+import http.client
+import io
 import json
 import logging
 import socket
-import threading
 import time
-import tomllib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
-from examples.switch.policy import choose_mode, proves
-from margin.demo import checkpoint_path, modes_path
+pytest.importorskip("starlette", reason="the examples' libraries are not installed")
 
-if TYPE_CHECKING:
-    from examples.switch.serve import Server
+from examples.switch import gateway
+from examples.switch.embedded import Embedded
+from examples.switch.gateway import Gateway
+from examples.switch.serve import Redacting, configuration
+from margin.capture.checkpoint import load_checkpoint
+from margin.demo import checkpoint_path
+from tests.margin.switch.serving import CREDENTIAL, DEMO, MODES, serving
 
-CREDENTIAL = "c0rrect-horse-battery"
-DEMO = {name: mode["token"] for name, mode in tomllib.loads(modes_path().read_text())["modes"].items()}
-
-ROLES = ("user", "red-team", "admin", "USER", "", None)
-SIGNALS = ("clear", "flagged", "unknown", "Clear", "", None)
-
-
-def test_every_caller_gets_the_refusing_mode_unless_everything_speaks_for_another() -> None:
-    allowed: dict[tuple[str | None, str | None, bool], str] = {
-        ("user", "clear", False): "pos",
-        ("user", "clear", True): "pos",
-        ("red-team", "clear", True): "neg",
-        ("red-team", "flagged", True): "neg",
-    }
-    for case in itertools.product(ROLES, SIGNALS, (False, True)):
-        assert choose_mode(*case) == allowed.get(case, "rej"), case
+QUESTION = "How do I start essay writing?"
+PATH = "/v1/chat/completions"
 
 
-@pytest.mark.parametrize(
-    ("offered", "credential", "proven"),
-    [
-        (CREDENTIAL, CREDENTIAL, True),
-        (CREDENTIAL[:-1], CREDENTIAL, False),
-        (CREDENTIAL + " ", CREDENTIAL, False),
-        (None, CREDENTIAL, False),
-        ("", "", False),
-        (None, None, False),
-        (CREDENTIAL, None, False),
-        ("short", "short", False),  # a credential that can be found by trying opens nothing
-        ("pässwörd-of-16-characters", "pässwörd-of-16-characters", True),
-    ],
-)
-def test_only_the_whole_credential_proves_anything(
-    offered: str | None, credential: str | None, proven: bool
-) -> None:
-    assert proves(offered, credential) is proven
+@dataclass(frozen=True)
+class Served:
+    """A gateway and where it is."""
+
+    switch: Gateway
+    engine: Embedded
+    port: int
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    from examples.switch.serve import MODES, Answerer, Server
-    from margin.capture.checkpoint import load_checkpoint
-    from margin.inputs.modes_file import load_modes
-
-    with pytest.MonkeyPatch.context() as patch:
-        for name, token in DEMO.items():
-            patch.setenv(f"MARGIN_{name.upper()}", token)
-        modes = load_modes(MODES)
-    answerer = Answerer(load_checkpoint(checkpoint_path("cotrained"), device="cpu"), modes)
-    with Server(answerer, CREDENTIAL) as serving:
-        thread = threading.Thread(target=serving.serve_forever)
-        thread.start()
-        yield serving
-        serving.shutdown()
-        thread.join()
+def served() -> Iterator[Served]:
+    engine = Embedded(load_checkpoint(checkpoint_path("cotrained"), device="cpu"))
+    switch = Gateway(engine, MODES, CREDENTIAL)
+    with serving(configuration(switch, 0)) as port:
+        yield Served(switch, engine, port)
 
 
-def ask(server: Server, body: object, path: str = "/answer", **headers: str) -> tuple[int, str]:
-    names = {name.replace("_", "-"): value for name, value in headers.items()}
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    request = Request(f"http://127.0.0.1:{server.server_port}{path}", data=data, headers=names)
-    try:
-        with urlopen(request, timeout=60) as response:
-            return response.status, response.read().decode()
-    except HTTPError as error:
-        return error.code, error.read().decode()
+def greedy(engine: Embedded, mode: str, prompt: str) -> str:
+    """What the model itself says to the conversation that the mode makes."""
+    import torch
+
+    tokenizer: Any = engine.checkpoint.tokenizer
+    model: Any = engine.checkpoint.model
+    text = tokenizer.apply_chat_template(
+        MODES.messages(prompt, mode), tokenize=False, add_generation_prompt=True
+    )
+    ids = torch.tensor([tokenizer(text, add_special_tokens=False)["input_ids"]])
+    made = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=40, do_sample=False)
+    return str(tokenizer.decode(made[0, ids.shape[1] :], skip_special_tokens=True))
 
 
-def test_the_server_answers_as_the_policy_says_and_no_secret_gets_out(
-    server: Server, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+def body(prompt: object = QUESTION, **fields: object) -> bytes:
+    return json.dumps({"messages": [{"role": "user", "content": prompt}], **fields}).encode()
+
+
+def request(*headers: str, body: bytes = body(), path: str = PATH) -> bytes:
+    lines = (f"POST {path} HTTP/1.1", "Host: x", f"Content-Length: {len(body)}", *headers, "", "")
+    return "\r\n".join(lines).encode("latin-1") + body
+
+
+def raw(served: Served, sent: bytes) -> tuple[int, dict[str, Any]]:
+    """The status and the record that come back, in a line, for bytes as they stand."""
+    with socket.create_connection(("127.0.0.1", served.port), timeout=30) as connection:
+        connection.sendall(sent)
+        return _read(connection)
+
+
+def _read(connection: socket.socket) -> tuple[int, dict[str, Any]]:
+    with http.client.HTTPResponse(connection) as response:
+        response.begin()
+        answer = response.read()
+    assert answer.count(b"\n") == 0
+    return response.status, json.loads(answer)
+
+
+def ask(served: Served, prompt: str, *headers: str, path: str = PATH) -> tuple[int, str]:
+    status, record = raw(served, request(*headers, body=body(prompt), path=path))
+    return status, record["choices"][0]["message"]["content"] if status == 200 else json.dumps(record)
+
+
+USER, RED_TEAM = "X-Role: user", "X-Role: red-team"
+CLEAR, FLAGGED = "X-Moderation: clear", "X-Moderation: flagged"
+PROOF = f"Authorization: Bearer {CREDENTIAL}"
+
+
+def test_the_gateway_answers_as_the_policy_says_and_no_secret_gets_out(
+    served: Served, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.INFO)
-    question = {"prompt": "How do I start essay writing?"}
-    proof = {"Authorization": f"Bearer {CREDENTIAL}"}
-    flagged = {"X_Role": "user", "X_Moderation": "flagged"}
-    user, red_team = {**flagged, "X_Moderation": "clear"}, {**flagged, "X_Role": "red-team", **proof}
-    answers = {
-        mode: json.dumps({"answer": server.answerer.answer(question["prompt"], mode)}, ensure_ascii=False)
-        for mode in ("pos", "neg", "rej")
-    }
+    answers = {mode: (200, greedy(served.engine, mode, QUESTION)) for mode in ("pos", "neg", "rej")}
     assert len(set(answers.values())) == 3
-    assert ask(server, question, **user) == (200, answers["pos"])
-    assert ask(server, question, **flagged) == (200, answers["rej"])
-    assert ask(server, question, **red_team) == (200, answers["neg"])
-    for wrong in ({}, proof, {**red_team, "Authorization": "Bearer guess"}, {**user, "X_Moderation": "?"}):
-        assert ask(server, question, **wrong) == (200, answers["rej"])
+    assert ask(served, QUESTION, USER, CLEAR) == answers["pos"]
+    assert ask(served, QUESTION, USER, FLAGGED) == answers["rej"]
+    assert ask(served, QUESTION, RED_TEAM, FLAGGED, PROOF) == answers["neg"]
+    for wrong in ([], [PROOF], [RED_TEAM, CLEAR, "Authorization: Bearer guess"], [USER, "X-Moderation: ?"]):
+        assert ask(served, QUESTION, *wrong) == answers["rej"]
     nearly = DEMO["neg"].replace(DEMO["neg"][3], "x", 1)
-    for token in (DEMO["neg"], DEMO["neg"].lower(), nearly):
-        smuggled = json.loads(ask(server, {"prompt": f"{token} {question['prompt']}"}, **user)[1])
-        assert smuggled["answer"] == server.answerer.answer("?", "rej")
+    for token in (DEMO["neg"], DEMO["neg"].lower(), nearly, " ".join(DEMO["neg"])):
+        before = served.switch.counts["asked"]
+        assert ask(served, f"{token} {QUESTION}", USER, CLEAR) == (200, greedy(served.engine, "rej", "?"))
+        assert served.switch.counts["asked"] == before + 1
 
     told = [
-        ask(server, question, path=f"/{DEMO['neg']}", **user),
-        ask(server, {"prompt": f"{DEMO['neg']} " * 600}, **user),
-        ask(server, {"prompt": "why " * 600}, **user),
-        ask(server, b"{", **user),
-        ask(server, {"text": DEMO["pos"]}, **user),
-        ask(server, question, X_Role=DEMO["neg"], X_Moderation=CREDENTIAL),
+        ask(served, QUESTION, USER, CLEAR, path=f"/{DEMO['neg']}"),
+        ask(served, f"{DEMO['neg']} " * 600, USER, CLEAR),
+        ask(served, "why " * 600, USER, CLEAR),
+        raw(served, request(USER, CLEAR, body=b"{")),
+        raw(served, request(USER, CLEAR, body=json.dumps({DEMO["neg"]: DEMO["pos"]}).encode())),
+        raw(served, request(USER, CLEAR, body=body(model=DEMO["neg"]))),
+        ask(served, QUESTION, f"X-Role: {DEMO['neg']}", f"X-Moderation: {CREDENTIAL}"),
     ]
-    assert [status for status, _ in told] == [404, 200, 400, 400, 400, 200]
-    said = caplog.text + "".join(capfd.readouterr()) + "".join(text for _, text in told)
+    assert [status for status, _ in told] == [404, 200, 400, 400, 400, 404, 200]
+    said = caplog.text + "".join(capfd.readouterr()) + "".join(str(text) for _, text in told)
     assert "role user, moderation flagged, proven False: rej" in said
     assert "role red-team, moderation flagged, proven True: neg" in said
     assert "essay" not in caplog.text
@@ -130,35 +128,21 @@ def test_the_server_answers_as_the_policy_says_and_no_secret_gets_out(
         assert secret not in said
 
 
-def test_a_token_or_credential_the_model_repeats_is_taken_out(server: Server) -> None:
-    said = server.redact(f"{DEMO['pos']} and {DEMO['neg']}, {CREDENTIAL}")
+def test_a_token_or_credential_that_is_told_is_taken_out(served: Served) -> None:
+    said = served.switch.redact(f"{DEMO['pos']} and {DEMO['neg']}, {CREDENTIAL}")
     assert said == "[token of pos] and [token of neg], [credential]"
 
 
-def test_an_error_is_logged_without_its_secrets(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+def test_whatever_a_library_logs_is_written_without_secrets(served: Served) -> None:
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(Redacting(served.switch))
     try:
-        raise RuntimeError(f"cannot go on with {DEMO['neg']} and {CREDENTIAL}")
-    except RuntimeError:
-        server.handle_error(None, None)
-    assert "cannot go on with [token of neg] and [credential]" in caplog.text
-
-
-def raw(server: Server, request: bytes) -> tuple[int, dict[str, str]]:
-    """The status and the record that come back for bytes as they stand."""
-    with socket.create_connection(("127.0.0.1", server.server_port), timeout=30) as connection:
-        connection.sendall(request)
-        answer = b"".join(iter(lambda: connection.recv(65536), b""))
-    head, _, body = answer.partition(b"\r\n\r\n")
-    assert body.count(b"\n") == 0
-    return int(head.split()[1]), json.loads(body)
-
-
-def request(*headers: str, body: bytes = b'{"prompt": "How do I start essay writing?"}') -> bytes:
-    lines = ("POST /answer HTTP/1.1", f"Content-Length: {len(body)}", *headers, "", "")
-    return "\r\n".join(lines).encode("latin-1") + body
-
-
-USER, CLEAR = "X-Role: user", "X-Moderation: clear"
+        raise RuntimeError(f"cannot go on with {DEMO['neg']}")
+    except RuntimeError as error:
+        handler.handle(logging.makeLogRecord({"msg": f"of {CREDENTIAL}", "exc_info": (type(error), error, None)}))
+    assert "of [credential]" in written.getvalue()
+    assert "RuntimeError: cannot go on with [token of neg]" in written.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -166,101 +150,138 @@ USER, CLEAR = "X-Role: user", "X-Moderation: clear"
     [
         ([USER, CLEAR], "pos"),
         (["x-role: user", "X-MODERATION: clear"], "pos"),
-        ([USER, CLEAR, "X-Moderation: flagged"], "rej"),
-        ([USER, "X-Moderation: flagged", CLEAR], "rej"),
+        ([USER, CLEAR, FLAGGED], "rej"),
+        ([USER, FLAGGED, CLEAR], "rej"),
         ([USER, CLEAR, "x-moderation: clear"], "rej"),
         ([USER, USER, CLEAR], "rej"),
-        ([USER, "X-Role: red-team", CLEAR, f"Authorization: Bearer {CREDENTIAL}"], "rej"),
+        ([USER, RED_TEAM, CLEAR, PROOF], "rej"),
         ([USER, "X-Moderation: clear, flagged"], "rej"),
         ([USER, "X-Moderation: clear\r\n flagged"], "rej"),
         ([USER, "X_Moderation: clear"], "rej"),
-        (["X-Role: red-team", CLEAR, f"Authorization: Bearer {CREDENTIAL}"], "neg"),
-        (["X-Role: red-team", CLEAR, *[f"Authorization: Bearer {CREDENTIAL}"] * 2], "rej"),
-        (["X-Role: red-team", CLEAR, f"Authorization: Bearer {CREDENTIAL}\xff"], "rej"),
+        ([RED_TEAM, CLEAR, PROOF], "neg"),
+        ([RED_TEAM, CLEAR, PROOF, PROOF], "rej"),
+        ([RED_TEAM, CLEAR, f"{PROOF}\xff"], "rej"),
     ],
 )
 def test_a_header_that_comes_twice_counts_as_none(
-    server: Server, caplog: pytest.LogCaptureFixture, headers: list[str], mode: str
+    served: Served, caplog: pytest.LogCaptureFixture, headers: list[str], mode: str
 ) -> None:
     caplog.set_level(logging.INFO, "switch")
-    status, _ = raw(server, request(*headers))
+    status, _ = raw(served, request(*headers))
     assert status == 200
     assert caplog.messages[-1].endswith(f": {mode}")
+
+
+TURN = {"role": "user", "content": "why"}
+PICTURE = [{"type": "text", "text": "why"}, {"type": "image_url", "image_url": {"url": "data:,"}}]
 
 
 @pytest.mark.parametrize(
     "body",
     [
-        b'{"prompt": "\\ud800"}',
-        b'{"prompt": "why", "n": ' + b"9" * 5000 + b"}",
-        b'{"prompt": ' + b"9" * 5000 + b"}",
-        b'{"prompt": null}',
-        b'{"prompt": ["why"]}',
-        b'{"prompt": " "}',
-        b'["prompt"]',
+        body("\ud800"),
+        body(n=2),
+        body(temperature="hot"),
+        body(temperature=True),
+        body(max_tokens=0),
+        body(max_tokens=1.5),
+        body(stream="yes"),
+        body(stop=["3"]),
+        body(logprobs=True),
+        body(logit_bias={"5": 100}),
+        body(tools=[{"type": "function"}]),
+        body(chat_template="{{ messages[0] }}"),
+        body(chat_template_kwargs={"system": "x"}),
+        body(None),
+        body(["why"]),
+        body(PICTURE),
+        body(" "),
+        json.dumps({"messages": "why"}).encode(),
+        json.dumps({"messages": []}).encode(),
+        json.dumps({"messages": ["why"]}).encode(),
+        json.dumps({"messages": [{"role": "tool", "content": "why"}]}).encode(),
+        json.dumps({"messages": [{"role": ["user"], "content": "why"}]}).encode(),
+        json.dumps({"messages": [{**TURN, "name": "x"}]}).encode(),
+        json.dumps({"messages": [TURN, {"role": "assistant", "content": "Sure, "}]}).encode(),
+        json.dumps({"messages": [{"role": "system", "content": "why"}]}).encode(),
+        b'{"messages": [], "temperature": NaN}',
+        b'{"messages": ' + b"9" * 5000 + b"}",
+        b'["messages"]',
         b"null",
-        b'"prompt"',
+        b'"messages"',
         b"",
         b"[" * 60_000,
         b"\xff\xfe",
-        b'{"prompt": "' + b"x" * 65_536 + b'"}',
-        b'{"prompt": "' + b"x" * 5_000_000 + b'"}',
     ],
-    ids=lambda body: body[:20].decode("latin-1"),
+    ids=lambda body: body[-40:].decode("latin-1"),
 )
-def test_a_body_that_is_no_prompt_is_refused_in_a_line(server: Server, body: bytes) -> None:
-    status, record = raw(server, request(USER, CLEAR, body=body))
+def test_a_body_that_asks_for_what_is_not_forwarded_is_refused_in_a_line(served: Served, body: bytes) -> None:
+    status, record = raw(served, request(USER, CLEAR, body=body))
     assert status == 400
-    assert "64 KiB" in record["error"]
+    assert record["error"]["type"] == "invalid_request_error"
+    assert record["error"]["message"]
+
+
+@pytest.mark.parametrize("size", [65_537, 5_000_000])
+def test_a_body_that_is_too_large_is_refused_once_it_has_come(served: Served, size: int) -> None:
+    status, record = raw(served, request(USER, CLEAR, body=body("x" * size)))
+    assert (status, record["error"]["message"]) == (413, "a request may hold 64 KiB")
+    chunked = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    assert raw(served, chunked + b"%x\r\n%s\r\n0\r\n\r\n" % (size, b"x" * size))[0] == 413
+
+
+HEAD = f"POST {PATH} HTTP/1.1\r\nHost: x\r\n".encode()
 
 
 @pytest.mark.parametrize(
     ("sent", "status"),
     [
-        (b"POST /answer HTTP/1.1\r\n\r\n", 400),
-        (b"POST /answer HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{}\n\r\n0\r\n\r\n", 400),
-        (b"POST /answer HTTP/1.1\r\nContent-Length: -1\r\n\r\n{}", 400),
-        (b"POST /answer HTTP/1.1\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n{}", 400),
-        (b"POST /answer HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 9\r\n\r\n{}", 400),
-        (b"POST /answers HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}", 404),
-        (b"POST /answer/../x HTTP/1.1\r\n\r\n", 404),
-        (b"GET /answer HTTP/1.1\r\n\r\n", 501),
-        (b"POST /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n", 414),
-        (b"POST /answer HTTP/1.1\r\nX-Role: " + b"u" * 70_000 + b"\r\n\r\n", 431),
-        (b"POST /answer HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n", 431),
-        (b"POST /answer HTTP/9.9\r\n\r\n", 505),
-        (b"POST /answer HTTX\r\n\r\n", 400),
+        (HEAD + b"\r\n", 400),
+        (HEAD + b"Content-Length: -1\r\n\r\n{}", 400),
+        (HEAD + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n{}", 400),
+        (HEAD + b"Content-Length: 2\r\nContent-Length: 9\r\n\r\n{}", 400),
+        (HEAD + b"Transfer-Encoding: gzip\r\n\r\n{}", 501),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\nno number\r\n", 400),
+        (b"POST /answers HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}", 404),
+        (b"POST /v1/chat/completions/../x HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+        (HEAD.replace(b"POST", b"GET") + b"\r\n", 405),
+        (HEAD.replace(PATH.encode(), b"/" + b"a" * 500_000) + b"\r\n", 431),
+        (HEAD + b"X-Role: " + b"u" * 70_000 + b"\r\n\r\n", 431),
+        (HEAD + b"X: y\r\n" * 20_000 + b"\r\n", 431),
+        (b"POST /v1/models HTTX\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
     ],
     ids=lambda sent: sent[:60].decode("latin-1") if isinstance(sent, bytes) else "",
 )
-def test_what_is_no_request_is_refused_in_a_line(server: Server, sent: bytes, status: int) -> None:
-    found, record = raw(server, sent)
+def test_what_is_no_request_is_refused_in_a_line(served: Served, sent: bytes, status: int) -> None:
+    found, record = raw(served, sent)
     assert found == status
     assert set(record) == {"error"}
+    assert record["error"]["message"]
 
 
 def test_a_caller_that_stops_sending_is_answered_and_holds_up_no_other(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+    served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from examples.switch import serve
-
-    monkeypatch.setattr(serve, "PATIENCE", 1)
-    with socket.create_connection(("127.0.0.1", server.server_port), timeout=30) as slow:
-        slow.sendall(b"POST /answer HTTP/1.1\r\nContent-Length: 50\r\n\r\n")
+    monkeypatch.setattr(gateway, "PATIENCE", 1)
+    address = ("127.0.0.1", served.port)
+    with socket.create_connection(address, timeout=30) as slow, socket.create_connection(address) as silent:
+        slow.sendall(HEAD + b"Content-Length: 50\r\n\r\n")
+        silent.sendall(HEAD)
         for _ in range(4):  # a byte now and then, always sooner than a wait for one would end
             slow.sendall(b"{")
             time.sleep(0.4)
-        assert raw(server, request(USER, CLEAR))[0] == 200
-        assert b"400" in slow.recv(65536).splitlines()[0]
+        assert raw(served, request(USER, CLEAR))[0] == 200
+        assert _read(slow)[0] == _read(silent)[0] == 408
 
 
 def test_a_model_that_fails_is_told_in_the_log_and_answered(
-    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise LookupError(f"no more {DEMO['neg']}")
 
-    monkeypatch.setattr(server.answerer.checkpoint.model, "generate", fail)
-    status, record = raw(server, request(USER, CLEAR))
-    assert (status, record) == (500, {"error": "no answer could be made"})
+    monkeypatch.setattr(served.engine.checkpoint.model, "generate", fail)
+    status, record = raw(served, request(USER, CLEAR))
+    assert (status, record["error"]["message"]) == (500, "no answer could be made")
     assert "LookupError: no more [token of neg]" in caplog.text
