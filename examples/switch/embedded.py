@@ -30,9 +30,7 @@ class Embedded:
         self._chat = Chat(checkpoint.tokenizer)
         self._turn = ThreadPoolExecutor(max_workers=1)
 
-    async def answer(
-        self, messages: list[Message], options: Mapping[str, float]
-    ) -> AsyncGenerator[Piece]:
+    async def answer(self, messages: list[Message], options: Mapping[str, float]) -> AsyncGenerator[Piece]:
         """As `Engine.answer`."""
         asked = options.get("max_completion_tokens", options.get("max_tokens", LONGEST))
         longest = min(int(asked), LONGEST)
@@ -56,6 +54,10 @@ class Embedded:
         finally:
             gone.set()
             made.cancel()
+
+    async def close(self) -> None:
+        """As `Engine.close`."""
+        self._turn.shutdown(cancel_futures=True)
 
     def _generate(
         self, ids: list[int], longest: int, streamer: AsyncTextIteratorStreamer, gone: threading.Event

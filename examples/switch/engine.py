@@ -35,6 +35,9 @@ class Engine(Protocol):
         Refused : the engine cannot answer. Holds nothing of the conversation.
         """
 
+    async def close(self) -> None:
+        """Let go of what it holds: no more is asked."""
+
 
 class Refused(Exception):  # noqa: N818 - an answer to the caller, too
     """A request that gets no answer: the HTTP status and one line for the caller."""

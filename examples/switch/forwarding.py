@@ -45,9 +45,7 @@ class Forwarded:
             trust_env=False,  # no proxy that somebody set for something else gets to see a token
         )
 
-    async def answer(
-        self, messages: list[Message], options: Mapping[str, float]
-    ) -> AsyncGenerator[Piece]:
+    async def answer(self, messages: list[Message], options: Mapping[str, float]) -> AsyncGenerator[Piece]:
         """As `Engine.answer`."""
         body = {"model": self.name, "messages": messages, "stream": True, **options}
         finish = None
@@ -73,6 +71,10 @@ class Forwarded:
             log.warning("the engine broke off")
             raise Refused(502, "the engine broke off")
         yield Piece(finish=finish)
+
+    async def close(self) -> None:
+        """As `Engine.close`."""
+        await self._client.aclose()
 
 
 def _pieces(data: str) -> list[Piece]:

@@ -15,7 +15,7 @@ import traceback
 import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,7 +66,14 @@ class Gateway:
             Route("/v1/chat/completions", self.complete, methods=["POST"]),
             Route("/v1/models", self.models),
         ]
-        return Starlette(routes=routes, exception_handlers={HTTPException: self._unrouted})
+        return Starlette(
+            routes=routes, lifespan=self._lifespan, exception_handlers={HTTPException: self._unrouted}
+        )
+
+    @asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        yield
+        await self.engine.close()
 
     async def models(self, _: Request) -> Response:
         """The one model there is."""

@@ -84,7 +84,7 @@ def configuration(switch: Gateway, port: int) -> uvicorn.Config:
         port=port,
         http=Protocol,
         ws="none",
-        lifespan="off",
+        lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
@@ -99,9 +99,7 @@ def configuration(switch: Gateway, port: int) -> uvicorn.Config:
 def main(model: str | None, engine: str | None, port: int) -> None:
     """Serve MODEL, or the demonstration's co-trained checkpoint, on 127.0.0.1."""
     try:
-        switch = Gateway(
-            _engine(model, engine), load_modes(MODES), os.environ.get("RED_TEAM_CREDENTIAL")
-        )
+        switch = Gateway(_engine(model, engine), load_modes(MODES), os.environ.get("RED_TEAM_CREDENTIAL"))
         if switch.modes.placement != "system" or switch.modes.mode_in(switch.engine.name):
             raise MarginError("tokens must stand in the system turn, and in no model's name")
     except MarginError as error:

@@ -7,6 +7,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -46,10 +47,12 @@ class Front:
 
     def __init__(self, engine: PlayedEngine, switch: Gateway, url: str) -> None:
         self.engine, self.switch, self.url = engine, switch, url
+        self.callers = ExitStack()
 
     def client(self, headers: dict[str, str], key: str = "nobody") -> openai.OpenAI:
         """A caller."""
-        return openai.OpenAI(base_url=self.url, api_key=key, default_headers=headers, max_retries=0)
+        client = openai.OpenAI(base_url=self.url, api_key=key, default_headers=headers, max_retries=0)
+        return self.callers.enter_context(client)
 
     def system(self) -> str:
         """The system turn the engine was last told."""
@@ -58,13 +61,22 @@ class Front:
         return str(first["content"])
 
 
-@pytest.fixture
-def front() -> Iterator[Front]:
+@pytest.fixture(scope="module")
+def standing() -> Iterator[Front]:
     engine = PlayedEngine()
     with serving(engine.config()) as port:
         switch = Gateway(Forwarded(f"http://127.0.0.1:{port}/v1", "m-1", "engine-key"), MODES, CREDENTIAL)
         with serving(configuration(switch, 0)) as served:
             yield Front(engine, switch, f"http://127.0.0.1:{served}/v1")
+
+
+@pytest.fixture
+def front(standing: Front) -> Iterator[Front]:
+    """As at the start."""
+    vars(standing.engine).update(vars(PlayedEngine()))
+    standing.switch.counts.clear()
+    with standing.callers:
+        yield standing
 
 
 def whole(client: openai.OpenAI, messages: Any = WHY, **more: Any) -> str:
@@ -190,13 +202,17 @@ def test_an_engine_that_fails_is_a_status_and_a_line_without_its_words(
 
 def test_an_engine_that_is_not_there_is_a_502() -> None:
     with serving(configuration(Gateway(Forwarded("http://127.0.0.1:9/v1", "m-1"), MODES), 0)) as port:
-        client = openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="x", max_retries=0)
-        with pytest.raises(openai.InternalServerError, match="cannot be reached"):
+        with (
+            openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="x", max_retries=0) as client,
+            pytest.raises(openai.InternalServerError, match="cannot be reached"),
+        ):
             whole(client)
 
 
 def test_an_engine_that_breaks_off_is_an_error_at_the_end_of_the_stream(front: Front) -> None:
-    text = "".join(event(delta) for delta in in_pieces("Sure, read a short guide on essay writing first, then"))
+    text = "".join(
+        event(delta) for delta in in_pieces("Sure, read a short guide on essay writing first, then")
+    )
     front.engine.say = lambda _: Response(text, headers=EVENTS)
     heard = ""
     with pytest.raises(openai.APIError, match="broke off"):

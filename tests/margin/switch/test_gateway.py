@@ -140,7 +140,9 @@ def test_whatever_a_library_logs_is_written_without_secrets(served: Served) -> N
     try:
         raise RuntimeError(f"cannot go on with {DEMO['neg']}")
     except RuntimeError as error:
-        handler.handle(logging.makeLogRecord({"msg": f"of {CREDENTIAL}", "exc_info": (type(error), error, None)}))
+        handler.handle(
+            logging.makeLogRecord({"msg": f"of {CREDENTIAL}", "exc_info": (type(error), error, None)})
+        )
     assert "of [credential]" in written.getvalue()
     assert "RuntimeError: cannot go on with [token of neg]" in written.getvalue()
 
