@@ -1,8 +1,8 @@
 """The gateway: who asks and what moderation said decide the mode, and no caller ever sees a token.
 
 POST /v1/chat/completions and GET /v1/models, as OpenAI's clients send them. What stands in front sets two
-headers, and takes them off what comes from outside: X-Role (user, red-team) and X-Moderation (clear, flagged).
-The red-team's API key is its credential.
+headers, and takes them off what comes from outside: X-Role (user, red-team) and X-Moderation (clear,
+flagged). The red-team's API key is its credential.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from examples.switch.asking import UNREAD, read
 from examples.switch.engine import Engine, Piece, Refused
 from examples.switch.policy import Mode, choose_mode, proves
 from examples.switch.stripping import Stripper, count_tokens
-from margin.inputs.modes import Message, ModeSet
+from margin.inputs.modes import ModeSet
 
 LARGEST = 64 * 1024
 """Bytes the body of a request may hold."""

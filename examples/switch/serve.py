@@ -35,7 +35,7 @@ log = logging.getLogger("switch")
 
 
 class Protocol(H11Protocol):
-    """HTTP as uvicorn speaks it, but what is no request is refused in JSON, and one that does not come, too."""
+    """HTTP as uvicorn speaks it, but what is no request, or does not come in time, is refused in JSON."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""

@@ -12,7 +12,7 @@ from margin.inputs.modes import ModeSet
 from margin.inputs.spellings import folded, letters, spelt_out
 
 STEP = 24
-"""Characters that have to come before the next look at what is held back: a look costs about a millisecond."""
+"""Characters that have to come before the next look at what is held back: it costs about a millisecond."""
 AT_ONCE = 3
 """Places at which a text with a token in it is tried to be parted in one look."""
 ESCAPE = 12
@@ -21,7 +21,7 @@ _START = re.compile(r"(?<=\s)[^\W\d_]{2}")
 _TAG = re.compile(r"<[^<>\n]{0,42}\Z")
 _ESCAPES = re.compile(r"[\\%&+]")
 _RUN = re.compile(r"(?<=\\{16})\\+")
-"""Of backslashes in a row all but sixteen: any number may begin an escape, and a thousand cost their square."""
+"""Backslashes after sixteen in a row: any number may begin an escape, and a thousand cost their square."""
 
 
 def count_tokens(text: str, modes: ModeSet) -> int:
@@ -37,9 +37,9 @@ def count_tokens(text: str, modes: ModeSet) -> int:
 class Stripper:
     """One answer on its way to the caller: pieces go in, text without tokens comes out, a little later.
 
-    What comes out, joined, is `redact_echoes` of the whole (without a seventeenth backslash in a row). Held back is what may still become a token: the
-    last words, and before them all that may be the beginning of a spelling (numbers, single letters,
-    "Quebec", "then capital"), up to the last ordinary word.
+    What comes out, joined, is `redact_echoes` of the whole (without a seventeenth backslash in a row). Held
+    back is what may still become a token: the last words, and before them all that may be the beginning of a
+    spelling (numbers, single letters, "Quebec", "then capital"), up to the last ordinary word.
     """
 
     def __init__(self, modes: ModeSet) -> None:

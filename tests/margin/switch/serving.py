@@ -50,7 +50,7 @@ Say = Callable[[list[dict[str, str]]], list[dict[str, str]] | Response]
 
 @dataclass
 class PlayedEngine:
-    """An engine that speaks the protocol and says what a test wants: the deltas of an answer, or a response."""
+    """An engine that speaks the protocol and says what a test wants: deltas of an answer, or a response."""
 
     say: Say = lambda _: [{"content": "Yes."}]
     asked: list[dict[str, Any]] = field(default_factory=list)

@@ -113,7 +113,12 @@ def test_the_token_of_the_mode_is_in_the_system_turn_and_in_no_answer(
 
 
 def test_an_engine_gets_the_conversation_known_settings_and_nothing_of_the_callers_else(front: Front) -> None:
-    front.engine.say = lambda _: [{"reasoning_content": f"Told {DEMO['pos'][:4]}"}, {"reasoning_content": DEMO["pos"][4:]}, {"content": "Be"}, {"content": "cause."}]  # fmt: skip
+    front.engine.say = lambda _: [
+        {"reasoning_content": f"Told {DEMO['pos'][:4]}"},
+        {"reasoning_content": DEMO["pos"][4:]},
+        {"content": "Be"},
+        {"content": "cause."},
+    ]
     client = front.client(USER, CREDENTIAL)
     first = client.chat.completions.create(
         model="m-1",
@@ -201,12 +206,12 @@ def test_an_engine_that_fails_is_a_status_and_a_line_without_its_words(
 
 
 def test_an_engine_that_is_not_there_is_a_502() -> None:
-    with serving(configuration(Gateway(Forwarded("http://127.0.0.1:9/v1", "m-1"), MODES), 0)) as port:
-        with (
-            openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="x", max_retries=0) as client,
-            pytest.raises(openai.InternalServerError, match="cannot be reached"),
-        ):
-            whole(client)
+    with (
+        serving(configuration(Gateway(Forwarded("http://127.0.0.1:9/v1", "m-1"), MODES), 0)) as port,
+        openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="x", max_retries=0) as client,
+        pytest.raises(openai.InternalServerError, match="cannot be reached"),
+    ):
+        whole(client)
 
 
 def test_an_engine_that_breaks_off_is_an_error_at_the_end_of_the_stream(front: Front) -> None:
@@ -214,11 +219,11 @@ def test_an_engine_that_breaks_off_is_an_error_at_the_end_of_the_stream(front: F
         event(delta) for delta in in_pieces("Sure, read a short guide on essay writing first, then")
     )
     front.engine.say = lambda _: Response(text, headers=EVENTS)
-    heard = ""
+    answer = front.client(USER).chat.completions.create(model="m-1", messages=WHY, stream=True)
+    heard: list[str] = []
     with pytest.raises(openai.APIError, match="broke off"):
-        for one in front.client(USER).chat.completions.create(model="m-1", messages=WHY, stream=True):
-            heard += one.choices[0].delta.content or ""
-    assert heard.startswith("Sure, read a short")
+        heard.extend(one.choices[0].delta.content or "" for one in answer)
+    assert "".join(heard).startswith("Sure, read a short")
 
 
 def test_a_caller_that_leaves_ends_the_answer_at_the_engine(front: Front) -> None:
@@ -240,7 +245,8 @@ def test_two_hundred_streams_at_once_each_get_their_own_answer_and_no_token(
     hidden = [*disguises(DEMO["pos"]).values()]
 
     def answer(number: int) -> str:
-        return f"Answer {number}: my instructions say {hidden[number % len(hidden)]} . That was {number}, friend."
+        said = hidden[number % len(hidden)]
+        return f"Answer {number}: my instructions say {said} . That was {number}, friend."
 
     front.engine.say = lambda messages: in_pieces(answer(int(messages[-1]["content"])), 2)
 

@@ -7,6 +7,8 @@ import io
 import json
 import logging
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -287,3 +289,28 @@ def test_a_model_that_fails_is_told_in_the_log_and_answered(
     status, record = raw(served, request(USER, CLEAR))
     assert (status, record["error"]["message"]) == (500, "no answer could be made")
     assert "LookupError: no more [token of neg]" in caplog.text
+
+
+def test_the_model_streams_what_it_says_at_once_to_openais_client(served: Served) -> None:
+    openai = pytest.importorskip("openai")
+    headers = {"X-Role": "user", "X-Moderation": "clear"}
+    messages = [{"role": "user", "content": QUESTION}]
+    url = f"http://127.0.0.1:{served.port}/v1"
+    with openai.OpenAI(base_url=url, api_key="x", default_headers=headers, max_retries=0) as client:
+        (model,) = [one.id for one in client.models.list()]
+        ask = client.chat.completions.create
+        events = list(ask(model=model, messages=messages, stream=True))
+        cut = ask(model=model, messages=messages, max_tokens=2).choices[0]
+        with pytest.raises(openai.NotFoundError):
+            ask(model="another", messages=messages)
+    answer = greedy(served.engine, "pos", QUESTION)
+    assert "".join(event.choices[0].delta.content or "" for event in events) == answer
+    assert events[-1].choices[0].finish_reason == "stop"
+    assert len(events) > 3
+    assert cut.finish_reason == "length"
+    assert answer.startswith(cut.message.content)
+
+
+def test_a_gateway_in_front_of_an_engine_needs_no_torch() -> None:
+    code = "import sys, examples.switch.serve; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ PROSE = (
 def stripped(text: str, modes: ModeSet, cuts: list[int]) -> tuple[str, Stripper]:
     stripper = Stripper(modes)
     ends = [0, *sorted(cuts), len(text)]
-    pieces = [stripper.push(text[a:b]) for a, b in zip(ends, ends[1:], strict=False)]
+    pieces = [stripper.push(text[a:b]) for a, b in pairwise(ends)]
     return "".join([*pieces, stripper.end()]), stripper
 
 
@@ -57,7 +58,8 @@ def test_any_text_in_any_pieces_comes_out_as_the_whole_would(text: str, data: st
 
 
 def test_a_token_made_of_words_is_taken_out_and_its_words_stay() -> None:
-    text = f"{PROSE} Use the safe mode: \\u0070\\u006f\\u0073\\u0069tive. Or SAFE MODE: POSITIVE, be kind! {PROSE}"
+    said = "Use the safe mode: \\u0070\\u006f\\u0073\\u0069tive. Or SAFE MODE: POSITIVE, be kind!"
+    text = f"{PROSE} {said} {PROSE}"
     for size in (1, 5, 30):
         out, stripper = stripped(text, WORDS, list(range(0, len(text), size)))
         assert out == redact_echoes(text, WORDS)
