@@ -48,7 +48,7 @@ class Asked:
         return "\n".join([self.system, *(turn["content"] for turn in self.turns)])
 
     def under(self, mode: str, modes: ModeSet) -> list[Message]:
-        """The conversation as the engine gets it: the mode's system turn first, the caller's own text in it."""
+        """The conversation as the engine gets it: the mode's system turn first, the caller's text in it."""
         own = next(iter(modes.messages("", mode)))["content"]
         return [{"role": "system", "content": "\n\n".join(filter(None, [own, self.system]))}, *self.turns]
 
