@@ -8,7 +8,6 @@ a token is found letter by letter.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -22,6 +21,8 @@ NUMBERS = (
     "frequency_penalty",
 )  # fmt: skip
 """Fields that go to the engine as they come, if they are numbers."""
+LARGEST = 2**63
+"""Numbers are below it."""
 IGNORED = ("user", "metadata", "stream_options")
 """Fields that are allowed and go nowhere. No usage is told: tokens of the prompt, counted, tell how long the
 magic token is."""
@@ -116,7 +117,7 @@ def _text(place: int, content: object) -> str:
 
 
 def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LARGEST:
         raise Refused(400, f"{name} must be a number")
     if name.startswith("max_") and (not isinstance(value, int) or value < 1):
         raise Refused(400, f"{name} must be a whole number, 1 or more")

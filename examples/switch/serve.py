@@ -18,6 +18,7 @@ from pathlib import Path
 
 import click
 import h11
+import httpx2
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -27,7 +28,7 @@ from examples.switch.forwarding import Forwarded
 from examples.switch.gateway import Gateway
 from examples.switch.policy import proves
 from margin.demo import checkpoint_path
-from margin.errors import MarginError
+from margin.errors import MarginError, foreign
 from margin.inputs.modes_file import load_modes
 
 MODES = Path(__file__).with_name("modes.toml")
@@ -99,7 +100,8 @@ def configuration(switch: Gateway, port: int) -> uvicorn.Config:
 def main(model: str | None, engine: str | None, port: int) -> None:
     """Serve MODEL, or the demonstration's co-trained checkpoint, on 127.0.0.1."""
     try:
-        switch = Gateway(_engine(model, engine), load_modes(MODES), os.environ.get("RED_TEAM_CREDENTIAL"))
+        modes = load_modes(MODES)
+        switch = Gateway(_engine(model, engine), modes, os.environ.get("RED_TEAM_CREDENTIAL"))
         if switch.modes.placement != "system" or switch.modes.mode_in(switch.engine.name):
             raise MarginError("tokens must stand in the system turn, and in no model's name")
     except MarginError as error:
@@ -118,6 +120,10 @@ def _engine(model: str | None, url: str | None) -> Engine:
     if url is not None:
         if model is None:
             raise MarginError("name the MODEL that the engine serves")
+        with foreign("the address of the engine"):
+            parsed = httpx2.URL(url)
+        if parsed.scheme not in ("http", "https") or not parsed.host:
+            raise MarginError("the address of the engine must be like http://127.0.0.1:8000/v1")
         return Forwarded(url, model, os.environ.get("ENGINE_API_KEY"))
     # Here, for a gateway in front of an engine needs no torch.
     from examples.switch.embedded import Embedded

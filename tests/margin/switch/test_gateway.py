@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 pytest.importorskip("starlette", reason="the examples' libraries are not installed")
 
 from examples.switch import gateway
 from examples.switch.embedded import Embedded
 from examples.switch.gateway import Gateway
-from examples.switch.serve import Redacting, configuration
+from examples.switch.serve import Redacting, configuration, main
 from margin.capture.checkpoint import load_checkpoint
 from margin.demo import checkpoint_path
 from tests.margin.switch.serving import CREDENTIAL, DEMO, MODES, serving
@@ -187,6 +188,8 @@ PICTURE = [{"type": "text", "text": "why"}, {"type": "image_url", "image_url": {
         body(n=2),
         body(temperature="hot"),
         body(temperature=True),
+        body(temperature=10**400),
+        body(seed=float("inf")),
         body(max_tokens=0),
         body(max_tokens=1.5),
         body(stream="yes"),
@@ -314,3 +317,54 @@ def test_the_model_streams_what_it_says_at_once_to_openais_client(served: Served
 def test_a_gateway_in_front_of_an_engine_needs_no_torch() -> None:
     code = "import sys, examples.switch.serve; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_caller_that_leaves_ends_the_answer_of_the_model(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model: Any = served.engine.checkpoint.model
+    generate, lengths = model.generate, []
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        def wait(input_ids: Any, *_: object, **__: object) -> Any:
+            time.sleep(0.1)
+            return left(input_ids, None)
+
+        (left,) = options["stopping_criteria"]
+        made = generate(*arguments, **{**options, "stopping_criteria": [wait]})
+        lengths.append(made.shape[1] - arguments[0].shape[1])
+        return made
+
+    whole = len(served.engine.checkpoint.tokenizer.encode(greedy(served.engine, "pos", QUESTION)))
+    monkeypatch.setattr(model, "generate", slow)
+    with socket.create_connection(("127.0.0.1", served.port), timeout=30) as connection:
+        connection.sendall(request(USER, CLEAR, body=body(stream=True)))
+        assert connection.recv(15) == b"HTTP/1.1 200 OK"
+    ends = time.monotonic() + 20
+    while not lengths and time.monotonic() < ends:
+        time.sleep(0.05)
+    assert 0 < lengths[0] < whole
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unset", "said"),
+    [
+        ([], "MARGIN_NEG", "MARGIN_NEG, which is not set"),
+        (["--engine", "http://127.0.0.1:8000/v1"], "", "name the MODEL"),
+        (["--engine", "127.0.0.1:8000", "m"], "", "must be like http://127.0.0.1:8000/v1"),
+        (["--engine", "http://a:x", "m"], "", "the address of the engine"),
+        (["--engine", "http://127.0.0.1:8000/v1", f"m-{DEMO['neg']}"], "", "in no model's name"),
+    ],
+)
+def test_what_cannot_be_served_is_said_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], unset: str, said: str
+) -> None:
+    for name, token in DEMO.items():
+        monkeypatch.setenv(f"MARGIN_{name.upper()}", token)
+    if unset:
+        monkeypatch.delenv(unset)
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 1
+    assert said in done.output
+    assert done.output.count("\n") == 1
+    assert not any(token in done.output for token in DEMO.values())
