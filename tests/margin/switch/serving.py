@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -77,8 +78,6 @@ class PlayedEngine:
         return said if isinstance(said, Response) else StreamingResponse(self._events(said), 200, EVENTS)
 
     async def _events(self, deltas: list[dict[str, str]]) -> AsyncIterator[str]:
-        import asyncio
-
         self.open += 1
         try:
             yield event({"role": "assistant"})

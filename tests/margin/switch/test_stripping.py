@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from examples.switch.stripping import Stripper, count_tokens
@@ -50,6 +50,7 @@ def test_whatever_a_token_is_spelt_as_and_wherever_the_pieces_part_it_is_taken_o
             assert stripper.taken_out == out.count(MARK) > 0
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="3OWfAie4 1.\n<b>&#%5aquebec的-", max_size=120), st.data())
 def test_any_text_in_any_pieces_comes_out_as_the_whole_would(text: str, data: st.DataObject) -> None:
     whole = PROSE[:60] + text + PROSE[50:]
