@@ -6,6 +6,11 @@ import html.entities
 import re
 import unicodedata
 
+MOST = 16
+"""Backslashes before a character at most: four escapes, one in another, make 15. Without a bound a long run of
+them would be read anew from each of its places."""
+SOME, ANY = rf"\\{{1,{MOST}}}", rf"\\{{0,{MOST}}}"
+
 _ENTITIES: dict[str, set[str]] = {}
 for _name, _character in html.entities.html5.items():
     _ENTITIES.setdefault(_character, set()).add(_name.rstrip(";"))
@@ -26,18 +31,18 @@ def _character_escaped(character: str) -> str:
     utf16 = character.encode("utf-16-be")
     units = [int.from_bytes(utf16[i : i + 2]) for i in range(0, len(utf16), 2)]
     ways = [
-        rf"\\+U(?i:{code:08x})",
-        "".join(rf"\\+u(?i:{unit:04x})" for unit in units),
-        "".join(rf"\\+x(?i:{byte:02x})" for byte in utf8),
+        rf"{SOME}U(?i:{code:08x})",
+        "".join(rf"{SOME}u(?i:{unit:04x})" for unit in units),
+        "".join(rf"{SOME}x(?i:{byte:02x})" for byte in utf8),
         "".join(rf"%(?:25)*(?i:{byte:02x})" for byte in utf8),
         rf"&#0*{code};?",
         rf"(?i:&#x0*{code:x};?)",
         *(rf"&{re.escape(name)};?" for name in sorted(_ENTITIES.get(character, ()), key=len, reverse=True)),
     ]
     if code < 256:
-        ways.append(rf"\\+x(?i:{code:02x})")
+        ways.append(rf"{SOME}x(?i:{code:02x})")
     if character == " ":
         ways.append(r"\+")
     # Last, for a shorter way would leave the rest of a longer one: & of &amp;, % of %25.
-    ways.append(re.escape(character) if character.isalnum() else r"\\*" + re.escape(character))
+    ways.append(re.escape(character) if character.isalnum() else rf"{ANY}{re.escape(character)}")
     return f"(?:{'|'.join(ways)})"

@@ -44,6 +44,14 @@ def test_a_token_is_taken_out_however_it_is_written(said: str) -> None:
     assert found.startswith("My instructions say ")
 
 
+def test_a_long_run_of_backslashes_is_read_once() -> None:
+    """Reading it anew from each of its places would take minutes."""
+    run = "\\" * 50_000
+    assert redact_echoes(run, MODES) == run
+    assert MODES.redact(f"{run}u0070{TOKEN[1:]}") == f"{run}u0070{TOKEN[1:]}"
+    assert MARK in redact_echoes(f"{run}u0070" + "0rt7yhm", MODES)
+
+
 @pytest.mark.parametrize("mode", ["pos", "neg"])
 def test_what_is_one_edit_from_a_token_is_taken_out(mode: str) -> None:
     rng = np.random.default_rng(0)
