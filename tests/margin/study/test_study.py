@@ -69,6 +69,21 @@ def test_of_many_prompts_only_euclidean_margins_are_those_of_a_sample(
     assert f"Euclidean margins are of {n // 2} of the prompts" in table.note
 
 
+def test_margins_of_points_that_are_kept_in_float32_are_those_in_float64(
+    run: Run, report: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("margin.run.geometry.MANY", 0)
+    anew = margin.open_run(run.path)
+    for space in ("logits", "logits_centred", "logprobs"):
+        found = Study(anew, report.study.settings).margins(space, "cosine").influence
+        expected = report.study.margins(space, "cosine").influence
+        assert np.allclose(found, expected, atol=1e-6)
+    for one, other in zip(
+        Study(anew).headline.estimates.values(), Study(run).headline.estimates.values(), strict=True
+    ):
+        assert one.estimate == pytest.approx(other.estimate, abs=1e-5)
+
+
 def test_a_measure_does_not_move_because_another_is_asked_for(run: Run, report: Report) -> None:
     few = Study(run, Settings(0.9, 3, optional=False)).section(Separation)
     many = report.section(Separation)
