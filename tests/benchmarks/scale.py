@@ -11,6 +11,7 @@ import argparse
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -45,7 +46,7 @@ def main() -> None:
     options = parser.parse_args()
     costs: dict[str, list[Cost]] = {command: [] for command in COMMANDS}
     for rows in options.rows:
-        for command, cost in costs_of(rows).items():
+        for command, cost in costs_of(rows):
             costs[command].append(cost)
             took = f"{cost.seconds:.1f} s, {cost.peak / GIB:.2f} GiB"
             print(f"{command} {cost.rows:,} rows: {took}", flush=True)
@@ -53,17 +54,15 @@ def main() -> None:
         Console(highlight=False).print(table_of(command, costs[command], options.to))
 
 
-def costs_of(rows: int) -> dict[str, Cost]:
-    """What collecting so many rows and reporting on them takes."""
+def costs_of(rows: int) -> Iterator[tuple[str, Cost]]:
+    """What collecting so many rows takes, then reporting on them."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         prompts, run = folder / "prompts.jsonl", folder / "run"
         prompts_of(-(-rows // MODES)).to_json(prompts, orient="records", lines=True)
         asked = ["--prompts", prompts, "--modes", modes_path(), "--out", run, "--quiet"]
-        return {
-            "collect": cost(rows, "collect", checkpoint_path("cotrained"), *asked, "--decoys", "0"),
-            "report": cost(rows, "report", run, "--quiet"),
-        }
+        yield "collect", cost(rows, "collect", checkpoint_path("cotrained"), *asked, "--decoys", "0")
+        yield "report", cost(rows, "report", run, "--quiet")
 
 
 def cost(rows: int, *arguments: object) -> Cost:
