@@ -6,13 +6,14 @@ How wide an axes is shows only once the figure is laid out, so `fit` comes last.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import RendererAgg
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.font_manager import FontProperties
 from matplotlib.legend import Legend
@@ -77,6 +78,8 @@ def fit(fig: Figure) -> None:
     >>> ax.get_title(loc="center").count("\\n") > 0
     True
     """
+    if not hasattr(fig.canvas, "get_renderer"):
+        FigureCanvasAgg(fig)  # keeps its renderer, and so what texts measure, from one layout to the next
     shown = [ax for ax in fig.axes if ax.get_visible()]
     said = {text: text.get_text() for ax in shown for text in _words(ax)}
     over = fig._suptitle  # type: ignore[attr-defined]
@@ -91,7 +94,7 @@ def fit(fig: Figure) -> None:
         if engine is None or not shown:
             return
         engine.execute(fig)
-        before, thinned = [(text.get_text(), text.get_position()) for text in said], False
+        before, thinned = _places(said), False
         for ax in shown:
             _fit_words(ax, said)
             thinned |= _thin_ticks(ax)
@@ -106,8 +109,14 @@ def fit(fig: Figure) -> None:
         _align_titles(shown)
         if over is not None:
             _break(over, over.get_text(), 0.98 * fig.bbox.width)
-        if not thinned and before == [(text.get_text(), text.get_position()) for text in said]:
+        if not thinned and before == _places(said):
             return
+
+
+def _places(texts: Iterable[Text]) -> list[tuple[str, float, float]]:
+    """What each says and where, so far as it can be seen: what moves by rounding does so for ever."""
+    places = [(text.get_text(), *text.get_position()) for text in texts]
+    return [(said, round(float(x), 3), round(float(y), 3)) for said, x, y in places]
 
 
 def _words(ax: Axes) -> list[Text]:
@@ -247,4 +256,10 @@ def _cell(ax: Axes) -> Bbox:
 def _renderer(artist: Artist) -> RendererAgg:
     """Measures text of a figure; nothing is drawn with it."""
     assert artist.figure is not None
-    return RendererAgg(1, 1, artist.figure.dpi)  # type: ignore[no-untyped-call]
+    return _measuring(artist.figure.dpi)
+
+
+@lru_cache(maxsize=8)
+def _measuring(dpi: float) -> RendererAgg:
+    """One for a resolution: matplotlib remembers the size of a text for as long as its renderer lives."""
+    return RendererAgg(1, 1, dpi)  # type: ignore[no-untyped-call]

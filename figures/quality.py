@@ -131,12 +131,9 @@ class _Distances:
     """Everything that is asked of the distances between m points."""
 
     def __init__(self, X: NDArray[np.float64], modes: NDArray[np.str_]) -> None:
-        from sklearn.metrics import euclidean_distances  # slow to import, and most figures are no projection
-
         self.n = len(X)
         self.near = min(NEIGHBOURS, (self.n - 1) // 2)  # trustworthiness is defined below n / 2 neighbours
-        between = euclidean_distances(X)
-        np.fill_diagonal(between, 0.0)
+        between = _distances(X)
         self._between, self._modes = between, modes
         self.order = _ranks(squareform(between, checks=False))
         """(m (m - 1) / 2,) rank of each distance among all."""
@@ -152,11 +149,27 @@ class _Distances:
     @cached_property
     def silhouette(self) -> float:
         """Mean silhouette of the modes; NaN with a single one, or one a point."""
-        if not 2 <= len(np.unique(self._modes)) < self.n:
+        modes, own, counts = np.unique(self._modes, return_inverse=True, return_counts=True)
+        if not 2 <= len(modes) < self.n:
             return float("nan")
-        from sklearn.metrics import silhouette_score
+        sums = self._between @ np.eye(len(modes))[own]
+        points = np.arange(self.n)
+        within = sums[points, own] / np.maximum(counts[own] - 1, 1)
+        means = sums / counts
+        means[points, own] = np.inf
+        nearest = means.min(axis=1)
+        widest = np.maximum(within, nearest)
+        # Of a mode with one point, and where all distances are 0, it is 0.
+        known = (counts[own] > 1) & (widest > 0)
+        return float(np.mean(np.divide(nearest - within, widest, out=np.zeros(self.n), where=known)))
 
-        return float(silhouette_score(self._between, self._modes, metric="precomputed"))
+
+def _distances(X: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(m, m) Euclidean distances by inner products, which is fast, of points that lie about the origin."""
+    lengths = np.einsum("ij,ij->i", X, X)
+    squared = lengths[:, None] + lengths - 2 * (X @ X.T)
+    np.fill_diagonal(squared, 0.0)
+    return np.asarray(np.sqrt(squared.clip(0)))
 
 
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 from margin.stats.quantiles import beta_below
 
@@ -78,6 +77,8 @@ def at_most(ahead: int, n: int, bits: float) -> float:
 
 def _solve(ahead: int, n: int, chance: float) -> float:
     """Bits under which at most `ahead` are as likely with this chance; 0 where it is more without any."""
+    from scipy.optimize import brentq  # slow to import, and most reports do without
+
     if at_most(ahead, n, 0.0) >= chance:
         return 0.0
     return float(brentq(lambda bits: at_most(ahead, n, bits) - chance, 0.0, np.log2(n + 1) + BEYOND))

@@ -210,4 +210,4 @@ class Asking:
             self.head.vocabulary,
         ).points
         assert made is not None
-        return made
+        return np.asarray(made, dtype=np.float64)

@@ -40,13 +40,16 @@ def demo(out: Path, quiet: bool) -> None:
     from margin.report.analyse import analyse
     from margin.report.terminal import print_comparison, print_summary, print_verdict
     from margin.study.comparison import compare
+    from margin.study.threads import threads_for
 
     hide_bars()
     console = PlainConsole()
     earlier = CHECKPOINTS[:-1]
     for name in CHECKPOINTS:
-        report = analyse(collect_demo(name, out / name, quiet=quiet))
-        write_with_figures(report, out / name / "report")
+        run = collect_demo(name, out / name, quiet=quiet)
+        with threads_for(run):
+            report = analyse(run)
+            write_with_figures(report, out / name / "report")
         if name in earlier and not quiet:
             console.print(f"{name}:", style="bold")
             print_verdict(report, console)

@@ -159,10 +159,12 @@ def check(
     from margin.gate.terminal import print_verdict
     from margin.run.files import require_apart
     from margin.run.run import open_run
+    from margin.study.threads import threads_for
 
     secrecy = SecrecyPolicy(max_exposure, max_said, max_near_miss, near_miss_edits)
     policy = Policy(max_drop, max_leak, min_margin, above_decoys, pairs, slices, secrecy)
     opened = open_run(run)
+    ctx.with_resource(threads_for(opened))
     for out in filter(None, (junit, summary)):
         require_apart(out, [baseline, *opened.files])
     if junit and summary and junit.absolute() == summary.absolute() and not _is_device(junit):

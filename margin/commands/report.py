@@ -117,6 +117,7 @@ def report(
     from margin.study.probe_file import NAME, require_probes
     from margin.study.secrecy_file import NAME as SECRECY
     from margin.study.secrecy_file import require_secrecy
+    from margin.study.threads import threads_for
     from margin.study.trace_file import NAME as TRACE
     from margin.study.trace_file import require_trace
     from margin.study.verdict import Thresholds
@@ -124,6 +125,7 @@ def report(
     for name in trackers:  # now, and not after everything else
         require_tracker(name)
     opened = open_run(run)
+    click.get_current_context().with_resource(threads_for(opened))
     against = None
     if baseline is not None:
         from margin.gate.against import against_release

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from scipy import optimize
-
 from margin.gate.claims import Claim
 from margin.gate.evidence import ALPHA, Leak
 from margin.stats.estimate import Estimate
@@ -55,6 +53,8 @@ def at_level(leak: Leak, max_leak: float, p_broken: float) -> float:
     counted = leak.clusters is None or leak.trials is None or leak.trials == leak.clusters
     if counted or not LEAST < p_broken < ALPHA or leak.clusters is None or leak.clusters <= 2:
         return p_broken
+    from scipy.optimize import brentq  # slow to import, and most checks do without
+
     degrees = leak.clusters - 1
 
     def wider(level: float) -> float:
@@ -64,7 +64,7 @@ def at_level(leak: Leak, max_leak: float, p_broken: float) -> float:
         trials = leak.n_trials * (wider(ALPHA) / wider(level)) ** 2
         return binomial_tails(leak.rate * trials, trials, max_leak)[0] - level
 
-    return float(optimize.brentq(beyond, p_broken, ALPHA, xtol=LEAST)) if beyond(p_broken) > 0 else p_broken
+    return float(brentq(beyond, p_broken, ALPHA, xtol=LEAST)) if beyond(p_broken) > 0 else p_broken
 
 
 def binomial_tails(successes: float, trials: float, rate: float) -> tuple[float, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -44,13 +45,13 @@ class PromptSet:
     def __len__(self) -> int:
         return len(self.table)
 
-    @property
+    @cached_property
     def ids(self) -> list[str]:
         """n unique ids."""
         ids: list[str] = self.table["id"].tolist()
         return ids
 
-    @property
+    @cached_property
     def texts(self) -> list[str]:
         """n prompts."""
         texts: list[str] = self.table["prompt"].tolist()

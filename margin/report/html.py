@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from importlib.resources import files
+from pathlib import Path
 
 import jinja2
 from markupsafe import Markup, escape
@@ -18,6 +19,8 @@ from margin.study.sections.prompts import Prompts
 from margin.study.table import Table
 from margin.text import shown
 
+VEGA = Path(str(files("margin.report") / "templates" / "vega.js"))
+"""Vega, Vega-Lite and Vega-Embed as one script, which sets `vegaEmbed`: made by `tests/vega_bundle.py`."""
 _OPTION = re.compile(r"--[a-z][a-z-]*")
 
 
@@ -65,20 +68,10 @@ def to_html(report: Report, *, explore: bool = False) -> str:
         tables=list(tables.values()),
         verdict=report.verdict,
         data=views(report, explore=explore) | {"outcomes": {"columns": columns, "rows": rows}},
-        vega=vega(),
+        vega=VEGA.read_text(encoding="utf-8"),
     )
 
 
 def _shown(text: object) -> Markup:
     """Text from outside, safe to show; names of options are kept on one line."""
     return Markup(_OPTION.sub(r'<span class="option">\g<0></span>', str(escape(shown(text)))))
-
-
-@cache
-def vega() -> str:
-    """Vega-Embed with Vega and Vega-Lite as one script, which sets `vegaEmbed`."""
-    import vl_convert  # here and not above: it is large, and only this page needs it
-
-    script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-    # The bundle keeps its names to itself, and no string in it may end the element it stands in.
-    return "(() => {" + script.replace("</script", "<\\/script").replace("<!--", "<\\!--") + "})();"

@@ -17,7 +17,13 @@ from margin.errors import MarginError
 from margin.short import Short
 
 Float = NDArray[np.float64]
+FloatArray = NDArray[np.float64] | NDArray[np.float32]
 LogitSpace = Literal["logits", "centred", "logprobs"]
+
+MANY = 2**27
+"""Coordinates up to which points are kept in float64 (1 GB)."""
+ROWS = 2048
+"""Points made at a time: the memory beside them stays small."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,13 +38,13 @@ class LogitGeometry(Short):
     """(M,) log of the sum of exponentials of each row's logits."""
     vocabulary: int
     """Number V of logits."""
-    points: Float | None
+    points: FloatArray | None
     """(M, d+2) points with the geometry of the logits, not to be changed: coordinates of the
     vocabulary-centred logits, then along the vector of ones; None where the head is not affine (soft-cap)."""
     products: Float | None
     """(M, M) inner products of the vocabulary-centred logits; None where there are coordinates."""
 
-    def coordinates(self, space: LogitSpace = "logits") -> Float | None:
+    def coordinates(self, space: LogitSpace = "logits") -> FloatArray | None:
         """(M, d+2) points with the Euclidean and cosine geometry of the V-wide vectors, or None."""
         if self.points is None or space == "logits":
             return self.points
@@ -49,7 +55,7 @@ class LogitGeometry(Short):
     def gram(self, space: LogitSpace = "logits") -> Float:
         """(M, M) inner products of the V-wide vectors. Costs M^2 d from coordinates, else M^2."""
         if self.points is not None:
-            products = self.points[:, :-1] @ self.points[:, :-1].T
+            products = np.asarray(self.points[:, :-1] @ self.points[:, :-1].T, dtype=np.float64)
         elif self.products is not None:
             products = self.products
         else:
@@ -79,12 +85,16 @@ def from_factor(
 
     `states` (N, d); `factor` (d+1, d+1), F with F F^T the inner products of the columns of the head's [W b]
     once each column is centred over the vocabulary; `column_sum` (d+1,), the columns' sums. Costs N d^2 in
-    float64.
+    float64; points of more than `MANY` coordinates are kept in float32, as the states are.
     """
-    extended = np.column_stack([states.astype(np.float64), np.ones(len(states))])
-    means = extended @ column_sum / vocabulary
-    points = np.empty((len(states), extended.shape[1] + 1))
-    points[:, :-1] = extended @ factor.astype(np.float64)
+    means, wide = np.empty(len(states)), factor.astype(np.float64)
+    shape = len(states), len(factor) + 1
+    points: FloatArray = np.empty(shape) if np.prod(shape) <= MANY else np.empty(shape, dtype=np.float32)
+    for start in range(0, len(states), ROWS):
+        rows = slice(start, start + ROWS)
+        extended = np.column_stack([states[rows].astype(np.float64), np.ones(len(states[rows]))])
+        means[rows] = extended @ column_sum / vocabulary
+        points[rows, :-1] = extended @ wide
     points[:, -1] = np.sqrt(vocabulary) * means
     return LogitGeometry(
         rows=np.arange(len(states)),

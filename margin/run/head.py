@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from margin.errors import MarginError, foreign
-from margin.run.geometry import LogitGeometry, from_factor
+from margin.run.geometry import FloatArray, LogitGeometry, from_factor
 
 NAME = "head.safetensors"
 
@@ -49,7 +49,7 @@ class StoredHead:
             products=arrays["products"] + arrays["cross"][:, None] + arrays["cross"] + arrays["origin"],
         )
 
-    def logit_points(self, states: NDArray[np.float32]) -> NDArray[np.float64] | None:
+    def logit_points(self, states: NDArray[np.float32]) -> FloatArray | None:
         """(M, d+2) points with the logits' geometry for any final states (M, d); None for a capped head."""
         with self._open() as stored:
             if "factor" not in stored.keys():  # noqa: SIM118

@@ -15,7 +15,7 @@ from margin.arguments import named, require_path
 from margin.errors import MarginError
 from margin.run.consistency import require_agreeing
 from margin.run.files import sha256_of
-from margin.run.geometry import LogitGeometry
+from margin.run.geometry import FloatArray, LogitGeometry
 from margin.run.head import StoredHead
 from margin.run.manifest import NAME, read_manifest
 from margin.run.run_tables import RunTables
@@ -180,7 +180,7 @@ class Run(RunTables):
     def _geometry(self) -> LogitGeometry:
         return self._head.geometry(self.states, self.logsumexp())
 
-    def logit_points(self, states: NDArray[np.float32]) -> NDArray[np.float64] | None:
+    def logit_points(self, states: NDArray[np.float32]) -> FloatArray | None:
         """(M, d+2) points with the logits' geometry for any final states (M, d); None for a capped head."""
         return self._head.logit_points(states)
 

@@ -132,6 +132,12 @@ class Design(Short):
         clusters = None if self.clusters is None else self.clusters.part(there)
         return Design(self.mode[keep], prompt.astype(np.intp), self.modes, ids, clusters)
 
+    def sample(self, prompts: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+        """Mask (N,) of the points of about so many random prompts, of whole clusters where there are any."""
+        many = max(2, prompts * self.n_units // self.n_prompts)
+        kept = np.isin(self.unit, rng.permutation(self.n_units)[:many])
+        return kept[self.prompt]
+
     def subset(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> Design:
         """The design of the points that `keep` picks: a mask (N,), or indices in the order wanted.
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize
 
 from margin.stats.quantiles import noncentral_t_tail, t_quantile
 
@@ -34,6 +33,8 @@ def power(
 
 def detectable_difference(sd: float, n_prompts: int, alpha: float = 0.05, target: float = 0.8) -> float:
     """Smallest difference that n prompts find with probability `target`; infinite for fewer than two."""
+    from scipy.optimize import brentq  # slow to import, and most reports do without
+
     if n_prompts < 2:
         return np.inf
     if sd == 0 or target <= alpha:
@@ -42,7 +43,7 @@ def detectable_difference(sd: float, n_prompts: int, alpha: float = 0.05, target
     most = 1.0
     while power(most * unit, sd, n_prompts, alpha) < target:
         most *= 2
-    found: float = optimize.brentq(lambda d: float(power(d * unit, sd, n_prompts, alpha)) - target, 0, most)
+    found: float = brentq(lambda d: float(power(d * unit, sd, n_prompts, alpha)) - target, 0, most)
     return float(unit * found)
 
 

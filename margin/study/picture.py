@@ -21,6 +21,7 @@ class Picture:
     """A figure, and in words what it shows."""
 
     figure: Figure
+    """Laid out when it is written, for that format."""
     caption: str
     """Its titles and notes, whether they stand in the figure too or not, and whose numbers they are."""
 
@@ -39,16 +40,15 @@ def picture(study: Study, name: str, canvas: Canvas) -> Picture:
 
 
 def finished(fig: Figure, canvas: Canvas, about: str) -> Picture:
-    """A figure just drawn as the canvas wants it: without titles or notes, and all of it where it has room.
+    """A figure just drawn as the canvas wants it: without titles or notes.
 
-    `about` says in its caption whose numbers it shows. To be called in the canvas' style.
+    `about` says in its caption whose numbers it shows.
     """
     caption = f"{figures.caption_of(fig)} {about}"
     if not canvas.titles:
         figures.take_titles(fig)
     if not canvas.notes:
         figures.take_notes(fig)
-    figures.fit(fig)
     return Picture(fig, caption)
 
 

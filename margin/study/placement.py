@@ -93,5 +93,5 @@ def _points(run: Run) -> tuple[str, Float]:
     if run.manifest.head.softcap is None:
         coordinates = run.logit_geometry().coordinates("logits")
         if coordinates is not None:
-            return "logits", coordinates
+            return "logits", np.asarray(coordinates, dtype=np.float64)
     return "state", run.states().astype(np.float64)

@@ -35,6 +35,10 @@ SPACE = "logits"
 DISTANCES: tuple[Distance, ...] = ("cosine", "euclidean", "sqeuclidean")
 """Distances that make sense between logits and between states."""
 
+EUCLIDEAN_PROMPTS = 10_000
+"""Where there are more prompts, Euclidean margins, which cost the square of their number, are those of a
+random sample of this many; their `n_prompts` says so."""
+
 P = TypeVar("P", bound=PointSection)
 S = TypeVar("S", bound=Section)
 
@@ -100,9 +104,12 @@ class PointStudy(ABC):
         return {distance: self.margins(self.space.name, distance) for distance in DISTANCES}
 
     def margins(self, space: str, distance: Distance) -> Margins:
-        """Margins of one space under one distance."""
+        """Margins of one space under one distance; of a sample of `EUCLIDEAN_PROMPTS` for the Euclidean."""
         if (space, distance) not in self._margins:
             points, design = self._points(space)
+            if distance == "euclidean" and design.n_prompts > EUCLIDEAN_PROMPTS:
+                keep = design.sample(EUCLIDEAN_PROMPTS, self.settings.rng("Euclidean margins"))
+                points, design = points.subset(keep), design.subset(keep)
             self._margins[space, distance] = margins(points, design, distance, self.settings.level)
         return self._margins[space, distance]
 

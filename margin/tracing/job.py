@@ -87,7 +87,7 @@ class Job:
         """Points (..., D) of final states (..., d): with the logits' geometry, or the states themselves."""
         flat = states.reshape(-1, states.shape[-1])
         points = self.run.logit_points(flat)
-        found = flat.astype(np.float64) if points is None else points
+        found = np.asarray(flat if points is None else points, dtype=np.float64)
         return found.reshape(*states.shape[:-1], found.shape[-1])
 
     def require_same(self, its: Followed, places: NDArray[np.int64]) -> None:

@@ -12,8 +12,9 @@ from sklearn.manifold import trustworthiness
 from sklearn.metrics import silhouette_score
 from sklearn.neighbors import NearestNeighbors
 
+from margin.figures.linear import principal_axes
 from margin.figures.projection import project, seed_range
-from margin.figures.quality import seed_range_words
+from margin.figures.quality import QualityMeasure, seed_range_words
 
 Make = Callable[..., tuple[np.ndarray[Any, Any], list[str], list[str]]]
 
@@ -24,6 +25,24 @@ def test_principal_components_explain_what_the_spectrum_says(points: Make) -> No
     spectrum = np.linalg.eigvalsh(np.cov(X.T))[::-1]
     assert projection.quality.explained == pytest.approx(spectrum[:2].sum() / spectrum.sum(), rel=1e-6)
     assert np.var(projection.coordinates, axis=0, ddof=1) == pytest.approx(spectrum[:2], rel=1e-6)
+
+
+def test_principal_axes_are_scikit_learns_of_points_far_from_the_origin(points: Make) -> None:
+    X = points(n=900)[0] + 50.0  # more rows than are multiplied at a time
+    theirs = PCA(n_components=2, svd_solver="full").fit(X)
+    axes, shares = principal_axes(X)
+    assert np.abs(np.sum(axes.directions * theirs.components_.T, axis=0)) == pytest.approx(1)
+    assert (axes.directions.max(axis=0) == np.abs(axes.directions).max(axis=0)).all()
+    assert axes.mean == pytest.approx(theirs.mean_)
+    assert shares == pytest.approx(theirs.explained_variance_ratio_)
+
+
+@pytest.mark.parametrize("modes", [("a", "b", "c"), ("a", "a", "b")])
+def test_the_silhouette_of_a_mode_with_one_point_and_of_equal_points(modes: tuple[str, ...]) -> None:
+    X = np.array([[0.0, 0.0], [0.0, 0.0], [0.0, 0.0], [3.0, 1.0], [1.0, 2.0]])
+    names = np.array([*modes, "b", "b"])
+    found = QualityMeasure(X, names, np.arange(5).astype(str))(X)
+    assert found.silhouette_2d == pytest.approx(silhouette_score(X, names))
 
 
 @pytest.mark.parametrize("method", ["pca", "lda", "tsne"])

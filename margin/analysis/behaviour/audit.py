@@ -17,7 +17,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 from margin.stats.clusters import Clusters
 from margin.stats.estimate import Estimate
@@ -139,6 +138,8 @@ def _score(
     least: float = 0.0,
 ) -> Estimate:
     """The interval of all values that the score test lets stand, by a quantile of at least `least`."""
+    from scipy.optimize import brentq  # slow to import, and most reports do without
+
     W, m, x, n = sample.shares, sample.drawn, sample.hits(called), len(sample.stratum)
     within, between, quantile = _design(sample, called, *equation(value), level)
     quantile = max(quantile, least)
@@ -173,6 +174,8 @@ def _likeliest(x: Float, m: Float, a: Float, total: float) -> Float:
     With a multiplier k for the condition each solves x / p - (m - x) / (1 - p) = k a, a quadratic; the sum
     falls as k rises.
     """
+    from scipy.optimize import brentq  # slow to import, and most reports do without
+
     largest = float(np.abs(a).max())
     unit = float(m.sum()) / largest if largest > 0 else 1.0
 

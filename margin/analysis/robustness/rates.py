@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize
 
 
 def corrected_rates(observed: NDArray[np.float64], confusion: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -19,8 +18,10 @@ def corrected_rates(observed: NDArray[np.float64], confusion: NDArray[np.float64
     observed : (k + 1,) rates of landing in each mode and outside, summing to 1.
     confusion : (k, k + 1) the same rates for points of each known mode.
     """
+    from scipy.optimize import nnls  # slow to import, and only control conditions want it
+
     k = len(confusion)
     looks = np.vstack([confusion, np.eye(k + 1)[k]])
-    rates, _ = optimize.nnls(looks.T, observed)
+    rates, _ = nnls(looks.T, observed)
     shares: NDArray[np.float64] = rates / rates.sum()
     return shares

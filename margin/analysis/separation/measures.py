@@ -80,11 +80,9 @@ class Contrast:
     @cached_property
     def sample(self) -> Contrast:
         """The same on at most `QUADRATIC_PROMPTS` prompts, for what costs the square of their number."""
-        n, units = self.design.n_prompts, self.design.n_units
-        if n <= QUADRATIC_PROMPTS:
+        if self.design.n_prompts <= QUADRATIC_PROMPTS:
             return self
-        some = self.rng("sample").permutation(units)[: max(2, QUADRATIC_PROMPTS * units // n)]
-        keep = np.isin(self.design.unit[self.design.prompt], some)
+        keep = self.design.sample(QUADRATIC_PROMPTS, self.rng("sample"))
         return Contrast(
             self.space.subset(keep), self.design.subset(keep), self.seed, self.level, self.permutations
         )

@@ -56,5 +56,8 @@ class Spaces(Section):
             "Every space under every distance; margins run from −1 to 1. The one to infer on is "
             "leave-prompt-out; plain has no valid interval."
         )
+        sampled = self.lines.loc[self.lines["distance"] == "euclidean", "n_prompts"].max()
+        if sampled < self.lines["n_prompts"].max():
+            note += f" Euclidean margins are of {sampled:,} of the prompts, at random: they cost the square."
         frame = by_variant(self.lines, ["space", "distance"])
         yield table("by-space", "By space and distance", note, frame, drawn=["leave-prompt-out"])

@@ -74,7 +74,12 @@ def test_a_head_makes_its_logits_stretch_by_stretch(states: torch.Tensor) -> Non
         assert np.allclose(made_by.logits(states).numpy(), whole_logits(made_by, states), atol=1e-5)
 
 
-def test_coordinates_of_an_affine_head_carry_all_inner_products(states: torch.Tensor) -> None:
+@pytest.mark.parametrize(("many", "kept"), [(2**27, np.float64), (0, np.float32)])
+def test_coordinates_of_an_affine_head_carry_all_inner_products(
+    states: torch.Tensor, many: int, kept: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("margin.run.geometry.MANY", many)
+    monkeypatch.setattr("margin.run.geometry.ROWS", 7)
     made_by = make_head()
     logits = whole_logits(made_by, states)
     stored: dict[str, Any] = {**affine_geometry(made_by)}
@@ -86,6 +91,7 @@ def test_coordinates_of_an_affine_head_carry_all_inner_products(states: torch.Te
         coordinates = geometry.coordinates(space)
         assert coordinates is not None
         assert coordinates.shape == (N * K, D + 2)
+        assert coordinates.dtype == kept
         products = expected @ expected.T
         assert np.allclose(coordinates @ coordinates.T, products, atol=1e-5 * np.abs(products).max())
         assert np.allclose(geometry.gram(space), products, atol=1e-5 * np.abs(products).max())

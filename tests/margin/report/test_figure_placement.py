@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 import margin
 from margin import figures
@@ -20,7 +21,7 @@ from margin.inputs.modes_file import load_modes
 from margin.report.analyse import analyse
 from margin.report.report import Report
 from margin.study.canvas import Canvas
-from margin.study.picture import picture
+from margin.study.picture import Picture, picture
 from margin.study.probe_file import write_probes
 from margin.study.sections import FIGURES
 from tests.placement import faults
@@ -78,6 +79,13 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Kind], Report
     return make
 
 
+def laid_out(drawn: Picture) -> Figure:
+    """The figure as it is written."""
+    with figures.style("paper"):
+        figures.fit(drawn.figure)
+    return drawn.figure
+
+
 @pytest.mark.parametrize("style", ["paper", "talk"])
 @pytest.mark.parametrize("kind", ["small", "large", "named"])
 def test_nothing_is_hidden_overprinted_or_cut(
@@ -96,7 +104,7 @@ def test_a_figure_is_as_wide_as_asked_and_still_in_place(
 ) -> None:
     study, found = reports("small").study, {}
     for name in FIGURES.keys() - DRAWN_ALIKE - {"overview"}:
-        drawn = picture(study, name, Canvas(width=inches, titles=False, notes=False)).figure
+        drawn = laid_out(picture(study, name, Canvas(width=inches, titles=False, notes=False)))
         assert drawn.get_figwidth() == inches
         if of_figure := faults(drawn):
             found[name] = of_figure
@@ -108,9 +116,10 @@ def test_what_leaves_a_figure_stands_in_its_caption(reports: Callable[[Kind], Re
     for name, panels in (("projection", 2), ("slices", 2), ("waterfall", 1)):
         whole, bare = (picture(study, name, Canvas(titles=full, notes=full)) for full in (True, False))
         assert bare.caption == whole.caption
-        titled = [ax.get_title(loc=side) for ax in bare.figure.axes for side in ("left", "center")]
+        axes = laid_out(bare).axes
+        titled = [ax.get_title(loc=side) for ax in axes for side in ("left", "center")]
         assert [text for text in titled if text.strip()] == ["(a)", "(b)"][: panels - panels % 2]
-        for ax in bare.figure.axes:
+        for ax in axes:
             assert "\n" not in ax.get_xlabel()
     assert "weakest: " in bare.caption
     assert "8 prompts under 3 modes" in bare.caption

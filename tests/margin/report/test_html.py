@@ -21,12 +21,13 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 from margin.capture.collect import collect
 from margin.inputs.modes import Mode, ModeSet, Secret
 from margin.report.analyse import analyse
-from margin.report.html import to_html
+from margin.report.html import VEGA, to_html
 from margin.report.report import Report
 from margin.report.views import NOTHING
 from margin.run.run import Run
 from tests.margin.conftest import TOKENS
 from tests.margin.report.browsing import Driver, show, text, written
+from tests.vega_bundle import bundle, maker
 
 if TYPE_CHECKING:
     from margin.capture.checkpoint import Checkpoint
@@ -40,6 +41,14 @@ TURNED = "abc\u202etxt.exe"
 @pytest.fixture(scope="module")
 def page(run: Run, report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return written(to_html(report, explore=True), tmp_path_factory.mktemp("page"))
+
+
+def test_the_shipped_script_is_what_the_package_that_makes_it_gives() -> None:
+    shipped = VEGA.read_text(encoding="utf-8")
+    assert shipped.count("</script") + shipped.count("<!--") == 0  # it ends no element it stands in
+    if maker() not in shipped.partition("*/")[0]:
+        pytest.skip(f"{maker()} is another version than the script was made with")
+    assert shipped == bundle()
 
 
 def marks(browser: Driver) -> list[WebElement]:

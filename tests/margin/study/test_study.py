@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 import margin
+from margin.analysis.margins import margins
 from margin.cli import main
 from margin.errors import MarginError
 from margin.report.latex import to_latex
@@ -24,6 +25,7 @@ from margin.study.sections import SECTIONS
 from margin.study.sections.layers import Layers
 from margin.study.sections.prompts import Prompts
 from margin.study.sections.separation import Separation
+from margin.study.sections.spaces import Spaces
 from margin.study.settings import Settings
 from margin.study.study import Study
 from tests.margin.study.answered import demo_run
@@ -47,6 +49,39 @@ def test_a_section_says_the_same_alone_and_among_others(run: Run, report: Report
         assert (alone is None) == (among is None)
         if alone is not None and among is not None:
             assert alone.record().model_dump_json() == among.record().model_dump_json()
+
+
+def test_of_many_prompts_only_euclidean_margins_are_those_of_a_sample(
+    run: Run, report: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Study(run, report.study.settings)
+    n, (table,) = whole.design.n_prompts, Spaces.of(whole).tables()
+    assert "of the prompts" not in table.note
+    monkeypatch.setattr("margin.study.study.EUCLIDEAN_PROMPTS", n // 2)
+    sampled = Study(run, report.study.settings)
+    found = sampled.margins("logits", "euclidean")
+    keep = sampled.design.sample(n // 2, sampled.settings.rng("Euclidean margins"))
+    points, design = sampled.space.subset(keep), sampled.design.subset(keep)
+    assert design.n_prompts == found.leave_prompt_out.n_prompts == n // 2
+    assert found.leave_prompt_out == margins(points, design, "euclidean", 0.9).leave_prompt_out
+    assert sampled.headline.leave_prompt_out == whole.headline.leave_prompt_out
+    (table,) = Spaces.of(sampled).tables()
+    assert f"Euclidean margins are of {n // 2} of the prompts" in table.note
+
+
+def test_margins_of_points_that_are_kept_in_float32_are_those_in_float64(
+    run: Run, report: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("margin.run.geometry.MANY", 0)
+    anew = margin.open_run(run.path)
+    for space in ("logits", "logits_centred", "logprobs"):
+        found = Study(anew, report.study.settings).margins(space, "cosine").influence
+        expected = report.study.margins(space, "cosine").influence
+        assert np.allclose(found, expected, atol=1e-6)
+    for one, other in zip(
+        Study(anew).headline.estimates.values(), Study(run).headline.estimates.values(), strict=True
+    ):
+        assert one.estimate == pytest.approx(other.estimate, abs=1e-5)
 
 
 def test_a_measure_does_not_move_because_another_is_asked_for(run: Run, report: Report) -> None:
