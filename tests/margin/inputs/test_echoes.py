@@ -48,7 +48,6 @@ def test_a_long_run_of_backslashes_is_read_once() -> None:
     """Reading it anew from each of its places would take minutes."""
     run = "\\" * 50_000
     assert redact_echoes(run, MODES) == run
-    assert MODES.redact(f"{run}u0070{TOKEN[1:]}") == f"{run}u0070{TOKEN[1:]}"
     assert MARK in redact_echoes(f"{run}u0070" + "0rt7yhm", MODES)
 
 
