@@ -7,8 +7,8 @@ import re
 import unicodedata
 
 MOST = 16
-"""Backslashes before a character at most: four escapes, one in another, make 15. Without a bound a long run of
-them would be read anew from each of its places."""
+"""Backslashes before a character at most: four escapes, one in another, make 15. Without a bound a long run
+of them would be read anew from each of its places."""
 SOME, ANY = rf"\\{{1,{MOST}}}", rf"\\{{0,{MOST}}}"
 
 _ENTITIES: dict[str, set[str]] = {}
