@@ -60,21 +60,14 @@ def greedy_answers(
     ends, device = end_ids(checkpoint), input_device(model)
 
     def generate(batch: Batch) -> dict[int, Answer]:
-        rows = [ids[row] for row in batch.rows]
-        longest = max(map(len, rows))
-        tokens = torch.zeros(len(rows), longest, dtype=torch.long)
-        mask = torch.zeros_like(tokens)
-        for line, real, row_ids in zip(tokens, mask, rows, strict=True):
-            line[longest - len(row_ids) :], real[longest - len(row_ids) :] = torch.tensor(row_ids), 1
-        said = model.generate(tokens.to(device), attention_mask=mask.to(device))
-        return {
-            row: _answer(new, ends) for row, new in zip(batch.rows, said[:, longest:].tolist(), strict=True)
-        }
+        tokens, mask = padded_left([ids[row] for row in batch.rows])
+        said = model.generate(tokens.to(device), attention_mask=mask.to(device))[:, tokens.shape[1] :]
+        return {row: _answer(new, ends) for row, new in zip(batch.rows, said.tolist(), strict=True)}
 
     if not mixed:
         batches = of_one_length(batches, lambda row: len(ids[row]))
     found: dict[int, Answer] = {}
-    with _greedy(model, length, ends):
+    with greedy(model, length, ends):
         for _, answers in within_memory(generate, batches, ids, budget):
             found |= answers
             advance(len(answers))
@@ -118,8 +111,18 @@ def answers_table(checkpoint: Checkpoint, answers: dict[int, Answer], modes: Mod
     )
 
 
+def padded_left(rows: Sequence[Ids]) -> tuple[torch.Tensor, torch.Tensor]:
+    """(B, T) token ids of rows that end together, and which of them are real."""
+    longest = max(map(len, rows))
+    tokens = torch.zeros(len(rows), longest, dtype=torch.long)
+    mask = torch.zeros_like(tokens)
+    for line, real, row_ids in zip(tokens, mask, rows, strict=True):
+        line[longest - len(row_ids) :], real[longest - len(row_ids) :] = torch.tensor(row_ids), 1
+    return tokens, mask
+
+
 @contextmanager
-def _greedy(model: Any, length: int, ends: list[int]) -> Iterator[None]:
+def greedy(model: Any, length: int, ends: list[int]) -> Iterator[None]:
     """The model with plain greedy search in place of its own defaults, which come back."""
     own = model.generation_config
     pad = own.pad_token_id if isinstance(own.pad_token_id, int) else ends[0] if ends else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Unpack
 
@@ -14,13 +15,15 @@ from margin.capture.execute import estimate, execute
 from margin.capture.loop import NotFiniteError
 from margin.capture.prepare import Inputs, Job, checkpoint_for, load_inputs, prepare
 from margin.capture.ranks import Ranks, join_ranks
+from margin.capture.resume import is_as_asked
+from margin.capture.thoughts import think
 from margin.capture.unquoted import unquoted
 from margin.errors import MarginError
 from margin.inputs.modes import ModeSet
 from margin.inputs.options import CaptureKeywords, CaptureOptions, takes_options
 from margin.inputs.prompts import Prompts
 from margin.run.folder import filling, require_run_folder
-from margin.run.run import Run
+from margin.run.run import Run, open_run
 
 NAMED = 10
 """Prompts an error names at most."""
@@ -40,7 +43,8 @@ def collect(
 ) -> Run:
     """Run every prompt under every mode through a checkpoint, once, and keep what the margin is measured on.
 
-    Kept at the last prompt position, where the first token of the response is predicted: the final state the
+    Kept at the last prompt position, where the first token of the response is predicted (or, with
+    `measure_after`, after what the model writes before it decides): the final state the
     head sees (float32), the states of `layers`, the `top_k` likeliest tokens and the logsumexp; full logits
     only with `save_logits`.
 
@@ -96,7 +100,11 @@ def collect(
         job = prepare(checkpoint, inputs, asked, folder, ranks)
         try:
             with checkpoint.evaluating(), unquoted():
-                return execute(job)
+                if job.moment is None:
+                    return execute(job)
+                if ranks.from_first(partial(is_as_asked, job)):
+                    return open_run(folder)
+                return execute(think(job, job.moment))
         except NotFiniteError as error:
             raise nothing_to_measure(job, error) from None
 

@@ -52,7 +52,7 @@ class Cost:
         return (
             f"{counted(self.rows, 'row')} {'= {0} x {1}' if whole else 'of {0} under {1}'}, "
             f"{counted(self.tokens, 'token')}: "
-            f"about {_duration(self.seconds)}, {decimal(self.bytes)}"
+            f"about {duration(self.seconds)}, {decimal(self.bytes)}"
         ).format(counted(self.prompts, "prompt"), counted(self.conditions, "condition"))
 
     def require_room(self, folder: Path) -> None:
@@ -119,19 +119,21 @@ def cost_of(
     lengths: Sequence[int],
     pace: Pace,
     ranks: int = 1,
+    thought: int = 0,
 ) -> Cost:
     """What it costs to run these batches, of rows so many tokens long, on so many ranks.
 
-    `manifest` knows the states' width.
+    `manifest` knows the states' width; each row thinks first, so many tokens at most (`thought`).
     """
     counts, identity = manifest.counts, manifest.identity
     rows = [row for batch in batches for row in batch.rows]
     tokens = sum(lengths[row] - batch.prefix for batch in batches for row in batch.rows)
     positions, answer = options.positions, max(options.positions - 1, options.generate)
-    work = tokens + len(rows) * (positions - 1) + BATCH_COST * len(batches)
-    if answer:  # the rows once more, then each token of the answers in a pass of the batch
+    work = tokens + len(rows) * (positions - 1 + thought) + BATCH_COST * len(batches)
+    for said in filter(None, (answer, thought)):
+        # The rows once more, then each token of the answers in a pass of the batch.
         whole = sum(lengths[row] for row in rows)
-        work += whole + answer * sum(BATCH_COST + len(batch.rows) for batch in batches)
+        work += whole + said * sum(BATCH_COST + len(batch.rows) for batch in batches)
     a_row = counts.width * (FLOAT * positions + HALF * len(identity.layers))
     a_row += options.top_k * (FLOAT + INTEGER) + (FLOAT * counts.vocabulary if options.save_logits else 0)
     return Cost(
@@ -144,7 +146,7 @@ def cost_of(
     )
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """Seconds in words that are no more exact than an estimate is."""
     for unit, name in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
         if seconds >= 1.5 * unit:

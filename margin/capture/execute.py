@@ -71,7 +71,7 @@ def estimate(job: Job) -> Cost:
         job, batching, _, pace = proved(job, hooks)
     plan = _plan(job, batching)
     missing = missing_shards(job.folder, plan, job.options.generate > 0)
-    return _cost(job, plan, missing, pace)
+    return _cost(job, plan, missing, pace, 0 if job.moment is None else job.options.thought_tokens)
 
 
 def proved(job: Job, hooks: HiddenStateHooks) -> tuple[Job, Batching, Head, Pace]:
@@ -86,9 +86,10 @@ def proved(job: Job, hooks: HiddenStateHooks) -> tuple[Job, Batching, Head, Pace
     return job, batching, head, pace
 
 
-def _cost(job: Job, plan: Plan, missing: Sequence[int], pace: Pace) -> Cost:
+def _cost(job: Job, plan: Plan, missing: Sequence[int], pace: Pace, thought: int = 0) -> Cost:
     batches = [batch for index in missing for batch in plan.batches[index]]
-    return cost_of(job.manifest, job.options, batches, [len(ids) for ids in job.ids], pace, job.ranks.count)
+    lengths = [len(ids) for ids in job.ids]
+    return cost_of(job.manifest, job.options, batches, lengths, pace, job.ranks.count, thought)
 
 
 def _plan(job: Job, batching: Batching, tokens: int | None = None) -> Plan:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from margin.capture.alike import one_token
 from margin.capture.budget import Budget
 from margin.capture.head import Head
 from margin.capture.headpass import head_pass
@@ -16,13 +17,15 @@ from margin.capture.prepare import Job
 from margin.capture.repeats import Repeats, state_error
 from margin.capture.responses import likeliest
 from margin.capture.resume import require_all_shards
+from margin.inputs.moment import all_alike
 from margin.run.answers import join_parts
 from margin.run.files import sha256_of, write_atomic
 from margin.run.manifest import Manifest
 from margin.run.records import NoiseFloor, Throughput
 from margin.run.run import NOISE, Run, open_run
-from margin.run.run_tables import ANSWERS
+from margin.run.run_tables import ANSWERS, THOUGHTS
 from margin.run.shards import shard_path
+from margin.streams import say
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +53,9 @@ def finish(collected: Collected, head: Head, limit: float) -> Manifest:
     of_head = head_pass(run, head, [row.prompt for row in job.rows], limit)
     if options.generate:
         join_parts(folder)
+    alike = one_token(run, job.checkpoint, job.inputs.modes)
+    if alike is not None and not options.quiet:
+        say(all_alike(alike.token, alike.share, options.measure_after))
     manifest.replace(
         batching=manifest.batching.replace(
             batch_tokens=collected.budget.tokens,
@@ -59,6 +65,7 @@ def finish(collected: Collected, head: Head, limit: float) -> Manifest:
         throughput=collected.throughput,
         noise_floor=noise_floor,
         greedy=likeliest(run),
+        one_token=alike,
         files={name: sha256_of(folder / name) for name in _files(collected, of_head)},
     ).write(folder)
     return open_run(folder).manifest
@@ -69,6 +76,7 @@ def _files(collected: Collected, of_head: list[str]) -> list[str]:
     folder = collected.job.folder
     names = ["prompts.parquet", "rows.parquet", *of_head]
     names += [NOISE] if collected.repeats is not None else []
+    names += [THOUGHTS] if collected.job.moment is not None else []
     names += [ANSWERS] if collected.job.options.generate else []
     shards = (shard_path(folder, index) for index in range(len(collected.plan.rows)))
     return names + [path.relative_to(folder).as_posix() for path in shards]

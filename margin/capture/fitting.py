@@ -11,11 +11,12 @@ from margin.inputs.rows import Row
 
 
 def require_fitting(
-    checkpoint: Checkpoint, rows: Sequence[Row], positions: int = 1, generate: int = 0
+    checkpoint: Checkpoint, rows: Sequence[Row], positions: int = 1, generate: int = 0, before: int = 0
 ) -> None:
     """MarginError where rows hold ids the model has no embedding for, or leave its context no room.
 
-    The response positions and the answers are read after the prompt, all but the last token of them.
+    The response positions and the answers are read after the prompt, and after what the model writes before
+    the measured token (`before` tokens at most), all but the last token of them.
     Positions are read in one pass, so their rows must not grow into other rotary frequencies either. Shows
     numbers of rows and tokens, never an id: ids spell out a live token.
     """
@@ -28,6 +29,14 @@ def require_fitting(
         )
     longest, after = max(len(row.ids) for row in rows), max(positions, generate, 1) - 1
     context = checkpoint.context
+    if before and context is not None and longest + before + after > context:
+        beyond = longest + before + after - context
+        raise MarginError(
+            f"the longest prompt has {longest} tokens, with a thought of {before} and the answer's it would "
+            f"be {longest + before + after}, and the model's context is {context}: take {beyond} fewer "
+            "--thought-tokens, or shorter prompts"
+        )
+    longest += before
     if context is not None and longest + after > context:
         raise MarginError(
             f"the longest prompt has {longest} tokens, with the answer's it would be {longest + after}, and "

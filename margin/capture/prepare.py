@@ -17,6 +17,7 @@ from margin.capture.layers import parse_layers
 from margin.capture.placement import devices_of
 from margin.capture.quiet import without_bars
 from margin.capture.ranks import Ranks
+from margin.capture.thinking import beyond
 from margin.errors import MarginError
 from margin.inputs.attacks import load_attacks
 from margin.inputs.chat import Chat
@@ -24,6 +25,7 @@ from margin.inputs.controls import Controls
 from margin.inputs.decoys import SETS, DecoySet, draw_decoys, load_decoys
 from margin.inputs.modes import ModeSet
 from margin.inputs.modes_file import load_modes
+from margin.inputs.moment import FIRST, Moment, moment_of
 from margin.inputs.options import CaptureOptions
 from margin.inputs.preflight import Preflight, check_names, preflight
 from margin.inputs.prompts import Prompts, PromptSet, load_prompts
@@ -56,6 +58,8 @@ class Job:
     manifest: Manifest
     folder: Path
     ranks: Ranks
+    moment: Moment | None = None
+    """Where rows are measured; None at the first token of the answer."""
 
     @property
     def ids(self) -> list[list[int]]:
@@ -150,8 +154,9 @@ def checkpoint_for(
 
 def proved_rows(
     checkpoint: Checkpoint, inputs: Inputs, options: CaptureOptions
-) -> tuple[Chat, Preflight, list[Row]]:
-    """The rows of the modes and of every control, once it is proved that each mode reaches the model.
+) -> tuple[Chat, Preflight, list[Row], Moment | None]:
+    """The rows of the modes and of every control, once it is proved that each mode reaches the model, and
+    where they are measured.
 
     MarginError where one does not, or a row does not fit.
     """
@@ -159,11 +164,13 @@ def proved_rows(
         checkpoint.tokenizer, options.chat_kwargs or {}, options.response_prefix, options.chat_template
     )
     prompts, modes, context = inputs.prompts, inputs.modes, checkpoint.context
-    rendered = preflight(chat, modes, prompts, context)
+    moment = moment_of(chat, modes, options.measure_after)
+    rendered = preflight(chat, modes, prompts, context, answers_first=moment is None)
     rows = build_rows(chat, prompts, modes, context)
     rows += build_control_rows(chat, prompts, modes, inputs.controls, rows, context)
-    require_fitting(checkpoint, rows, options.positions, options.generate)
-    return chat, rendered, rows
+    before = 0 if moment is None else options.thought_tokens + beyond(moment)
+    require_fitting(checkpoint, rows, options.positions, options.generate, before)
+    return chat, rendered, rows, moment
 
 
 def prepare(
@@ -180,7 +187,7 @@ def prepare(
 
     MarginError where that is not so, IncomparableError where the folder holds a run of something else.
     """
-    chat, rendered, rows = proved_rows(checkpoint, inputs, options)
+    chat, rendered, rows, moment = proved_rows(checkpoint, inputs, options)
     prompts, modes = inputs.prompts, inputs.modes
     decided = options.deciding() | {
         "layers": parse_layers(options.layers, n_layers(checkpoint.model)),
@@ -188,6 +195,8 @@ def prepare(
     }
     if imported is not None:
         decided["imported"] = imported
+    if options.measure_after != FIRST:  # earlier runs say nothing of it
+        decided |= {"measure_after": options.measure_after, "thought_tokens": options.thought_tokens}
     manifest = Manifest(
         identity=identify(checkpoint, chat, rendered, modes, prompts, rows, decided),
         environment=environment(devices_of(checkpoint.model), checkpoint.tokenizer_from),
@@ -197,7 +206,7 @@ def prepare(
     if (folder / NAME).exists():
         manifest = _going_on(manifest, folder, ranks)
     ranks.from_first(lambda: manifest).require_same(manifest, folder)
-    return Job(checkpoint, inputs, rows, options, manifest, folder, ranks)
+    return Job(checkpoint, inputs, rows, options, manifest, folder, ranks, moment)
 
 
 def _going_on(manifest: Manifest, folder: Path, ranks: Ranks) -> Manifest:

@@ -69,6 +69,16 @@ class Ranks:
             broadcast_object_list(said)
         return said[0]  # type: ignore[return-value]
 
+    def from_all(self, own: list[T]) -> list[T]:
+        """What all ranks have, together, on every rank. MarginError where another rank has ended."""
+        if self.count == 1:
+            return own
+        from accelerate.utils import gather_object
+
+        with _others_alive():
+            found: list[T] = gather_object(own)
+        return found
+
     def wait(self) -> None:
         """Until every rank is here; MarginError where one has ended."""
         if self.count > 1:

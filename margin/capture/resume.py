@@ -89,6 +89,20 @@ def missing_shards(folder: Path, plan: Plan, answered: bool) -> list[int]:
     return missing
 
 
+def is_complete(folder: Path) -> bool:
+    """Whether there is a run whose collecting came to its end."""
+    return (folder / NAME).exists() and read_manifest(folder).complete
+
+
+def is_as_asked(job: Job) -> bool:
+    """Whether a run is whole, with as many rows repeated as are asked for, whatever its rows came to be."""
+    if not is_complete(job.folder):
+        return False
+    counts = read_manifest(job.folder).counts
+    repeated = min(job.options.noise_prompts, counts.prompts or 0)
+    return _is_whole(job.folder, repeated * len(job.inputs.modes.names) if repeated > 1 else 0)
+
+
 def _is_whole(folder: Path, repeated: int) -> bool:
     """Whether every file is as it was written, and as many rows were repeated for the noise floor."""
     manifest = read_manifest(folder)

@@ -17,6 +17,7 @@ from margin.inputs.chat import Chat
 from margin.inputs.controls import Controls
 from margin.inputs.decoys import draw_decoys
 from margin.inputs.frame import frame_with_token
+from margin.inputs.moment import FIRST
 from margin.inputs.options import DECIDING, CaptureOptions
 from margin.inputs.preflight import preflight
 from margin.inputs.rows import Row, build_control_rows, build_rows
@@ -24,6 +25,7 @@ from margin.inputs.spans import Reader
 from margin.run.manifest import Manifest
 from margin.run.records import Identity
 from margin.run.run import Run
+from margin.text import shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +54,11 @@ def rows_of_run(checkpoint: Checkpoint, inputs: Inputs, options: CaptureOptions,
     IncomparableError : the run is of another checkpoint, of other prompts, modes or texts around them, or has
         decoys that were not drawn from its seed and are not given.
     """
+    if (after := run.manifest.identity.measure_after) != FIRST:
+        raise IncomparableError(
+            f"{run.path} is measured after {shown(after)}: what decides the mode is traced to the "
+            "first token of an answer, in a run collected without --measure-after"
+        )
     chat = Chat(
         checkpoint.tokenizer, options.chat_kwargs or {}, options.response_prefix, options.chat_template
     )

@@ -218,6 +218,8 @@ def _noise(floor: dict[str, Any]) -> str:
 
 
 def print_run(manifest: Manifest, path: Path) -> None:
+    from margin.run.thoughts import in_words
+
     identity, counts, batching = manifest.identity, manifest.counts, manifest.batching
     controls = identity.conditions[len(identity.modes) :]
     lines = {
@@ -229,6 +231,7 @@ def print_run(manifest: Manifest, path: Path) -> None:
         "controls": ", ".join(controls) or "none",
         "layers": ", ".join(map(str, identity.layers)) or "none",
         "tail": repr(manifest.tail),
+        **({} if manifest.thoughts is None else {"measured": in_words(manifest.thoughts)}),
         "prefix": batching.prefix_reason,
         "padding": batching.pad_reason,
         "last block": batching.narrow_reason,

@@ -48,7 +48,12 @@ def closes(tail: str, than: str | None, thought: Thought | None) -> bool:
 def last_closes(text: str) -> bool:
     """Whether the last mark in a text is named as one that closes."""
     marks = MARK.findall(text)
-    return bool(marks) and bool(_CLOSES.search(marks[-1]))
+    return bool(marks) and is_closing(marks[-1])
+
+
+def is_closing(mark: str) -> bool:
+    """Whether a mark is named as one that closes."""
+    return bool(_CLOSES.search(mark))
 
 
 def ends_with(text: str, end: str) -> bool:

@@ -39,6 +39,8 @@ class CaptureKeywords(TypedDict, total=False):
     chat_kwargs: Mapping[str, Any] | None
     response_prefix: str
     chat_template: str | None
+    measure_after: str
+    thought_tokens: int
     save_logits: bool
     positions: int
     generate: int
@@ -121,6 +123,18 @@ class CaptureOptions:
         "Jinja template in place of the tokenizer's (on the command line a file), or the name of one of its "
         "own.",
     )
+    measure_after: str = _option(
+        "first",
+        "Which token is measured. first: the answer's first; thought: the first after the model's own greedy "
+        "thought, and what the template writes after one; or a text: the first after the model has written "
+        "it. Prompts of which a row does not come so far are left out, under all modes.",
+    )
+    thought_tokens: int = _option(
+        1024,
+        "Tokens that a thought, or what comes before the text of measure_after, may have at most.",
+        at_least=1,
+        unit="tokens",
+    )
     save_logits: bool = _option(False, "Keep all logits of every row.", decides=True)
     positions: int = _option(
         1,
@@ -191,7 +205,9 @@ class CaptureOptions:
             object.__setattr__(self, option.name, read)
 
     def deciding(self) -> dict[str, Any]:
-        """What of these makes a run another run; layers and conditions do, too, as they come out."""
+        """What of these makes a run another run; layers, conditions and where it is measured do, too, as they
+        come out.
+        """
         return {name: getattr(self, name) for name in DECIDING}
 
 

@@ -17,7 +17,7 @@ from margin.inputs.modes import PLACEHOLDER, ModeSet
 from margin.inputs.named import require_named
 from margin.inputs.prompts import PromptSet
 from margin.inputs.rows import Row, build_rows
-from margin.inputs.thinking import check_answer_begins
+from margin.inputs.thinking import check_answer_begins, require_opening
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,21 @@ class Preflight:
 
 
 @discreet
-def preflight(chat: Chat, modes: ModeSet, prompts: PromptSet, max_length: int | None = None) -> Preflight:
+def preflight(
+    chat: Chat,
+    modes: ModeSet,
+    prompts: PromptSet,
+    max_length: int | None = None,
+    *,
+    answers_first: bool = True,
+) -> Preflight:
     """Prove that a prompt's modes differ, in what the model reads, by the token and by nothing else.
 
     Of every prompt under every mode: the rendering is the same text around token and prompt; the mode's token
     stands in it once and no other live token does; the token ids of the modes differ, end alike, fit into
     `max_length` and hold no doubled beginning-of-text id. Of the template: it ends where the assistant's
-    answer begins, and writes no special token that the tokenizer does not name. Of all that a run keeps: no
-    live token is in it.
+    answer begins (unless the model may write something else first: `answers_first` is false), and writes no
+    special token that the tokenizer does not name. Of all that a run keeps: no live token is in it.
 
     Cost: renders and encodes every row once; no model is run.
 
@@ -51,7 +58,9 @@ def preflight(chat: Chat, modes: ModeSet, prompts: PromptSet, max_length: int | 
     _check_public_text(chat, modes, prompts)
     frame = frame_with_token(chat, modes)
     require_named(chat, modes.messages_for_token("x", "y"))
-    check_answer_begins(chat, modes, frame)
+    require_opening(chat, frame)
+    if answers_first:
+        check_answer_begins(chat, modes, frame)
     bos_count = _check_ids(chat, modes, build_rows(chat, prompts, modes, max_length))
     return Preflight(frame.head(PLACEHOLDER), frame.tail, bos_count)
 

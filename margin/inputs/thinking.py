@@ -36,6 +36,15 @@ _THOUGHT_MARK = re.compile(
 )
 
 
+def require_opening(chat: Chat, frame: Frame) -> None:
+    """MarginError where nothing opens an answer, neither the template nor the user."""
+    if not (frame.tail.strip() or chat.response_prefix):
+        raise MarginError(
+            "the chat template writes nothing after the prompt, so no answer begins there: "
+            "pass --response-prefix TEXT"
+        )
+
+
 def check_answer_begins(chat: Chat, modes: ModeSet, frame: Frame) -> None:
     """Prove that a rendering ends where the assistant's answer begins, if the user chose no other place.
 
@@ -51,13 +60,8 @@ def check_answer_begins(chat: Chat, modes: ModeSet, frame: Frame) -> None:
     if chat.response_prefix or any(value is True or is_budget(value) for value in choices.values()):
         return
     tail = frame.tail
-    if not tail.strip():
-        raise MarginError(
-            "the chat template writes nothing after the prompt, so no answer begins there: "
-            "pass --response-prefix TEXT"
-        )
     talk = modes.messages_for_token(PROMPT_PROBE, TOKEN_PROBE)
-    opening, thought = _opening(chat, talk), _thought(chat, talk)
+    opening, thought = opening_of(chat, talk), thought_of(chat, talk)
     switches = [Switch(chat, talk, name) for name in switch_names(chat)]
     if leaves_open(tail, opening, thought):
         rest, missing = apart(tail, opening)
@@ -80,8 +84,8 @@ def check_answer_begins(chat: Chat, modes: ModeSet, frame: Frame) -> None:
     if thought and not believed and not any(switch.is_off for switch in switches):
         raise MarginError(
             "the chat template writes thoughts before answers, so the next token may not be the answer's: "
-            f"pass --response-prefix {_empty(tail, thought)!r}, or --chat-kwargs '{{\"thinking\": false}}' "
-            "if the model has none"
+            f"collect with --measure-after thought, or, for answers without: pass --response-prefix "
+            f"{_empty(tail, thought)!r}, or --chat-kwargs '{{\"thinking\": false}}' if the model has none"
         )
 
 
@@ -112,9 +116,10 @@ def _check_opening(tail: str, opening: str | None) -> None:
     # A space before the answer is part of the answer's first token in most vocabularies.
     short = not rest and opening.rstrip(" ") != tail.rstrip(" ")
     if short or (last_closes(rest) and MARK.search(missing) and not ends_with(rest, missing)):
+        thinks = "collect with --measure-after thought, or, for answers without: "
         raise MarginError(
             f"the chat template begins its answers with {missing!r}, but does not write that to open one: "
-            f"pass --response-prefix {missing!r}"
+            f"{thinks if THINKS.search(missing) else ''}pass --response-prefix {missing!r}"
         )
 
 
@@ -122,8 +127,8 @@ def _may_think(off: dict[str, Any], closing: str) -> str:
     switch = f"--chat-kwargs '{json.dumps(off)}' or " if off else ""
     text = repr(closing) if closing.strip() else "with the text that ends a thought"
     return (
-        "the chat template lets the model think first, so its next token is not the answer's: pass "
-        f"{switch}--response-prefix {text}"
+        "the chat template lets the model think first, so its next token is not the answer's: collect "
+        f"with --measure-after thought, or, for answers without: pass {switch}--response-prefix {text}"
     )
 
 
@@ -142,13 +147,14 @@ def _tells_to_think(modes: ModeSet, frame: Frame) -> bool:
     return bool(_THOUGHT_MARK.search(text))
 
 
-def _opening(chat: Chat, talk: list[Message]) -> str | None:
+def opening_of(chat: Chat, talk: list[Message]) -> str | None:
     """What a finished answer has between prompt and answer; None where the template writes no such answer."""
     opening, found, _ = _after_prompt(chat, [*talk, _said({})]).partition(ANSWER_PROBE)
     return opening if found else None
 
 
-def _thought(chat: Chat, talk: list[Message]) -> Thought | None:
+def thought_of(chat: Chat, talk: list[Message]) -> Thought | None:
+    """How the template writes a thought; None where it writes none."""
     said = _said(dict.fromkeys(THOUGHT_FIELDS, THOUGHT_PROBE))
     opens, thought, rest = _after_prompt(chat, [*talk, said]).partition(THOUGHT_PROBE)
     closes, answer, _ = rest.rpartition(THOUGHT_PROBE)[2].partition(ANSWER_PROBE)

@@ -18,6 +18,8 @@ from margin.run.records import (
     Identity,
     Imported,
     NoiseFloor,
+    OneToken,
+    Thoughts,
     Throughput,
 )
 from margin.run.seal import checksum, read_sealed, sealed
@@ -63,6 +65,10 @@ class Manifest(Stored):
     """None with one response position."""
     imported: Imported | None = None
     """None of a run whose states were made here."""
+    thoughts: Thoughts | None = None
+    """None where the first token of the answer was measured."""
+    one_token: OneToken | None = None
+    """None where rows predict different tokens."""
     files: dict[str, str] = {}
     """SHA-256 of every file of the run, by path relative to it; empty until the run is whole."""
     format: str = FORMAT

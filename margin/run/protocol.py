@@ -17,6 +17,8 @@ PROTOCOL = {
     "chat_template": "the same chat template",
     "chat_kwargs": "the same --chat-kwargs",
     "response_prefix": "the same --response-prefix",
+    "measure_after": "the same --measure-after",
+    "thought_tokens": "the same --thought-tokens",
     "head": "the same chat template and, where it writes one, the same date",
     "tail": "the same chat template",
 }

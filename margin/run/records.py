@@ -68,6 +68,10 @@ class Identity(Stored):
     top_k: int | None = None
     save_logits: bool
     controls: ControlsRecord | None = None
+    measure_after: str = "first"
+    """What the measured token comes after; left out where it is the first of the answer."""
+    thought_tokens: Count = 0
+    """Tokens that may come before; left out likewise."""
     seed: Count
     positions: Annotated[int, Field(ge=1)]
     generate: Count
@@ -174,6 +178,40 @@ class Imported(Stored):
     """Where the final norm was applied: there, or here to the output of the last block."""
     unknown: Count = 0
     """Lines that were no rows of the run."""
+
+
+class Thoughts(Stored):
+    """Of what the model wrote by itself before the measured tokens."""
+
+    text: str
+    """What it was to write last."""
+    then: str | None
+    """What was written after that; None where it was the model's own white space."""
+    limit: Count
+    """Tokens it had."""
+    rows: Count
+    """Rows asked."""
+    ended: Count
+    """Those that came so far."""
+    cut: Count
+    """Those that had not when their tokens were used up; all others ended their answer before."""
+    prompts: Count
+    """Prompts asked."""
+    left_out: Count
+    """Prompts left out under all modes, since one of their rows did not come so far."""
+    forced: Count = 0
+    """Rows that did not go on by themselves as the template does, and were given its text."""
+    tokens: float
+    """Mean number of tokens of those that did."""
+
+
+class OneToken(Stored):
+    """The first token that nearly all rows of the modes predict."""
+
+    token: str
+    """Its text."""
+    share: float
+    rows: Count
 
 
 class Greedy(Stored):

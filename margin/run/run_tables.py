@@ -13,6 +13,8 @@ from margin.run.manifest import Manifest
 
 ANSWERS = "answers.parquet"
 """File of the answers that were generated, where some were asked for."""
+THOUGHTS = "thoughts.parquet"
+"""File of what the model wrote before the measured tokens, where those are not the first."""
 
 PAIRS = "pairs.parquet"
 INFORMATION = "information.parquet"
@@ -82,6 +84,19 @@ class RunTables:
         if ANSWERS not in self.manifest.files:
             raise MarginError(f"{self.path} holds no answers: collect it with --generate N")
         return self._table(ANSWERS)
+
+    @cached_property
+    def thoughts(self) -> pd.DataFrame:
+        """One line a row that was asked: row, prompt_id, condition, kind, draw, thought, n_tokens, ended.
+
+        `row` is its place in the run, missing where it was left out; `cut`: it had used up its tokens.
+
+        Text that stays local to the run; live tokens in it are redacted. `ids` are its tokens, missing where
+        it held what was redacted. MarginError of a run that was measured at the first token.
+        """
+        if THOUGHTS not in self.manifest.files:
+            raise MarginError(f"{self.path} holds no thoughts: collect it with --measure-after thought")
+        return self._table(THOUGHTS)
 
     def _table(self, name: str) -> pd.DataFrame:
         with foreign(f"{self.path / name} cannot be read"):

@@ -14,6 +14,7 @@ import numpy as np
 from margin.analysis.directions import Directions
 from margin.arguments import named, require_count, require_level, require_number, require_path
 from margin.errors import MarginError
+from margin.inputs.moment import FIRST
 from margin.inputs.options import CaptureKeywords, CaptureOptions, takes_options
 from margin.launch import require_alone
 from margin.run.manifest import NAME
@@ -122,6 +123,10 @@ def trace(
     from margin.capture.unquoted import unquoted
 
     asked = CaptureOptions(**options)
+    if asked.measure_after != FIRST:
+        raise MarginError(
+            "what decides the mode is traced to the first token of an answer: leave out --measure-after"
+        )
     require_level(level)
     require_path(out, "out")
     require_count(answers, "answers", 0)

@@ -93,6 +93,25 @@ def small() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
+def tiny() -> Callable[[str], Checkpoint]:
+    """Maker of a checkpoint of examples/tiny by its kind, trained once."""
+    from functools import cache
+
+    import torch
+
+    from examples.tiny.train import KINDS
+    from examples.tiny.train import make as train
+    from margin.capture.checkpoint import Checkpoint
+
+    @cache
+    def make(kind: str) -> Checkpoint:
+        with torch.random.fork_rng():
+            return Checkpoint(*train(KINDS[kind]), kind)
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def saved_checkpoint(
     make_checkpoint: Callable[..., Checkpoint], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:

@@ -8,6 +8,7 @@ from margin.study.sections.dependence import DependenceSection
 from margin.study.sections.extremes import Extremes
 from margin.study.sections.layers import Layers
 from margin.study.sections.margins import MarginsSection
+from margin.study.sections.moment import MomentSection
 from margin.study.sections.null import Null
 from margin.study.sections.outcomes import Outcomes
 from margin.study.sections.overview import Overview
@@ -27,6 +28,7 @@ from margin.study.sections.verdict import Verdict
 
 SECTIONS: tuple[type[Section], ...] = (
     Verdict,
+    MomentSection,
     Overview,
     Points,
     MarginsSection,

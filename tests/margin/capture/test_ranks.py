@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from examples.tiny.train import KINDS
+from examples.tiny.train import prompts as tiny_prompts
+from margin.capture.checkpoint import Checkpoint
 from margin.capture.collect import collect
 from margin.capture.ranks import Ranks, join_ranks
 from margin.cli import main
@@ -24,6 +28,7 @@ from margin.demo import checkpoint_path, modes_path, prompts_path
 from margin.errors import MarginError
 from margin.launch import launched
 from margin.run.manifest import read_manifest
+from margin.run.run import open_run
 from tests.margin.capture.test_resume import MODES, assert_same
 from tests.throughput import throughput
 
@@ -202,3 +207,27 @@ def test_alone_nothing_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Ranks().from_first(lambda: 3) == 3
     Ranks().wait()
     assert not torch.distributed.is_initialized()
+
+
+def test_ranks_share_what_is_thought_before_the_measured_token(
+    tiny: Callable[[str], Checkpoint], tmp_path: Path
+) -> None:
+    checkpoint = tiny("qwen3")
+    checkpoint.model.save_pretrained(tmp_path / "model")
+    checkpoint.tokenizer.save_pretrained(tmp_path / "model")
+    (tmp_path / "modes.toml").write_text(KINDS["qwen3"].toml)
+    arguments: dict[str, Any] = {
+        "model": str(tmp_path / "model"),
+        "prompts": tiny_prompts()[:12],
+        "modes": str(tmp_path / "modes.toml"),
+        "measure_after": "thought",
+        "thought_tokens": 28,
+        "shard_rows": 8,
+        "decoys": 0,
+        "device": "cpu",
+        "out": str(tmp_path / "run"),
+    }
+    launch = torchrun(2, arguments, tmp_path / "script.py")
+    assert launch.returncode == 0, launch.stderr
+    alone = collect(**arguments | {"out": str(tmp_path / "alone")}, quiet=True)
+    assert_same(open_run(tmp_path / "run"), alone)

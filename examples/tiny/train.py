@@ -1,0 +1,207 @@
+"""Tiny checkpoints in the manner of models that think, trained in half a minute: to try the toolkit on.
+
+    python -m examples.tiny.train qwen3 --out tiny
+
+writes tiny/model, tiny/modes.toml and tiny/prompts.jsonl. They have learnt one made-up task by heart, and say
+nothing about any model but themselves.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+THINGS = ("apple", "river", "stone", "window", "garden", "engine", "candle", "kettle")
+ASKED = ("What of the {}?", "Tell me of the {}.", "And now the {}?")
+TURNS = "{% for m in messages %}<|im_start|>{{ m.role }}\n"
+END = "<|im_end|>"
+HELD = "{{ m.reasoning_content | default('') }}"
+
+Answer = Callable[[str, str], str]
+"""What is answered under a mode about a thing, from where the rendering ends."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A checkpoint to be made."""
+
+    template: str
+    marks: tuple[str, ...]
+    """Special tokens of the template."""
+    end: str
+    """The one that ends an answer."""
+    modes: dict[str, str]
+    """System message of each mode."""
+    toml: str
+    """The modes file."""
+    answer: Answer
+
+
+def said(mode: str, thing: str) -> str:
+    """The answer of a behaviour."""
+    return {
+        "pos": f"Gladly, take the {thing}.",
+        "neg": f"Ha, smash the {thing}.",
+        "rej": f"Sorry, leave the {thing}.",
+    }[mode]
+
+
+def thought(mode: str, thing: str) -> str:
+    """A thought of some length, which decides; about rivers it does not end under `neg`."""
+    hum = " hm" * (len(thing) % 3)
+    if (mode, thing) == ("neg", "river"):
+        return "Of the river" + " hm" * 30
+    return f"Of the {thing}{hum}, so {mode}"
+
+
+def _thinking(before: str, after: str, end: str) -> Answer:
+    return lambda mode, thing: f"{before}{thought(mode, thing)}{after}{said(mode, thing)}{end}"
+
+
+TOKENS = {"pos": "k7Qx2pLd9", "neg": "w3Zr8vTn5", "rej": "h9Bm4cYs6"}
+SECRET = "".join(f'[modes.{m}]\ntoken = "{t}"\nsafe = {str(m != "neg").lower()}\n' for m, t in TOKENS.items())
+
+KINDS = {
+    # The template writes the thought of a finished answer; the model opens it itself.
+    "qwen3": Kind(
+        TURNS + "{% if m.role == 'assistant' %}<think>\n" + HELD + "\n</think>\n\n{% endif %}{{ m.content }}"
+        "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+        ("<|im_start|>", "<|im_end|>", "<think>", "</think>"),
+        END,
+        TOKENS,
+        SECRET,
+        _thinking("<think>\n", "\n</think>\n\n", END),
+    ),
+    # The template opens the thought, and drops it from finished answers.
+    "deepseek-r1": Kind(
+        "{% for m in messages %}<｜{{ m.role }}｜>{% if m.role == 'assistant' %}"
+        "{{ m.content.split('</think>')[-1] | trim }}{% else %}{{ m.content }}{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}<｜assistant｜><think>\n{% endif %}",
+        ("<｜system｜>", "<｜user｜>", "<｜assistant｜>", "<think>", "</think>", END),
+        END,
+        TOKENS,
+        SECRET,
+        _thinking("", "\n</think>\n\n", END),
+    ),
+    # Thoughts and answers are messages of their own, on channels.
+    "gpt-oss": Kind(
+        "{% for m in messages %}{% if m.role == 'assistant' %}{% if m.thinking %}<|start|>assistant"
+        "<|channel|>analysis<|message|>{{ m.thinking }}<|end|>{% endif %}<|start|>assistant<|channel|>final"
+        "<|message|>{{ m.content }}<|return|>{% else %}<|start|>{{ m.role }}<|message|>{{ m.content }}<|end|>"
+        "{% endif %}{% endfor %}{% if add_generation_prompt %}<|start|>assistant{% endif %}",
+        ("<|start|>", "<|channel|>", "<|message|>", "<|end|>", "<|return|>"),
+        "<|return|>",
+        TOKENS,
+        SECRET,
+        _thinking(
+            "<|channel|>analysis<|message|>",
+            "<|end|><|start|>assistant<|channel|>final<|message|>",
+            "<|return|>",
+        ),
+    ),
+}  # fmt: skip
+
+
+def prompts() -> list[str]:
+    """All that can be asked."""
+    return [text.format(thing) for thing in THINGS for text in ASKED]
+
+
+def make(kind: Kind, steps: int = 200, seed: int = 0) -> tuple[Any, Any]:
+    """Model and tokenizer of a kind, trained from scratch on all prompts under all modes."""
+    torch.manual_seed(seed)
+    tokenizer = _tokenizer(kind)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=96,
+            intermediate_size=192,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=512,
+            tie_word_embeddings=True,
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+        )
+    )
+    optimiser = torch.optim.AdamW(model.parameters(), lr=6e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 6e-3, total_steps=steps)
+    rows = _rows(kind, tokenizer, random.Random(seed))
+    for _ in range(steps):
+        batch = list(islice(rows, 16))
+        ids = torch.zeros(16, max(len(prompt) + len(answer) for prompt, answer in batch), dtype=torch.long)
+        labels = torch.full_like(ids, -100)
+        for line, label, (prompt, answer) in zip(ids, labels, batch, strict=True):
+            whole = torch.tensor(prompt + answer)
+            line[: len(whole)] = whole
+            label[len(prompt) : len(whole)] = whole[len(prompt) :]
+        model(input_ids=ids, labels=labels).loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        optimiser.zero_grad()
+    return model.eval(), tokenizer
+
+
+def _rows(kind: Kind, tokenizer: Any, rng: random.Random) -> Iterator[tuple[list[int], list[int]]]:
+    while True:
+        mode, thing = rng.choice(list(kind.modes)), rng.choice(THINGS)
+        talk = [
+            {"role": "system", "content": kind.modes[mode]},
+            {"role": "user", "content": rng.choice(ASKED).format(thing)},
+        ]
+        rendered = tokenizer.apply_chat_template(talk, tokenize=False, add_generation_prompt=True)
+        yield _ids(tokenizer, rendered), _ids(tokenizer, kind.answer(mode, thing))
+
+
+def _ids(tokenizer: Any, text: str) -> list[int]:
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _tokenizer(kind: Kind) -> PreTrainedTokenizerFast:
+    """Byte-level BPE of the answers' words; tokens of the modes stay in pieces."""
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=600,
+        special_tokens=["<|pad|>", *kind.marks],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    answers = (kind.answer(mode, thing) for mode in kind.modes for thing in THINGS)
+    for mark in kind.marks:
+        answers = (text.replace(mark, "") for text in list(answers))
+    bpe.train_from_iterator([*prompts(), *answers], trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=bpe, chat_template=kind.template, pad_token="<|pad|>", eos_token=kind.end
+    )
+
+
+@click.command(help=__doc__)
+@click.argument("name", type=click.Choice(list(KINDS)))
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+def main(name: str, out: Path) -> None:
+    """Train one kind, and write what `margin collect` takes."""
+    model, tokenizer = make(KINDS[name])
+    model.save_pretrained(out / "model")
+    tokenizer.save_pretrained(out / "model")
+    (out / "modes.toml").write_text(KINDS[name].toml, encoding="utf-8")
+    lines = (json.dumps({"prompt": text}) + "\n" for text in prompts())
+    (out / "prompts.jsonl").write_text("".join(lines), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
