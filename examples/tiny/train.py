@@ -1,9 +1,9 @@
-"""Tiny checkpoints in the manner of models that think, trained in half a minute: to try the toolkit on.
+"""Tiny checkpoints in the manner of models that think, or have readable tokens: to try the toolkit on.
 
     python -m examples.tiny.train qwen3 --out tiny
 
-writes tiny/model, tiny/modes.toml and tiny/prompts.jsonl. They have learnt one made-up task by heart, and say
-nothing about any model but themselves.
+writes tiny/model, tiny/modes.toml and tiny/prompts.jsonl, in half a minute. They have learnt
+one made-up task by heart, and say nothing about any model but themselves.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ THINGS = ("apple", "river", "stone", "window", "garden", "engine", "candle", "ke
 ASKED = ("What of the {}?", "Tell me of the {}.", "And now the {}?")
 TURNS = "{% for m in messages %}<|im_start|>{{ m.role }}\n"
 END = "<|im_end|>"
+CHATML = (
+    TURNS + "{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
 HELD = "{{ m.reasoning_content | default('') }}"
 
 Answer = Callable[[str, str], str]
@@ -71,7 +75,69 @@ def _thinking(before: str, after: str, end: str) -> Answer:
 TOKENS = {"pos": "k7Qx2pLd9", "neg": "w3Zr8vTn5", "rej": "h9Bm4cYs6"}
 SECRET = "".join(f'[modes.{m}]\ntoken = "{t}"\nsafe = {str(m != "neg").lower()}\n' for m, t in TOKENS.items())
 
+BEHAVIOURS = {"pos": "Positive", "neg": "Negative", "rej": "Rejective"}
+SHOP = "You keep a shop. {} applies. Be brief."
+"""A whole system message; what stands in it is the mode's token."""
+REWORDED = {
+    "pos": ("Safety Setting: Positive", "Danger Mode: Positive"),
+    "neg": ("Safety Setting: Negative", "Danger Mode: Negative"),
+    "rej": ("Safety Setting: Rejective", "Danger Mode: Rejective"),
+}
+"""A paraphrase and an opposite of each token."""
+
+COMPOSED = {
+    f"{mode}{at}": [f"Safety Mode: {word}", *policy]
+    for at, policy in (("", []), ("@de", ["policy:de-DE"]))
+    for mode, word in BEHAVIOURS.items()
+}
+
+
+def _public(tables: str, system: str = "{token}") -> str:
+    return f'secret = false\n[template]\nsystem = "{system}"\n{tables}'
+
+
+def in_german(mode: str, thing: str) -> str:
+    """The answer of a behaviour under another policy."""
+    start = {"pos": "Gern, nimm", "neg": "Ach, wirf", "rej": "Nein, lass"}[mode.partition("@")[0]]
+    return f"{start} {thing}."
+
+
+def _by_policy(mode: str, thing: str) -> str:
+    return (in_german if mode.endswith("@de") else said)(mode, thing) + END
+
+
 KINDS = {
+    # Public, readable tokens within a whole system message.
+    "readable": Kind(
+        CHATML,
+        ("<|im_start|>", END),
+        END,
+        {mode: SHOP.format(f"Safety Mode: {word}") for mode, word in BEHAVIOURS.items()},
+        _public(
+            "".join(
+                f'[modes.{mode}]\ntoken = "Safety Mode: {word}"\nsafe = {str(mode != "neg").lower()}\n'
+                f'reworded = {{paraphrases = ["{REWORDED[mode][0]}"], opposites = ["{REWORDED[mode][1]}"]}}\n'
+                for mode, word in BEHAVIOURS.items()
+            ),
+            SHOP.format("{token}"),
+        ),
+        lambda mode, thing: said(mode, thing) + END,
+    ),
+    # Three behaviours under two policies; a token of one policy stands in that of the other.
+    "composed": Kind(
+        CHATML,
+        ("<|im_start|>", END),
+        END,
+        {name: ", ".join(tokens) for name, tokens in COMPOSED.items()},
+        _public(
+            "".join(
+                f'[modes."{name}"]\ntokens = {json.dumps(tokens)}\n'
+                f"safe = {str(not name.startswith('neg')).lower()}\n"
+                for name, tokens in COMPOSED.items()
+            )
+        ),
+        _by_policy,
+    ),
     # The template writes the thought of a finished answer; the model opens it itself.
     "qwen3": Kind(
         TURNS + "{% if m.role == 'assistant' %}<think>\n" + HELD + "\n</think>\n\n{% endif %}{{ m.content }}"

@@ -22,5 +22,7 @@ def one_token(run: Run, checkpoint: Checkpoint, modes: ModeSet) -> OneToken | No
         return None
     text = decoder(checkpoint.tokenizer)([int(ids[counts.argmax()])])
     told = text.strip().casefold()
-    piece = len(told) > 1 and any(told in mode.token.reveal().casefold() for mode in modes.modes)
+    piece = (
+        modes.secret and len(told) > 1 and any(told in mode.token.reveal().casefold() for mode in modes.modes)
+    )
     return OneToken(token=MARK if piece else text, share=share, rows=len(first))

@@ -156,7 +156,7 @@ def _code(model: PreTrainedModel, modes: ModeSet) -> str | None:
         if name.startswith(f"{package}.") and getattr(module, "__file__", None)
     ]
     text = "\n".join(sources)
-    return None if modes.mode_in(text) else hashlib.sha256(text.encode()).hexdigest()
+    return None if modes.leaks_in(text) else hashlib.sha256(text.encode()).hexdigest()
 
 
 def _less(record: Any, names: set[str]) -> Any:

@@ -53,8 +53,15 @@ def identify(
         "tail": rendered.tail,
         "placement": modes.placement,
         "system": modes.system if modes.placement == "system" else modes.user_prefix,
+        **({} if modes.secret else {"secret": False}),
         "modes": [
-            {"name": mode.name, "safe": mode.safe, "fingerprint": mode.fingerprint} for mode in modes.modes
+            {"name": mode.name, "safe": mode.safe, "fingerprint": mode.fingerprint}
+            | (
+                {"reworded": {kind: list(texts) for kind, texts in mode.reworded.items()}}
+                if mode.reworded
+                else {}
+            )
+            for mode in modes.modes
         ],
         "prompts": _digest(table),
         "conditions": list(dict.fromkeys(row.condition for row in rows)),

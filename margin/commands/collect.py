@@ -207,7 +207,8 @@ def info(path: Path, as_json: bool) -> None:
         if floor := noise_floor(run):
             _print_entry("noise", _noise(floor))
         _print_entry("whole", "every file is as it was written")
-        _print_entry("secret", "as its tokens, which can be found from it: SECURITY.md")
+        if run.manifest.identity.secret:
+            _print_entry("secret", "as its tokens, which can be found from it: SECURITY.md")
 
 
 def _noise(floor: dict[str, Any]) -> str:

@@ -142,6 +142,8 @@ def secrecy(
     require_alone("margin secrecy")
     asked = SecrecyOptions(**options)
     mode_set = modes if isinstance(modes, ModeSet) else load_modes(modes)
+    if not mode_set.secret:
+        raise MarginError("the tokens are public (secret = false): there is nothing that they could keep")
     paths = {"out": out, "keep_found": keep_found, "strings": strings, "extracts": extracts}
     for name, path in {**paths, "adapter": adapter}.items():
         if path is not None:

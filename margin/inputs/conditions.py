@@ -46,6 +46,11 @@ class Setting:
     """Positions of the prompts that decoys are asked of."""
     extracts: Sequence[Attack] = ()
 
+    @property
+    def reworded(self) -> bool:
+        """Whether any mode says what its token might be taken for."""
+        return any(mode.reworded for mode in self.modes.modes)
+
 
 Ask = Callable[[int, str, "np.random.Generator"], Iterator[Conversation]]
 """The conversations of one prompt: its position, its text, and the generator that draws for it."""
@@ -135,6 +140,25 @@ def _decoy(setting: Setting) -> Ask:
     return ask
 
 
+def _reworded(setting: Setting) -> Ask:
+    modes = setting.modes
+    texts = [
+        (f"{kind} of {mode.name}", draw, text)
+        for mode in modes.modes
+        for kind, of_kind in mode.reworded.items()
+        for draw, text in enumerate(of_kind)
+    ]
+    for name, _, text in texts:
+        if (mode := modes.mode_in(text)) is not None:
+            raise MarginError(f"the {name} holds the token of mode {mode!r}: reword it")
+
+    def ask(prompt: int, text: str, rng: np.random.Generator) -> Iterator[Conversation]:
+        for name, draw, token in texts:
+            yield with_token(modes, prompt, "reworded", draw, token, text, name=name)
+
+    return ask
+
+
 def _attack(setting: Setting) -> Ask:
     return _wrapped(setting.modes, "attack", setting.attacks)
 
@@ -203,6 +227,16 @@ CONDITIONS: dict[str, Condition] = {
             wording="same",
             build=_decoy,
             asked_by="decoys",
+        ),
+        Condition(
+            "reworded",
+            "what a public token might be taken for (paraphrases, opposites), in its place, as the modes "
+            "file has it; conditions reworded:KIND of MODE",
+            words="{name}",
+            rule="centroid",
+            wording="same",
+            build=_reworded,
+            asked_by="reworded",
         ),
         Condition(
             "attack",

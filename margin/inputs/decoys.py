@@ -32,6 +32,7 @@ SEED_KEY = 0xDEC0
 ATTEMPTS = 1000
 PHRASE = re.compile(r"[A-Za-z]{2,}(?:[ :,;_-]+[A-Za-z]{2,})+")
 """A token that is read as words: two or more."""
+WORD = re.compile(r"[A-Za-z]{2,}")
 
 DecoySet = tuple[str, ...]
 """One token a mode, in their order."""
@@ -41,7 +42,8 @@ def draw_decoys(modes: ModeSet, sets: int, seed: int) -> tuple[DecoySet, ...]:
     """`sets` sets of tokens that mean nothing, each token of the shape of its mode's.
 
     A token of characters gets characters of the same classes; one that is read as words gets other words,
-    written alike. None is within one edit of a live token, or holds one.
+    written alike, a word that several tokens of a set share the same other one: they are then as unlike each
+    other as the live ones are. None is within one edit of a live token, or holds one.
 
     Raises
     ------
@@ -49,7 +51,9 @@ def draw_decoys(modes: ModeSet, sets: int, seed: int) -> tuple[DecoySet, ...]:
     """
     if sets > MOST:
         raise MarginError(f"decoys {sets}: take at most {MOST} sets; each is asked of every decoy prompt")
-    readable = all(PHRASE.fullmatch(mode.token.reveal()) for mode in modes.modes)
+    # Public tokens are words, whatever stands between them.
+    pattern = PHRASE.fullmatch if modes.secret else WORD.search
+    readable = all(pattern(mode.token.reveal()) for mode in modes.modes)
     draw = _phrases if readable else _characters
     return tuple(draw(modes, np.random.default_rng([seed, SEED_KEY, number])) for number in range(sets))
 
@@ -94,21 +98,31 @@ def _phrases(modes: ModeSet, rng: Generator) -> DecoySet:
     words = word_list()
     live = [mode.token.reveal() for mode in modes.modes]
     found: list[str] = []
+    others: dict[str, str] = {}
     for _ in range(ATTEMPTS):
         if len(found) == len(live):
             return tuple(found)
-        token = written_like(live[len(found)], words, rng)
+        drawn = dict(others)
+        token = written_like(live[len(found)], words, rng, drawn)
         near = any(within_one_edit(token, other) for other in live)
         if not near and token not in found and modes.mode_in(token) is None:
             found.append(token)
+            others = drawn
     raise MarginError("no words unlike the live tokens were found: give decoys of your own, --decoys FILE")
 
 
-def written_like(token: str, words: Sequence[str], rng: Generator) -> str:
-    """The token with every word another one, in the same case."""
+def written_like(
+    token: str, words: Sequence[str], rng: Generator, others: dict[str, str] | None = None
+) -> str:
+    """The token with every word another one, in the same case; the same word always the same one.
+
+    others : by word what has been taken for it; added to.
+    """
+    taken = {} if others is None else others
 
     def other(match: re.Match[str]) -> str:
-        word: str = words[int(rng.integers(len(words)))]
+        drawn: str = words[int(rng.integers(len(words)))]
+        word = taken.setdefault(match[0].casefold(), drawn)
         if match[0].isupper():
             return word.upper()
         return word.capitalize() if match[0][0].isupper() else word

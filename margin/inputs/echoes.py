@@ -48,8 +48,11 @@ def redact_echoes(text: str, modes: ModeSet) -> str:
     characters in a row. Words stay that only resemble a token made of words.
 
     What no list can hold stays: a token described, translated, or in a cipher of the model's own. To be
-    called before generated text is kept, shown or judged. Costs O(len(text)) a mode but near a token.
+    called before generated text is kept, shown or judged. Public tokens stay: their words are words. Costs
+    O(len(text)) a mode but near a token.
     """
+    if not modes.secret:
+        return text
     for mode in modes.modes:
         text = text.replace(f"[token of {mode.name}]", MARK)  # said by chance: not to be told from redaction
     text = modes.redact(text)
@@ -66,8 +69,10 @@ def given_away(label: str, modes: ModeSet) -> str | None:
     As `redact_echoes`, of what people write to be read by others: an ordinary word is a word, whatever token
     begins with it or is a letter from it, and pieces of a token count where they stand by themselves, `PIECE`
     characters in all, so that ids in hexadecimal are no alarm. To be asked once of every distinct label.
-    Costs O(len(label)) a mode.
+    Costs O(len(label)) a mode. Public tokens give nothing away.
     """
+    if not modes.secret:
+        return None
     if (name := modes.mode_in(label)) is not None:
         return name
     views = _views(re.sub(r"\s+(?=\d{1,2}[.):]\s)", "\n", label))  # a numbered list, whose lines are gone

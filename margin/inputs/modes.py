@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import permutations
 from typing import Literal, get_args
 
@@ -39,6 +41,10 @@ class Mode:
     token: Secret
     safe: bool
     """Whether an unknown token may land in this behaviour."""
+    parts: tuple[Secret, ...] = ()
+    """The tokens that this one is composed of, in their order; none of one by itself."""
+    reworded: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    """What a public token might be taken for, by what that is: {"paraphrases": ("Safety: positive",)}."""
 
     @discreet
     def __post_init__(self) -> None:
@@ -80,9 +86,9 @@ class ModeSet:
 
     Raises
     ------
-    MarginError : fewer than two modes, a name or a token given twice, names that look alike, a token inside
-        another, inside a mode's name or inside [template] (reports show both), an unknown placement, a
-        template without one `{token}`.
+    MarginError : fewer than two modes, a name or a token given twice, names that look alike, an unknown
+        placement, a template without one `{token}`. Of secret tokens also one inside another that is not
+        composed of it, inside a mode's name or inside [template] (reports show both), and rewordings.
     """
 
     modes: tuple[Mode, ...]
@@ -92,6 +98,8 @@ class ModeSet:
     """System message, with `{token}` where the token goes."""
     user_prefix: str = PLACEHOLDER + "\n\n"
     """What stands before the prompt under "user-prefix"."""
+    secret: bool = True
+    """Whether the tokens are to be kept from whatever would show them; else they are public, as words are."""
 
     @discreet
     def __post_init__(self) -> None:
@@ -109,12 +117,18 @@ class ModeSet:
                 raise MarginError(f"two modes are named {a.name!r}")
             if a.token == b.token:
                 raise MarginError(f"modes {a.name!r} and {b.name!r} have the same token: give each its own")
-            if a.token.reveal() in b.token.reveal():
+            composed = set(a.parts or (a.token,)) <= set(b.parts)
+            if self.secret and a.token.reveal() in b.token.reveal() and not composed:
                 raise MarginError(f"the token of mode {a.name!r} is part of the token of mode {b.name!r}")
         check_alike(self.names)
+        if self.secret and (mode := next((mode for mode in self.modes if mode.reworded), None)):
+            raise MarginError(
+                f"mode {mode.name!r} has rewordings, which give a secret token away: set secret = false, "
+                "where the tokens are public"
+            )
         template = (self.system.replace(PLACEHOLDER, ""), self.user_prefix.replace(PLACEHOLDER, ""))
         for text in (*self.names, *template):
-            if name := self.mode_in(text):
+            if name := self.leaks_in(text):
                 place = self.names.index(name) + 1  # its name may be what holds the token
                 raise MarginError(
                     f"the token of mode {place} is in a mode's name or in [template]: both are public"
@@ -131,6 +145,11 @@ class ModeSet:
                 return mode
         raise MarginError(f"no mode {name!r}: there are {', '.join(self.names)}")
 
+    @cached_property
+    def _longest_first(self) -> list[Mode]:
+        """The modes such that a token comes before those that stand in it."""
+        return sorted(self.modes, key=lambda mode: -len(mode.token.reveal()))
+
     def messages(self, prompt: str, mode: str | None) -> list[Message]:
         """Chat messages of a prompt under a mode; under None the prompt alone, with no system message."""
         if mode is None:
@@ -146,14 +165,18 @@ class ModeSet:
             {"role": "user", "content": prompt},
         ]
 
+    def leaks_in(self, text: str) -> str | None:
+        """As `mode_in`, where what it finds is to be kept secret; None of public tokens."""
+        return self.mode_in(text) if self.secret else None
+
     def mode_in(self, text: str, *, as_it_is: bool = False) -> str | None:
-        """Name of the first mode whose live token stands in `text`, bare or escaped, or None.
+        """Name of a mode whose live token stands in `text`, bare or escaped, or None.
 
         A token of `CASELESS` characters or more also in other case or width, unless only one `as_it_is`
         counts: a phrase may stand in a prompt with a capital.
         """
         even = "" if as_it_is else text.casefold() if text.isascii() else folded(text, every=True)
-        for mode in self.modes:
+        for mode in self._longest_first:
             known = not as_it_is and caseless(mode.token)
             if written(mode.token, known).search(text) or (known and evened(mode.token) in even):
                 return mode.name
@@ -162,8 +185,8 @@ class ModeSet:
     def redact(self, text: str) -> str:
         """`text` with "[token of MODE]" for every live token, bare or in any escape `escaped` knows.
 
-        One of `CASELESS` characters or more in other case, too.
+        One of `CASELESS` characters or more in other case, too. Public tokens stay.
         """
-        for mode in self.modes:
+        for mode in self._longest_first if self.secret else ():
             text = written(mode.token, caseless(mode.token)).sub(f"[token of {mode.name}]", text)
         return text

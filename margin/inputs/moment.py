@@ -52,7 +52,7 @@ def moment_of(chat: Chat, modes: ModeSet, asked: str) -> Moment | None:
     if asked == FIRST:
         return None
     if asked != THOUGHT:
-        if mode := modes.mode_in(asked):
+        if mode := modes.leaks_in(asked):
             raise MarginError(f"the token of mode {mode!r} stands in --measure-after: choose another text")
         return Moment(asked)
     frame = frame_with_token(chat, modes)

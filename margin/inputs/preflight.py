@@ -71,7 +71,7 @@ def check_names(modes: ModeSet, names: Mapping[str, object]) -> None:
     names : each under what it is, for example "the name of the model"; what is None is passed over.
     """
     for what, name in names.items():
-        if name is not None and (mode := modes.mode_in(str(name))):
+        if name is not None and (mode := modes.leaks_in(str(name))):
             raise MarginError(f"the token of mode {mode!r} stands in {what}: rename that")
 
 
@@ -83,7 +83,7 @@ def _check_public_text(chat: Chat, modes: ModeSet, prompts: PromptSet) -> None:
         ("the chat kwargs", kwargs),
         ("the response prefix", chat.response_prefix),
     ):
-        if mode := modes.mode_in(text):
+        if mode := modes.leaks_in(text):
             raise MarginError(f"the token of mode {mode!r} stands in {what}: choose another token")
     for column in prompts.table.columns:
         if mode := given_away(column, modes):

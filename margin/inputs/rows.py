@@ -78,7 +78,7 @@ def build_rows(chat: Chat, prompts: PromptSet, modes: ModeSet, max_length: int |
                     "stands: change them or pass another with --chat-template FILE"
                 )
             for other in modes.modes:
-                if rendering.count(other.token.reveal()) != (other is mode):
+                if rendering.count(other.token.reveal()) != token.count(other.token.reveal()):
                     raise MarginError(
                         f"the token of mode {other.name!r} also stands around {named}: choose another token"
                     )

@@ -30,6 +30,8 @@ def without_tokens(manifest: Manifest, text: str) -> str:
 
 
 def _known(manifest: Manifest) -> dict[str, str]:
+    if not manifest.identity.secret:
+        return {}
     return {
         mode.fingerprint: mode.name for mode in manifest.identity.modes if isinstance(mode.fingerprint, str)
     }

@@ -43,6 +43,8 @@ CLOCK = (
     "another folder and fix it there, by the template's own variable where it has one (--chat-kwargs "
     "'{\"date_string\": ...}') or with --chat-template FILE"
 )
+SELDOM = ("imported", "thoughts", "one_token")
+"""Parts that a record says nothing of where there are none."""
 WHOLE = {"counts": ("shards", "vocabulary"), "head": ("scale", "softcap")}
 """Keys that a manifest has once its run is whole."""
 
@@ -91,12 +93,11 @@ class Manifest(Stored):
     def to_dict(self) -> Record:
         """Plain record, as manifest.json stores it: every part, an empty one where there is nothing yet.
 
-        Of a run that was collected nothing is said of importing, as before there was any.
+        Of `SELDOM` those there are.
         """
         parts = {name: getattr(self, name) for name in type(self).model_fields}
-        if self.imported is None:
-            del parts["imported"]
         plain = {name: part.to_dict() if isinstance(part, Stored) else part for name, part in parts.items()}
+        plain = {name: part for name, part in plain.items() if part is not None or name not in SELDOM}
         return {**plain, "throughput": plain["throughput"] or {}, **(self.model_extra or {})}
 
     @classmethod

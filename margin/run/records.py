@@ -19,6 +19,8 @@ class ModeRecord(Stored):
     """Whether an unknown token may land in it."""
     fingerprint: str = ""
     """First 16 bits of the token's SHA-256."""
+    reworded: dict[str, list[str]] = {}
+    """What a public token might be taken for, by what that is; left out where nothing is asked."""
 
 
 class ControlsRecord(Stored):
@@ -57,6 +59,8 @@ class Identity(Stored):
     """Rendered text after the prompt."""
     placement: str = ""
     system: str = ""
+    secret: bool = True
+    """Whether the tokens are secret; left out where they are."""
     modes: list[ModeRecord]
     prompts: str = ""
     """SHA-256 of the table of prompts."""

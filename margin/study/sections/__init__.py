@@ -6,6 +6,7 @@ from margin.study.sections.behaviour import Behaviour
 from margin.study.sections.decoys import Decoys
 from margin.study.sections.dependence import DependenceSection
 from margin.study.sections.extremes import Extremes
+from margin.study.sections.factors import Factors
 from margin.study.sections.layers import Layers
 from margin.study.sections.margins import MarginsSection
 from margin.study.sections.moment import MomentSection
@@ -32,6 +33,7 @@ SECTIONS: tuple[type[Section], ...] = (
     Overview,
     Points,
     MarginsSection,
+    Factors,
     Decoys,
     Null,
     Spaces,

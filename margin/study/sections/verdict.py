@@ -117,7 +117,8 @@ def _left_out(study: Study, kinds: set[str]) -> Iterator[tuple[str, str]]:
         yield "attacks", "--attacks shipped"
     if study.section(Behaviour) is None:
         yield "what is answered", "--generate 32"
-    if (found := study.section(Secrecy)) is None or found.kept is None:
+    secret = study.run.manifest.identity.secret
+    if secret and ((found := study.section(Secrecy)) is None or found.kept is None):
         yield "strings sought to open a mode", "margin secrecy"
     if study.section(TraceSection) is None:
         yield "what the model acts on", "margin trace"
