@@ -26,6 +26,8 @@ from margin.capture.rotary import steady_up_to
 from margin.capture.thinking import Thought, decoder, greedy_thoughts, then_ids
 from margin.capture.verification import verify_batching
 from margin.errors import MarginError
+from margin.inputs.conditions import condition_of
+from margin.inputs.conversation import without_mode
 from margin.inputs.echoes import redact_echoes
 from margin.inputs.modes import ModeSet
 from margin.inputs.moment import Moment
@@ -44,8 +46,8 @@ Found = Mapping[int, Thought]
 def think(job: Job, moment: Moment) -> Job:
     """The job with rows that go on to where they are measured; prompts that do not come so far are left out.
 
-    A prompt of which a row under a mode does not is left out altogether; one of which a row under a kind of
-    control does not is left out of that kind, since a prompt is asked under all members of it or none.
+    A prompt of which a row under a mode does not is left out altogether, one of which a row under a control
+    does not of that control: of all decoys, or of an attack under all modes, since these have margins.
 
     Raises
     ------
@@ -200,12 +202,24 @@ def _places(job: Job, rows: Mapping[int, int]) -> pd.DataFrame:
 
 def _staying(rows: Sequence[Row], found: Found) -> list[int]:
     """Places of the rows that are measured."""
-    broken = {(row.prompt, row.kind) for place, row in enumerate(rows) if not found[place].ended}
-    return [
+    broken = {(row.prompt, _group(row)) for place, row in enumerate(rows) if not found[place].ended}
+    staying = [
         place
         for place, row in enumerate(rows)
-        if broken.isdisjoint({(row.prompt, "mode"), (row.prompt, row.kind)})
+        if broken.isdisjoint({(row.prompt, "mode"), (row.prompt, _group(row))})
     ]
+    decoys = {rows[place].prompt for place in staying if rows[place].kind == "decoy"}
+    # One prompt has no margin.
+    return [place for place in staying if rows[place].kind != "decoy" or len(decoys) > 1]
+
+
+def _group(row: Row) -> str:
+    """What a prompt stands in as a whole, or not at all: it is compared with itself there."""
+    if row.kind in ("mode", "decoy"):
+        return row.kind
+    if row.mode is not None and condition_of(row.kind).crossed:
+        return without_mode(row.condition, row.mode)
+    return row.condition
 
 
 def _record(job: Job, moment: Moment, found: Found, staying: int, forced: int) -> Thoughts:

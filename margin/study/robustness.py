@@ -81,7 +81,10 @@ def robustness(
                 findings += _bounds(prompts, level, about, clusters)
     for (condition, kind), rows in _crossed(controls, design).items():
         about = {"condition": condition, "kind": kind}
-        findings += _retention(plain, Coordinates(X[rows], name), design, labels, distance, level, about)
+        there = ~np.isnan(rows)  # not all prompts, where some did not come to the measured token
+        own, attacked = design.part(there), Coordinates(X[rows[there].astype(np.intp)], name)
+        if own.n_units > 1:
+            findings += _retention(plain.subset(there), attacked, own, labels, distance, level, about)
     return Robustness(name, tuple(findings), points)
 
 
@@ -214,8 +217,9 @@ def _retention(
             yield Finding(quantity="change", value=change, column=str(column), slice=name, **about)
 
 
-def _crossed(controls: pd.DataFrame, design: Design) -> dict[tuple[str, str], NDArray[np.intp]]:
-    """Rows of each condition that has a margin, in the order of the design's points, by name and kind."""
+def _crossed(controls: pd.DataFrame, design: Design) -> dict[tuple[str, str], NDArray[np.float64]]:
+    """Rows of each condition that has a margin, in the order of the design's points, by name and kind; NaN
+    where it was not asked of a prompt."""
     crossed = controls[controls["kind"].isin([c.name for c in CONDITIONS.values() if c.crossed])]
     names = [
         without_mode(condition, mode)
@@ -229,7 +233,7 @@ def _crossed(controls: pd.DataFrame, design: Design) -> dict[tuple[str, str], ND
     )
     return {
         (str(name), str(part["kind"].iloc[0])): (
-            part.set_index(["prompt_id", "mode"])["row"].reindex(points).to_numpy()
+            part.set_index(["prompt_id", "mode"])["row"].reindex(points).to_numpy(float)
         )
         for name, part in crossed.groupby(names, sort=False)
     }

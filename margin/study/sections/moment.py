@@ -104,8 +104,8 @@ class MomentSection(Section):
         note = (
             f"Each row was measured after the model had written {shown(repr(self.thoughts.text))} by itself, "
             f"within {self.thoughts.limit:,} tokens. A prompt of which a row under a mode did not come so "
-            "far is left out under all modes; one of which a row under a kind of control did not, of that "
-            "kind."
+            "far is left out under all modes; one of which a row under a control did not, of that control "
+            "(of all decoys, or of an attack under all modes)."
         )
         yield table("moment", "Where the answer is measured", note, self.lines)
 

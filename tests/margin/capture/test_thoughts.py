@@ -225,6 +225,26 @@ def test_prompts_left_out_are_said_in_the_run_and_the_report(
         trace(tiny("qwen3"), prompts=prompts(), modes=MODES, out=tmp_path / "x", measure_after="thought")
 
 
+def test_a_control_is_left_out_of_a_prompt_where_it_is_compared_with_itself(
+    tiny: Tiny, tmp_path: Path
+) -> None:
+    attacks = tmp_path / "attacks.toml"
+    attacks.write_text('[attacks.plain]\ntemplate = "Please. {prompt}"\n')
+    asked = ARGUMENTS | {"thought_tokens": 12, "decoys": 2, "controls": ["user-turn"], "attacks": attacks}
+    run = collect(tiny("qwen3"), out=tmp_path / "run", **asked)
+    lines, thoughts = run.rows, run.thoughts
+    assert lines["row"].tolist() == thoughts["row"].dropna().tolist()
+    assert thoughts.loc[thoughts["row"].notna(), "ended"].all()
+    attacked = lines[lines["kind"] == "attack"].groupby("prompt_id")["mode"].agg(set)
+    assert 0 < len(attacked) < len(run.prompts)
+    assert (attacked == set(run.modes)).all()
+    of_turns = lines[lines["kind"] == "user-turn"].groupby("condition").size()
+    assert of_turns.min() < of_turns.max(), "each by itself"
+    found = analyse(run).robustness.to_frame()
+    margin = found[(found["quantity"] == "margin") & (found["variant"] == "leave_prompt_out")]
+    assert margin["n_prompts"].tolist() == [len(attacked)]
+
+
 def test_rows_that_all_predict_one_token_are_warned_of(
     tiny: Tiny, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -143,7 +144,8 @@ def test_a_prompt_that_holds_a_public_token_is_refused(tmp_path: Path) -> None:
 
 
 def test_factors_and_rewordings_reach_the_report(tiny: Callable[[str], Checkpoint], tmp_path: Path) -> None:
-    asked = {"prompts": [f"What of the {thing}?" for thing in ("apple", "stone", "window", "garden")]}
+    things = ("apple", "stone", "window", "garden")
+    asked: dict[str, Any] = {"prompts": [f"What of the {thing}?" for thing in things]}
     six = load(tmp_path, SIX)
     run = collect(tiny("composed"), modes=six, out=tmp_path / "six", decoys=0, quiet=True, **asked)
     factors = analyse(run).to_dict()["factors"]
