@@ -10,6 +10,7 @@ import pandas as pd
 from margin.run.files import make_folder, parquet_bytes, parquet_table, write_atomic
 from margin.run.records import Thoughts
 from margin.run.run_tables import THOUGHTS
+from margin.text import counted
 
 PARTS = "thoughts"
 """Folder of the thoughts of some rows each, until they are one file."""
@@ -48,15 +49,15 @@ def in_words(record: Thoughts) -> str:
     others = [
         f"{count:,} {how}"
         for count, how in (
-            (record.cut, f"not within {record.limit:,} tokens (--thought-tokens)"),
-            (left, "end without it"),
+            (record.cut, f"used up {record.limit:,} tokens (--thought-tokens)"),
+            (left, "ended without it"),
         )
         if count
     ]
     if others:
         said += f", {', '.join(others)}"
     if record.left_out:
-        said += f"; {record.left_out:,} of {record.prompts:,} prompts are left out, under all modes"
+        said += f"; left out under all modes: {record.left_out:,} of {counted(record.prompts, 'prompt')}"
     if record.forced:
-        said += f"; {record.forced:,} rows do not go on as the template, and are given its {record.then!r}"
+        said += f"; {counted(record.forced, 'row')} went on otherwise and got the template's {record.then!r}"
     return said

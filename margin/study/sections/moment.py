@@ -118,7 +118,7 @@ class MomentSection(Section):
             left = f"{found.left_out:,} of {found.prompts:,} prompts"
             said = (
                 f"measured after {shown(repr(found.text))}, which {found.ended:,} of {found.rows:,} rows "
-                f"write within {found.limit:,} tokens; {left} are left out for a row that does not"
+                f"write within {found.limit:,} tokens; left out for a row that does not: {left}"
             )
             alarm = found.left_out > WORTH * found.prompts
             yield Fact("left out", left, "", said, card=False, alarm=alarm)

@@ -208,7 +208,7 @@ def test_prompts_left_out_are_said_in_the_run_and_the_report(
         controls=["none", "near-miss"],
         **ARGUMENTS | {"quiet": False, "decoys": 2},
     )
-    assert "3 of 24 prompts are left out, under all modes" in capsys.readouterr().err
+    assert "left out under all modes: 3 of 24 prompts" in capsys.readouterr().err
     report = analyse(run)
     found = report.to_dict()["moment"]
     assert (found["thoughts"]["left_out"], found["thoughts"]["prompts"]) == (3, 24)
@@ -217,7 +217,7 @@ def test_prompts_left_out_are_said_in_the_run_and_the_report(
     assert report.sam["cosine"].leave_prompt_out.estimate > 0.5
     report.save(tmp_path / "out")
     page = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
-    assert "3 of 24 prompts are left out for a row that does not" in page
+    assert "left out for a row that does not: 3 of 24 prompts" in page
     assert "Where the answer is measured" in page
     with pytest.raises(IncomparableError, match="is measured after thought"):
         trace(tiny("qwen3"), prompts=prompts(), modes=MODES, out=tmp_path)
