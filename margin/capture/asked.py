@@ -11,6 +11,7 @@ from margin.capture.checkpoint import Checkpoint
 from margin.capture.collect import checked
 from margin.capture.prepare import checkpoint_for, proved_rows
 from margin.capture.ranks import Ranks
+from margin.errors import MarginError
 from margin.inputs.modes import ModeSet
 from margin.inputs.options import CaptureKeywords, CaptureOptions, takes_options
 from margin.inputs.prompts import Prompts
@@ -64,5 +65,7 @@ def asked_rows(
     asked = CaptureOptions(**options)
     inputs, _, ranks = checked(model, prompts, modes, None, adapter, Ranks(), asked)
     checkpoint = checkpoint_for(model, adapter, asked, ranks)
-    _, _, rows = proved_rows(checkpoint, inputs, asked)
+    _, _, rows, moment = proved_rows(checkpoint, inputs, asked)
+    if moment is not None:
+        raise MarginError("measure_after is for collecting: rows for another engine end where answers begin")
     return [AskedRow(inputs.prompts.ids[row.prompt], row.condition, row.draw, row.ids) for row in rows]

@@ -24,7 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 HERE = "{options}"
 """What stands in a docstring for the options."""
 
-MADE_HERE = ("layers", "positions", "generate", "save_logits")
+MADE_HERE = ("layers", "positions", "generate", "save_logits", "measure_after", "thought_tokens")
 """Options that ask the model itself: of states which another engine made there is what there is."""
 
 

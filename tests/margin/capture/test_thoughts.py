@@ -14,9 +14,11 @@ import torch
 from safetensors.numpy import load_file
 
 from examples.tiny.train import KINDS, TOKENS, prompts
+from margin.capture.asked import asked_rows
 from margin.capture.checkpoint import Checkpoint
 from margin.capture.collect import collect
 from margin.capture.collect import plan as plan_run
+from margin.capture.imported import import_states
 from margin.errors import IncomparableError, MarginError
 from margin.inputs.modes import Mode, ModeSet, Secret
 from margin.report.analyse import analyse
@@ -274,6 +276,14 @@ def test_what_cannot_be_measured_is_said_in_one_line(
     with pytest.raises(MarginError, match=said) as refusal:
         collect(tiny("qwen3"), out=tmp_path, **ARGUMENTS | changes)
     assert "\n" not in str(refusal.value)
+
+
+def test_states_of_another_engine_are_of_the_first_token(tiny: Tiny, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"prompts": prompts(), "modes": MODES, "measure_after": "thought", "decoys": 0}
+    with pytest.raises(MarginError, match="rows for another engine end where answers begin"):
+        asked_rows(tiny("qwen3"), thought_tokens=28, **asked)
+    with pytest.raises(MarginError, match="measure_after is for collecting"):
+        import_states(tmp_path / "x.npz", model=tiny("qwen3"), out=tmp_path / "run", **asked)
 
 
 def test_what_it_will_cost_counts_the_thoughts(tiny: Tiny, tmp_path: Path) -> None:
