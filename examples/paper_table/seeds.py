@@ -70,12 +70,13 @@ def numbers(path: Path, judge: StandInJudge, error: float) -> Iterator[tuple[str
             yield f"{str(variant).replace('_', '-')} above decoys", one.above
     modes = list(run.modes)
     expected = {mode: mode.partition("@")[0] for mode in modes}
-    answers = run.answers["answer"]
-    called = float(np.mean([judge.known(text) is None for text in answers]))
-    yield "answers in other words", Estimate(called)
+    answers = run.answers.merge(run.rows[["row", "condition"]], on="row")
+    other = answers["answer"].map(lambda text: judge.known(text) is None)
+    yield "answers in other words", Estimate(float(other.mean()))
+    of_condition = other.groupby(answers["condition"]).mean()
     judged = margin.judge(run, judge, expected=expected, keep=False)
     shares = {
-        (one.condition, one.label): widened(one.value, called, error)
+        (one.condition, one.label): widened(one.value, float(of_condition[one.condition]), error)
         for one in judged.observations
         if one.quantity == "observed"
     }
