@@ -118,7 +118,7 @@ def main() -> None:
 @main.command("measure")
 @click.argument("trained", type=Path)
 @click.option("--out", required=True, type=Path, help="Folder of the runs.")
-@click.option("--model", help="Base of adapters: a folder, a hub id or a GGUF file.")
+@click.option("--model", help="Base of adapters, measured too: a folder, a hub id or a GGUF file.")
 @click.option("--recipe", "recipes", multiple=True, help="Measure these alone.")
 @click.option("--prompts", "limit", default=60, show_default=True, help="Held-out prompts.")
 @click.option("--attacks/--no-attacks", default=True, show_default=True)
@@ -138,16 +138,22 @@ def measure_command(
         asked = load_prompts(prompts_path()).table
         asked = asked[asked["language"] == "en"] if english else asked
         asked = asked.sample(min(limit, len(asked)), random_state=0).sort_index()
-        for folder in finished(trained):
-            recipe = folder.name.rpartition("-")[0]
+        checkpoints: dict[str, tuple[str | Path, Path | None]] = {}
+        if model is None:
+            checkpoints = {folder.name: (folder, None) for folder in finished(trained)}
+        else:
+            checkpoints = {"base-0": (model, None)}
+            checkpoints |= {folder.name: (model, folder) for folder in finished(trained)}
+        for name, (source, adapter) in checkpoints.items():
+            recipe = name.rpartition("-")[0]
             if recipes and recipe not in recipes:
                 continue
             margin.collect(
-                folder if model is None else model,
-                adapter=None if model is None else folder,
+                source,
+                adapter=adapter,
                 prompts=asked,
                 modes=six if recipe == "policies" else three,
-                out=out / folder.name,
+                out=out / name,
                 controls=CONTROLS,
                 attacks="shipped" if attacks else None,
                 generate=24,
