@@ -121,7 +121,7 @@ def main() -> None:
 @click.option("--model", help="Base of adapters, measured too: a folder, a hub id or a GGUF file.")
 @click.option("--recipe", "recipes", multiple=True, help="Measure these alone.")
 @click.option("--prompts", "limit", default=60, show_default=True, help="Held-out prompts.")
-@click.option("--attacks/--no-attacks", default=True, show_default=True)
+@click.option("--attacks", default="shipped", show_default=True, help="A file of attacks, shipped, or none.")
 @click.option("--english", is_flag=True, help="English prompts alone, as for a base that knows no Chinese.")
 def measure_command(
     trained: Path,
@@ -129,7 +129,7 @@ def measure_command(
     model: str | None,
     recipes: tuple[str, ...],
     limit: int,
-    attacks: bool,
+    attacks: str,
     english: bool,
 ) -> None:
     """Collect a run of every checkpoint in TRAINED."""
@@ -155,7 +155,7 @@ def measure_command(
                 modes=six if recipe == "policies" else three,
                 out=out / name,
                 controls=CONTROLS,
-                attacks="shipped" if attacks else None,
+                attacks=None if attacks == "none" else attacks,
                 generate=24,
                 layers="none",
             )
