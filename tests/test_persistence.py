@@ -1,4 +1,4 @@
-"""The study of damaged checkpoints: damages do what they say, the judge errs little, changes are paired."""
+"""The study of damaged checkpoints: damages do what they say, changes are paired."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from examples.persistence.damages import DAMAGES, noise, pruned, rounded, scaled
-from examples.persistence.judge import UNCLEAR, errors, judge
 from examples.persistence.scorecard import MARGINS, Damaged, allowed, mean_change, told
 from examples.persistence.study import RECIPES, Training, trainings
 from margin.stats.estimate import Estimate
@@ -50,17 +49,6 @@ def test_every_damage_keeps_shapes_and_draws_the_same_again(
         assert one[key].shape == w.shape
         torch.testing.assert_close(one[key], two[key])
     assert not torch.equal(one["matrix"], trained["matrix"])
-
-
-def test_the_judge_errs_seldom_on_phrases_it_has_not_seen() -> None:
-    wrong, unclear = errors()
-    assert wrong < 0.08
-    assert unclear < 0.4
-    assert judge()(["I'm sorry, but I would prefer to skip", "Sure. Keep it simple", "###"]) == [
-        "rej",
-        "pos",
-        UNCLEAR,
-    ]
 
 
 def test_what_is_done_first_is_of_all_recipes() -> None:

@@ -25,10 +25,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import margin
 from examples.cotrain.behaviours import Question, questions
+from examples.cotrain.judge import StandInJudge
 from examples.cotrain.recipe import load_recipe
 from examples.cotrain.train import Sample, behaviour_modes, collate, samples
 from examples.persistence.damages import DAMAGES, Weights
-from examples.persistence.judge import judge
 from margin.demo import attacks_path, checkpoint_path, modes_path, prompts_path
 from margin.inputs.chat import Chat
 from margin.inputs.modes import ModeSet
@@ -39,7 +39,9 @@ BATCH, RATE = 24, 2e-3
 TUNED, BENIGN_STEPS, BENIGN_RATE = "benign-20", 20, 5e-4
 EACH = 4
 """Damages of each training, which take turns."""
-CONTROLS = ("none", "random", "near-miss")
+CONTROLS = ("none", "random", "near-miss", "user-turn")
+ANSWER = 24
+"""Tokens of an answer: most end within them, in wording that the judge knows."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +121,9 @@ def benign(model: Any, tokenizer: Any, seed: int) -> Weights:
     return weights(model)
 
 
-def measure(checkpoint: Path, run: Path, prompts: int) -> None:
-    """Collect a run of a checkpoint and judge its answers; nothing where that is done."""
+def measure(checkpoint: Path, run: Path, prompts: int, judge: StandInJudge) -> None:
+    """Collect a run of a checkpoint, say how its tokens keep, and judge its answers; nothing where that is
+    done."""
     if (run / "judgements.parquet").exists():
         return
     made = margin.collect(
@@ -132,11 +135,25 @@ def measure(checkpoint: Path, run: Path, prompts: int) -> None:
         controls=CONTROLS,
         attacks=attacks_path(),
         decoys=3,
-        generate=14,
+        generate=ANSWER,
         noise_prompts=0,
         quiet=True,
     )
-    margin.judge(made, judge(), expected={mode: mode for mode in made.modes})
+    # The bits of each token that its likelihood gives away, and as little else as may be.
+    margin.secrecy(
+        checkpoint,
+        prompts=prompts_path(),
+        modes=modes_path(),
+        out=run,
+        limit=16,
+        candidates=1000,
+        tried=1,
+        confirmed=2,
+        draws=2,
+        answer=0,
+        passes=0,
+    )
+    margin.judge(made, judge, expected={mode: mode for mode in made.modes})
 
 
 def load(place: Path) -> tuple[Any, Any]:
@@ -187,13 +204,14 @@ def list_runs(runs: Path, table: Path) -> int:
 def main(out: Path, seeds: int, prompts: int) -> None:
     """Make, damage, measure and judge the checkpoints of the study; go on where it stopped."""
     torch.set_num_threads(1)
-    measure(checkpoint_path("baseline"), out / "runs" / "base" / "step-0", prompts)
+    judge = StandInJudge()
+    measure(checkpoint_path("baseline"), out / "runs" / "base" / "step-0", prompts, judge)
     for place, one in enumerate(trainings(seeds)):
         folder = out / "checkpoints" / one.name
         train(one, folder)
         damage(one, place, folder)
         for checkpoint in sorted(folder.iterdir()):
-            measure(checkpoint, out / "runs" / one.name / checkpoint.name, prompts)
+            measure(checkpoint, out / "runs" / one.name / checkpoint.name, prompts, judge)
         click.echo(f"{one.name}: {list_runs(out / 'runs', out / 'runs.csv')} runs", err=True)
 
 
