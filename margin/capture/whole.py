@@ -44,7 +44,13 @@ def require_whole(source: str, model: PreTrainedModel, info: Mapping[str, Any], 
     """
     missing, unplaced = set(info["missing_keys"]), set(info["unexpected_keys"])
     sizes = {name: (tuple(there), tuple(here)) for name, there, here in info["mismatched_keys"]}
+    placed = set(model.state_dict()) - missing
     for prefix, wrapper in WRAPPERS.items():
+        if twice := {name for name in unplaced if prefix in name and name.replace(prefix, "") in placed}:
+            raise MarginError(
+                f"{source} holds two weights for one place: {named(twice)} beside those without {prefix} "
+                f"({wrapper}'s): keep one of each in the file"
+            )
         if missing & {name.replace(prefix, "") for name in unplaced if prefix in name}:
             raise MarginError(
                 f"{source} was saved inside {wrapper}, its weights are named {prefix}...: strip that with "

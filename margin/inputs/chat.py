@@ -77,9 +77,16 @@ class Chat:
                 f"chat template {chosen!r} is no file and none of the tokenizer's own, which {known}"
             )
         try:
-            return self.tokenizer.get_chat_template(chosen)
+            source = self.tokenizer.get_chat_template(chosen)
         except ValueError:
             pass
+        else:
+            if source.startswith("\ufeff"):  # of a file given here it is taken off when that is read
+                raise MarginError(
+                    "the tokenizer's chat template begins with a byte order mark, which would stand before "
+                    "every prompt: save it without, or pass the same file with --chat-template FILE"
+                )
+            return source
         if names:
             raise MarginError(
                 f"the tokenizer has several chat templates and none is the default: choose one with "

@@ -173,7 +173,10 @@ def _parquet_records(data: bytes, name: str, required: str) -> Iterator[Record]:
     columns = []
     for column in table.column_names if len(set(table.column_names)) == table.num_columns else []:
         with foreign(f"{name}: column {shown(column)!r} cannot be read"):
-            columns.append(table.column(column).to_pylist())
+            values = table.column(column)
+            if values.type == pa.time64("ns"):  # Python's own time of day ends at microseconds
+                values = values.cast(pa.string())
+            columns.append(values.to_pylist())
     return table_records(table.column_names, zip(*columns, strict=True), name, required)
 
 

@@ -55,6 +55,16 @@ def test_any_prefix_of_all_names_is_named_with_the_way_to_strip_it(
     assert weights.keys() == load_file(saved_checkpoint / "model.safetensors").keys()
 
 
+def test_two_weights_for_one_place_are_refused(saved_checkpoint: Path, tmp_path: Path) -> None:
+    """Which of the two was trained, nobody can say."""
+    folder = reweighted(
+        saved_checkpoint, tmp_path / "saved", lambda w: {**w, **{f"_orig_mod.{k}": 2 * w[k] for k in w}}
+    )
+    message = refusal(folder)
+    assert "two weights for one place" in message
+    assert "torch.compile" in message
+
+
 def test_a_part_that_was_compiled_by_itself_is_found_too(saved_checkpoint: Path, tmp_path: Path) -> None:
     folder = reweighted(
         saved_checkpoint,

@@ -53,6 +53,20 @@ def test_a_template_of_ones_own_replaces_the_tokenizers(
         load_template(tmp_path / "none.jinja")
 
 
+def test_a_mark_before_the_tokenizers_template_does_not_go_into_every_prompt(
+    make_chat: Callable[..., Chat], tmp_path: Path
+) -> None:
+    chat = make_chat("chatml")
+    plain = chat.render(MESSAGES)
+    tokenizer: Any = chat.tokenizer
+    tokenizer.chat_template = "\ufeff" + tokenizer.chat_template
+    with pytest.raises(MarginError, match="byte order mark"):
+        Chat(tokenizer).render(MESSAGES)
+    file = tmp_path / "own.jinja"
+    file.write_text(tokenizer.chat_template, encoding="utf-8")
+    assert Chat(tokenizer, chat_template=load_template(file)).render(MESSAGES) == plain
+
+
 def test_no_template_says_how_to_give_one(make_chat: Callable[..., Chat]) -> None:
     tokenizer: Any = make_chat("chatml").tokenizer
     tokenizer.chat_template = None

@@ -64,6 +64,14 @@ def test_prompts_without_ids_are_numbered(tmp_path: Path) -> None:
         prompts.limit(0)
 
 
+def test_times_of_day_keep_their_nanoseconds(tmp_path: Path) -> None:
+    times = pa.array([1, 1, 2, 2], pa.time64("ns"))
+    pq.write_table(pa.table({"prompt": list("abcd"), "began": times}), tmp_path / "p.parquet")
+    began = load_prompts(tmp_path / "p.parquet").table["began"]
+    assert began.nunique() == 2
+    assert began[0] == began[1] != began[2]
+
+
 def test_integer_ids_of_a_parquet_file_stay_integers(tmp_path: Path) -> None:
     pd.DataFrame({"id": [1, 2], "prompt": ["a", "b"], "level": pd.array([3, None], "Int64")}).to_parquet(
         tmp_path / "p.parquet"
