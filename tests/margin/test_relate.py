@@ -266,7 +266,7 @@ def test_a_table_that_does_not_fit_ends_in_a_line(
 
 
 def test_too_few_runs_and_one_that_stands_twice_are_refused(runs: list[Path]) -> None:
-    with pytest.raises(MarginError, match="4 checkpoints have no order"):
+    with pytest.raises(MarginError, match="4 checkpoints, and no order"):
         margin.relate(runs[:4])
     with pytest.raises(MarginError, match="stands twice"):
         margin.relate([*runs, runs[0]])

@@ -124,7 +124,7 @@ function drawPlot() {
   const sliceMenus = [...document.querySelectorAll("select.slice")];
   let printing = false; // a sheet has its own size, whatever the window's
   const width = () => (printing ? 600 : Math.max(240, plot.clientWidth - 90));
-  const height = () => (printing ? 145 : Math.round(Math.min(440, 0.8 * width())));
+  const height = () => (printing ? 125 : Math.round(Math.min(440, 0.8 * width())));
   const modeNames = data.modes.map((mode) => mode.name);
   const axis = { labelColor: "var(--muted)", titleColor: "var(--ink)", domainColor: "var(--muted)",
     tickColor: "var(--muted)", gridColor: "var(--line)", gridOpacity: 0.5, titleFontWeight: "normal", minExtent: 34 };
