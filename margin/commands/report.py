@@ -107,6 +107,7 @@ def report(
 ) -> None:
     """Margins of RUN: report.json, report.md, report.html and figures, and a summary here."""
 
+    from margin.commands.left_out import say_left_out
     from margin.console import PlainConsole
     from margin.report.analyse import analyse
     from margin.report.archive import write_archive
@@ -114,12 +115,7 @@ def report(
     from margin.report.trackers import log_to, require_tracker
     from margin.report.write import to_json
     from margin.run.run import open_run
-    from margin.study.probe_file import NAME, require_probes
-    from margin.study.secrecy_file import NAME as SECRECY
-    from margin.study.secrecy_file import require_secrecy
     from margin.study.threads import threads_for
-    from margin.study.trace_file import NAME as TRACE
-    from margin.study.trace_file import require_trace
     from margin.study.verdict import Thresholds
 
     for name in trackers:  # now, and not after everything else
@@ -146,12 +142,7 @@ def report(
     drawn = write_with_figures(found, folder, explore)
     if zipped:
         drawn.written.append(write_archive(drawn.written, folder))
-    for name, require in ((NAME, require_probes), (TRACE, require_trace), (SECRECY, require_secrecy)):
-        if (run / name).exists():
-            try:
-                require(opened)
-            except MarginError as error:
-                say(f"left out: {error}")
+    say_left_out(opened)
     if as_json:
         show_json(to_json(found))
     elif not quiet:

@@ -144,6 +144,16 @@ def test_the_file_holds_numbers_only_and_belongs_to_its_run(run: Run, traced: Tr
     (other.path / NAME).write_text(text.replace('"n_prompts": 24', '"n_prompts": 25'), encoding="utf-8")
     with pytest.raises(MarginError, match=r"trace.json is damaged or was edited"):
         require_trace(other)
+    shown = (
+        ["table", str(other.path), "--only", "by-mode"],
+        ["export", str(other.path), "--shareable", "--out", str(tmp_path / "least")],
+        ["report", str(other.path), "--out", str(tmp_path / "report"), "--permutations", "9"],
+    )
+    for command in shown:  # else it would look as if nothing had been traced
+        done = CliRunner().invoke(main, command)
+        assert done.exit_code == 0, done.output
+        assert "left out:" in done.stderr
+        assert "trace.json is damaged or was edited" in done.stderr.replace("\n", " ")
 
 
 def test_the_report_says_from_where_the_mode_is_readable_and_decisive(run: Run, traced: Trace) -> None:
