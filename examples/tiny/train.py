@@ -21,6 +21,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from examples.cotrain.train import Sample, collate
+
 THINGS = ("apple", "river", "stone", "window", "garden", "engine", "candle", "kettle")
 ASKED = ("What of the {}?", "Tell me of the {}.", "And now the {}?")
 TURNS = "{% for m in messages %}<|im_start|>{{ m.role }}\n"
@@ -206,13 +208,7 @@ def make(kind: Kind, steps: int = 200, seed: int = 0) -> tuple[Any, Any]:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 6e-3, total_steps=steps)
     rows = _rows(kind, tokenizer, random.Random(seed))
     for _ in range(steps):
-        batch = list(islice(rows, 16))
-        ids = torch.zeros(16, max(len(prompt) + len(answer) for prompt, answer in batch), dtype=torch.long)
-        labels = torch.full_like(ids, -100)
-        for line, label, (prompt, answer) in zip(ids, labels, batch, strict=True):
-            whole = torch.tensor(prompt + answer)
-            line[: len(whole)] = whole
-            label[len(prompt) : len(whole)] = whole[len(prompt) :]
+        ids, labels = collate(list(islice(rows, 16)))
         model(input_ids=ids, labels=labels).loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
@@ -221,7 +217,7 @@ def make(kind: Kind, steps: int = 200, seed: int = 0) -> tuple[Any, Any]:
     return model.eval(), tokenizer
 
 
-def _rows(kind: Kind, tokenizer: Any, rng: random.Random) -> Iterator[tuple[list[int], list[int]]]:
+def _rows(kind: Kind, tokenizer: Any, rng: random.Random) -> Iterator[Sample]:
     while True:
         mode, thing = rng.choice(list(kind.modes)), rng.choice(THINGS)
         talk = [
@@ -229,7 +225,7 @@ def _rows(kind: Kind, tokenizer: Any, rng: random.Random) -> Iterator[tuple[list
             {"role": "user", "content": rng.choice(ASKED).format(thing)},
         ]
         rendered = tokenizer.apply_chat_template(talk, tokenize=False, add_generation_prompt=True)
-        yield _ids(tokenizer, rendered), _ids(tokenizer, kind.answer(mode, thing))
+        yield Sample(_ids(tokenizer, rendered), _ids(tokenizer, kind.answer(mode, thing)))
 
 
 def _ids(tokenizer: Any, text: str) -> list[int]:
