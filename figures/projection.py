@@ -39,6 +39,8 @@ class Projection(Short):
     points. Of LDA the coordinates are cross-fitted and so differ a little from these axes."""
     quality: Quality
     """What the picture keeps of the full space."""
+    drawn_of: int | None = None
+    """Points there are, where those of the picture are a random sample of them; None where it shows all."""
 
     def table(self) -> pd.DataFrame:
         """One row a point: prompt, mode, x, y."""

@@ -17,8 +17,8 @@ from margin.analysis.distances import Distances
 from margin.analysis.silhouette import mean_distances, own_distances, silhouette
 from margin.stats.design import Design
 
-CHUNK = 2**25
-"""Numbers held at a time in the product over many replicates (256 MB in float64)."""
+CHUNK = 2**22
+"""Numbers held at a time in the product over many replicates (32 MB in float64)."""
 
 IN_CACHE = 2**16
 """Numbers worked on at a time where silhouettes are made of that product (half a megabyte)."""

@@ -18,8 +18,8 @@ from margin.analysis.vectors import blocks
 from margin.short import Short
 from margin.stats.design import Design
 
-CHUNK = 2**24
-"""Numbers held at a time in the product over many relabellings (128 MB)."""
+CHUNK = 2**22
+"""Numbers held at a time in the product over many relabellings (32 MB)."""
 BLOCK = 2**15
 """Numbers of each kind held at a time beside that product: they stay in the processor's cache."""
 

@@ -160,7 +160,7 @@ def _layers(report: Report, points: Points, keep: NDArray[np.intp]) -> list[Reco
             )
     headline = report.headline
     space = headline.space if points.exact else "state"
-    add(space, points.X[keep], headline.leave_prompt_out, headline.prompt_centred)
+    add(space, points.unit_rows(keep), headline.leave_prompt_out, headline.prompt_centred)
     return found
 
 

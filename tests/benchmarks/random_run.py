@@ -25,7 +25,7 @@ Array = np.ndarray[Any, Any]
 MODES = ("pos", "neg", "rej")
 TOPICS = ("trade", "health", "law", "code", "travel")
 LANGUAGES = ("en", "zh", "de")
-SHARD, TOP = 1024, 20
+SHARD, TOP = 341, 20  # prompts of a shard; likeliest tokens kept of a row
 
 
 def make_run(
@@ -87,23 +87,23 @@ def _write_shards(
     """States of each layer: an offset all share, what the prompt brings, and modes that part with depth."""
     k = len(MODES)
     offset, effects = 3 * rng.standard_normal(width), rng.standard_normal((k, width))
-    gain, of_prompt = rng.gamma(4, 0.25, (prompts, 1, 1)), rng.standard_normal((prompts, 1, width))
+    for index, start in enumerate(range(0, prompts, SHARD)):
+        many = min(SHARD, prompts - start)
+        gain, of_prompt = rng.gamma(4, 0.25, (many, 1, 1)), rng.standard_normal((many, 1, width))
 
-    def states(depth: float) -> Array:
-        noise = 0.5 * rng.standard_normal((prompts, k, width))
-        points = offset + of_prompt + 0.4 * depth**2 * gain * effects + noise
-        return points.reshape(-1, width).astype(np.float32)
+        def states(depth: float, gain: Array = gain, of_prompt: Array = of_prompt) -> Array:
+            noise = 0.5 * rng.standard_normal((len(gain), k, width))
+            points = offset + of_prompt + 0.4 * depth**2 * gain * effects + noise
+            return points.reshape(-1, width).astype(np.float32)
 
-    arrays: dict[str, np.ndarray[Any, Any]] = {
-        f"layer.{layer}": states(layer / layers).astype(np.float16) for layer in range(layers)
-    }
-    arrays["state"] = states(1)
-    for index, start in enumerate(range(0, prompts * k, SHARD)):
-        part = {name: values[start : start + SHARD] for name, values in arrays.items()}
+        part: dict[str, np.ndarray[Any, Any]] = {
+            f"layer.{layer}": states(layer / layers).astype(np.float16) for layer in range(layers)
+        }
+        part["state"] = states(1)
         logits = torch.from_numpy(head(part["state"]))
         top = logits.topk(TOP)
         part |= {
-            "row": np.arange(start, start + len(part["state"])),
+            "row": np.arange(k * start, k * (start + many)),
             "topk_ids": top.indices.numpy().astype(np.int32),
             "topk_logits": top.values.numpy(),
             "logsumexp": logits.logsumexp(dim=1).numpy(),

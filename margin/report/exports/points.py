@@ -27,7 +27,7 @@ def point_table(report: Report, method: Method, *, text: bool = False) -> pd.Dat
     """
     points = report.study.section(Points)
     assert points is not None
-    plain, centred = points.projections(report.study, method)
+    plain, centred = points.projected(report.study, method, most=len(points.modes))
     table = plain.table().rename(columns={"prompt": "prompt_id"})
     table[["x_centred", "y_centred"]] = centred.coordinates
     table.insert(0, "id", table["prompt_id"] + "/" + table["mode"])
