@@ -35,6 +35,10 @@ class UnwritableError(MarginError, OSError):
     """Something cannot be written: no room, no permission, a folder that is gone. An OSError as well."""
 
 
+class MarginWarning(UserWarning):
+    """What a caller should know of a result that stands. The command line says it in a line of its own."""
+
+
 @contextmanager
 def foreign(what: str) -> Iterator[None]:
     """Whatever another library raises in this block is a fault of a user's file: one line, `what: its words`.

@@ -57,7 +57,6 @@ def export(
 
     A run itself is as secret as the tokens, see SECURITY.md; so are points that say which prompt's they are.
     """
-    from margin.commands.left_out import say_left_out
     from margin.report.analyse import analyse
     from margin.report.exports.points import write_points
     from margin.report.exports.records import write_records
@@ -75,9 +74,7 @@ def export(
         raise MarginError("--points are as secret as the tokens: write them to a folder of their own")
     if text and not points:
         raise MarginError("--text is of --points: numbers over prompts have none")
-    opened = open_run(run)
-    report = analyse(opened, cluster=cluster)
-    say_left_out(opened)
+    report = analyse(open_run(run), cluster=cluster)
     require_new(out)
     files = write_shareable(report, out) if shareable else []
     files += write_records(report, kinds, out) if kinds else []

@@ -132,11 +132,13 @@ def _of_one(runs: Sequence[Path], settings: Settings, across: str | None) -> Cal
     from margin.report.figures import save_figures
     from margin.report.report import Report
     from margin.run.run import open_run
+    from margin.study.left_out import warn_of_left_out
     from margin.study.study import Study
     from margin.study.threads import threads_for
 
     run = open_run(runs[0])
     click.get_current_context().with_resource(threads_for(run))
+    warn_of_left_out(run)
     report = Report(Study(run, settings))
     _ = report.headline  # what a run is refused for shows here, and not at every figure
     return lambda name, **how: save_figures(report, (name,), **how)

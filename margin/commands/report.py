@@ -107,7 +107,6 @@ def report(
 ) -> None:
     """Margins of RUN: report.json, report.md, report.html and figures, and a summary here."""
 
-    from margin.commands.left_out import say_left_out
     from margin.console import PlainConsole
     from margin.report.analyse import analyse
     from margin.report.archive import write_archive
@@ -142,7 +141,6 @@ def report(
     drawn = write_with_figures(found, folder, explore)
     if zipped:
         drawn.written.append(write_archive(drawn.written, folder))
-    say_left_out(opened)
     if as_json:
         show_json(to_json(found))
     elif not quiet:

@@ -7,8 +7,9 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -18,8 +19,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from margin.commands.process import begin, end
-from margin.errors import MarginError, UnwritableError
-from margin.streams import tell
+from margin.errors import MarginError, MarginWarning, UnwritableError
+from margin.streams import say, tell
 from margin.text import printed, shown
 
 if TYPE_CHECKING:
@@ -128,7 +129,8 @@ class Commands(click.Group):
         """Run a command."""
         session = ctx.obj = Session()
         try:
-            return super().invoke(ctx)
+            with _saying(session):
+                return super().invoke(ctx)
         except MarginError as error:
             session.know(ctx.meta[ARGUMENTS])
             _stop(shown(session.redact(str(error))), error.exit_code)
@@ -160,6 +162,23 @@ class Commands(click.Group):
         for path in (*after.values(), *joined):
             with suppress(MarginError):
                 session.load_modes(Path(path))
+
+
+@contextmanager
+def _saying(session: Session) -> Iterator[None]:
+    """Our own warnings are lines like any other, and not Python's, which show a place in the source."""
+    with warnings.catch_warnings():
+        others = warnings.showwarning
+
+        def showwarning(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if issubclass(category, MarginWarning):
+                say(session.redact(str(message)))
+            else:
+                others(message, category, *place, **more)
+
+        warnings.simplefilter("always", MarginWarning)
+        warnings.showwarning = showwarning
+        yield
 
 
 def _stop(message: str, code: int) -> NoReturn:

@@ -36,7 +36,6 @@ def table(
     optional: bool,
 ) -> None:
     """Tables of RUN, the same that its report shows: by-mode, by-space, layers, separation, ..."""
-    from margin.commands.left_out import say_left_out
     from margin.console import PlainConsole
     from margin.report.analyse import analyse
     from margin.report.latex import to_latex
@@ -51,7 +50,6 @@ def table(
     if out is not None:
         require_apart(out, opened.files)
     report = analyse(opened, level=level, seed=seed, cluster=cluster, optional=optional)
-    say_left_out(opened)
     tables = {found.key: found for found in report.tables()}
     for key in only:
         if key not in tables:

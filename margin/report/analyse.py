@@ -8,6 +8,7 @@ from margin.arguments import named
 from margin.errors import MarginError
 from margin.report.report import Report
 from margin.run.run import Run, opened
+from margin.study.left_out import warn_of_left_out
 from margin.study.settings import Settings
 from margin.study.study import Study
 from margin.study.verdict import Line, Thresholds
@@ -42,7 +43,9 @@ def analyse(
     thresholds : what the verdict asks for; those of `Thresholds()` unless given.
     against : what the verdict says of the last release, `margin.gate.against.against_release`.
 
-    The headline margins are computed at once, everything else when it is first asked for.
+    The headline margins are computed at once, everything else when it is first asked for. A probe.json,
+    trace.json or secrecy.json beside the run that is damaged or of another run is left out with a
+    `MarginWarning`.
 
     Raises
     ------
@@ -65,4 +68,5 @@ def analyse(
     settings = Settings(level, seed, permutations, optional, text, cluster, limits)
     report = Report(Study(opened(run), settings, against))
     _ = report.headline  # what a run is refused for shows here, and not when a number is read
+    warn_of_left_out(report.run, stacklevel=3)  # past `named`
     return report

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 import margin
 from margin.cli import main
 from margin.demo import checkpoint_path, modes_path, prompts_path
-from margin.errors import IncomparableError, MarginError
+from margin.errors import IncomparableError, MarginError, MarginWarning
 from margin.inputs.modes_file import load_modes
 from margin.inputs.prompts import load_prompts
 from margin.run.run import Run, open_run
@@ -144,7 +144,11 @@ def test_the_file_holds_numbers_only_and_belongs_to_its_run(run: Run, traced: Tr
     (other.path / NAME).write_text(text.replace('"n_prompts": 24', '"n_prompts": 25'), encoding="utf-8")
     with pytest.raises(MarginError, match=r"trace.json is damaged or was edited"):
         require_trace(other)
+    with pytest.warns(MarginWarning, match=r"left out: .*trace.json is damaged or was edited") as told:
+        assert margin.analyse(other, permutations=9).to_dict()["trace"] is None
+    assert told[0].filename == __file__  # the caller's line, not one of ours
     shown = (
+        ["figures", str(other.path), "--only", "pairs", "--out", str(tmp_path / "figures")],
         ["table", str(other.path), "--only", "by-mode"],
         ["export", str(other.path), "--shareable", "--out", str(tmp_path / "least")],
         ["report", str(other.path), "--out", str(tmp_path / "report"), "--permutations", "9"],
