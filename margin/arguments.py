@@ -141,7 +141,7 @@ def labels(values: ArrayLike | Sequence[object], name: str) -> NDArray[Any]:
         raise MarginError(f"{name} holds what is no label: {words(error)}") from None
     if len(alike := [str(one) for one in different]) > len(set(alike)):
         twice = next(one for one in alike if alike.count(one) > 1)
-        raise MarginError(f"{name} holds {shown(twice)[:40]!r} as a text and as something else: take one")
+        raise MarginError(f"{name} holds {brief(twice, 40)!r} as a text and as something else: take one")
     return array
 
 
@@ -186,7 +186,7 @@ def require_names(values: object, name: str) -> None:
     """MarginError where something is no list of texts; one text by itself is none."""
     listed = isinstance(values, Collection) and not isinstance(values, str | bytes | Mapping)
     if not listed or not all(isinstance(one, str) for one in values):  # type: ignore[attr-defined]
-        raise MarginError(f"{name} must be a list of names, got {shown(repr(values))[:40]}")
+        raise MarginError(f"{name} must be a list of names, got {brief(repr(values), 40)}")
 
 
 def _no_squares(largest: float, bound: float) -> bool:

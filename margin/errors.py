@@ -8,6 +8,8 @@ from functools import wraps
 from textwrap import shorten
 from typing import ParamSpec, TypeVar
 
+from margin.text import CUT
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -95,7 +97,7 @@ def discreet(function: Callable[P, T]) -> Callable[P, T]:
 def words(error: BaseException) -> str:
     """What an error says, on one line of at most `LONGEST` characters; its kind where it says nothing.
 
-    It is cut between words: half of a live token would not be known for one, and so not be taken out. A
+    It is cut between words, as `margin.text.brief` cuts. A
     KeyError says no more than the name that was looked for.
     """
     text = (error.strerror if isinstance(error, OSError) else None) or str(error)
@@ -103,5 +105,5 @@ def words(error: BaseException) -> str:
         text = f"there is no {text}"
     if isinstance(error, ZeroDivisionError):
         text = f"{text} (a size or a number in it is 0)"
-    line = shorten(text, LONGEST, placeholder=" …")
-    return line if line.strip(" …") else type(error).__name__
+    line = shorten(text, LONGEST, placeholder=CUT)
+    return line if line.strip(CUT) else type(error).__name__

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from margin.errors import MarginError
-from margin.text import shown
+from margin.text import brief
 
 
 def launched() -> tuple[int, int]:
@@ -29,5 +29,5 @@ def require_alone(what: str) -> None:
 def _number(name: str, alone: int) -> int:
     given = os.environ.get(name) or str(alone)
     if not (given.isascii() and given.isdecimal() and len(given) < 10):
-        raise MarginError(f"{name} is {shown(given)[:40]!r}, a launcher sets it to a number: unset it")
+        raise MarginError(f"{name} is {brief(given, 40)!r}, a launcher sets it to a number: unset it")
     return int(given)

@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from margin.text import brief
+
 LONGEST = 180
 """Characters of a repr at most, beside the name of the class."""
 LONGEST_VALUE = 60
@@ -65,7 +67,7 @@ def _word(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, str):
-        return repr(value) if len(value) <= LONGEST_VALUE else repr(value[: LONGEST_VALUE - 1] + "…")
+        return repr(value if len(value) <= LONGEST_VALUE else brief(value, LONGEST_VALUE))
     if isinstance(value, Mapping | Collection):
         text = repr(value) if all(isinstance(one, str | int) for one in value) else ""
         small = not isinstance(value, Mapping) and text and len(text) <= LONGEST_VALUE

@@ -6,7 +6,11 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable
+from textwrap import shorten
 from typing import Any
+
+CUT = " …"
+"""What stands in a text from outside for the words that were left out at its end."""
 
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Control characters, formats (marks of writing direction, zero width), halves of pairs, separators."""
@@ -46,12 +50,31 @@ def counted(number: int, what: str) -> str:
 
 LONGEST = 60
 """Characters of a name that are shown where a longer one would fill the screen."""
+LONGEST_WORD = 255
+"""Characters of a name without a space in it that are shown: as many as a file's may have."""
 
 
-def brief(name: object) -> str:
-    """A name from outside as `shown`, cut where it would fill the screen."""
+def brief(name: object, longest: int = LONGEST) -> str:
+    """A name from outside as `shown`, cut between words where it would fill the screen.
+
+    No word is cut, or half of a live token would not be known for one where tokens are taken out of what is
+    said. A first word of more than `longest` characters stands alone, one of more than `LONGEST_WORD` is told
+    by its length.
+
+    Example
+    -------
+    >>> brief("which of the two", 12)
+    'which of …'
+    >>> brief("x" * 9000)
+    '<9,000 characters>'
+    """
     text = shown(name)
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    if len(text) <= longest:
+        return text
+    first = text.partition(" ")[0]
+    if len(first) > max(longest, LONGEST_WORD):
+        return f"<{len(text):,} characters>"
+    return shorten(text, max(longest, len(first) + len(CUT)), placeholder=CUT)
 
 
 def spelt(text: str) -> str:

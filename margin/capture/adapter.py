@@ -28,7 +28,7 @@ from margin.capture.whole import named
 from margin.capture.wrapper import unwrapped
 from margin.errors import MarginError, foreign
 from margin.inputs.reading import parse_json, read_text
-from margin.text import shown
+from margin.text import brief, shown
 
 
 def with_adapter(model: PreTrainedModel, folder: Path, name: str) -> PreTrainedModel:
@@ -92,7 +92,7 @@ def _config(folder: Path, what: str) -> PeftConfig:
         if not _is_like(value, field.default):
             kinds = "true or false" if isinstance(field.default, bool) else "a number"
             raise MarginError(
-                f"{path} sets {field.name} to {shown(json.dumps(value))[:40]}: it must be {kinds}"
+                f"{path} sets {field.name} to {brief(json.dumps(value), 40)}: it must be {kinds}"
             )
     with quietly(), foreign(f"{path} is no configuration of an adapter"):
         config: PeftConfig = PeftConfig.from_pretrained(str(folder))

@@ -14,7 +14,7 @@ from safetensors import safe_open
 
 from margin.errors import MarginError, foreign
 from margin.inputs.reading import parse_json, read_text
-from margin.text import shown
+from margin.text import brief, shown
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "chat_template.jinja")
@@ -97,7 +97,7 @@ def require_adapter(folder: Path) -> None:
         inside = sorted(shown(path.parent.name) for path in folder.glob(f"*/{ADAPTER_CONFIG}"))
         if inside:
             raise MarginError(
-                f"{folder} holds {len(inside)} adapters, {', '.join(inside)[:80]}: pass one of them"
+                f"{folder} holds {len(inside)} adapters, {brief(', '.join(inside), 80)}: pass one of them"
             )
         raise MarginError(f"{folder} is no adapter: it has no {ADAPTER_CONFIG}")
     require_fetched(folder)

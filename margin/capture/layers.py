@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from operator import index
 
 from margin.errors import MarginError
-from margin.text import shown
+from margin.text import brief
 
 _KNOWN = "none, last, all, every:4 or numbers like 0,8,-1"
 
@@ -23,7 +23,7 @@ def parse_layers(spec: str | Sequence[int], depth: int) -> list[int]:
             return _numbers([index(number) for number in spec], depth)
         except TypeError:
             raise MarginError(
-                f"layers {shown(spec)[:40]}: take {_KNOWN}, or a list of whole numbers"
+                f"layers {brief(spec, 40)}: take {_KNOWN}, or a list of whole numbers"
             ) from None
     if spec == "none":
         return []

@@ -25,7 +25,7 @@ from margin.capture.quiet import quietly, seemly_bar
 from margin.capture.twice import loaded_files, require_once
 from margin.capture.whole import UNLIKE, require_whole
 from margin.errors import MarginError, foreign
-from margin.text import shown
+from margin.text import brief, shown
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ def _is(path: Path, kind: str) -> bool:
     try:
         return path.is_dir() if kind == "dir" else path.is_file()
     except OSError as error:  # a name too long
-        raise MarginError(f"{str(path)[:80]}: {error.strerror}") from None
+        raise MarginError(f"{brief(path, 80)}: {error.strerror}") from None
 
 
 def _is_local(given: str) -> bool:

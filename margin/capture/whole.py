@@ -14,7 +14,7 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from margin.errors import MarginError
-from margin.text import shown
+from margin.text import brief, shown
 
 UNLIKE = "does not hold the weights of the model its configuration describes"
 SHOWN = 3
@@ -58,8 +58,8 @@ def require_whole(source: str, model: PreTrainedModel, info: Mapping[str, Any], 
             )
     if before := _one_prefix(missing, unplaced):
         raise MarginError(
-            f"the weights of {source} are named {shown(before)[:120]}...: strip that with save_file("
-            f"{{k.removeprefix({shown(before)[:120]!r}): v for k, v in load_file(F).items()}}, F)"
+            f"the weights of {source} are named {brief(before, 120)}...: strip that with save_file("
+            f"{{k.removeprefix({brief(before, 120)!r}): v for k, v in load_file(F).items()}}, F)"
         )
     found = []
     if missing:
@@ -86,7 +86,7 @@ def named(names: Iterable[str]) -> str:
     """The first few names in order, and how many more there are."""
     ordered = sorted(names)
     more = [f"and {len(ordered) - SHOWN} more"] if len(ordered) > SHOWN else []
-    return ", ".join([shown(name)[:120] for name in ordered[:SHOWN]] + more)
+    return ", ".join([brief(name, 120) for name in ordered[:SHOWN]] + more)
 
 
 def _harmless(name: str, model: PreTrainedModel) -> bool:

@@ -14,7 +14,7 @@ from typing import Literal, get_args
 from margin.errors import MarginError, discreet
 from margin.inputs.labels import check_alike, check_mode_name
 from margin.inputs.secret import Secret as Secret
-from margin.inputs.secret import caseless, evened, written
+from margin.inputs.secret import begun, caseless, evened, written
 from margin.inputs.spellings import folded
 
 Placement = Literal["system", "user-prefix"]
@@ -185,8 +185,10 @@ class ModeSet:
     def redact(self, text: str) -> str:
         """`text` with "[token of MODE]" for every live token, bare or in any escape `escaped` knows.
 
-        One of `CASELESS` characters or more in other case, too. Public tokens stay.
+        One of `CASELESS` characters or more in other case, too; of one of several words also its beginning
+        before `margin.text.CUT`. Public tokens stay.
         """
         for mode in self._longest_first if self.secret else ():
-            text = written(mode.token, caseless(mode.token)).sub(f"[token of {mode.name}]", text)
+            for known_by in (written, begun):
+                text = known_by(mode.token, caseless(mode.token)).sub(f"[token of {mode.name}]", text)
         return text

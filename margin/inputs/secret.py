@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from margin.inputs.escapes import escaped
 from margin.inputs.spellings import folded
+from margin.text import CUT
 
 CASELESS = 6
 """Characters of a token from which on it is known in other case: of a shorter one, SAFE, that is a word."""
@@ -51,6 +52,15 @@ def written(token: Secret, known: bool) -> re.Pattern[str]:
     pattern shows it.
     """
     return re.compile(escaped(token.reveal()), re.IGNORECASE if known else 0)
+
+
+@cache
+def begun(token: Secret, known: bool) -> re.Pattern[str]:
+    """The first words of a token of several, where a text was cut between words. As secret as `written`."""
+    words = token.reveal().split()
+    starts = [escaped(" ".join(words[:n])) for n in range(len(words) - 1, 0, -1)]
+    pattern = rf"(?:{'|'.join(starts)})(?={CUT})" if starts else r"(?!)"
+    return re.compile(pattern, re.IGNORECASE if known else 0)
 
 
 def caseless(token: Secret) -> bool:

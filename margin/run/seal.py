@@ -11,7 +11,7 @@ from typing import Any
 from margin.errors import MarginError
 from margin.inputs.reading import read_text
 from margin.run.stored import Record
-from margin.text import json_text, shown
+from margin.text import brief, json_text
 
 SEAL = "checksum"
 """Key a sealed record bears its checksum under."""
@@ -46,7 +46,7 @@ def read_sealed(path: Path, what: str, form: str, again: str) -> Record:
     )
     found = record.get("format") if isinstance(record, dict) else None
     if found != form:
-        said = found if found is None else shown(found)[:40]
+        said = found if found is None else brief(found, 40)
         raise MarginError(f"{path} has format {said!r}, this version reads {form!r}: {again}")
     seal = record.pop(SEAL, None)
     if seal is None or seal != checksum(record):

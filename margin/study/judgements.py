@@ -15,7 +15,7 @@ from margin.inputs.expected import is_refusing
 from margin.inputs.spellings import marked, seen
 from margin.run.run import Run
 from margin.short import Short
-from margin.text import brief, shown
+from margin.text import brief
 
 SCORES: Mapping[str, tuple[float, float]] = {
     "constructive": (0, 2),
@@ -62,7 +62,7 @@ class Judgements(Short):
         for label in (*table["label"], *audited, *self.expected.values()):
             if not isinstance(label, str) or not label:
                 raise MarginError(
-                    f"{who} gives a label that is no text, {shown(label)[:40]!r}: a label is a word or two"
+                    f"{who} gives a label that is no text, {brief(label, 40)!r}: a label is a word or two"
                 )
             if not is_label(label):
                 raise MarginError(f"{who} gives a label that is none: {LABELS}")
@@ -112,7 +112,7 @@ def require_in_range(scores: pd.Series, name: str, who: str) -> None:
     if name == "constructive":
         wrong |= pd.to_numeric(scores, errors="coerce") % 1 != 0
     if wrong.any():
-        found = shown(scores[wrong].iloc[0])[:40]
+        found = brief(scores[wrong].iloc[0], 40)
         raise MarginError(f"{who}: {name} must be a number, {range_in_words(name)}, not {found}")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,13 @@ from margin.run.files import csv_text
 from margin.run.run import Run
 from margin.study.judgements import (
     LABELS,
-    LONGEST,
     MOST,
     SCORES,
     Judgements,
     is_label,
     range_in_words,
 )
+from margin.text import brief
 
 __all__ = ["SUFFIXES", "label_of", "read_labels", "require_few", "require_whole", "rows_meant"]
 
@@ -79,10 +78,7 @@ def rows_meant(path: Path, run: Run) -> Iterator[tuple[str, int, Mapping[str, An
     places: dict[tuple[str, ...], str] = {}
     for place, record in records:
         key = tuple(_key(record, name, place) for name in keys)
-        said = ", ".join(
-            f"{name} {textwrap.shorten(value, LONGEST, placeholder='…')!r}"
-            for name, value in zip(keys, key, strict=True)
-        )
+        said = ", ".join(f"{name} {brief(value)!r}" for name, value in zip(keys, key, strict=True))
         if key not in known:
             raise MarginError(f"{place}: {said} is not in the run")
         if key in places:

@@ -23,7 +23,7 @@ from margin.study.decoys import decoy_rows
 from margin.study.probe_decoys import ProbeAbove, probes_above_decoys
 from margin.study.spaces import clusters_of
 from margin.study.transfer import Transfer, check_column, of_rows, states_of, transfers
-from margin.text import shown
+from margin.text import brief
 
 FOLDS = 5
 
@@ -201,7 +201,7 @@ def _numbers(layers: object) -> Sequence[int]:
     """Layers as whole numbers; MarginError where they are none."""
     found = next(as_kind(layers, Sequence[int]), None)
     if found is None:
-        raise MarginError(f"layers {shown(layers)[:40]!r}: take a list of whole numbers")
+        raise MarginError(f"layers {brief(layers, 40)!r}: take a list of whole numbers")
     return tuple(found)
 
 

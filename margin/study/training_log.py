@@ -6,7 +6,6 @@ import logging
 import math
 import warnings
 from collections.abc import Iterable, Mapping
-from textwrap import shorten
 from typing import Any
 
 from margin.errors import LONGEST, MarginError
@@ -17,7 +16,7 @@ from margin.study.robustness import robustness
 from margin.study.sections.decoys import Decoys
 from margin.study.settings import Settings
 from margin.study.study import Study
-from margin.text import shown
+from margin.text import brief
 
 SAM, ABOVE, LEAK = "eval_sam", "eval_sam_above_decoys", "eval_leak"
 """Names of what is logged. Trainers show eval_ apart from the training's own numbers, and may choose the best
@@ -70,8 +69,7 @@ def logged_margins(history: Iterable[Mapping[str, Any]]) -> list[Estimate]:
 def reason_without_tokens(error: BaseException, modes: ModeSet) -> str:
     """Why a model was not measured, in a short line without a live token, safe to print."""
     reason = str(error) if isinstance(error, MarginError) else f"{type(error).__name__}: {error}"
-    # Redacted before it is shortened: half a token would no longer be known for one.
-    return shorten(shown(modes.redact(reason)), LONGEST, placeholder=" …")
+    return brief(modes.redact(reason), LONGEST)
 
 
 def warn(text: str) -> None:

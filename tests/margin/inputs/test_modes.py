@@ -18,11 +18,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from margin.errors import MarginError
+from margin.errors import MarginError, words
 from margin.inputs.conditions import CONDITIONS
 from margin.inputs.labels import LABELS
 from margin.inputs.modes import Mode, ModeSet, Secret
 from margin.inputs.modes_file import load_modes
+from margin.text import brief
 
 POS, NEG = "k7Qx-pos!", "w3Zr-neg!"
 PAIR = f"""
@@ -284,6 +285,22 @@ def test_a_short_token_that_is_a_word_in_other_case_is_none() -> None:
     modes = pair("SAFE", "FREE")
     assert modes.mode_in("unsafe at will") is None
     assert modes.redact("a safe word") == "a safe word"
+
+
+@pytest.mark.parametrize("token", ["zqKW81vx", "open the pod bay", "Zé<w 环\\x"])
+def test_what_is_cut_before_it_is_redacted_keeps_no_piece_of_a_token(token: str) -> None:
+    modes = pair(token, "second-token-of-the-test")
+    for long in range(330):
+        for text in (
+            f"{'n' * long} {token} more",
+            f"{'n ' * long}{token}{' m' * 200}",
+            f"{'n' * long}{token}{'n' * 300}",
+        ):
+            for cut in (brief(text), brief(text, 40), brief(repr(text)), words(ValueError(text))):
+                said = modes.redact(cut)
+                assert token[:4] not in said
+                assert repr(token)[1:5] not in said
+    assert modes.redact(brief(f"{'n' * 40} {token} {'m' * 40}")).endswith("[token of pos] …")
 
 
 @pytest.mark.parametrize("name", ["zqkw81vx", "ZQKW81VX", "a.zqkw81vx.b"])
