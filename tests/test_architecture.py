@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-BENEATH = ("__init__", "errors", "short", "text", "streams", "console", "arguments", "extras", "launch")
+BENEATH = ("__init__", "text", "errors", "short", "streams", "console", "arguments", "extras", "launch")
 APART = ("probes", "figures")
 """Folders of their own, which margin holds as rooms by links: margin/probes, margin/figures."""
 ROOMS = (

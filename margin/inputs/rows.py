@@ -10,6 +10,7 @@ from margin.inputs.chat import Chat
 from margin.inputs.conditions import condition_of
 from margin.inputs.controls import Controls, conversations
 from margin.inputs.conversation import Conversation
+from margin.inputs.fewest import fewest_tokens
 from margin.inputs.frame import frame_with_token, frame_without_token, require_same_time
 from margin.inputs.modes import ModeSet
 from margin.inputs.prompts import PromptSet
@@ -65,6 +66,7 @@ def build_rows(chat: Chat, prompts: PromptSet, modes: ModeSet, max_length: int |
     rows = []
     for index, text in enumerate(prompts.texts):
         named = prompts.place(index)
+        _require_room(chat, text, named, max_length)
         rest: list[int] = []
         length = 0
         for mode in modes.modes:
@@ -196,6 +198,17 @@ class _ControlProof:
             if rest_here is not None and rest_here == self._reader.rest_at(usual, row.ids, there + n):
                 return True
         return False
+
+
+def _require_room(chat: Chat, text: str, named: str, max_length: int | None) -> None:
+    """MarginError of a prompt so long that it cannot fit, before minutes are spent on its tokens."""
+    if max_length is None or len(text) <= max_length:
+        return
+    if (fewest := fewest_tokens(chat.tokenizer, text)) > max_length:
+        raise MarginError(
+            f"{named} has {len(text):,} characters, which are {fewest:,} tokens at least, the model's "
+            f"context is {max_length:,}: shorten or remove it"
+        )
 
 
 def _ids(chat: Chat, rendering: str, place: tuple[str, str], max_length: int | None) -> list[int]:
