@@ -19,7 +19,7 @@ from margin.capture.bounds import context_of, vocabulary_of
 from margin.capture.digest import weights_digest
 from margin.capture.evaluating import evaluating
 from margin.capture.folder import has_tokenizer
-from margin.capture.loading import Source, load_config, load_model, load_tokenizer
+from margin.capture.loading import Source, load_config, load_model, load_tokenizer, require_known
 from margin.errors import MarginError, words
 from margin.inputs.reading import read_text
 
@@ -109,6 +109,7 @@ def load_checkpoint(
     where = Source.of_checkpoint(source, revision)
     patch = None if adapter is None else Source.of_adapter(adapter)
     config = load_config(where, trust_remote_code)
+    require_known(AutoModelForCausalLM, where, config, "causal language model")
     tokenizer = load_tokenizer(where, config, trust_remote_code)
     model = load_model(
         AutoModelForCausalLM,

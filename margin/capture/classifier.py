@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
 from margin.capture.checkpoint import require_device
-from margin.capture.loading import Source, load_config, load_model, load_tokenizer
+from margin.capture.loading import Source, load_config, load_model, load_tokenizer, require_known
 from margin.errors import MarginError, foreign
 
 BATCH = 32
@@ -98,6 +98,7 @@ def load_classifier(
     require_device(device)
     place = Source.of_checkpoint(source)
     config = load_config(place, trust_remote_code)
+    require_known(AutoModelForSequenceClassification, place, config, "text classifier")
     tokenizer = load_tokenizer(place, config, trust_remote_code)
     model: Any = load_model(
         AutoModelForSequenceClassification,

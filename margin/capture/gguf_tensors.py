@@ -14,6 +14,15 @@ _BLOCK = re.compile(r"blk\.(\d+)\.")
 _AROUND = re.compile(r"(token_embd|token_embd_norm|position_embd|output_norm|output)\.")
 
 
+def require_uncut(path: Path, given: str) -> None:
+    """MarginError where a file is no GGUF, damaged, or ends before its last tensor does.
+
+    Else whoever reads it first would be blamed: the tokenizer, which lies in it. Costs reading its header.
+    """
+    with foreign(f"{given} cannot be loaded, it is no GGUF file or was cut short (copy it again)"):
+        GGUFReader(path)
+
+
 def require_all_read(path: Path, model: PreTrainedModel) -> None:
     """MarginError where the file has more blocks than the model, or more values in them than it took.
 

@@ -19,7 +19,7 @@ from margin.capture.folder import (
     require_numbers,
     require_safe_index,
 )
-from margin.capture.gguf_tensors import require_all_read
+from margin.capture.gguf_tensors import require_all_read, require_uncut
 from margin.capture.hub import ADAPTER_FILES, cached, downloaded, fetched, snapshot
 from margin.capture.quiet import quietly, seemly_bar
 from margin.capture.twice import loaded_files, require_once
@@ -102,8 +102,9 @@ class Source:
 
 
 def load_config(source: Source, trust_remote_code: bool) -> Any:
-    """The configuration of a source; None of a GGUF file, which is read as a whole."""
+    """The configuration of a source; None of a GGUF file, which is read as a whole, and is whole."""
     if source.gguf is not None:
+        require_uncut(Path(source.place) / source.gguf, source.given)
         return None
     what = f"{source.given} cannot be loaded"
     with quietly(), foreign(what):
@@ -115,6 +116,20 @@ def load_config(source: Source, trust_remote_code: bool) -> Any:
     if not weights.endswith((".safetensors", ".safetensors.index.json")):
         raise MarginError(f"{what}: config.json names {shown(weights)}, only safetensors is read")
     return config
+
+
+def require_known(kind: Any, source: Source, config: Any, what: str) -> None:
+    """MarginError where `kind`, one of transformers' `AutoModelFor...`, has no class for a configuration.
+
+    Said before anything else is loaded, and not in a list of all that transformers knows.
+    """
+    code = getattr(config, "auto_map", None) or {}
+    if config is None or type(config) in kind._model_mapping or kind.__name__ in code:
+        return
+    raise MarginError(
+        f"{source.given} cannot be loaded: its model type {shown(config.model_type)!r} is no {what} that "
+        "transformers knows: pass a model of text alone, if need be its language model saved as one"
+    )
 
 
 def load_model(

@@ -228,6 +228,23 @@ def test_a_gguf_file_goes_by_its_suffix_and_is_refused_in_a_line(name: str, tmp_
     assert "run git lfs pull" in refusal(tmp_path / name)
 
 
+def test_a_gguf_file_that_ends_too_soon_is_named_as_one(
+    make_checkpoint: Callable[..., Checkpoint], tmp_path: Path
+) -> None:
+    path = write_gguf(tmp_path / "model.gguf", make_checkpoint())
+    whole = path.read_bytes()
+    for length in (len(whole) - 100, len(whole) // 2, 3000, 200, 30, 10):
+        path.write_bytes(whole[:length])
+        assert "is no GGUF file or was cut short (copy it again)" in refusal(path)
+
+
+@pytest.mark.parametrize("kind", ["llava", "qwen2_vl", "clip", "blip-2"])
+def test_a_model_of_images_is_refused_in_a_line(kind: str, saved_checkpoint: Path, tmp_path: Path) -> None:
+    said = refusal(copied(saved_checkpoint, tmp_path / "seeing", model_type=kind))
+    assert f"its model type '{kind}' is no causal language model that transformers knows: pass" in said
+    assert len(said) < len(str(tmp_path)) + 250
+
+
 def write_gguf(
     path: Path, checkpoint: Checkpoint, keep: Callable[[str], bool] = lambda name: True, **extra: Any
 ) -> Path:
