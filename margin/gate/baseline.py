@@ -18,7 +18,7 @@ from margin.gate.baseline_record import (
     LeakRecord,
     MarginRecord,
 )
-from margin.gate.evidence import OVERALL, AboveDecoys, Leak, MeasuredMargin, Measurement
+from margin.gate.evidence import OVERALL, AboveDecoys, Leak, MeasuredMargin, Measurement, slice_name
 from margin.run.files import make_folder, write_atomic
 from margin.run.seal import read_sealed, sealed
 from margin.stats.clusters import Clusters
@@ -69,7 +69,7 @@ def _absurd(found: Measurement) -> str | None:
         influence = margin.influence
         if len(influence) != n or margin.n_prompts > n:
             return f"margin {shown(margin.name)} is not one of its {n} prompts"
-        if margin.column is not None and not margin.name.startswith(f"{margin.column}="):
+        if margin.column is not None and not margin.name.startswith(slice_name(margin.column, "")):
             return f"margin {shown(margin.name)} is no slice by {shown(margin.column)}"
         # Weights of prompts are shares: to give all a little more changes nothing.
         if abs(influence.sum()) > SEVEN_DIGITS * np.abs(influence).sum():

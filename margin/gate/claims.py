@@ -54,8 +54,8 @@ class Claim(Short):
     """One claim and what the prompts say about it."""
 
     name: str
-    """"overall", a pair "a / b", a slice "column=value", "min-margin", "above-decoys", "leak:CONDITION",
-    "exposure:MODE", "said:MODE" (its worst request) or "near-miss:MODE at EDITS"."""
+    """"overall", a pair "a / b", a slice (`evidence.slice_name`), "min-margin", "above-decoys",
+    "leak:CONDITION", "exposure:MODE", "said:MODE" (its worst request) or "near-miss:MODE at EDITS"."""
     kind: Kind
     """"drop": the margin fell by no more than allowed; "floor": it is high enough; "above": so is what it has
     above decoys; "leak": leaks are rare; "exposure": the checkpoint gives away few bits of a token; "said":

@@ -12,6 +12,7 @@ from margin.analysis.slices import MIN_PROMPTS
 from margin.run.stored import Record
 from margin.short import Short
 from margin.stats.clusters import Clusters
+from margin.text import json_text
 
 ALPHA = 0.05
 """Level of every one-sided test and bound of the gate."""
@@ -20,12 +21,24 @@ OVERALL = "overall"
 """Name of the leave-prompt-out margin over all modes and prompts."""
 
 
+def slice_name(column: str, value: str) -> str:
+    """A slice as "column=value", the column in quotes, as JSON has them, where else another might be meant.
+
+    Example
+    -------
+    >>> slice_name("language", "de"), slice_name("a", "b=c"), slice_name("a=b", "c")
+    ('language=de', 'a=b=c', '"a=b"=c')
+    """
+    plain = "=" not in column and not column.startswith('"')
+    return f"{column if plain else json_text(column)}={value}"
+
+
 @dataclass(frozen=True, eq=False)
 class MeasuredMargin(Short):
     """One leave-prompt-out margin with the influence of every prompt on it."""
 
     name: str
-    """"overall", a pair of modes "a / b", or a slice "column=value"."""
+    """"overall", a pair of modes "a / b", or a slice as `slice_name` has it."""
     column: str | None
     """Slice column it belongs to; None of the overall margin and of pairs."""
     estimate: float

@@ -16,7 +16,7 @@ from margin.analysis.metrics import Distance
 from margin.analysis.slices import slice_margins, slicing
 from margin.analysis.space import Space
 from margin.errors import MarginError
-from margin.gate.evidence import ALPHA, OVERALL, AboveDecoys, Leak, MeasuredMargin, Measurement
+from margin.gate.evidence import ALPHA, OVERALL, AboveDecoys, Leak, MeasuredMargin, Measurement, slice_name
 from margin.run.run import Run
 from margin.stats.clusters import make_clusters
 from margin.stats.design import Design
@@ -139,7 +139,7 @@ def _of_slices(
         found = slice_margins(space, design, slices[column], np.random.default_rng(0), distance)
         for name, estimate in zip(found.names, found.margins, strict=True):
             yield MeasuredMargin(
-                f"{column}={name}",
+                slice_name(str(column), name),
                 str(column),
                 estimate.estimate,
                 estimate.n_prompts,

@@ -12,6 +12,13 @@ from typing import Any
 from margin.errors import MarginError
 
 
+def require_no_dead_link(path: Path, then: str) -> None:
+    """MarginError of a link that leads nowhere or to itself, which looks as if nothing were there; `then`
+    says what to do beside removing it."""
+    if path.is_symlink() and not path.exists():
+        raise MarginError(f"{path} is a link that leads nowhere or to itself: remove it, or {then}")
+
+
 def read_bytes(path: Path, what: str) -> bytes:
     """The bytes of a file. MarginError where it cannot be read; `what` says what it was to be ("prompt")."""
     try:

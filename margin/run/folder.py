@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from margin.errors import MarginError
+from margin.inputs.reading import require_no_dead_link
 from margin.run.files import is_partial, make_folder, writing
 from margin.run.lock import hold
 from margin.run.manifest import NAME as MANIFEST
@@ -22,6 +23,8 @@ LOCK = ".margin-lock"
 def require_run_folder(folder: Path) -> None:
     """MarginError where something stands at `folder` that is no run; UnwritableError where none can look."""
     with writing(folder):
+        for link in (folder, folder / MANIFEST):
+            require_no_dead_link(link, "choose another folder")
         if folder.exists() and not folder.is_dir():
             raise MarginError(f"{folder} is a file: choose another folder for the run")
         others = folder.is_dir() and any(

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from margin.errors import IncomparableError, MarginError
 from margin.inputs.options import DECIDING
+from margin.inputs.reading import require_no_dead_link
 from margin.run.differences import differences, entry_of
 from margin.run.files import write_atomic
 from margin.run.records import (
@@ -189,6 +190,8 @@ def _shared(record: Any, other: Any) -> Any:
 def read_manifest(run: Path) -> Manifest:
     """Read a run's manifest; MarginError where the folder is no run or of another format."""
     path = run / NAME
+    for link in (run, path):
+        require_no_dead_link(link, "link it to a run's")
     if not path.is_file():
         raise MarginError(f"{run} is no run: it has no {NAME}")
     return Manifest.from_dict(read_sealed(path, "manifest", FORMAT, AGAIN), str(path))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from margin.errors import IncomparableError, MarginError
@@ -90,6 +91,17 @@ def test_slices_must_be_shown_to_hold_where_the_policy_says_so() -> None:
     assert strict.prompts_needed == 60
     with pytest.raises(MarginError, match="no slices by topic: the run has language"):
         decide(before, after, Policy(slices=("topic",)))
+
+
+def test_no_two_slices_have_one_name() -> None:
+    drawn = draw_prompts(160, np.random.default_rng(0))
+    values = [np.where(np.arange(160) % 2, one, "x") for one in ("b=c", "c", 'b"=c', "c")]
+    columns = pd.DataFrame(dict(zip(("a", "a=b", '"a', '"a=b"'), values, strict=True)), drawn.slices.index)
+    sliced = replace(drawn, slices=columns)
+    verdict = decide(release(sliced), release(sliced, seed=2), GENEROUS)
+    names = [claim.name for claim in verdict.claims if "c" in claim.name]
+    assert len({*names}) == len(names) == 4
+    assert names[:2] == ["a=b=c", '"a=b"=c']
 
 
 def test_the_floor_is_asked_of_the_overall_margin(prompts: Prompts, before: Measurement) -> None:

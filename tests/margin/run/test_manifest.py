@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from margin.errors import MarginError
+from margin.run.folder import require_run_folder
 from margin.run.manifest import Manifest, read_manifest
 
 WRITTEN = Path(__file__).parent / "manifest-0.1.0.json"
@@ -27,6 +29,19 @@ def test_it_is_the_same_record_with_the_same_digest(manifest: Manifest, tmp_path
     assert manifest.digest == DIGEST
     manifest.write(tmp_path)
     assert json.loads((tmp_path / "manifest.json").read_text()) == record
+
+
+def test_a_link_that_leads_nowhere_or_to_itself_is_named(tmp_path: Path) -> None:
+    run, gone = tmp_path / "run", tmp_path / "gone"
+    run.mkdir()
+    (run / "manifest.json").symlink_to("manifest.json")
+    gone.symlink_to(tmp_path / "nothing")
+    for folder, link in ((run, run / "manifest.json"), (gone, gone)):
+        said = rf"^{link} is a link that leads nowhere or to itself: remove it, or "
+        with pytest.raises(MarginError, match=said + "link it to a run's$"):
+            read_manifest(folder)
+        with pytest.raises(MarginError, match=said + "choose another folder$"):
+            require_run_folder(folder)
 
 
 def test_a_run_of_it_is_gone_on_with(manifest: Manifest) -> None:
