@@ -100,6 +100,18 @@ def require_meant(label: str, known: set[str], what: str) -> None:
         )
 
 
+def _require_spelt(labels: set[str], names: Iterable[str], who: str) -> None:
+    """MarginError where labels are these names but for case, spaces or accents, POS for pos: nothing would be
+    expected of any mode, without a word."""
+    known = {_spelling(name): name for name in names}
+    meant = {label: known.get(_spelling(label)) for label in sorted(labels)}
+    if None not in meant.values() and (slip := next((one for one in meant if meant[one] != one), None)):
+        raise MarginError(
+            f"{who}: label {brief(slip)!r} is spelt {meant[slip]!r} here: write it so, or say which label is "
+            "expected of each mode"
+        )
+
+
 def is_label(text: str) -> bool:
     """Whether a text is short and plain enough for a label, which reports show."""
     return bool(text) and len(text) <= LONGEST and text.isprintable()
@@ -175,7 +187,8 @@ def expecting(
     Raises
     ------
     MarginError : a mode that the run does not have, or that is to bear two labels; a label that the judge has
-        not, but nearly; refusal modes where none of the labels says what a refusal is.
+        not, but nearly; labels that are names of modes, or "refusal" and "answer", but for their spelling;
+        refusal modes where none of the labels says what a refusal is.
     """
     given = dict(given or {})
     for name in (*refusal_modes, *given):
@@ -187,6 +200,9 @@ def expecting(
                 f"mode {name!r} is to refuse, and to be {brief(given[name])!r}: say one of them"
             )
     labels = set(judgements.table["label"])
+    if not given:
+        for known in (modes, (REFUSAL, ANSWER)):
+            _require_spelt(labels - {EMPTY}, known, f"judge {judgements.judge}")
     # A file of answers alone, none of them a refusal, is of a judge that knows refusals, too.
     tells = judgements.judge == REFUSAL or REFUSAL in labels or labels - {EMPTY} == {ANSWER}
     if refusal_modes and not tells:

@@ -244,6 +244,26 @@ def test_a_label_spelt_in_two_ways_is_refused(answered: Run, judged: Judgements,
         expecting(judged, answered.modes, given={"rej": other})
 
 
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (("POS", "neg"), "label 'POS' is spelt 'pos' here: write it so"),
+        (("Rej ", "POS"), "label 'POS' is spelt 'pos' here"),
+        (("Refusal", "answer"), "label 'Refusal' is spelt 'refusal' here"),
+        (("REFUSAL", "ANSWER"), "label 'ANSWER' is spelt 'answer' here"),
+    ],
+)
+def test_labels_that_are_names_but_for_their_spelling_are_refused(
+    answered: Run, judged: Judgements, labels: tuple[str, str], said: str
+) -> None:
+    """Nothing would be expected of any mode, and no rate of what was asked for be given."""
+    others = Judgements("me", judged.table.assign(label=list(labels) * (len(judged.table) // 2)))
+    with pytest.raises(MarginError, match=f"^judge me: {said}"):
+        expecting(others, answered.modes)
+    given = expecting(others, answered.modes, given={"pos": labels[0]})
+    assert given.expected == {"pos": labels[0]}
+
+
 def test_an_expected_label_that_is_nearly_one_of_the_judges_is_refused(
     answered: Run, judged: Judgements
 ) -> None:
