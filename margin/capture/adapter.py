@@ -30,6 +30,9 @@ from margin.errors import MarginError, foreign
 from margin.inputs.reading import parse_json, read_text
 from margin.text import brief, shown
 
+STRENGTH = ("lora_alpha", "alpha", "alpha_pattern", "scaling")
+"""What the kinds of adapters call the numbers that their layers are multiplied with."""
+
 
 def with_adapter(model: PreTrainedModel, folder: Path, name: str) -> PreTrainedModel:
     """The model with an adapter's layers in place, from a folder in PEFT's format; safetensors only.
@@ -93,6 +96,12 @@ def _config(folder: Path, what: str) -> PeftConfig:
             kinds = "true or false" if isinstance(field.default, bool) else "a number"
             raise MarginError(
                 f"{path} sets {field.name} to {brief(json.dumps(value), 40)}: it must be {kinds}"
+            )
+        each = value.values() if isinstance(value, dict) else [value]
+        if field.name in STRENGTH and 0 in each:
+            raise MarginError(
+                f"{path} sets {field.name} to 0, by which its layers are multiplied: write what it was "
+                "trained with, or leave the adapter out"
             )
     with quietly(), foreign(f"{path} is no configuration of an adapter"):
         config: PeftConfig = PeftConfig.from_pretrained(str(folder))

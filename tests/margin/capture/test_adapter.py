@@ -148,6 +148,10 @@ def test_what_acts_outside_the_layers_is_refused(
         (dict, {"r": "four"}, r'sets r to "four": it must be a number$'),
         (dict, {"r": None}, r"sets r to null: it must be a number$"),
         (dict, {"lora_alpha": "8"}, r'sets lora_alpha to "8"'),
+        (dict, {"lora_alpha": 0}, "sets lora_alpha to 0, by which its layers are multiplied: write what"),
+        (dict, {"lora_alpha": 0.0}, "sets lora_alpha to 0, by which"),
+        (dict, {"alpha_pattern": {"q_proj": 0}}, "sets alpha_pattern to 0, by which"),
+        (dict, {"r": 0}, "`r` should be a positive integer"),
         (dict, {"use_rslora": "false"}, r'sets use_rslora to "false": it must be true or false$'),
         (lambda w: {n: w[n].to(torch.int8) for n in w}, {}, "holds I8, which is no real number"),
         (
