@@ -114,7 +114,8 @@ def require_fetched(place: Path) -> None:
 
 
 def require_safe_index(index: Path) -> None:
-    """MarginError where the index of a sharded checkpoint names a file that is not safetensors."""
+    """MarginError where the index of a sharded checkpoint names a file outside its folder, or one that is not
+    safetensors."""
     record = parse_json(read_text(index, "index"), str(index))
     shards = record.get("weight_map") if isinstance(record, dict) else None
     if not isinstance(shards, dict) or not shards or not all(isinstance(f, str) for f in shards.values()):
@@ -122,12 +123,12 @@ def require_safe_index(index: Path) -> None:
     if not isinstance(record.get("metadata"), dict):
         raise MarginError(f'{index} lacks an entry that transformers reads: add "metadata": {{}} to it')
     for file in shards.values():
+        if Path(file).is_absolute() or ".." in Path(file).parts:
+            raise MarginError(f"{index} names {shown(file)}, outside its folder: move the file into it")
         if not file.endswith(".safetensors"):
             raise MarginError(
                 f"{index} names {shown(file)}: only safetensors is read, other formats can run code"
             )
-        if Path(file).is_absolute() or ".." in Path(file).parts:
-            raise MarginError(f"{index} names {shown(file)}, outside its folder: move the file into it")
 
 
 def require_numbers(folder: Path) -> None:

@@ -57,9 +57,33 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o666) -> None:
 
 
 def append(path: Path, data: bytes) -> None:
-    """Add `data` to the end of a file, which others may be adding to as well. UnwritableError."""
-    with writing(path), _stream(path) or path.open("ab") as file:
-        file.write(data)
+    """Add `data` to the end of a file, which others may be adding to as well.
+
+    UnwritableError where all of it cannot be added; what was added of it, or a file made for it, is then
+    taken away again.
+    """
+    with writing(path):
+        if (stream := _stream(path)) is not None:
+            with stream:
+                stream.write(data)
+            return
+        there = Path(os.path.realpath(path))  # a link stays one
+        made = not there.exists()
+        with there.open("ab", buffering=0) as file:
+            before = file.seek(0, os.SEEK_END)
+            try:
+                written = 0
+                while written < len(data):
+                    written += file.write(data[written:])
+            except OSError:
+                with suppress(OSError):
+                    if (
+                        os.fstat(file.fileno()).st_size == before + written
+                    ):  # nobody has added to it meanwhile
+                        file.truncate(before)
+                        if made and not before:
+                            there.unlink()
+                raise
 
 
 def make_folder(path: Path, mode: int = 0o777) -> None:

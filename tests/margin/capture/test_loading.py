@@ -178,8 +178,9 @@ def test_no_pickle_is_read_whatever_names_it(saved_checkpoint: Path, tmp_path: P
         ),
         (
             '{"metadata": {}, "weight_map": {"model.norm.weight": "../../etc/passwd"}}',
-            "only safetensors is read",
+            "index.json names ../../etc/passwd, outside its folder: move the file into it",
         ),
+        ('{"metadata": {}, "weight_map": {"model.norm.weight": "a.bin"}}', "only safetensors is read"),
         ("[" * 100_000, "index.json is not JSON that can be read: its brackets are nested too deeply"),
         (
             f'{{"metadata": {{"total_size": {"9" * 6000}}}}}',

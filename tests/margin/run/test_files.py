@@ -53,6 +53,31 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
+@pytest.mark.parametrize("before", [None, b"", b"kept\n"])
+@pytest.mark.parametrize("link", [False, True])
+def test_what_cannot_be_added_in_full_leaves_the_file_as_it_was(
+    tmp_path: Path, before: bytes | None, link: bool
+) -> None:
+    path = tmp_path / "summary.md"
+    if before is not None:
+        path.write_bytes(before)
+    if link:
+        (tmp_path / "link").symlink_to(path)
+    script = (
+        "import resource, signal, sys; from pathlib import Path\n"
+        "from margin.errors import UnwritableError; from margin.run.files import append\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))\n"  # as a disk that is full after 10 bytes
+        "try: append(Path(sys.argv[1]), b'more than there is room for')\n"
+        "except UnwritableError as error: print(error)"
+    )
+    said, _ = python(script, tmp_path / "link" if link else path).communicate(timeout=60)
+    assert "File too large" in said
+    assert (path.read_bytes() if path.exists() else None) == before
+    append(path, b"end")
+    assert path.read_bytes() == (before or b"") + b"end"
+
+
 @pytest.mark.parametrize(("mask", "expected"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
 def test_a_new_file_has_the_mode_the_umask_leaves(
     write: Any, umask: Any, tmp_path: Path, mask: int, expected: int
