@@ -165,7 +165,9 @@ def draw_projection(
     points = "prompt-centred" if projection.centred else "raw"
     ranges = [] if seeds is None else [seed_range_words(seeds)]
     if projection.drawn_of is not None:
-        ranges.append(f"{len(projection.modes):,} of {projection.drawn_of:,} points drawn, whole prompts at random")
+        ranges.append(
+            f"{len(projection.modes):,} of {projection.drawn_of:,} points drawn, whole prompts at random"
+        )
     scatter(
         projection.table(),
         ax,
