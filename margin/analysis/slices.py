@@ -24,16 +24,28 @@ MIN_PROMPTS = 30
 MOST_SLICES = 50
 """A column with more values than this is no slicing (an author, a date) and is left out."""
 
+LONGEST_NAME = 120
+"""Characters of a value that names a slice: a column with a longer one holds text (a note, an answer)."""
+
 
 def slicing(labels: pd.DataFrame) -> tuple[list[str], dict[str, str]]:
     """The columns that prompts are sliced by, and of each other column why they are not."""
-    values = {str(column): int(labels[column].nunique()) for column in labels}
-    why = {
-        column: f"{n} values, over {MOST_SLICES}" if n > MOST_SLICES else "one value" if n else "no value"
-        for column, n in values.items()
-        if not 2 <= n <= MOST_SLICES
-    }
-    return [column for column in values if column not in why], why
+    told = {str(column): _why_none(labels[column].dropna()) for column in labels}
+    why = {column: reason for column, reason in told.items() if reason}
+    return [column for column in told if column not in why], why
+
+
+def _why_none(values: pd.Series) -> str:
+    """Why a column's values are no slices; empty where they are."""
+    n = values.nunique()
+    if n < 2:
+        return "one value" if n else "no value"
+    if n > MOST_SLICES:
+        return f"{n} values, over {MOST_SLICES}"
+    if n == len(values):
+        return "every prompt has its own value"
+    longest = max(len(str(value)) for value in values.unique())
+    return f"values of up to {longest:,} characters, over {LONGEST_NAME}" if longest > LONGEST_NAME else ""
 
 
 @dataclass(frozen=True, eq=False)

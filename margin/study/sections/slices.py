@@ -55,7 +55,9 @@ def draw(study: PointStudy, canvas: Canvas) -> Figure:
     found = study.section(Slices)
     drawn = {} if found is None else found.frames()
     if not drawn:
-        raise MarginError("no slices can be drawn: no column of the prompts has two to fifty values")
+        raise MarginError(
+            "no slices can be drawn: no column of the prompts has two to fifty values that prompts share"
+        )
     most = MOST_DRAWN[canvas.style]
     heights = [figures.forest_height(min(most, len(lines))) for lines in drawn.values()]
     if canvas.style == "talk":  # as a slide is wide, and not high

@@ -97,9 +97,9 @@ def test_a_prompt_of_megabytes_is_refused_before_it_is_tokenised(
     make_chat: Callable[..., Chat], modes: ModeSet
 ) -> None:
     class Untouched(PreTrainedTokenizerFast):
-        def __call__(self, text: str, **how: object) -> object:  # type: ignore[override]
+        def __call__(self, text: str, **how: object) -> object:
             assert len(text) < 10_000
-            return super().__call__(text, **how)  # type: ignore[arg-type]
+            return super().__call__(text, **how)
 
     chat = make_chat("chatml")
     chat.tokenizer.__class__ = Untouched  # type: ignore[assignment]

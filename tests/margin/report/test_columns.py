@@ -162,6 +162,9 @@ def test_columns_that_slice_nothing_are_named_with_the_reason(
         "fifty": [f"a{i % 50}" for i in range(60)],
         "source": ["web"] * 60,
         "note": [None] * 60,
+        "remark": [*(f"as in case {i}" for i in range(20)), *[None] * 40],
+        "policy": ["No advice on locks. " * 6 + "!" if i % 2 else "None of it." for i in range(60)],
+        "kind": ["No advice on locks. " * 6 if i % 2 else "None of it." for i in range(60)],
     }
     run = collect(
         make_checkpoint(),
@@ -177,8 +180,10 @@ def test_columns_that_slice_nothing_are_named_with_the_reason(
         "author": "60 values, over 50",
         "source": "one value",
         "note": "no value",
+        "remark": "every prompt has its own value",
+        "policy": "values of up to 121 characters, over 120",
     }
-    assert [slices.column for slices in report.slices] == ["fifty"]
+    assert [slices.column for slices in report.slices] == ["fifty", "kind"]
     told = io.StringIO()
     print_summary(report, Console(file=told, width=200))
     said = "not sliced: author (60 values, over 50), source (one value), note (no value)"
