@@ -47,9 +47,9 @@ def probe(X: FloatArray, design: Design, fold: NDArray[np.intp], level: float = 
     probes on new prompts: that other prompts would have given other probes is ignored. Where noise directs
     the probes, the folds' errors repeat each other: see `margin.stats.folds.repetition`.
 
-    Cost: O(N d^2 + d^3) a fold. Ledoit and Wolf (2004), "A well-conditioned estimator for large-dimensional
-    covariance matrices"; Hand and Till (2001) for the AUC over pairs; Obuchowski (1997) for its interval with
-    clustered points.
+    Cost: O(N d^2 + d^3 + N log N) a fold. Ledoit and Wolf (2004), "A well-conditioned estimator for
+    large-dimensional covariance matrices"; Hand and Till (2001) for the AUC over pairs; Obuchowski (1997) for
+    its interval with clustered points.
 
     Raises
     ------
@@ -107,8 +107,21 @@ def _ranked(
     ranked = np.empty(len(odds))
     for f in range(fold.max() + 1):
         here = fold == f
-        of_a, of_b = odds[here].T
-        others = unit[here][:, None] != unit[here]
-        wins = np.where(others, (np.sign(of_a[:, None] - of_b) + 1) / 2, 0)
-        ranked[here] = (wins.sum(axis=0) + wins.sum(axis=1)) / (2 * others.sum(axis=1))
+        place = np.unique(odds[here], return_inverse=True)[1].reshape(-1, 2)
+        _, of_unit, many = np.unique(unit[here], return_inverse=True, return_counts=True)
+        own = place + of_unit[:, None] * (place.max() + 1)  # compares within a unit, as all others of it do
+        before = np.cumsum(many)[of_unit] - many[of_unit]
+        others = len(place) - many[of_unit]
+        over_b = _below(place[:, 0], place[:, 1]) - (_below(own[:, 0], own[:, 1]) - before)
+        over_a = _below(place[:, 1], place[:, 0]) - (_below(own[:, 1], own[:, 0]) - before)
+        ranked[here] = (over_b + others - over_a) / (2 * others)
     return ranked
+
+
+def _below(values: NDArray[np.intp], of: NDArray[np.intp]) -> NDArray[np.float64]:
+    """How many of the others lie below each value; those as high count half."""
+    ordered = np.sort(of)
+    found: NDArray[np.float64] = (
+        np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
+    ) / 2
+    return found

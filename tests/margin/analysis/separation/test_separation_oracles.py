@@ -26,7 +26,7 @@ from margin.analysis.separation.energy import energy_distance
 from margin.analysis.separation.held_out import nearest_centroid_accuracy
 from margin.analysis.separation.mmd import kernel_distances, mmd2
 from margin.analysis.separation.paired import mean_estimate
-from margin.analysis.separation.probe import probe
+from margin.analysis.separation.probe import discriminant_scores, probe
 from margin.analysis.separation.ratio import paired_distance_ratio
 from margin.analysis.separation.relabelling import relabelling_p_value
 from margin.analysis.separation.second_order import TAKEN, contrast_residual
@@ -325,6 +325,28 @@ def test_probe_is_linear_discriminant_analysis_fitted_on_other_prompts() -> None
     found = probe(X, design, fold)
     assert found.accuracy.estimate == pytest.approx(np.concatenate(right).mean(), abs=1e-12)
     assert found.auc.estimate == pytest.approx(np.average(aucs, weights=sizes), rel=1e-9)
+
+
+def test_the_auc_of_a_probe_compares_prompts_of_different_clusters_in_one_fold() -> None:
+    rng, n = np.random.default_rng(8), 30
+    X = paired(rng, n, 2, 4)
+    cluster = pd.Series(np.arange(n) // 3, index=range(n))
+    design = make_design(["neg", "pos"] * n, np.repeat(np.arange(n), 2)).clustered(cluster)
+    fold = prompt_folds(design, np.random.default_rng(1), 3)
+    by_hand = np.empty(n)
+    for f in range(3):
+        here = np.flatnonzero(fold == f)
+        Z = X.reshape(n, 2, 4)
+        scores = discriminant_scores(Z[fold != f], Z[here])
+        odds = scores[:, :, 1] - scores[:, :, 0]
+        for i, one in enumerate(here):
+            won = [
+                (np.sign(odds[i, 1] - odds[j, 0]) + 1) / 2 + (np.sign(odds[j, 1] - odds[i, 0]) + 1) / 2
+                for j, other in enumerate(here)
+                if cluster[one] != cluster[other]
+            ]
+            by_hand[one] = np.mean(won) / 2
+    assert probe(X, design, fold).auc.estimate == pytest.approx(by_hand.mean(), abs=1e-9)
 
 
 def test_mutual_information_of_two_modes_is_the_jensen_shannon_divergence() -> None:
