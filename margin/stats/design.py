@@ -66,9 +66,16 @@ class Design(Short):
         return np.bincount(self.unit)[self.unit]
 
     def clustered(self, labels: pd.Series | None) -> Design:
-        """The design with the cluster of each prompt, by prompt id (index); itself without labels."""
+        """The design with the cluster of each prompt, by prompt id as text (index); itself without labels.
+
+        Raises
+        ------
+        MarginError : labels of other prompts than these.
+        """
         if labels is None:
             return self
+        if not labels.index.isin(self.prompt_ids).any():
+            raise MarginError("the clusters are of none of these prompts: index them by prompt id, as text")
         return replace(self, clusters=make_clusters(labels.reindex(list(self.prompt_ids))))
 
     @cached_property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from margin.errors import MarginError
@@ -61,3 +62,11 @@ def test_subset_drops_modes_and_prompts_without_points() -> None:
     kept = design.subset(np.array([True, True, False, False, True]))
     assert kept.modes == ("a", "b")
     assert kept.prompt_ids == ("p", "r")
+
+
+def test_clusters_of_other_prompts_are_refused() -> None:
+    design = make_design(["neg", "pos"] * 4, np.repeat(np.arange(4), 2))
+    topics = pd.Series(["a", "a", "b", "b"], index=["0", "1", "2", "3"])
+    assert design.clustered(topics).n_units == 2
+    with pytest.raises(MarginError, match="index them by prompt id, as text"):
+        design.clustered(topics.set_axis(range(4)))

@@ -330,7 +330,7 @@ def test_probe_is_linear_discriminant_analysis_fitted_on_other_prompts() -> None
 def test_the_auc_of_a_probe_compares_prompts_of_different_clusters_in_one_fold() -> None:
     rng, n = np.random.default_rng(8), 30
     X = paired(rng, n, 2, 4)
-    cluster = pd.Series(np.arange(n) // 3, index=range(n))
+    cluster = pd.Series(np.arange(n) // 3, index=[str(i) for i in range(n)])
     design = make_design(["neg", "pos"] * n, np.repeat(np.arange(n), 2)).clustered(cluster)
     fold = prompt_folds(design, np.random.default_rng(1), 3)
     by_hand = np.empty(n)
@@ -343,7 +343,7 @@ def test_the_auc_of_a_probe_compares_prompts_of_different_clusters_in_one_fold()
             won = [
                 (np.sign(odds[i, 1] - odds[j, 0]) + 1) / 2 + (np.sign(odds[j, 1] - odds[i, 0]) + 1) / 2
                 for j, other in enumerate(here)
-                if cluster[one] != cluster[other]
+                if cluster.iloc[one] != cluster.iloc[other]
             ]
             by_hand[one] = np.mean(won) / 2
     assert probe(X, design, fold).auc.estimate == pytest.approx(by_hand.mean(), abs=1e-9)
