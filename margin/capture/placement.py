@@ -51,7 +51,7 @@ def whole_tensors(model: PreTrainedModel) -> Iterator[tuple[str, Tensor]]:
     for name, tensor in sorted(model.state_dict(keep_vars=True).items()):
         if isinstance(tensor, Tensor):
             there = load_offloaded_parameter(model, name) if tensor.device.type == "meta" else tensor
-            yield from ((part, _joined(its)) for part, its in _parts(name, there))
+            yield from ((part, joined(its)) for part, its in _parts(name, there))
 
 
 def is_plain(tensor: Tensor) -> bool:
@@ -62,13 +62,16 @@ def is_plain(tensor: Tensor) -> bool:
 def weight_and_bias(module: nn.Linear) -> tuple[Tensor, Tensor | None]:
     """Matrix and bias of a linear layer, whole and on the device it is computed on."""
     with align_module_device(module):
-        return _joined(module.weight), None if module.bias is None else _joined(module.bias)
+        return joined(module.weight), None if module.bias is None else joined(module.bias)
 
 
-def _joined(tensor: Tensor) -> Tensor:
+def joined(tensor: Tensor) -> Tensor:
+    """The tensor whole; of one in parts every rank must ask for it."""
     if not isinstance(tensor, DTensor):
         return tensor.detach()
     with torch.inference_mode(False), torch.no_grad():
+        if tensor.device.type != (device := tensor.device_mesh.device_type):
+            tensor = tensor.to(device)  # offloaded to the host between passes, where its ranks do not meet
         return tensor.full_tensor().detach()
 
 

@@ -1,0 +1,228 @@
+"""Trains tiny models that FSDP2 shards over the ranks of a launch, with the callback and without.
+
+`torchrun --nproc-per-node=2 -m tests.margin.sharded_training FOLDER`: each rank writes what became of each
+training into rank-R.json of the folder, and the first what each model was when it was measured.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from accelerate import FullyShardedDataParallelPlugin
+from accelerate.utils import DistributedType
+from peft import LoraConfig, get_peft_model
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    default_data_collator,
+)
+from transformers.distributed import DistributedConfig
+
+from margin.errors import MarginError
+from margin.inputs.modes_file import load_modes
+from margin.training import MarginCallback
+
+STEPS, EVERY = 4, 2
+ACCUMULATED = {"gradient_accumulation_steps": 2}
+AT_EVALUATIONS = {"bf16": True, "eval_strategy": "steps", "eval_steps": EVERY}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "tied": ACCUMULATED,
+    "lora": AT_EVALUATIONS,
+    "own": {"bf16": True, "fsdp_config": {"auto_wrap_policy": "NO_WRAP"}},
+    "checkpointed": {"fsdp_config": {"activation_checkpointing": True}},
+    "loaded": {},
+}
+"""Kinds of models and of sharding them, each with what its Trainer is told."""
+
+
+def model_of(kind: str, folder: Path) -> Any:
+    if kind == "loaded":
+        spread = DistributedConfig(fsdp_size=2)
+        return AutoModelForCausalLM.from_pretrained(folder / "model", distributed_config=spread)
+    model = AutoModelForCausalLM.from_pretrained(
+        folder / "model", attention_dropout=0.2, tie_word_embeddings=kind == "tied"
+    )
+    if kind == "lora":
+        torch.manual_seed(1)
+        lora = LoraConfig(r=4, lora_dropout=0.2, target_modules="all-linear", init_lora_weights=False)
+        return get_peft_model(model, lora)
+    if kind == "own":
+        policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16)
+        for layer in model.model.layers:
+            fully_shard(layer, mp_policy=policy)
+        fully_shard(model, mp_policy=policy)
+    return model
+
+
+def trainer_of(kind: str, folder: Path) -> Trainer:
+    torch.manual_seed(0), random.seed(0), np.random.seed(0)  # noqa: NPY002 - the global one is meant
+    arguments = {"fsdp": kind != "loaded", **SETTINGS[kind]}
+    if arguments["fsdp"]:
+        arguments["fsdp_config"] = {"version": 2, **arguments.get("fsdp_config", {})}
+    rows = [{"input_ids": ids, "labels": ids} for ids in np.random.default_rng(0).integers(0, 250, (16, 12)).tolist()]
+    told = TrainingArguments(
+        str(folder / "out"),
+        use_cpu=True,
+        report_to="none",
+        disable_tqdm=True,
+        per_device_train_batch_size=2,
+        max_steps=STEPS,
+        logging_steps=1,
+        learning_rate=1e-2,
+        save_strategy="no",
+        **arguments,
+    )
+    trainer = Trainer(
+        model_of(kind, folder),
+        told,
+        data_collator=default_data_collator,
+        train_dataset=rows,
+        eval_dataset=rows[:4],
+        processing_class=AutoTokenizer.from_pretrained(folder / "model"),
+    )
+    # accelerate shards on accelerators alone: on CPUs it is told of the plugin once it has looked.
+    state: Any = trainer.accelerator.state
+    state.distributed_type = DistributedType.FSDP if told.fsdp else DistributedType.MULTI_CPU
+    state.fsdp_plugin = None
+    if told.fsdp:
+        state.fsdp_plugin = FullyShardedDataParallelPlugin(**told.fsdp_plugin_args)
+        if told.bf16:
+            state.fsdp_plugin.set_mixed_precision("bf16")
+    trainer.is_fsdp_enabled = bool(told.fsdp)
+    return trainer
+
+
+class Saved(TrainerCallback):
+    """Keeps what a checkpoint would hold, gathered by torch, at every step that is measured."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        if state.global_step % EVERY == 0:
+            whole = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+            if state.is_world_process_zero:
+                torch.save(whole, self.folder / f"{state.global_step}.pt")
+
+
+def local(tensor: Any) -> bytes:
+    return (tensor.to_local() if isinstance(tensor, DTensor) else tensor).detach().numpy().tobytes()
+
+
+def end_of(trainer: Trainer) -> dict[str, Any]:
+    """All that a training leaves behind on this rank, the random streams' next numbers among it."""
+    model: Any = trainer.model
+    optimizer: Any = trainer.optimizer
+    held = sha256()
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()  # an evaluation leaves some weights whole
+    for weight in model.parameters():
+        held.update(local(weight))
+        for moment in optimizer.state.get(weight, {}).values():
+            held.update(local(moment))
+    return {
+        "losses": [entry["loss"] for entry in trainer.state.log_history if "loss" in entry],
+        "evaluated": [entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry],
+        "norms": [entry["grad_norm"] for entry in trainer.state.log_history if "grad_norm" in entry],
+        "held": held.hexdigest(),
+        "training": [name for name, module in model.named_modules() if module.training],
+        "kinds": [type(module).__name__ for module in model.modules()],
+        "hooks": [len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules()],
+        "drawn": [torch.rand(1).item(), random.random(), np.random.rand()],  # noqa: NPY002
+    }
+
+
+def train(kind: str, folder: Path, watched: bool = False, saved: Path | None = None) -> dict[str, Any]:
+    trainer = trainer_of(kind, folder)
+    if saved is not None:
+        saved.mkdir(exist_ok=True)
+        trainer.add_callback(Saved(saved))
+    if watched:
+        trainer.add_callback(
+            MarginCallback(
+                trainer,
+                prompts=folder / "prompts.jsonl",
+                modes=load_modes(folder / "modes.toml"),
+                every=None if "eval_strategy" in SETTINGS[kind] else EVERY,
+                controls=["random"],
+            )
+        )
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", UserWarning)
+        trainer.train()
+    margins = {entry["step"]: entry for entry in trainer.state.log_history if "eval_sam" in entry}
+    warned = [str(one.message) for one in said if "margin" in str(one.message)]
+    return {"end": end_of(trainer), "margins": margins, "warned": warned}
+
+
+@contextmanager
+def no_failure(rank: int) -> Iterator[None]:
+    yield
+
+
+def fails(rank: int, where: str, error: Exception) -> Callable[[int], Any]:
+    """A patch that has one rank fail at a place of the package."""
+
+    def patched(here: int) -> Any:
+        return patch(where, side_effect=error) if here == rank else no_failure(here)
+
+    return patched
+
+
+FAILURES: dict[str, Callable[[int], Any]] = {
+    "the first cannot measure": fails(0, "margin.training.collect", LookupError("no such thing")),
+    "the first has no room": fails(0, "margin.capture.sharded.free_memory", MemoryError("none left")),
+    "the first cannot keep a weight": fails(0, "margin.capture.sharded._at", MemoryError("too large")),
+    "the second cannot begin": fails(1, "margin.capture.sharded._prepared", OSError("device lost")),
+}
+
+
+def refused_of_the_first_version(folder: Path) -> str:
+    trainer = trainer_of("plain", folder)
+    trainer.accelerator.state.fsdp_plugin.fsdp_version = 1
+    try:
+        MarginCallback(trainer, prompts=["a", "b"], modes=load_modes(folder / "modes.toml"), every=1)
+    except MarginError as error:
+        return str(error)
+    return ""
+
+
+def main(folder: Path) -> None:
+    rank = -1
+    found: dict[str, Any] = {}
+    for kind in SETTINGS:
+        alone = train(kind, folder)
+        together = train(kind, folder, watched=True, saved=folder / kind)
+        found[kind] = {"alone": alone, "together": together}
+    rank = torch.distributed.get_rank()
+    for failure, happens in FAILURES.items():
+        with happens(rank):
+            found[failure] = train("plain", folder, watched=True)
+    found["version 1"] = refused_of_the_first_version(folder)
+    (folder / f"rank-{rank}.json").write_text(json.dumps(found))
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
