@@ -38,7 +38,7 @@ def model_of(trainer: Trainer) -> PreTrainedModel:
     it is whole (`margin.capture.sharded`).
     """
     _require_whole_or_fsdp2(trainer)
-    model: Any = trainer.model
+    model: Any = getattr(trainer.model, "_orig_mod", trainer.model)  # which torch.compile puts a shell around
     if isinstance(model, PeftModel):
         inside: Any = model.get_base_model()
         if is_sharded(model):

@@ -23,7 +23,7 @@ from accelerate import FullyShardedDataParallelPlugin
 from accelerate.utils import DistributedType
 from peft import LoraConfig, get_peft_model
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
-from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import CPUOffloadPolicy, FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 from transformers import (
     AutoModelForCausalLM,
@@ -67,9 +67,8 @@ def model_of(kind: str, folder: Path) -> Any:
         return get_peft_model(model, lora)
     if kind == "own":
         policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16)
-        for layer in model.model.layers:
-            fully_shard(layer, mp_policy=policy)
-        fully_shard(model, mp_policy=policy)
+        for part in (*model.model.layers, model):
+            fully_shard(part, mp_policy=policy, offload_policy=CPUOffloadPolicy(pin_memory=False))
     return model
 
 
