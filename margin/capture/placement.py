@@ -8,6 +8,7 @@ keep a weight as a tensor of its own class, which wraps codes and scales.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from accelerate.utils import align_module_device
@@ -70,9 +71,10 @@ def joined(tensor: Tensor) -> Tensor:
     if not isinstance(tensor, DTensor):
         return tensor.detach()
     with torch.inference_mode(False), torch.no_grad():
-        if tensor.device.type != (device := tensor.device_mesh.device_type):
-            tensor = tensor.to(device)  # offloaded to the host between passes, where its ranks do not meet
-        return tensor.full_tensor().detach()
+        # FSDP2 may offload it to the host, where the ranks of an accelerator do not meet.
+        there: Any = tensor.to(tensor.device_mesh.device_type)
+        whole: Tensor = there.full_tensor()
+        return whole.detach()
 
 
 def _parts(name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:

@@ -28,6 +28,8 @@ ROOM = 1.2
 """Memory a whole copy needs, of its weights: with what runs through it."""
 GB = 10**9
 _HOST = torch.device("cpu")
+_SWAPPED = ("_parameters", "_buffers", "_forward_pre_hooks", "_forward_hooks")
+"""What a module holds that FSDP2 has changed, or that lies elsewhere than the whole copy."""
 _OF_FSDP = "torch.distributed.fsdp"
 """Where the hooks are from that gather a module's weights for its pass, and cast what goes through it."""
 
@@ -64,7 +66,7 @@ def _prepared(model: nn.Module, first: bool) -> tuple[list[DTensor], torch.devic
     for module in model.modules():
         if isinstance(module, FSDPModule):
             module.reshard()  # after an evaluation some are still whole, in the precision of a policy
-    parts = [weight for weight in model.parameters() if isinstance(weight, DTensor)]
+    parts: list[DTensor] = [weight for weight in model.parameters() if isinstance(weight, DTensor)]
     return parts, _place(parts) if first else None
 
 
@@ -93,8 +95,10 @@ def _agreed(own: Callable[[], T]) -> T:
     fault: Exception | None = None
     try:
         found = own()
-    except Exception as error:  # whatever it is, the others are to know
-        fault = error
+    except BaseException as error:
+        if not isinstance(error, Exception):
+            raise
+        fault = error  # whatever it is, the others are to know
     said = None if fault is None else words(fault)
     if reasons := [reason for reason in gather_object([said]) if reason is not None]:
         raise MarginError(reasons[0]) from fault
@@ -131,7 +135,7 @@ def _at(place: torch.device, weight: Tensor) -> nn.Parameter:
 def _plain(module: nn.Module, whole: dict[DTensor, nn.Parameter], place: torch.device) -> Iterator[None]:
     """A module with whole weights in one place, by its own class and without FSDP's hooks."""
     held, kind = vars(module), type(module)
-    before = {name: held[name] for name in ("_parameters", "_buffers", "_forward_pre_hooks", "_forward_hooks")}
+    before = {name: held[name] for name in _SWAPPED}
 
     def without_fsdp(hooks: OrderedDict[int, Any]) -> OrderedDict[int, Any]:
         return OrderedDict((id, hook) for id, hook in hooks.items() if not _is_of_fsdp(hook))

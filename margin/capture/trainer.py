@@ -19,6 +19,9 @@ from margin.capture.sharded import is_sharded
 from margin.capture.wrapper import unwrapped
 from margin.errors import MarginError
 
+_NOT_FSDP = ("tp", "cp", "sp", "pp", "ep")
+"""What configurations call other ways to spread a model: tensors, contexts, sequences, stages, experts."""
+
 
 def tokenizer_of(trainer: Trainer) -> PreTrainedTokenizerBase:
     """Its tokenizer, or that of its processor; MarginError where it has none."""
@@ -56,10 +59,11 @@ def _require_whole_or_fsdp2(trainer: Trainer) -> None:
     plugin = getattr(trainer.accelerator.state, "fsdp_plugin", None)
     if trainer.is_fsdp_enabled and getattr(plugin, "fsdp_version", 1) != 2:
         raise MarginError(
-            f"the model is spread over processes by the first FSDP: set version 2 in fsdp_config, or {instead}"
+            "the model is spread over processes by the first FSDP: set version 2 in fsdp_config, or "
+            + instead
         )
     others = getattr(trainer.accelerator, "parallelism_config", None), _loaded_by(trainer.model)
-    sizes = [getattr(one, f"{way}_size", None) or 1 for one in others for way in ("tp", "cp", "sp", "pp", "ep")]
+    sizes = [getattr(one, f"{way}_size", None) or 1 for one in others for way in _NOT_FSDP]
     zero3 = trainer.is_deepspeed_enabled and is_deepspeed_zero3_enabled()
     if zero3 or max(sizes) > 1:
         raise MarginError(f"the model is spread over processes, and not by FSDP2 alone: {instead}")

@@ -1,7 +1,7 @@
 """Trains tiny models that FSDP2 shards over the ranks of a launch, with the callback and without.
 
-`torchrun --nproc-per-node=2 -m tests.margin.sharded_training FOLDER`: each rank writes what became of each
-training into rank-R.json of the folder, and the first what each model was when it was measured.
+`torchrun --nproc-per-node=2 -m tests.margin.sharded_training FOLDER WHAT`: each rank writes what became of
+each training into WHAT-RANK.json of the folder, and the first what each model was when it was measured.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import json
 import random
 import sys
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -22,19 +22,19 @@ import torch
 from accelerate import FullyShardedDataParallelPlugin
 from accelerate.utils import DistributedType
 from peft import LoraConfig, get_peft_model
+from safetensors.torch import save_file
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.fsdp import CPUOffloadPolicy, FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
-    LlamaConfig,
     Trainer,
     TrainerCallback,
     TrainingArguments,
     default_data_collator,
 )
-from transformers.distributed import DistributedConfig
+from transformers.distributed.configuration_utils import DistributedConfig
 
 from margin.errors import MarginError
 from margin.inputs.modes_file import load_modes
@@ -43,28 +43,37 @@ from margin.training import MarginCallback
 STEPS, EVERY = 4, 2
 ACCUMULATED = {"gradient_accumulation_steps": 2}
 AT_EVALUATIONS = {"bf16": True, "eval_strategy": "steps", "eval_steps": EVERY}
-SETTINGS: dict[str, dict[str, Any]] = {
+KINDS: dict[str, dict[str, Any]] = {
     "plain": {},
     "tied": ACCUMULATED,
     "lora": AT_EVALUATIONS,
     "own": {"bf16": True, "fsdp_config": {"auto_wrap_policy": "NO_WRAP"}},
-    "checkpointed": {"fsdp_config": {"activation_checkpointing": True}},
+    "wrapped": {"fsdp_config": {"activation_checkpointing": True}, "torch_compile_backend": "eager"},
     "loaded": {},
 }
 """Kinds of models and of sharding them, each with what its Trainer is told."""
 
 
-def model_of(kind: str, folder: Path) -> Any:
-    if kind == "loaded":
-        spread = DistributedConfig(fsdp_size=2)
-        return AutoModelForCausalLM.from_pretrained(folder / "model", distributed_config=spread)
+def bare_model(kind: str, folder: Path) -> Any:
+    """The model of a kind as one process has it, before it is sharded."""
     model = AutoModelForCausalLM.from_pretrained(
         folder / "model", attention_dropout=0.2, tie_word_embeddings=kind == "tied"
     )
-    if kind == "lora":
-        torch.manual_seed(1)
-        lora = LoraConfig(r=4, lora_dropout=0.2, target_modules="all-linear", init_lora_weights=False)
-        return get_peft_model(model, lora)
+    if kind != "lora":
+        return model
+    torch.manual_seed(1)
+    lora = LoraConfig(r=4, lora_dropout=0.2, target_modules="all-linear", init_lora_weights=False)
+    return get_peft_model(model, lora)
+
+
+def sharded_model(kind: str, folder: Path) -> Any:
+    """The model as a user gives it to the Trainer, which shards the rest of them."""
+    if kind == "loaded":
+        spread = DistributedConfig(fsdp_size=2)
+        return AutoModelForCausalLM.from_pretrained(
+            folder / "model", attention_dropout=0.2, distributed_config=spread
+        )
+    model = bare_model(kind, folder)
     if kind == "own":
         policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16)
         for part in (*model.model.layers, model):
@@ -74,10 +83,11 @@ def model_of(kind: str, folder: Path) -> Any:
 
 def trainer_of(kind: str, folder: Path) -> Trainer:
     torch.manual_seed(0), random.seed(0), np.random.seed(0)  # noqa: NPY002 - the global one is meant
-    arguments = {"fsdp": kind != "loaded", **SETTINGS[kind]}
+    arguments = {"fsdp": kind != "loaded", **KINDS[kind]}
     if arguments["fsdp"]:
         arguments["fsdp_config"] = {"version": 2, **arguments.get("fsdp_config", {})}
-    rows = [{"input_ids": ids, "labels": ids} for ids in np.random.default_rng(0).integers(0, 250, (16, 12)).tolist()]
+    tokens = np.random.default_rng(0).integers(0, 250, (16, 12)).tolist()
+    rows = [{"input_ids": ids, "labels": ids} for ids in tokens]
     told = TrainingArguments(
         str(folder / "out"),
         use_cpu=True,
@@ -91,7 +101,7 @@ def trainer_of(kind: str, folder: Path) -> Trainer:
         **arguments,
     )
     trainer = Trainer(
-        model_of(kind, folder),
+        sharded_model(kind, folder),
         told,
         data_collator=default_data_collator,
         train_dataset=rows,
@@ -110,17 +120,24 @@ def trainer_of(kind: str, folder: Path) -> Trainer:
     return trainer
 
 
+def weights_at(folder: Path, kind: str, step: int) -> Path:
+    """Where the weights of a training lie that it had at a step."""
+    return folder / f"{kind}-{step}.safetensors"
+
+
 class Saved(TrainerCallback):
     """Keeps what a checkpoint would hold, gathered by torch, at every step that is measured."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, kind: str) -> None:
+        self.folder, self.kind = folder, kind
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         if state.global_step % EVERY == 0:
-            whole = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+            whole = StateDictOptions(full_state_dict=True, cpu_offload=True)
+            weights: dict[str, Any] = get_model_state_dict(model, options=whole)
             if state.is_world_process_zero:
-                torch.save(whole, self.folder / f"{state.global_step}.pt")
+                named = {name.replace("_orig_mod.", ""): weight.clone() for name, weight in weights.items()}
+                save_file(named, weights_at(self.folder, self.kind, state.global_step))
 
 
 def local(tensor: Any) -> bytes:
@@ -151,18 +168,17 @@ def end_of(trainer: Trainer) -> dict[str, Any]:
     }
 
 
-def train(kind: str, folder: Path, watched: bool = False, saved: Path | None = None) -> dict[str, Any]:
+def train(kind: str, folder: Path, watched: bool = False, saved: bool = False) -> dict[str, Any]:
     trainer = trainer_of(kind, folder)
-    if saved is not None:
-        saved.mkdir(exist_ok=True)
-        trainer.add_callback(Saved(saved))
+    if saved:
+        trainer.add_callback(Saved(folder, kind))
     if watched:
         trainer.add_callback(
             MarginCallback(
                 trainer,
                 prompts=folder / "prompts.jsonl",
                 modes=load_modes(folder / "modes.toml"),
-                every=None if "eval_strategy" in SETTINGS[kind] else EVERY,
+                every=None if "eval_strategy" in KINDS[kind] else EVERY,
                 controls=["random"],
             )
         )
@@ -174,25 +190,19 @@ def train(kind: str, folder: Path, watched: bool = False, saved: Path | None = N
     return {"end": end_of(trainer), "margins": margins, "warned": warned}
 
 
-@contextmanager
-def no_failure(rank: int) -> Iterator[None]:
-    yield
+def failing(rank: int, where: str, error: Exception | None = None, returns: Any = None) -> Any:
+    """A patch of a function of the package that is done on one rank."""
+    if torch.distributed.get_rank() != rank:
+        return nullcontext()
+    return patch(where, side_effect=error, return_value=returns)
 
 
-def fails(rank: int, where: str, error: Exception) -> Callable[[int], Any]:
-    """A patch that has one rank fail at a place of the package."""
-
-    def patched(here: int) -> Any:
-        return patch(where, side_effect=error) if here == rank else no_failure(here)
-
-    return patched
-
-
-FAILURES: dict[str, Callable[[int], Any]] = {
-    "the first cannot measure": fails(0, "margin.training.collect", LookupError("no such thing")),
-    "the first has no room": fails(0, "margin.capture.sharded.free_memory", MemoryError("none left")),
-    "the first cannot keep a weight": fails(0, "margin.capture.sharded._at", MemoryError("too large")),
-    "the second cannot begin": fails(1, "margin.capture.sharded._prepared", OSError("device lost")),
+NO_ROOM = "the first has no room"
+FAILURES: dict[str, Callable[[], Any]] = {
+    NO_ROOM: lambda: failing(0, "margin.capture.sharded.free_memory", returns=1000),
+    "the first cannot keep a weight": lambda: failing(0, "margin.capture.sharded._at", MemoryError("full")),
+    "the first cannot measure": lambda: failing(0, "margin.training.collect", LookupError("no such thing")),
+    "the second cannot begin": lambda: failing(1, "margin.capture.sharded._prepared", OSError("device lost")),
 }
 
 
@@ -206,22 +216,22 @@ def refused_of_the_first_version(folder: Path) -> str:
     return ""
 
 
-def main(folder: Path) -> None:
-    rank = -1
+def main(folder: Path, what: str) -> None:
     found: dict[str, Any] = {}
-    for kind in SETTINGS:
-        alone = train(kind, folder)
-        together = train(kind, folder, watched=True, saved=folder / kind)
-        found[kind] = {"alone": alone, "together": together}
-    rank = torch.distributed.get_rank()
-    for failure, happens in FAILURES.items():
-        with happens(rank):
-            found[failure] = train("plain", folder, watched=True)
-    found["version 1"] = refused_of_the_first_version(folder)
-    (folder / f"rank-{rank}.json").write_text(json.dumps(found))
+    if what == "kinds":
+        for kind in KINDS:
+            alone = train(kind, folder)
+            found[kind] = {"alone": alone, "together": train(kind, folder, watched=True, saved=True)}
+    else:
+        found["alone"] = train("plain", folder)
+        for failure, happens in FAILURES.items():
+            with happens():
+                found[failure] = train("plain", folder, watched=True)
+        found["version 1"] = refused_of_the_first_version(folder)
+    (folder / f"{what}-{torch.distributed.get_rank()}.json").write_text(json.dumps(found))
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])

@@ -168,7 +168,9 @@ def test_the_model_is_left_as_it_was(
     assert any(gradient for gradient in before["gradients"].values())
 
 
-@pytest.mark.parametrize("setting", [{}, {"lora": True}, {"bf16": True}, {"lora": True, "bf16": True}], ids=str)
+@pytest.mark.parametrize(
+    "setting", [{}, {"lora": True}, {"bf16": True}, {"lora": True, "bf16": True}], ids=str
+)
 def test_what_is_logged_is_what_collecting_and_analysing_the_saved_model_gives(
     make_trainer: Make, prompts: list[str], modes: ModeSet, tmp_path: Path, setting: dict[str, Any]
 ) -> None:
