@@ -59,19 +59,15 @@ def _require_whole_or_fsdp2(trainer: Trainer) -> None:
     plugin = getattr(trainer.accelerator.state, "fsdp_plugin", None)
     if trainer.is_fsdp_enabled and getattr(plugin, "fsdp_version", 1) != 2:
         raise MarginError(
-            "the model is spread over processes by the first FSDP: set version 2 in fsdp_config, or "
-            + instead
+            f"the first FSDP spreads the model over processes: set version 2 in fsdp_config, or {instead}"
         )
-    others = getattr(trainer.accelerator, "parallelism_config", None), _loaded_by(trainer.model)
+    others = [getattr(trainer.accelerator, "parallelism_config", None)]
+    if trainer.is_distributed_loading_by_transformers:
+        others.append(getattr(getattr(trainer.model, "config", None), "distributed_config", None))
     sizes = [getattr(one, f"{way}_size", None) or 1 for one in others for way in _NOT_FSDP]
     zero3 = trainer.is_deepspeed_enabled and is_deepspeed_zero3_enabled()
     if zero3 or max(sizes) > 1:
         raise MarginError(f"the model is spread over processes, and not by FSDP2 alone: {instead}")
-
-
-def _loaded_by(model: Any) -> Any:
-    """How transformers spread a model over processes as it loaded it; None where it did not."""
-    return getattr(getattr(model, "config", None), "distributed_config", None)
 
 
 @contextmanager

@@ -121,4 +121,7 @@ def test_no_room_for_the_whole_model_is_said_in_a_line(failed: Ended) -> None:
 
 def test_the_first_fsdp_is_refused_before_training(failed: Ended) -> None:
     for rank in failed:
-        assert "by the first FSDP: set version 2 in fsdp_config" in rank["version 1"]
+        assert (
+            "the first FSDP spreads the model over processes: set version 2 in fsdp_config"
+            in rank["version 1"]
+        )
