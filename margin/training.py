@@ -60,8 +60,8 @@ class MarginCallback(TrainerCallback):
     its adapter, and weights in the precision they are kept in, not that of autocast.
 
     Where several processes train, the first measures, and the others wait for it: `ddp_timeout` must be
-    longer. Of a model that FSDP2 (`fully_shard`) shards it gathers a whole copy, on its device or, where that
-    has no room, on the host. A model spread in another way (the first FSDP, DeepSpeed ZeRO-3, tensor
+    longer. Of a model that FSDP2 (`fully_shard`) or DeepSpeed ZeRO-3 shards it gathers a whole copy, on its
+    device or, where that has no room, on the host. A model spread in another way (the first FSDP, tensor
     parallelism) is refused: measure its checkpoints with `margin sweep`.
 
     Parameters
@@ -87,7 +87,7 @@ class MarginCallback(TrainerCallback):
     ------
     MarginError : bad prompts, clusters or modes, modes that do not reach the model
         (`margin.inputs.preflight`), a Trainer without a tokenizer, a model spread over processes by another
-        way than FSDP2, an adapter that changes the input.
+        way than FSDP2 or ZeRO-3, an adapter that changes the input.
 
     Cost: forward passes over prompts x (modes and controls), and a product over the head (V d^2, float64). A
     sharded model is gathered once for each measurement, and the first process needs memory for all of it.

@@ -1,4 +1,4 @@
-"""A model whose weights FSDP2 keeps in parts on several ranks, whole on the first for a while.
+"""A model whose weights FSDP2 or ZeRO-3 keeps in parts on several ranks, whole on the first for a while.
 
 The first then runs it as any other model, by its plain forward pass, while the others wait: what is measured
 is what a checkpoint of it would hold, in the precision that the weights are kept in, whatever a policy has
@@ -20,6 +20,7 @@ from torch.distributed.tensor import DTensor
 
 from margin.capture.budget import free_memory
 from margin.capture.placement import joined
+from margin.capture.zero3 import gathered, is_of_zero3, shape_of
 from margin.errors import MarginError, words
 
 T = TypeVar("T")
@@ -29,14 +30,15 @@ ROOM = 1.2
 GB = 10**9
 _HOST = torch.device("cpu")
 _SWAPPED = ("_parameters", "_buffers", "_forward_pre_hooks", "_forward_hooks")
-"""What a module holds that FSDP2 has changed, or that lies elsewhere than the whole copy."""
-_OF_FSDP = "torch.distributed.fsdp"
+"""What a module holds that sharding has changed, or that lies elsewhere than the whole copy."""
+_SHARDERS = ("torch.distributed.fsdp", "deepspeed.")
 """Where the hooks are from that gather a module's weights for its pass, and cast what goes through it."""
 
 
 def is_sharded(model: nn.Module) -> bool:
-    """Whether FSDP2 (`fully_shard`) has the model, or a part of it, in its hands."""
-    return any(isinstance(module, FSDPModule) for module in model.modules())
+    """Whether FSDP2 (`fully_shard`) or ZeRO-3 has the model, or a part of it, in its hands."""
+    by_fsdp2 = any(isinstance(module, FSDPModule) for module in model.modules())
+    return by_fsdp2 or any(is_of_zero3(weight) for weight in model.parameters())
 
 
 @contextmanager
@@ -61,20 +63,24 @@ def assembled(model: nn.Module, first: bool) -> Iterator[None]:
         yield
 
 
-def _prepared(model: nn.Module, first: bool) -> tuple[list[DTensor], torch.device | None]:
+def _prepared(model: nn.Module, first: bool) -> tuple[list[Tensor], torch.device | None]:
     """The weights that are in parts, in one order on all ranks, and where they will be whole, if here."""
     for module in model.modules():
         if isinstance(module, FSDPModule):
             module.reshard()  # after an evaluation some are still whole, in the precision of a policy
-    parts: list[DTensor] = [weight for weight in model.parameters() if isinstance(weight, DTensor)]
+    parts: list[Tensor] = [
+        weight for weight in model.parameters() if isinstance(weight, DTensor) or is_of_zero3(weight)
+    ]
     return parts, _place(parts) if first else None
 
 
-def _place(parts: Iterable[DTensor]) -> torch.device:
+def _place(parts: Iterable[Tensor]) -> torch.device:
     needed, devices = 0.0, [_HOST]
     for weight in parts:
-        needed += ROOM * weight.numel() * weight.element_size()
-        if weight.device_mesh.device_type == "cuda":
+        needed += ROOM * shape_of(weight).numel() * weight.element_size()
+        # What FSDP2 offloads to the host between passes is computed on the device of its mesh.
+        device = weight.device_mesh.device_type if isinstance(weight, DTensor) else weight.device.type
+        if device == "cuda":
             devices = [torch.device("cuda", torch.cuda.current_device()), _HOST]
     free = {device: free_memory(device) for device in devices}
     found = next((device for device in devices if free[device] >= needed), None)
@@ -105,15 +111,15 @@ def _agreed(own: Callable[[], T]) -> T:
     return found
 
 
-def _gathered(parts: Iterable[DTensor], place: torch.device | None) -> dict[DTensor, nn.Parameter]:
+def _gathered(parts: Iterable[Tensor], place: torch.device | None) -> dict[Tensor, nn.Parameter]:
     """Every weight whole in one place, by its part here; nothing without a place.
 
     What cannot be kept is given up only once all are gathered: the other ranks would wait for this one.
     """
-    whole: dict[DTensor, nn.Parameter] = {}
+    whole: dict[Tensor, nn.Parameter] = {}
     fault: Exception | None = None
     for part in parts:
-        weight = joined(part)
+        weight = gathered(part) if is_of_zero3(part) else joined(part)
         if place is not None and fault is None:
             try:
                 whole[part] = _at(place, weight)
@@ -132,13 +138,13 @@ def _at(place: torch.device, weight: Tensor) -> nn.Parameter:
 
 
 @contextmanager
-def _plain(module: nn.Module, whole: dict[DTensor, nn.Parameter], place: torch.device) -> Iterator[None]:
-    """A module with whole weights in one place, by its own class and without FSDP's hooks."""
+def _plain(module: nn.Module, whole: dict[Tensor, nn.Parameter], place: torch.device) -> Iterator[None]:
+    """A module with whole weights in one place, by its own class and without the hooks of what shards it."""
     held, kind = vars(module), type(module)
     before = {name: held[name] for name in _SWAPPED}
 
-    def without_fsdp(hooks: OrderedDict[int, Any]) -> OrderedDict[int, Any]:
-        return OrderedDict((id, hook) for id, hook in hooks.items() if not _is_of_fsdp(hook))
+    def plain(hooks: OrderedDict[int, Any]) -> OrderedDict[int, Any]:
+        return OrderedDict((id, hook) for id, hook in hooks.items() if not _is_of_sharder(hook))
 
     try:
         held["_parameters"] = {
@@ -148,8 +154,8 @@ def _plain(module: nn.Module, whole: dict[DTensor, nn.Parameter], place: torch.d
         held["_buffers"] = {
             name: None if buffer is None else buffer.to(place) for name, buffer in before["_buffers"].items()
         }
-        held["_forward_pre_hooks"] = without_fsdp(before["_forward_pre_hooks"])
-        held["_forward_hooks"] = without_fsdp(before["_forward_hooks"])
+        held["_forward_pre_hooks"] = plain(before["_forward_pre_hooks"])
+        held["_forward_hooks"] = plain(before["_forward_hooks"])
         if isinstance(module, FSDPModule):
             module.__class__ = kind.__mro__[kind.__mro__.index(FSDPModule) + 1]
         yield
@@ -158,5 +164,5 @@ def _plain(module: nn.Module, whole: dict[DTensor, nn.Parameter], place: torch.d
         held.update(before)
 
 
-def _is_of_fsdp(hook: Any) -> bool:
-    return str(getattr(hook, "__module__", "")).startswith(_OF_FSDP)
+def _is_of_sharder(hook: Any) -> bool:
+    return str(getattr(hook, "__module__", "")).startswith(_SHARDERS)

@@ -12,14 +12,13 @@ import torch
 from peft import PeftModel
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
-from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
 from margin.capture.evaluating import evaluating
 from margin.capture.sharded import is_sharded
 from margin.capture.wrapper import unwrapped
 from margin.errors import MarginError
 
-_NOT_FSDP = ("tp", "cp", "sp", "pp", "ep")
+_NOT_GATHERED = ("tp", "cp", "sp", "pp", "ep")
 """What configurations call other ways to spread a model: tensors, contexts, sequences, stages, experts."""
 
 
@@ -35,12 +34,12 @@ def tokenizer_of(trainer: Trainer) -> PreTrainedTokenizerBase:
 def model_of(trainer: Trainer) -> PreTrainedModel:
     """The transformers model in training, with the layers of its adapter in place.
 
-    MarginError where it is spread over processes in another way than by FSDP2, where its adapter changes the
-    input or acts outside the model's layers, or where it is of another kind. Costs two short forward passes
-    of a model with adapters, which is left as it was; of one that FSDP2 has sharded they are run only where
-    it is whole (`margin.capture.sharded`).
+    MarginError where it is spread over processes in another way than by FSDP2 or ZeRO-3, where its adapter
+    changes the input or acts outside the model's layers, or where it is of another kind. Costs two short
+    forward passes of a model with adapters, which is left as it was; of one that is sharded they are run only
+    where it is whole (`margin.capture.sharded`).
     """
-    _require_whole_or_fsdp2(trainer)
+    _require_gatherable(trainer)
     model: Any = getattr(trainer.model, "_orig_mod", trainer.model)  # which torch.compile puts a shell around
     if isinstance(model, PeftModel):
         inside: Any = model.get_base_model()
@@ -54,7 +53,7 @@ def model_of(trainer: Trainer) -> PreTrainedModel:
     return model
 
 
-def _require_whole_or_fsdp2(trainer: Trainer) -> None:
+def _require_gatherable(trainer: Trainer) -> None:
     instead = "measure its saved checkpoints with `margin sweep` instead"
     plugin = getattr(trainer.accelerator.state, "fsdp_plugin", None)
     if trainer.is_fsdp_enabled and getattr(plugin, "fsdp_version", 1) != 2:
@@ -64,10 +63,11 @@ def _require_whole_or_fsdp2(trainer: Trainer) -> None:
     others = [getattr(trainer.accelerator, "parallelism_config", None)]
     if trainer.is_distributed_loading_by_transformers:
         others.append(getattr(getattr(trainer.model, "config", None), "distributed_config", None))
-    sizes = [getattr(one, f"{way}_size", None) or 1 for one in others for way in _NOT_FSDP]
-    zero3 = trainer.is_deepspeed_enabled and is_deepspeed_zero3_enabled()
-    if zero3 or max(sizes) > 1:
-        raise MarginError(f"the model is spread over processes, and not by FSDP2 alone: {instead}")
+    sizes = [getattr(one, f"{way}_size", None) or 1 for one in others for way in _NOT_GATHERED]
+    deepspeed: Any = getattr(getattr(trainer.args, "hf_deepspeed_config", None), "config", {})
+    sizes.append(deepspeed.get("tensor_parallel", {}).get("autotp_size", 1))
+    if max(sizes) > 1:
+        raise MarginError(f"the model is spread over processes, and not by FSDP2 or ZeRO-3 alone: {instead}")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Trains tiny models that FSDP2 shards over the ranks of a launch, with the callback and without.
+"""Trains tiny models that are sharded over the ranks of a launch, with the callback and without.
 
 `torchrun --nproc-per-node=2 -m tests.margin.sharded_training FOLDER WHAT`: each rank writes what became of
 each training into WHAT-RANK.json of the folder, and the first what each model was when it was measured.
@@ -41,25 +41,37 @@ from margin.inputs.modes_file import load_modes
 from margin.training import MarginCallback
 
 STEPS, EVERY = 4, 2
-ACCUMULATED = {"gradient_accumulation_steps": 2}
-AT_EVALUATIONS = {"bf16": True, "eval_strategy": "steps", "eval_steps": EVERY}
+LATER = {"eval_strategy": "steps", "eval_steps": EVERY}
+AT_EVALUATIONS = {"bf16": True, **LATER}
 KINDS: dict[str, dict[str, Any]] = {
     "plain": {},
-    "tied": ACCUMULATED,
     "lora": AT_EVALUATIONS,
-    "own": {"bf16": True, "fsdp_config": {"auto_wrap_policy": "NO_WRAP"}},
+    "own": {"bf16": True, "gradient_accumulation_steps": 2, "fsdp_config": {"auto_wrap_policy": "NO_WRAP"}},
     "wrapped": {"fsdp_config": {"activation_checkpointing": True}, "torch_compile_backend": "eager"},
     "loaded": {},
 }
-"""Kinds of models and of sharding them, each with what its Trainer is told."""
+"""Kinds of models and of sharding them by FSDP2, each with what its Trainer is told."""
+ZERO3: dict[str, dict[str, Any]] = {
+    f"zero3-{name}": {
+        "deepspeed": {
+            "zero_optimization": {"stage": 3, "stage3_param_persistence_threshold": below},
+            "zero_allow_untested_optimizer": True,
+            "zero_force_ds_cpu_optimizer": False,
+            "train_micro_batch_size_per_gpu": 2,
+        },
+        **settings,
+    }
+    for name, below, settings in [("all", 0, {}), ("large", 40, {}), ("lora", 40, LATER)]
+}
+"""The same of DeepSpeed's ZeRO-3: all weights sharded, or the small ones left whole."""
 
 
 def bare_model(kind: str, folder: Path) -> Any:
     """The model of a kind as one process has it, before it is sharded."""
     model = AutoModelForCausalLM.from_pretrained(
-        folder / "model", attention_dropout=0.2, tie_word_embeddings=kind == "tied"
+        folder / "model", attention_dropout=0.2, tie_word_embeddings=kind == "own"
     )
-    if kind != "lora":
+    if "lora" not in kind:
         return model
     torch.manual_seed(1)
     lora = LoraConfig(r=4, lora_dropout=0.2, target_modules="all-linear", init_lora_weights=False)
@@ -83,7 +95,7 @@ def sharded_model(kind: str, folder: Path) -> Any:
 
 def trainer_of(kind: str, folder: Path) -> Trainer:
     torch.manual_seed(0), random.seed(0), np.random.seed(0)  # noqa: NPY002 - the global one is meant
-    arguments = {"fsdp": kind != "loaded", **KINDS[kind]}
+    arguments = {"fsdp": kind in KINDS and kind != "loaded", **(KINDS | ZERO3)[kind]}
     if arguments["fsdp"]:
         arguments["fsdp_config"] = {"version": 2, **arguments.get("fsdp_config", {})}
     tokens = np.random.default_rng(0).integers(0, 250, (16, 12)).tolist()
@@ -108,6 +120,8 @@ def trainer_of(kind: str, folder: Path) -> Trainer:
         eval_dataset=rows[:4],
         processing_class=AutoTokenizer.from_pretrained(folder / "model"),
     )
+    if kind in ZERO3:
+        return trainer
     # accelerate shards on accelerators alone: on CPUs it is told of the plugin once it has looked.
     state: Any = trainer.accelerator.state
     state.distributed_type = DistributedType.FSDP if told.fsdp else DistributedType.MULTI_CPU
@@ -126,21 +140,28 @@ def weights_at(folder: Path, kind: str, step: int) -> Path:
 
 
 class Saved(TrainerCallback):
-    """Keeps what a checkpoint would hold, gathered by torch, at every step that is measured."""
+    """Keeps what a checkpoint would hold, gathered by torch or DeepSpeed, at every measured step."""
 
-    def __init__(self, folder: Path, kind: str) -> None:
-        self.folder, self.kind = folder, kind
+    def __init__(self, trainer: Trainer, folder: Path, kind: str) -> None:
+        self.trainer, self.folder, self.kind = trainer, folder, kind
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         if state.global_step % EVERY == 0:
             whole = StateDictOptions(full_state_dict=True, cpu_offload=True)
-            weights: dict[str, Any] = get_model_state_dict(model, options=whole)
+            engine: Any = self.trainer.model_wrapped
+            weights: Any = (
+                engine._zero3_consolidated_16bit_state_dict()
+                if self.kind in ZERO3
+                else get_model_state_dict(model, options=whole)
+            )
             if state.is_world_process_zero:
                 named = {name.replace("_orig_mod.", ""): weight.clone() for name, weight in weights.items()}
                 save_file(named, weights_at(self.folder, self.kind, state.global_step))
 
 
 def local(tensor: Any) -> bytes:
+    """What this rank holds of a weight or a moment."""
+    tensor = getattr(tensor, "ds_tensor", tensor)
     return (tensor.to_local() if isinstance(tensor, DTensor) else tensor).detach().numpy().tobytes()
 
 
@@ -171,14 +192,14 @@ def end_of(trainer: Trainer) -> dict[str, Any]:
 def train(kind: str, folder: Path, watched: bool = False, saved: bool = False) -> dict[str, Any]:
     trainer = trainer_of(kind, folder)
     if saved:
-        trainer.add_callback(Saved(folder, kind))
+        trainer.add_callback(Saved(trainer, folder, kind))
     if watched:
         trainer.add_callback(
             MarginCallback(
                 trainer,
                 prompts=folder / "prompts.jsonl",
                 modes=load_modes(folder / "modes.toml"),
-                every=None if "eval_strategy" in KINDS[kind] else EVERY,
+                every=None if "eval_strategy" in (KINDS | ZERO3)[kind] else EVERY,
                 controls=["random"],
             )
         )
@@ -218,8 +239,8 @@ def refused_of_the_first_version(folder: Path) -> str:
 
 def main(folder: Path, what: str) -> None:
     found: dict[str, Any] = {}
-    if what == "kinds":
-        for kind in KINDS:
+    if what != "failures":
+        for kind in KINDS if what == "kinds" else ZERO3:
             alone = train(kind, folder)
             found[kind] = {"alone": alone, "together": train(kind, folder, watched=True, saved=True)}
     else:

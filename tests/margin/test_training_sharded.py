@@ -1,4 +1,4 @@
-"""The margin of a model that FSDP2 shards over two processes while it trains."""
+"""The margin of a model that FSDP2 or ZeRO-3 shards over two processes while it trains."""
 
 from __future__ import annotations
 
@@ -16,7 +16,16 @@ from margin.capture.checkpoint import Checkpoint
 from margin.capture.collect import collect
 from margin.study.training_log import readings
 from tests.margin.capture.test_resume import MODES
-from tests.margin.sharded_training import EVERY, FAILURES, KINDS, NO_ROOM, STEPS, bare_model, weights_at
+from tests.margin.sharded_training import (
+    EVERY,
+    FAILURES,
+    KINDS,
+    NO_ROOM,
+    STEPS,
+    ZERO3,
+    bare_model,
+    weights_at,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -43,7 +52,7 @@ def launched(folder: Path, what: str) -> Ended:
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={RANKS}"]
     launch = subprocess.run(
         [sys.executable, *launcher, "-m", "tests.margin.sharded_training", str(folder), what],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu"},
         timeout=PATIENCE,
         capture_output=True,
         text=True,
@@ -53,8 +62,20 @@ def launched(folder: Path, what: str) -> Ended:
 
 
 @pytest.fixture(scope="module")
-def trained(folder: Path) -> Ended:
+def by_fsdp2(folder: Path) -> Ended:
     return launched(folder, "kinds")
+
+
+@pytest.fixture(scope="module")
+def by_zero3(folder: Path) -> Ended:
+    pytest.importorskip("deepspeed", reason="DeepSpeed is not among the project's requirements")
+    return launched(folder, "zero3")
+
+
+@pytest.fixture
+def trained(kind: str, request: pytest.FixtureRequest) -> Ended:
+    ended: Ended = request.getfixturevalue("by_zero3" if kind in ZERO3 else "by_fsdp2")
+    return ended
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +83,7 @@ def failed(folder: Path) -> Ended:
     return launched(folder, "failures")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, *ZERO3])
 def test_training_goes_on_as_it_would_have_without(trained: Ended, kind: str) -> None:
     """Losses, norms, weights and moments to the last bit, on either rank; modes, kinds, hooks and streams."""
     for rank in trained:
@@ -71,7 +92,7 @@ def test_training_goes_on_as_it_would_have_without(trained: Ended, kind: str) ->
         assert rank[kind]["together"]["warned"] == []
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, *ZERO3])
 def test_what_is_logged_is_what_the_gathered_weights_give(
     trained: Ended,
     folder: Path,
@@ -80,14 +101,14 @@ def test_what_is_logged_is_what_the_gathered_weights_give(
     tmp_path: Path,
     kind: str,
 ) -> None:
-    """Gathered by torch's own checkpoints, and measured in one process by a model that was never sharded."""
+    """Gathered by torch or DeepSpeed, and measured in one process by a model that was never sharded."""
     logged = trained[0][kind]["together"]["margins"]
     assert list(logged) == [str(EVERY), str(STEPS)]
     assert trained[1][kind]["together"]["margins"] == logged
     for step, found in logged.items():
         model = bare_model(kind, folder)
-        model.load_state_dict(load_file(weights_at(folder, kind, int(step))), strict=kind != "tied")
-        whole = model.merge_and_unload() if kind == "lora" else model
+        model.load_state_dict(load_file(weights_at(folder, kind, int(step))), strict=kind != "own")
+        whole = model.merge_and_unload() if "lora" in kind else model
         run = collect(
             Checkpoint(whole.eval(), tokenizer, "whole"),
             prompts=prompts,
