@@ -30,6 +30,7 @@ from margin.capture.checkpoint import Checkpoint
 from margin.capture.collect import collect
 from margin.capture.prepare import load_inputs, proved_rows
 from margin.capture.ranks import Ranks
+from margin.capture.sharded import assembled
 from margin.capture.trainer import model_of, tokenizer_of, undisturbed
 from margin.errors import MarginError
 from margin.inputs.modes import ModeSet
@@ -58,8 +59,10 @@ class MarginCallback(TrainerCallback):
     Python, NumPy and torch, so that training goes on as it would have without. A PEFT model is measured with
     its adapter, and weights in the precision they are kept in, not that of autocast.
 
-    Where several processes hold a whole copy each (DDP), the first measures while the others wait. A model
-    spread over processes (FSDP, DeepSpeed ZeRO-3) is refused: measure its checkpoints with `margin sweep`.
+    Where several processes train, the first measures, and the others wait for it: `ddp_timeout` must be
+    longer. Of a model that FSDP2 (`fully_shard`) or DeepSpeed ZeRO-3 shards it gathers a whole copy, on its
+    device or, where that has no room, on the host. A model spread in another way (the first FSDP, tensor
+    parallelism) is refused: measure its checkpoints with `margin sweep`.
 
     Parameters
     ----------
@@ -83,10 +86,11 @@ class MarginCallback(TrainerCallback):
     Raises
     ------
     MarginError : bad prompts, clusters or modes, modes that do not reach the model
-        (`margin.inputs.preflight`), a Trainer without a tokenizer, a model spread over processes, an adapter
-        that changes the input.
+        (`margin.inputs.preflight`), a Trainer without a tokenizer, a model spread over processes by another
+        way than FSDP2 or ZeRO-3, an adapter that changes the input.
 
-    Cost: forward passes over prompts x (modes and controls), and a product over the head (V d^2, float64).
+    Cost: forward passes over prompts x (modes and controls), and a product over the head (V d^2, float64). A
+    sharded model is gathered once for each measurement, and the first process needs memory for all of it.
     """
 
     def __init__(
@@ -124,7 +128,7 @@ class MarginCallback(TrainerCallback):
         self._level, self._cluster, self._keep = level, cluster, None if keep is None else Path(keep)
         # A copy, since encoding changes a tokenizer's settings of padding and truncation.
         self._tokenizer = deepcopy(tokenizer_of(trainer))
-        self._options: dict[str, Any] = {
+        options: dict[str, Any] = {
             "controls": controls,
             "decoys": decoys,
             "draws": draws,
@@ -138,11 +142,12 @@ class MarginCallback(TrainerCallback):
             "quiet": True,
         }
         # As every measurement does it: what it would refuse is refused here, and not after a training.
-        asked = CaptureOptions(**self._options)
+        asked = CaptureOptions(**options)
         inputs = load_inputs(prompts, modes, asked, {"the path of keep": keep})
-        self._prompts, self._modes = inputs.prompts, inputs.modes
-        clusters_in(self._prompts.table, cluster)  # refused here, and not at every measurement
-        if len(self._prompts) < 2:
+        self._modes = inputs.modes
+        self._asked = options | {"prompts": inputs.prompts, "modes": inputs.modes, "ranks": Ranks()}
+        clusters_in(inputs.prompts.table, cluster)  # refused here, and not at every measurement
+        if len(inputs.prompts) < 2:
             raise MarginError("a margin needs at least two prompts, got one")
         proved_rows(self._checkpoint("the model in training"), inputs, asked)
 
@@ -192,9 +197,10 @@ class MarginCallback(TrainerCallback):
 
     def _measure(self, state: TrainerState, control: TrainerControl) -> Logs | None:
         """Measure and log, and ask for the end of training where there is a reason."""
-        shared = [self._readings(state.global_step) if state.is_world_process_zero else None]
-        found: Logs | None = broadcast_object_list(shared)[0]
+        found: Logs | None
+        found, why_not = broadcast_object_list([self._readings(state)])[0]
         if found is None:
+            training_log.warn(f"the margin was not measured at step {state.global_step}: {why_not}")
             return None
         wanted = control.should_log
         # Not the log of a subclass: TRL's would close its running averages of training metrics here.
@@ -207,42 +213,34 @@ class MarginCallback(TrainerCallback):
             control.should_save |= self._trainer.args.save_strategy == SaveStrategy.STEPS
         return found
 
-    def _readings(self, step: int) -> Logs | None:
-        """What is logged of the model as it is; None, with a warning, where it cannot be measured.
+    def _readings(self, state: TrainerState) -> tuple[Logs | None, str]:
+        """What the first process logs of the model as it is; None, and why, where it cannot be measured.
 
-        Whatever stood in the way: the training is worth more than the reading, and where several processes
-        train, the others wait here for an answer.
+        Whatever stood in the way: the training is worth more than the reading, and the others wait for it.
         """
+        first, started = state.is_world_process_zero, time.perf_counter()
+        model: Any = self._trainer.model
         try:
-            return self._measurement(f"checkpoint-{step}")
+            with assembled(model, first):
+                found = self._measurement(f"checkpoint-{state.global_step}") if first else {}
+            return found | {f"{SAM}_runtime": round(time.perf_counter() - started, 3)}, ""
         except BaseException as error:
             panic = type(error).__name__ == "PanicException"  # of a library in Rust, and no Exception
             if not (isinstance(error, Exception) or panic):
                 raise
-            reason = training_log.reason_without_tokens(error, self._modes)
             if not isinstance(error, (MarginError, OSError, MemoryError)):
                 log.warning("%s", spelt(self._modes.redact(traceback.format_exc())))
-        training_log.warn(f"the margin was not measured at step {step}: {reason}")
-        return None
+            return None, training_log.reason_without_tokens(error, self._modes)
 
     def _measurement(self, name: str) -> Logs:
-        started = time.perf_counter()
         checkpoint = self._checkpoint(name)
         with ExitStack() as scratch:
             folder = self._keep or Path(
                 scratch.enter_context(TemporaryDirectory(prefix="margin-", ignore_cleanup_errors=True))
             )
             with undisturbed(checkpoint.model):
-                run = collect(
-                    checkpoint,
-                    prompts=self._prompts,
-                    modes=self._modes,
-                    out=folder / name,
-                    ranks=Ranks(),
-                    **self._options,
-                )
-            found = training_log.readings(run, self._level, self._cluster)
-        return {**found, f"{SAM}_runtime": round(time.perf_counter() - started, 3)}
+                run = collect(checkpoint, out=folder / name, **self._asked)
+            return training_log.readings(run, self._level, self._cluster)
 
     def _checkpoint(self, name: str) -> Checkpoint:
         """The Trainer's model as it is now: a search over hyperparameters makes new ones."""

@@ -7,6 +7,8 @@ from typing import Any
 
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from margin.capture.zero3 import shape_of
+
 STRETCHED = {"linear", "dynamic", "yarn", "longrope", "llama3"}
 """Rotary embeddings that read `factor` times the positions the model was trained on at first."""
 
@@ -14,7 +16,8 @@ STRETCHED = {"linear", "dynamic", "yarn", "longrope", "llama3"}
 def vocabulary_of(model: PreTrainedModel) -> int:
     """Number of tokens a model has an embedding for: ids are below it; as stated where they are no table."""
     weight: Any = getattr(model.get_input_embeddings(), "weight", None)
-    return int(model.config.get_text_config(decoder=True).vocab_size if weight is None else weight.shape[0])
+    stated = model.config.get_text_config(decoder=True).vocab_size
+    return int(stated if weight is None else shape_of(weight)[0])
 
 
 def context_of(config: PreTrainedConfig) -> int | None:

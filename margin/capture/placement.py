@@ -8,6 +8,7 @@ keep a weight as a tensor of its own class, which wraps codes and scales.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from accelerate.utils import align_module_device
@@ -51,7 +52,7 @@ def whole_tensors(model: PreTrainedModel) -> Iterator[tuple[str, Tensor]]:
     for name, tensor in sorted(model.state_dict(keep_vars=True).items()):
         if isinstance(tensor, Tensor):
             there = load_offloaded_parameter(model, name) if tensor.device.type == "meta" else tensor
-            yield from ((part, _joined(its)) for part, its in _parts(name, there))
+            yield from ((part, joined(its)) for part, its in _parts(name, there))
 
 
 def is_plain(tensor: Tensor) -> bool:
@@ -62,14 +63,18 @@ def is_plain(tensor: Tensor) -> bool:
 def weight_and_bias(module: nn.Linear) -> tuple[Tensor, Tensor | None]:
     """Matrix and bias of a linear layer, whole and on the device it is computed on."""
     with align_module_device(module):
-        return _joined(module.weight), None if module.bias is None else _joined(module.bias)
+        return joined(module.weight), None if module.bias is None else joined(module.bias)
 
 
-def _joined(tensor: Tensor) -> Tensor:
+def joined(tensor: Tensor) -> Tensor:
+    """The tensor whole; of one in parts every rank must ask for it."""
     if not isinstance(tensor, DTensor):
         return tensor.detach()
     with torch.inference_mode(False), torch.no_grad():
-        return tensor.full_tensor().detach()
+        # FSDP2 may offload it to the host, where the ranks of an accelerator do not meet.
+        there: Any = tensor.to(tensor.device_mesh.device_type)
+        whole: Tensor = there.full_tensor()
+        return whole.detach()
 
 
 def _parts(name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:

@@ -98,7 +98,9 @@ def weights(trainer: Trainer) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(
-    "setting", [{}, {"lora": True}, {"gradient_accumulation_steps": 2}, {"bf16": True}], ids=str
+    "setting",
+    [{}, {"lora": True}, {"gradient_accumulation_steps": 2}, {"bf16": True}, {"lora": True, "bf16": True}],
+    ids=str,
 )
 def test_training_goes_on_as_it_would_have_without(
     make_trainer: Make, prompts: list[str], modes: ModeSet, setting: dict[str, Any]
@@ -166,7 +168,9 @@ def test_the_model_is_left_as_it_was(
     assert any(gradient for gradient in before["gradients"].values())
 
 
-@pytest.mark.parametrize("setting", [{}, {"lora": True}, {"bf16": True}], ids=str)
+@pytest.mark.parametrize(
+    "setting", [{}, {"lora": True}, {"bf16": True}, {"lora": True, "bf16": True}], ids=str
+)
 def test_what_is_logged_is_what_collecting_and_analysing_the_saved_model_gives(
     make_trainer: Make, prompts: list[str], modes: ModeSet, tmp_path: Path, setting: dict[str, Any]
 ) -> None:
@@ -509,6 +513,18 @@ def test_an_adapter_that_changes_the_input_is_refused(
         model_in(trainer), PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)
     )
     with pytest.raises(MarginError, match="changes the input"):
+        watched(trainer, prompts, modes, every=1)
+
+
+def test_a_model_spread_in_a_way_that_is_not_gathered_is_refused(
+    make_trainer: Make, prompts: list[str], modes: ModeSet
+) -> None:
+    from transformers.distributed.configuration_utils import DistributedConfig
+
+    trainer = make_trainer()
+    trainer.is_distributed_loading_by_transformers = True
+    model_in(trainer).config.distributed_config = DistributedConfig(tp_size=2, fsdp_size=2)
+    with pytest.raises(MarginError, match="spread over processes, and not by FSDP2 or ZeRO-3 alone: "):
         watched(trainer, prompts, modes, every=1)
 
 
