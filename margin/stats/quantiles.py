@@ -28,7 +28,10 @@ def t_tail(x: Numbers, degrees: Numbers) -> Values:
 
 def noncentral_t_tail(x: Numbers, degrees: Numbers, noncentrality: Numbers) -> Values:
     """Probability that the noncentral t exceeds `x`: the power of a t test."""
-    from scipy import stats  # `special.nctdtr` is NaN where the noncentrality is large
+    below = _values(special.nctdtr(degrees, noncentrality, x))
+    if np.isfinite(below).all():
+        return 1 - below
+    from scipy import stats  # slow to import; it knows what lies beyond the noncentralities of `special`
 
     return _values(stats.nct.sf(x, degrees, noncentrality))
 

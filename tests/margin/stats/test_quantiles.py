@@ -18,6 +18,14 @@ def test_students_t(degrees: float) -> None:
     np.testing.assert_allclose(quantiles.t_tail(X, degrees), stats.t.sf(X, degrees), rtol=1e-12)
 
 
+@pytest.mark.parametrize("degrees", [1, 5, 119, 1e6])
+def test_the_noncentral_t_whatever_its_noncentrality(degrees: float) -> None:
+    away = np.array([0.0, 0.1, 1, 2.5, 8, 36, 60, 1000, 1e6])
+    for x in stats.t.ppf([0.8, 0.95, 0.9995], degrees):
+        found, expected = quantiles.noncentral_t_tail(x, degrees, away), stats.nct.sf(x, degrees, away)
+        np.testing.assert_allclose(found, expected, atol=3e-5)  # SciPy 1.13; 1e-15 since
+
+
 def test_the_normal_and_the_beta() -> None:
     np.testing.assert_allclose(quantiles.normal_quantile(P), stats.norm.ppf(P), atol=1e-12)
     np.testing.assert_allclose(quantiles.normal_tail(X), stats.norm.sf(X), rtol=1e-12)
