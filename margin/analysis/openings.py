@@ -15,7 +15,7 @@ from margin.analysis.robustness.rules import Float
 from margin.inputs.conditions import Rule
 from margin.short import Short
 from margin.stats.clusters import Clusters
-from margin.stats.covariance import shrunken_covariance
+from margin.stats.covariance import covariance_within
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import mean_share
 
@@ -95,7 +95,7 @@ class Openings(Short):
                 fits.append(((training - training.mean(axis=1, keepdims=True)).mean(axis=0), None))
                 continue
             means = training.mean(axis=0)
-            covariance = shrunken_covariance((training - means).reshape(-1, training.shape[2]))
+            covariance = covariance_within(training, means)
             factor = linalg.cholesky(covariance, lower=True)
             fits.append((linalg.solve_triangular(factor, means.T, lower=True).T, factor))
         return fits

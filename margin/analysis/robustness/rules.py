@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 from scipy.spatial.distance import cdist
 
-from margin.stats.covariance import shrunken_covariance
+from margin.stats.covariance import covariance_within
 
 Float = NDArray[np.float64]
 
@@ -44,7 +44,7 @@ def discriminant_distances(training: Float, points: Float) -> Float:
     Cost: O(n k d^2 + d^3).
     """
     means = training.mean(axis=0)
-    covariance = shrunken_covariance((training - means).reshape(-1, training.shape[2]))
+    covariance = covariance_within(training, means)
     factor = linalg.cholesky(covariance, lower=True)
     whitened = (
         linalg.solve_triangular(factor, (X - means.mean(axis=0)).T, lower=True).T for X in (points, means)

@@ -12,7 +12,7 @@ from scipy import linalg
 from margin.analysis.separation.paired import points_by_prompt
 from margin.analysis.vectors import FloatArray
 from margin.errors import MarginError
-from margin.stats.covariance import shrunken_covariance
+from margin.stats.covariance import covariance_within
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.folds import LINEAR_IN_SIGN, repetition, signal_share
@@ -60,12 +60,14 @@ def probe(X: FloatArray, design: Design, fold: NDArray[np.intp], level: float = 
     if min(len(np.unique(design.unit[fold == f])) for f in range(len(sizes))) < 2:
         raise MarginError(f"a cross-fitted probe needs two prompts a fold, got {len(fold)} prompts in all")
     n, k = points.shape
-    X = X - X.mean(axis=0, dtype=np.float64).astype(X.dtype)
+    mean = X.mean(axis=0, dtype=np.float64).astype(X.dtype)
     scores, of_means = np.empty((n, k, k)), np.empty((len(sizes), k, k))
     for f in range(len(sizes)):
         held_out = fold == f
-        training = X[points[~held_out]]
-        tried = np.concatenate([X[points[held_out]], training.mean(axis=0, keepdims=True)])
+        training, tried = X[points[~held_out]], X[points[held_out]]
+        training -= mean
+        tried -= mean
+        tried = np.concatenate([tried, training.mean(axis=0, keepdims=True)])
         found = discriminant_scores(training, tried)
         scores[held_out], of_means[f] = found[:-1], found[-1]
     correct = (scores.argmax(axis=2) == np.arange(k)).mean(axis=1)
@@ -90,7 +92,7 @@ def discriminant_scores(training: FloatArray, points: FloatArray) -> NDArray[np.
         likely.
     """
     means = training.mean(axis=0, dtype=np.float64)
-    covariance = shrunken_covariance((training - means).reshape(-1, training.shape[2]))
+    covariance = covariance_within(training, means)
     weights = linalg.solve(covariance, means.T, assume_a="pos")
     scores: NDArray[np.float64] = points @ weights - np.einsum("kd,dk->k", means, weights) / 2
     return scores

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.covariance import ledoit_wolf
 
-from margin.stats.covariance import shrunken_covariance
+from margin.stats.covariance import covariance_within, shrunken_covariance
 
 
 @pytest.mark.parametrize(("n", "d"), [(5, 40), (40, 5), (300, 12), (2, 3), (12, 12)])
@@ -24,3 +24,9 @@ def test_it_is_scikit_learns_but_for_what_keeps_it_invertible(n: int, d: int, dt
 @pytest.mark.parametrize("rows", [np.zeros((6, 4)), np.outer(np.arange(6.0) - 2.5, [1, 0, 0, 0])])
 def test_it_can_be_inverted_where_axes_have_no_variance(rows: np.ndarray) -> None:
     assert np.linalg.eigvalsh(shrunken_covariance(rows)).min() > 0
+
+
+def test_means_are_taken_off_block_by_block() -> None:
+    points, means = np.random.default_rng(3).normal(size=(1500, 3, 6)), np.arange(18.0).reshape(3, 6)
+    expected = shrunken_covariance((points - means).reshape(-1, 6))
+    np.testing.assert_allclose(covariance_within(points, means), expected, rtol=1e-12)
