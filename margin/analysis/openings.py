@@ -7,15 +7,12 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
-from scipy.spatial.distance import cdist
 from scipy.special import gammaln
 
-from margin.analysis.robustness.rules import Float
+from margin.analysis.robustness.rules import FITS, Fit, Float
 from margin.inputs.conditions import Rule
 from margin.short import Short
 from margin.stats.clusters import Clusters
-from margin.stats.covariance import covariance_within
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import mean_share
 
@@ -38,15 +35,10 @@ class Openings(Short):
     def distances(self, points: Float, prompt: NDArray[np.intp]) -> Float:
         """(m, k) distances of points (m, d) of these prompts (m,) from the modes."""
         found = np.empty((len(points), self.known.shape[1]))
-        for fold, (centres, factor) in enumerate(self._fits):
+        for fold, fit in enumerate(self._fits):
             here = self.fold[prompt] == fold
-            if not here.any():
-                continue
-            if factor is None:
-                found[here] = cdist(points[here] - self._means[prompt[here]], centres)
-            else:
-                whitened = linalg.solve_triangular(factor, points[here].T, lower=True).T
-                found[here] = cdist(whitened, centres)
+            if here.any():
+                found[here] = fit.distances(points[here], self._means[prompt[here]])
         return found
 
     def depth(self, points: Float, prompt: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -60,24 +52,18 @@ class Openings(Short):
         """(m, d) gradient of the depth at points (m, d) of these prompts (m,)."""
         distances, found = self.distances(points, prompt), np.zeros_like(points)
         tiny = np.finfo(float).tiny
-        for fold, (centres, factor) in enumerate(self._fits):
+        for fold, fit in enumerate(self._fits):
             here = np.flatnonzero(self.fold[prompt] == fold)
-            at = points[here]
-            if factor is None:
-                at = at - self._means[prompt[here]]
-            else:
-                at = linalg.solve_triangular(factor, at.T, lower=True).T
+            at = fit.mapped(points[here], self._means[prompt[here]])
             nearest, toward = [], []
             for modes in (np.flatnonzero(self.target), np.flatnonzero(~self.target)):
                 chosen = modes[distances[here][:, modes].argmin(axis=1)]
                 length = np.maximum(distances[here, chosen], tiny)[:, None]
                 nearest.append(length)
-                toward.append((at - centres[chosen]) / length)
+                toward.append((at - fit.centres[chosen]) / length)
             (inside, outside), (inner, outer) = nearest, toward
             of_fold = 2 * (inside * outer - outside * inner) / np.maximum(inside + outside, tiny) ** 2
-            if factor is not None:
-                of_fold = linalg.solve_triangular(factor, of_fold.T, lower=True, trans="T").T
-            found[here] = of_fold
+            found[here] = fit.pulled_back(of_fold)
         return found
 
     @cached_property
@@ -86,19 +72,11 @@ class Openings(Short):
         return means
 
     @cached_property
-    def _fits(self) -> list[tuple[Float, Float | None]]:
-        """Of each fold the modes' centres by the prompts outside it, and what whitens by these."""
-        fits: list[tuple[Float, Float | None]] = []
-        for fold in range(self.fold.max() + 1):
-            training = self.known[self.fold != fold]
-            if self.rule == "centroid":
-                fits.append(((training - training.mean(axis=1, keepdims=True)).mean(axis=0), None))
-                continue
-            means = training.mean(axis=0)
-            covariance = covariance_within(training, means)
-            factor = linalg.cholesky(covariance, lower=True)
-            fits.append((linalg.solve_triangular(factor, means.T, lower=True).T, factor))
-        return fits
+    def _fits(self) -> list[Fit]:
+        """Of each fold the rule by the prompts outside it."""
+        n, k, d = self.known.shape
+        X, places = self.known.reshape(-1, d), np.arange(n * k).reshape(n, k)
+        return [FITS[self.rule](X, places[self.fold != fold]) for fold in range(self.fold.max() + 1)]
 
 
 def guessing(opens: NDArray[np.bool_], tries: NDArray[np.intp]) -> NDArray[np.float64]:

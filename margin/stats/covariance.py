@@ -1,8 +1,8 @@
-"""Covariance within modes where dimensions may outnumber rows."""
+"""Means of modes, and the covariance within them where dimensions may outnumber rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +22,27 @@ def shrunken_covariance(residuals: NDArray[np.floating]) -> NDArray[np.float64]:
     return _shrunken(residuals[start : start + ROWS] for start in range(0, len(residuals), ROWS))
 
 
-def covariance_within(points: NDArray[np.floating], means: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The same of points (n, k, d), less the mean (k, d) of their mode, taken off as they are read."""
-    prompts = max(1, ROWS // len(means))
-    return _shrunken(
-        (points[start : start + prompts] - means).reshape(-1, means.shape[1])
-        for start in range(0, len(points), prompts)
-    )
+def means_of(X: NDArray[np.floating], places: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Mean (k, d) of the points of X (N, d) at each column of `places` (n, k), in float64."""
+    total = np.zeros((places.shape[1], X.shape[1]))
+    for points in _blocks(X, places):
+        total += points.sum(axis=0, dtype=np.float64)
+    return total / len(places)
+
+
+def covariance_within(
+    X: NDArray[np.floating], places: NDArray[np.intp], means: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """As `shrunken_covariance`, of the points of X (N, d) at `places` (n, k) less the means (k, d) of their
+    modes, which are taken off as they are read."""
+    return _shrunken((points - means).reshape(-1, X.shape[1]) for points in _blocks(X, places))
+
+
+def _blocks(X: NDArray[np.floating], places: NDArray[np.intp]) -> Iterator[NDArray[np.floating]]:
+    """The points (some, k, d) at `places`, some prompts at a time."""
+    prompts = max(1, ROWS // places.shape[1])
+    for start in range(0, len(places), prompts):
+        yield X[places[start : start + prompts]]
 
 
 def _shrunken(blocks: Iterable[NDArray[np.floating]]) -> NDArray[np.float64]:

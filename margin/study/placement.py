@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from margin.analysis.margins import check_design
 from margin.analysis.robustness.assignment import Assignment, assign
-from margin.analysis.robustness.rules import Float
 from margin.analysis.space import Coordinates
+from margin.analysis.vectors import FloatArray
 from margin.inputs.conditions import Rule, condition_of
 from margin.run.run import Run
 from margin.short import Short
@@ -27,7 +27,7 @@ class Placement(Short):
 
     space: str
     """"logits", or "state" where the head is not affine."""
-    points: Float
+    points: FloatArray
     """(N, d) coordinates of every row."""
     reference: NDArray[np.intp]
     """(n k,) places of the rows of known mode."""
@@ -88,10 +88,10 @@ def nearest_modes(run: Run, placement: Placement) -> pd.DataFrame:
     )
 
 
-def _points(run: Run) -> tuple[str, Float]:
+def _points(run: Run) -> tuple[str, FloatArray]:
     """Coordinates of every row in the space of the headline margin, or the state where it has none."""
     if run.manifest.head.softcap is None:
         coordinates = run.logit_geometry().coordinates("logits")
         if coordinates is not None:
-            return "logits", np.asarray(coordinates, dtype=np.float64)
-    return "state", run.states().astype(np.float64)
+            return "logits", coordinates
+    return "state", run.states()

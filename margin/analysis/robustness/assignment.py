@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from margin.analysis.robustness.rules import Float, centroid_distances, discriminant_distances
+from margin.analysis.robustness.rules import FITS, Float
+from margin.analysis.vectors import FloatArray, blocks
 from margin.inputs.conditions import Rule
 from margin.short import Short
 from margin.stats.clusters import Clusters
@@ -17,6 +18,8 @@ from margin.stats.intervals import mean_share
 
 RELIABLE = 0.9
 """Balanced accuracy on points of known mode under which a rule's rates are indicative only."""
+ROWS = 2048
+"""Points placed at a time: the memory beside them stays small."""
 OUTSIDE_P = 0.05
 """Conformal p-value under which a point is outside: at most this share of a mode's own points are."""
 
@@ -62,7 +65,7 @@ class Assignment(Short):
 
 def assign(
     rule: Rule,
-    X: Float,
+    X: FloatArray,
     reference: NDArray[np.intp],
     prompt: NDArray[np.intp],
     fold: NDArray[np.intp],
@@ -81,19 +84,17 @@ def assign(
     fold : (n,) fold of each prompt; at least two folds.
     """
     n, k = reference.shape
-    known = X[reference]
     distances, of_means = np.empty((len(X), k)), np.empty((fold.max() + 1, k, k))
     for held_out in range(len(of_means)):
-        training = known[fold != held_out]
-        tested = fold[prompt] == held_out
-        means = training.mean(axis=0)
-        points = np.concatenate([X[tested], means])
-        if rule == "centroid":
-            own = np.concatenate([known[prompt[tested]], np.broadcast_to(means, (k, *means.shape))])
-            found = centroid_distances(training, points, own)
-        else:
-            found = discriminant_distances(training, points)
-        distances[tested], of_means[held_out] = found[:-k], found[-k:]
+        fit = FITS[rule](X, reference[fold != held_out])
+        tested = np.flatnonzero(fold[prompt] == held_out)
+        for part in blocks(len(tested), ROWS):
+            rows = tested[part]
+            own = X[reference[prompt[rows]]].mean(axis=1, dtype=np.float64)
+            distances[rows] = fit.distances(X[rows].astype(np.float64, copy=False), own)
+        of_means[held_out] = fit.distances(
+            fit.means, np.broadcast_to(fit.means.mean(axis=0), fit.means.shape)
+        )
     wider = wider_share(-(distances[reference] ** 2), -(of_means**2))
     if rule == "centroid":
         # A point of known mode is part of the mean taken away from it, a control's is not: where their noise

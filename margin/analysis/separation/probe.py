@@ -12,7 +12,7 @@ from scipy import linalg
 from margin.analysis.separation.paired import points_by_prompt
 from margin.analysis.vectors import FloatArray
 from margin.errors import MarginError
-from margin.stats.covariance import covariance_within
+from margin.stats.covariance import covariance_within, means_of
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.folds import LINEAR_IN_SIGN, repetition, signal_share
@@ -91,8 +91,10 @@ def discriminant_scores(training: FloatArray, points: FloatArray) -> NDArray[np.
     training : (n, k, d) points of each mode, whose means and common covariance are used; modes are equally
         likely.
     """
-    means = training.mean(axis=0, dtype=np.float64)
-    covariance = covariance_within(training, means)
+    n, k, d = training.shape
+    X, places = training.reshape(-1, d), np.arange(n * k).reshape(n, k)
+    means = means_of(X, places)
+    covariance = covariance_within(X, places, means)
     weights = linalg.solve(covariance, means.T, assume_a="pos")
     scores: NDArray[np.float64] = points @ weights - np.einsum("kd,dk->k", means, weights) / 2
     return scores

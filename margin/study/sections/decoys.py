@@ -233,6 +233,5 @@ def _landing_accuracy(space: Coordinates, design: Design, settings: Settings) ->
     reference = np.empty((design.n_prompts, design.n_modes), dtype=np.intp)
     reference[design.prompt, design.mode] = np.arange(design.n_points)
     fold = prompt_folds(design, settings.rng("placement"))
-    X = np.asarray(space.X, dtype=np.float64)
-    found = assign("centroid", X, reference, design.prompt, fold)
+    found = assign("centroid", space.X, reference, design.prompt, fold)
     return found.accuracy(settings.level, design.clusters)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.covariance import ledoit_wolf
 
-from margin.stats.covariance import covariance_within, shrunken_covariance
+from margin.stats.covariance import covariance_within, means_of, shrunken_covariance
 
 
 @pytest.mark.parametrize(("n", "d"), [(5, 40), (40, 5), (300, 12), (2, 3), (12, 12)])
@@ -26,7 +26,10 @@ def test_it_can_be_inverted_where_axes_have_no_variance(rows: np.ndarray) -> Non
     assert np.linalg.eigvalsh(shrunken_covariance(rows)).min() > 0
 
 
-def test_means_are_taken_off_block_by_block() -> None:
-    points, means = np.random.default_rng(3).normal(size=(1500, 3, 6)), np.arange(18.0).reshape(3, 6)
-    expected = shrunken_covariance((points - means).reshape(-1, 6))
-    np.testing.assert_allclose(covariance_within(points, means), expected, rtol=1e-12)
+def test_means_and_covariance_are_read_block_by_block() -> None:
+    X = np.random.default_rng(3).normal(size=(5000, 6)) + 5
+    places = np.random.default_rng(4).permutation(5000)[:4500].reshape(1500, 3)
+    means = means_of(X, places)
+    np.testing.assert_allclose(means, X[places].mean(axis=0), rtol=1e-12)
+    expected = shrunken_covariance((X[places] - means).reshape(-1, 6))
+    np.testing.assert_allclose(covariance_within(X, places, means), expected, rtol=1e-12)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from margin.analysis.robustness.assignment import assign
-from margin.analysis.robustness.rules import centroid_distances, discriminant_distances
+from margin.analysis.robustness.rules import FITS
 from margin.inputs.conditions import Rule
 from margin.stats.folds import prompt_folds
 from margin.stats.intervals import mean_share
@@ -25,11 +25,9 @@ def on_new_prompts(rule: Rule, known: Array, fold: Array, new: Array) -> float:
     points, rates = new.reshape(-1, new.shape[2]), []
     for f in range(fold.max() + 1):
         training = known[fold != f]
-        distances = (
-            centroid_distances(training, points, np.repeat(new, K, axis=0))
-            if rule == "centroid"
-            else discriminant_distances(training, points)
-        )
+        places = np.arange(training.shape[0] * K).reshape(-1, K)
+        fit = FITS[rule](training.reshape(-1, points.shape[1]), places)
+        distances = fit.distances(points, np.repeat(new.mean(axis=1), K, axis=0))
         rates.append(np.mean(distances.argmin(axis=1) == np.tile(np.arange(K), len(new))))
     return float(np.mean(rates))
 

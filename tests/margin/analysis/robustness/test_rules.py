@@ -9,7 +9,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.neighbors import NearestCentroid
 
 from margin.analysis.robustness.assignment import OUTSIDE_P, Assignment, assign
-from margin.analysis.robustness.rules import centroid_distances, discriminant_distances
+from margin.analysis.robustness.rules import FITS, Float
 from margin.inputs.conditions import Rule
 
 N, K, D = 60, 3, 6
@@ -29,6 +29,13 @@ def points(seed: int, n: int = N, noise: float = 1.0, again: int = 0) -> np.ndar
     return X
 
 
+def distances(rule: Rule, training: np.ndarray, tested: np.ndarray, own: np.ndarray | None = None) -> Float:
+    """Distances of points from the modes of other prompts (n, K, D); own : means of their prompts."""
+    n, k, d = training.shape
+    fit = FITS[rule](training.reshape(-1, d), np.arange(n * k).reshape(n, k))
+    return fit.distances(tested, np.zeros_like(tested) if own is None else own)
+
+
 def place(rule: Rule, known: np.ndarray, controls: np.ndarray, folds: int = 5) -> Assignment:
     """Land one control a prompt beside the known points."""
     n = len(known)
@@ -42,10 +49,10 @@ def test_centroid_rule_is_the_nearest_centroid_of_block_centred_points() -> None
     tested = own[:, 1] + np.random.default_rng(2).normal(size=(N, D))
     centred = training - training.mean(axis=1, keepdims=True)
     oracle = NearestCentroid().fit(centred.reshape(-1, D), np.tile(np.arange(K), N))
-    found = centroid_distances(training, tested, own)
+    found = distances("centroid", training, tested, own.mean(axis=1))
     expected = oracle.predict(tested - own.mean(axis=1))
     assert (found.argmin(axis=1) == expected).all()
-    assert found == pytest.approx(centroid_distances(training + 7, tested + 3, own + 3))
+    assert found == pytest.approx(distances("centroid", training + 7, tested + 3, own.mean(axis=1) + 3))
 
 
 def test_discriminant_distances_are_mahalanobis_under_ledoit_wolf() -> None:
@@ -53,7 +60,7 @@ def test_discriminant_distances_are_mahalanobis_under_ledoit_wolf() -> None:
     means = training.mean(axis=0)
     oracle = LedoitWolf(assume_centered=True).fit((training - means).reshape(-1, D))
     expected = np.sqrt(np.column_stack([oracle.mahalanobis(tested - mean) for mean in means]))
-    assert discriminant_distances(training, tested) == pytest.approx(expected, rel=1e-6)
+    assert distances("discriminant", training, tested) == pytest.approx(expected, rel=1e-6)
 
 
 def test_discriminant_rule_agrees_with_scikit_learns_shrunken_analysis() -> None:
@@ -61,16 +68,16 @@ def test_discriminant_rule_agrees_with_scikit_learns_shrunken_analysis() -> None
     training, tested = points(0, n=400), points(1, n=400).reshape(-1, D)
     oracle = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
     oracle.fit(training.reshape(-1, D), np.tile(np.arange(K), 400))
-    agree = discriminant_distances(training, tested).argmin(axis=1) == oracle.predict(tested)
+    agree = distances("discriminant", training, tested).argmin(axis=1) == oracle.predict(tested)
     assert agree.mean() > 0.97
 
 
 def test_discriminant_distances_stand_axes_without_variance_and_points_without_any() -> None:
     training = points(0)
     training[:, :, 0] = 1.0
-    assert np.isfinite(discriminant_distances(training, training[:, 0])).all()
+    assert np.isfinite(distances("discriminant", training, training[:, 0])).all()
     alike = np.broadcast_to(points(0)[0], (N, K, D))
-    assert (discriminant_distances(alike, alike[0]).argmin(axis=1) == np.arange(K)).all()
+    assert (distances("discriminant", alike, alike[0]).argmin(axis=1) == np.arange(K)).all()
 
 
 @pytest.mark.parametrize("rule", ["centroid", "discriminant"])
