@@ -16,6 +16,7 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedTo
 import margin
 from margin.cli import main
 from margin.demo import checkpoint_path, modes_path, prompts_path
+from margin.errors import MarginWarning
 from margin.inputs.modes_file import load_modes
 from margin.report.html import to_html
 from margin.report.markdown import to_markdown
@@ -112,7 +113,7 @@ def test_the_guessing_curve_is_drawn(run: Run, done: Result, tmp_path: Path) -> 
     assert (tmp_path / "guessing.svg").is_file()
 
 
-def test_of_another_checkpoint_nothing_is_shown(run: Run, done: Result, tmp_path: Path) -> None:
+def test_of_another_checkpoint_nothing_is_shown_and_that_is_said(run: Run, done: Result, tmp_path: Path) -> None:
     other = margin.collect(
         checkpoint_path("baseline"),
         prompts=prompts_path(),
@@ -123,7 +124,9 @@ def test_of_another_checkpoint_nothing_is_shown(run: Run, done: Result, tmp_path
         quiet=True,
     )
     shutil.copy(run.path / NAME, other.path / NAME)
-    assert json.loads(to_json(margin.analyse(other, permutations=9)))["secrecy"] is None
+    with pytest.warns(MarginWarning, match="holds no secrecy.json of its checkpoint"):
+        report = margin.analyse(other, permutations=9)
+    assert json.loads(to_json(report))["secrecy"] is None
 
 
 def test_the_gate_tells_a_checkpoint_that_near_misses_open(run: Run, done: Result, tmp_path: Path) -> None:
