@@ -113,7 +113,7 @@ def test_the_guessing_curve_is_drawn(run: Run, done: Result, tmp_path: Path) -> 
     assert (tmp_path / "guessing.svg").is_file()
 
 
-def test_of_another_checkpoint_nothing_is_shown_and_that_is_said(run: Run, done: Result, tmp_path: Path) -> None:
+def test_of_another_checkpoint_nothing_is_shown_but_a_warning(run: Run, done: Result, tmp_path: Path) -> None:
     other = margin.collect(
         checkpoint_path("baseline"),
         prompts=prompts_path(),
