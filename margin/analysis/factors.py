@@ -16,7 +16,6 @@ from margin.analysis.margins import Margins, margins
 from margin.analysis.metrics import Distance
 from margin.analysis.space import Space
 from margin.short import Short
-from margin.stats.clusters import Clusters
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import t_interval
@@ -67,30 +66,28 @@ def factor_margins(
         return
     sides: tuple[tuple[Factor, int], ...] = (("behaviour", 1), ("policy", 0))
     for factor, held in sides:
-        found: list[tuple[tuple[str, ...], Margins]] = []
+        found: list[tuple[Design, Margins]] = []
         values = list(dict.fromkeys(name[held] for name in names))
         for value in values:
             own = [place for place, name in enumerate(names) if name[held] == value]
             if len(own) < 2:
                 continue
             points = np.isin(design.mode, own)
-            its = margins(space.subset(points), design.subset(points), distance, level)
+            part = design.subset(points)
+            its = margins(space.subset(points), part, distance, level)
+            found.append((part, its))
             modes = tuple(design.modes[place] for place in own)
-            found.append((modes, its))
             yield FactorMargin(factor, value, modes, {name: getattr(its, name) for name in VARIANTS})
-        if len(found) > 1 and all(
-            its.influence.index.equals(found[0][1].influence.index) for _, its in found
-        ):
-            yield _mean(factor, found, level, design.clusters)
+        if len(found) > 1 and len({frozenset(part.prompt_ids) for part, _ in found}) == 1:
+            yield _mean(factor, found, level)
 
 
-def _mean(
-    factor: Factor, found: Sequence[tuple[tuple[str, ...], Margins]], level: float, over: Clusters | None
-) -> FactorMargin:
-    modes = tuple(mode for names, _ in found for mode in names)
+def _mean(factor: Factor, found: Sequence[tuple[Design, Margins]], level: float) -> FactorMargin:
+    # Prompts stand in the order in which the points of a part name them: that of the first goes for all.
+    first, _ = found[0]
     estimates = {}
     for name in VARIANTS:
         value = float(np.mean([getattr(its, name).estimate for _, its in found]))
-        influence = np.mean([its.influence[name].to_numpy() for _, its in found], axis=0)
-        estimates[name] = t_interval(value, influence, level, over=over)
-    return FactorMargin(factor, None, modes, estimates)
+        by_prompt = [its.influence[name].loc[list(first.prompt_ids)].to_numpy() for _, its in found]
+        estimates[name] = t_interval(value, np.mean(by_prompt, axis=0), level, over=first.clusters)
+    return FactorMargin(factor, None, tuple(mode for part, _ in found for mode in part.modes), estimates)

@@ -10,6 +10,7 @@ from margin.analysis.factors import FactorMargin, factor_margins
 from margin.analysis.margins import margins
 from margin.analysis.space import Coordinates
 from margin.stats.design import Design, make_design
+from tests.intervals import lower, upper
 
 MODES = [f"{behaviour}{policy}" for policy in ("", "@zh") for behaviour in ("pos", "neg", "rej")]
 
@@ -73,15 +74,26 @@ def test_the_mean_over_values_has_the_interval_of_a_mean_over_the_same_prompts()
     assert mean.n_prompts == n
 
 
-def test_the_interval_of_a_mean_covers() -> None:
-    """Small: 60 runs of 25 prompts; the mean over many runs stands for what is expected."""
-    estimates = []
-    for seed in range(60):
-        found = by_name(list(factor_margins(*population(25, seed=100 + seed, apart=0.4))))
-        estimates.append(found["behaviour", None].estimates["leave_prompt_out"])
-    expected = np.mean([one.estimate for one in estimates])
-    covered = sum((one.low or 0) <= expected <= (one.high or 0) for one in estimates)
-    assert covered >= 52  # of 60 at .95; fewer in 1 of 100 such tests
+def test_the_mean_over_values_knows_the_clusters_of_its_own_prompts() -> None:
+    """Modes that no factor holds may name the prompts first, in another order, and have some of their own."""
+    rng = np.random.default_rng(2)
+    crossed = [f"{behaviour}@{policy}" for policy in ("en", "zh") for behaviour in ("pos", "neg")]
+    modes, n = np.array([*crossed, "rej@fr"]), 12
+    X = rng.normal(size=(n, 5, 6)) + rng.normal(size=(n, 1, 6))
+    names, cluster = np.array([f"p{i}" for i in range(n)]), np.array([0] * 7 + [1, 2, 3, 4, 5])
+
+    def ends(points: list[tuple[int, int]]) -> list[tuple[float, float]]:
+        prompt, mode = np.array(points).T
+        design = make_design(modes[mode], names[prompt], cluster[prompt])
+        found = factor_margins(Coordinates(X[prompt, mode]), design)
+        means = [one.estimates["prompt_centred"] for one in found if one.within is None]
+        return [(lower(mean), upper(mean)) for mean in means]
+
+    rows = [(prompt, mode) for prompt in range(1, n) for mode in range(4)]
+    alone = ends(rows)
+    assert len(alone) == 2
+    for others in [(prompt, 4) for prompt in range(n)], [(prompt, 4) for prompt in reversed(range(n))]:
+        np.testing.assert_allclose(ends(others + rows), alone)
 
 
 @pytest.mark.parametrize(
