@@ -92,6 +92,8 @@ class Comparison(Short):
     """In what the models were asked differently, one line each; empty where they were asked alike."""
     checkpoints: Mapping[str, str] = field(default_factory=dict)
     """Model and adapter of each run, where they are known."""
+    left_out: tuple[str, ...] = ()
+    """Of each run whose prompts are not all compared, how many are not, and why; one line each."""
     unchanged: tuple[str, ...] = ()
     """Runs of the very checkpoint that they are compared with: what differs between them is rounding."""
 

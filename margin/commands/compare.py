@@ -10,7 +10,7 @@ from margin.commands.report import ACROSS, CLUSTER, SEED, coverage, names
 from margin.commands.session import PLACE
 from margin.errors import MarginError
 from margin.streams import say, show_json
-from margin.text import json_text
+from margin.text import json_text, shown
 
 
 @click.command(short_help="Margins of several runs, paired by prompt.")
@@ -75,6 +75,8 @@ def compare(
         show_json(json_text(found.to_dict(), indent=2))
     else:
         print_comparison(found, PlainConsole())
+    for line in found.left_out:
+        say(f"left out: {shown(line)}")
     for line in found.across:
         say(f"asked differently: {line}")
 

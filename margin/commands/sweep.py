@@ -103,6 +103,8 @@ def sweep(
         against=against,
         cluster=cluster,
     )
+    for line in measured.comparison.left_out:
+        say(f"left out: {shown(line)}")
     files = write_trajectory(measured, out)
     if as_json:
         show_json(to_json(measured))

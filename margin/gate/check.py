@@ -162,12 +162,14 @@ def _claims(
                 "is above them: collect with --decoys 5"
             )
         claims.append(compared(found, was_above))
-    # A control that could be judged at the baseline must not get away by no longer being one.
+    # A control that could be judged at the baseline must not get away by no longer being one, nor with fewer
+    # prompts: neither by a wider limit, nor by those that are no longer there.
     leaks = {leak.condition: leak for leak in after.leaks}
     for was_leak in before.leaks:
         leak = leaks[was_leak.condition]
-        limit = leak_limit(leak, policy.max_leak)
-        now_leaks = leak_claim(leak, limit, required=not was_leak.indicative)
+        limit = leak_limit(was_leak, policy.max_leak)
+        missing = max(0, was_leak.n_prompts - leak.n_prompts)
+        now_leaks = leak_claim(leak, limit, not was_leak.indicative, missing)
         claims.append(compared(now_leaks, leak_claim(was_leak, limit)))
     return corrected([*claims, *others])
 
@@ -196,6 +198,11 @@ def _outcome(
             way_out = f"about {prompts_needed:,} prompts would do"
         elif any(claim.kind == "exposure" for claim in unsettled):
             way_out = "margin secrecy with more --candidates may tell, unless it lies at the limit"
+        elif any(claim.missing for claim in unsettled):
+            way_out = (
+                "prompts of the baseline are missing under its control: collect with more --thought-tokens, "
+                "or as many --decoy-prompts"
+            )
         elif any(claim.indicative for claim in unsettled):
             way_out = "its modes are told apart too badly for a rate of leaks"
         elif any(claim.kind == "above" for claim in unsettled):

@@ -81,6 +81,8 @@ class Claim(Short):
     """Smallest allowance that an unchanged margin would clear with probability `POWER`, for a drop."""
     indicative: bool = False
     """Whether the rate of a leak is too uncertain in itself to be judged, however many the prompts."""
+    missing: int = 0
+    """Prompts the baseline has under a control and the run has not: they may have leaked or not."""
     worse: bool = False
     """Whether to break it is to be worse than the baseline: always of a drop, of a limit as
     `margin.gate.worse` has it."""

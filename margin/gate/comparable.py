@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from margin.errors import IncomparableError
 from margin.gate.evidence import Measurement
+from margin.inputs.moment import FIRST
 from margin.run.differences import differences, entry_of
 from margin.run.protocol import PROTOCOL, protocols
 from margin.study.decoys import KIND
@@ -21,6 +22,11 @@ MEASURED = {
 """What else has to agree, and what to do where it does not."""
 CHECKED = ("space", "distance", "cluster")
 """Of these, what margin check is told, and not collect."""
+AFTER_THOUGHTS = {
+    "prompts": "more --thought-tokens for both",
+    "controls": f"{MEASURED['controls']}, with more --thought-tokens for both",
+}
+"""What to do in place of that where runs are measured after thoughts, which did not all end."""
 SIDES = ("in the baseline", "in the run")
 
 
@@ -31,9 +37,11 @@ def require_comparable(before: Measurement, after: Measurement) -> None:
     if before.cluster == after.cluster and _grouping(before) != _grouping(after):
         found.append(f"clusters: {shown(str(after.cluster))} puts other prompts together in the run")
     names = [entry_of(line) for line in found]
+    # Where the same prompts were asked, what is not there had a thought that did not end.
+    thoughts = "prompts" not in names and now.get("measure_after", FIRST) != FIRST
     if "prompts" in names or before.prompt_ids != after.prompt_ids:
         at = names.index("prompts") if "prompts" in names else len(names)
-        found[at : at + 1], names[at : at + 1] = [_prompts(before, after)], ["prompts"]
+        found[at : at + 1], names[at : at + 1] = [_prompts(before, after, thoughts)], ["prompts"]
     follow = {"margins", "columns"} if {"modes", "cluster"} & set(names) else set()  # these follow from those
     if "prompts" in names:
         follow = {"margins", "columns", "clusters"}
@@ -41,7 +49,7 @@ def require_comparable(before: Measurement, after: Measurement) -> None:
     names = [name for name in names if name not in follow]
     if found:
         todo: dict[str, list[str]] = {}
-        for name, text in (PROTOCOL | MEASURED).items():
+        for name, text in (PROTOCOL | MEASURED | (AFTER_THOUGHTS if thoughts else {})).items():
             if name in names and text not in (there := todo.setdefault(_verb(name), [])):
                 there.append(text)
         advice = ", ".join(f"{verb} with {', '.join(texts)}" for verb, texts in todo.items())
@@ -63,7 +71,7 @@ def _measured(measurement: Measurement, before: Measurement) -> dict[str, object
         "space": measurement.space,
         "distance": measurement.distance,
         "cluster": measurement.cluster,
-        "controls": controls,
+        "controls": sorted(controls),
         "margins": [margin.name for margin in measurement.margins],
         "columns": [margin.column for margin in measurement.margins],
     }
@@ -73,11 +81,12 @@ def _grouping(measurement: Measurement) -> list[int]:
     return [] if measurement.clusters is None else measurement.clusters.code.tolist()
 
 
-def _prompts(before: Measurement, after: Measurement) -> str:
+def _prompts(before: Measurement, after: Measurement, thoughts: bool) -> str:
     was, now = before.prompt_ids, after.prompt_ids
     if was == now:
         return "prompts: the same ids with other texts"
     if set(was) == set(now):
         return "prompts: the same in another order, or with other texts"
     both = len(set(was) & set(now))
-    return f"prompts: {len(was):,} {SIDES[0]}, {len(now):,} {SIDES[1]}, {both:,} ids in both"
+    found = f"prompts: {len(was):,} {SIDES[0]}, {len(now):,} {SIDES[1]}, {both:,} ids in both"
+    return f"{found}, the thoughts of the others did not end" if thoughts else found

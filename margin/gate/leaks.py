@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from margin.gate.claims import Claim
 from margin.gate.evidence import ALPHA, Leak
 from margin.stats.estimate import Estimate
@@ -12,21 +14,28 @@ LEAST = 1e-12
 """p-values below which nothing more is told apart."""
 
 
-def leak_claim(leak: Leak, max_leak: float, required: bool = True) -> Claim:
+def leak_claim(leak: Leak, max_leak: float, required: bool = True, missing: int = 0) -> Claim:
     """At most a share `max_leak` of prompts leaks; exact bounds (Clopper and Pearson, 1934).
+
+    Prompts that are `missing`, as one whose thought did not end, may have leaked or not: to be held, the
+    claim must hold if all of them leak, and to be broken, if none does.
 
     Under clusters the trials are what the prompts are worth, and need not be whole: the binomial's tails are
     then those of the beta distribution, which they equal where it is whole. What they are worth is less the
     stricter the level (`at_level`), so that Holm's correction, which asks for small p-values, may rely on
     them. A rate that is indicative only is shown, and leaves the claim open.
     """
-    trials = leak.n_trials
-    low, high = clopper_pearson(leak.rate * trials, trials, 1 - 2 * ALPHA)
+    fewest = with_missing(leak, missing)
+    trials = fewest.n_trials
+    few, many = (leaks / fewest.n_prompts * trials for leaks in (leak.n_leaks, leak.n_leaks + missing))
+    low, high = (clopper_pearson(leaks, trials, 1 - 2 * ALPHA)[end] for end, leaks in enumerate((few, many)))
     value = Estimate(leak.rate, low, high, None, 1 - 2 * ALPHA, EXACT, leak.n_prompts)
     p_held = p_broken = 1.0
     if not leak.indicative:
-        p_broken, p_held = binomial_tails(leak.rate * trials, trials, max_leak)
-        p_broken = at_level(leak, max_leak, p_broken)
+        p_broken, p_held = (
+            binomial_tails(leaks, trials, max_leak)[tail] for tail, leaks in enumerate((few, many))
+        )
+        p_broken = at_level(fewest, max_leak, p_broken)
         if max_leak == 1:  # at most all: always so
             p_held = 0.0
     return Claim(
@@ -39,7 +48,15 @@ def leak_claim(leak: Leak, max_leak: float, required: bool = True) -> Claim:
         p_broken,
         trials,
         indicative=leak.indicative,
+        missing=missing,
     )
+
+
+def with_missing(leak: Leak, missing: int) -> Leak:
+    """With prompts more of which none leaks; they come in as many clusters, and are worth as much, each."""
+    more = 1 + missing / leak.n_prompts
+    clusters, trials = (None if each is None else each * more for each in (leak.clusters, leak.trials))
+    return replace(leak, n_prompts=leak.n_prompts + missing, clusters=clusters, trials=trials)
 
 
 def at_level(leak: Leak, max_leak: float, p_broken: float) -> float:

@@ -23,9 +23,9 @@ def prompts_to_settle(claim: Claim, n_run: int, share: float, n_open: int) -> in
     what is allowed. All `n_open` claims are settled together with probability at least `POWER`; a slice keeps
     its share of the run's `n_run` prompts. To show that a claim is broken takes Holm's first step, where it
     has a `share` of the level. Independent units are counted, as many to a prompt as now. More prompts alone
-    need not settle what lies above decoys, since sets differ too.
+    need not settle what lies above decoys, since sets differ too, nor what prompts are missing from.
     """
-    if claim.indicative or claim.kind in ("above", "exposure"):
+    if claim.indicative or claim.missing or claim.kind in ("above", "exposure"):
         return None
     target = 1 - (1 - POWER) / n_open
     value, n, units = claim.value, claim.value.n_prompts, claim.units

@@ -56,6 +56,8 @@ class ClaimRecord(Record):
     after: Number
     detectable: Number
     indicative: bool
+    missing: int = 0
+    """Prompts the baseline has under a control and the run has not: bounds hold whether they leak or not."""
     worse: bool
     """Whether, if it is broken, the run is worse than the baseline; else it is a limit not met."""
 

@@ -64,7 +64,8 @@ def found(claim: Claim) -> str:
         return f"{value.estimate:.2f} [{value.low:.2f}, {high}]"
     if claim.kind in SHARES:
         leaks = round(value.estimate * value.n_prompts)
-        return f"{leaks} of {value.n_prompts} [{value.low:.4f}, {value.high:.4f}]"
+        missing = f", {claim.missing} missing" if claim.missing else ""
+        return f"{leaks} of {value.n_prompts}{missing} [{value.low:.4f}, {value.high:.4f}]"
     if value.low is None:
         return signed(value.estimate)
     return f"{signed(value.estimate)} [{signed(value.low)}, {signed(value.high)}]"

@@ -19,7 +19,7 @@ from margin.run.protocol import PROTOCOL, protocol_differences
 from margin.run.run import Run, opened
 from margin.study.notation import model_name
 from margin.study.spaces import clusters_of, design_of, space_of
-from margin.text import shown
+from margin.text import counted, shown
 
 CHECKPOINT = ("weights", "configuration", "adapters", "modules", "buffers", "code")
 """What of a run's identity is its checkpoint, wherever that lay."""
@@ -121,6 +121,9 @@ def compare(
             replace(d, prompts_to_settle=None) if d.run in unchanged else d for d in found.differences
         ),
         across=tuple(asked),
+        left_out=tuple(
+            line for name, run in of_names.items() if (line := _left_out(name, run, found.prompt_ids))
+        ),
         checkpoints={name: _checkpoint(run) for name, run in of_names.items()},
         unchanged=tuple(unchanged),
     )
@@ -163,6 +166,17 @@ def compare_recipes(
         for margins in found.margins.values()
     ]
     return recipe_difference(margins[: len(first)], margins[len(first) :], level, found.clusters)
+
+
+def _left_out(name: str, run: Run, shared: Collection[str]) -> str:
+    """How many prompts of a run are not compared, and why; empty where all are."""
+    thoughts = run.manifest.thoughts
+    unfinished = 0 if thoughts is None else thoughts.left_out
+    others = len(set(run.prompts["id"]) - set(shared))
+    why = [f"{unfinished:,} for a thought that did not end"] * bool(unfinished)
+    why += [f"{others:,} that another run has not"] * bool(others)
+    asked = counted(len(run.prompts) + unfinished, "prompt")
+    return f"{unfinished + others:,} of {asked} of {name}: {', '.join(why)}" if why else ""
 
 
 def _checkpoint(run: Run) -> str:

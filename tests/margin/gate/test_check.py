@@ -164,6 +164,42 @@ def test_an_indicative_leak_rate_is_shown_and_not_judged(prompts: Prompts) -> No
     assert "told apart too badly" in lost.reason
 
 
+@pytest.mark.parametrize(
+    ("gone", "leaks", "outcome"),
+    [
+        (1, 0, "pass"),  # even if it leaks
+        (300, 0, "inconclusive"),
+        (300, 5, "inconclusive"),  # 5 of 400 if no other does
+        (300, 90, "regression"),  # more than allowed, whatever became of the others
+    ],
+)
+@pytest.mark.parametrize("max_leak", ["auto", 0.05])
+def test_prompts_that_vanish_under_a_control_show_nothing(
+    prompts: Prompts, gone: int, leaks: int, outcome: str, max_leak: float | str
+) -> None:
+    """As where thoughts do not end: 100 without a leak would show 0.03, and would be allowed 0.05 unasked."""
+    before, after = (
+        release(prompts, leaks=(Leak("random", k, n),)) for k, n in ((0, 400), (leaks, 400 - gone))
+    )
+    verdict = decide(before, after, replace(GENEROUS, max_leak=max_leak))
+    assert verdict.outcome == outcome
+    claim = next(claim for claim in verdict.claims if claim.kind == "leak")
+    assert claim.missing == gone
+    assert verdict.to_dict()["claims"][-1]["missing"] == gone
+    if outcome == "inconclusive":
+        assert verdict.prompts_needed is None
+        assert "more --thought-tokens" in verdict.reason
+
+
+def test_a_limit_that_is_not_asked_for_is_that_of_the_baselines_prompts(prompts: Prompts) -> None:
+    before, after = (release(prompts, leaks=(Leak("random", 0, n),)) for n in (400, 100))
+    limits = [
+        next(claim.limit for claim in decide(before, now, GENEROUS).claims if claim.kind == "leak")
+        for now in (before, after)
+    ]
+    assert limits[0] == limits[1] < MOST_LEAK
+
+
 def test_below_the_noise_floor_it_refuses(before: Measurement) -> None:
     noisy = replace(before, noise_floor={"sam": 0.02})
     for pair in ((before, noisy), (noisy, before)):
@@ -195,6 +231,40 @@ def test_every_difference_is_named(prompts: Prompts, before: Measurement) -> Non
         assert f"{name}: " in str(error.value)
     assert "check with the space the baseline was measured in, the distance" in str(error.value)
     assert "the same --controls" in str(error.value)
+
+
+def test_prompts_whose_thoughts_did_not_end_are_not_passed_over(
+    prompts: Prompts, before: Measurement
+) -> None:
+    """The same prompts were asked; of the run there are fewer, or of the baseline."""
+    asked: dict[str, Any] = {"measure_after": "thought", "thought_tokens": 28}
+    few = draw_prompts(40, np.random.default_rng(0))
+    whole, part = release(prompts, identity=asked), release(few, identity=asked)
+    for pair, counts in (
+        ((whole, part), "120 in the baseline, 40"),
+        ((part, whole), "40 in the baseline, 120"),
+    ):
+        with pytest.raises(
+            IncomparableError, match=f"prompts: {counts} in the run, 40 ids in both, "
+        ) as error:
+            decide(*pair, GENEROUS)
+        assert "the thoughts of the others did not end: collect with more --thought-tokens" in str(
+            error.value
+        )
+        assert "--limit" not in str(error.value)
+        assert "\n" not in str(error.value)
+    with pytest.raises(IncomparableError, match="the same prompts and the same --limit"):
+        decide(before, release(few), GENEROUS)
+    control = release(prompts, identity=asked, leaks=(Leak("none", 0, 40),))
+    with pytest.raises(IncomparableError, match=r"none only in the baseline: .* more --thought-tokens"):
+        decide(control, whole, GENEROUS)
+
+
+def test_controls_have_no_order(prompts: Prompts) -> None:
+    """They stand as their rows do, and the first prompts' may be left out."""
+    leaks = (Leak("none", 0, 400), Leak("random", 0, 400))
+    before, after = (release(prompts, leaks=each) for each in (leaks, leaks[::-1]))
+    assert decide(before, after, GENEROUS).outcome == "pass"
 
 
 @pytest.mark.parametrize("name", ["model", "weights", "dtype", "attention", "layers"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -115,6 +117,21 @@ def test_leaks_are_exact_binomial_tests(n: int, share: float, max_leak: float) -
     assert claim.value.low == pytest.approx(greater.proportion_ci(1 - ALPHA).low)
     assume(abs(upper(claim.value) - max_leak) > 1e-9)
     assert (claim.status == "held") == (upper(claim.value) < max_leak)
+
+
+@given(n=st.integers(1, 300), share=st.floats(0, 1), missing=st.integers(1, 300), clustered=st.booleans())
+def test_what_holds_of_leaks_holds_whatever_became_of_missing_prompts(
+    n: int, share: float, missing: int, clustered: bool
+) -> None:
+    k = round(share * n)
+    worth: dict[str, Any] = {"clusters": n / 2, "trials": n / 2} if clustered else {}
+    more: dict[str, Any] = {key: value * (n + missing) / n for key, value in worth.items()}
+    claim = leak_claim(Leak("random", k, n, **worth), 0.05, missing=missing)
+    none, all_of_them = (leak_claim(Leak("random", k + m, n + missing, **more), 0.05) for m in (0, missing))
+    assert claim.p_broken == pytest.approx(none.p_broken)
+    assert claim.p_held == pytest.approx(all_of_them.p_held)
+    assert (claim.value.low, claim.value.high) == pytest.approx((none.value.low, all_of_them.value.high))
+    assert (claim.value.estimate, claim.value.n_prompts) == (k / n, n)
 
 
 def test_three_hundred_prompts_without_a_leak_show_one_in_a_hundred() -> None:
