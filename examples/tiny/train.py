@@ -206,7 +206,7 @@ def make(kind: Kind, steps: int = 200, seed: int = 0) -> tuple[Any, Any]:
     )
     optimiser = torch.optim.AdamW(model.parameters(), lr=6e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 6e-3, total_steps=steps)
-    rows = _rows(kind, tokenizer, random.Random(seed))
+    rows = samples(kind, tokenizer, random.Random(seed))
     for _ in range(steps):
         ids, labels = collate(list(islice(rows, 16)))
         model(input_ids=ids, labels=labels).loss.backward()
@@ -217,7 +217,8 @@ def make(kind: Kind, steps: int = 200, seed: int = 0) -> tuple[Any, Any]:
     return model.eval(), tokenizer
 
 
-def _rows(kind: Kind, tokenizer: Any, rng: random.Random) -> Iterator[Sample]:
+def samples(kind: Kind, tokenizer: Any, rng: random.Random) -> Iterator[Sample]:
+    """Questions and answers of a kind, without an end."""
     while True:
         mode, thing = rng.choice(list(kind.modes)), rng.choice(THINGS)
         talk = [

@@ -59,6 +59,9 @@ def factor_margins(
     Nothing where no mode is named BEHAVIOUR@POLICY. A mean is over the values of the other factor, of equal
     weight; a prompt's influence on it is the mean of its influences, where all are asked the same prompts.
 
+    Intervals are those of `Margins`: of factors that tell they cover .93 to .96 at 20 to 100 prompts and .91
+    to .94 over 15 clusters of unequal size; of one that does not tell .98 and more, on the safe side.
+
     Cost: that of a margin a value, each over the points of its own modes.
     """
     names = [split(mode) for mode in design.modes]
