@@ -240,6 +240,7 @@ class MarginCallback(TrainerCallback):
             )
             with undisturbed(checkpoint.model):
                 run = collect(checkpoint, out=folder / name, **self._asked)
+            training_log.warn_where_undecided(run)
             return training_log.readings(run, self._level, self._cluster)
 
     def _checkpoint(self, name: str) -> Checkpoint:

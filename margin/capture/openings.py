@@ -24,6 +24,7 @@ from margin.capture.loop import Forward, NotFiniteError
 from margin.capture.placement import input_device
 from margin.capture.plan import BATCH_COST, BATCH_COST_ON_ACCELERATOR, Batch, Ids, make_plan, shared_prefix
 from margin.capture.rotary import steady_up_to
+from margin.capture.thinking import decoder
 from margin.errors import MarginError, discreet
 from margin.inputs.chat import Chat
 from margin.inputs.frame import Frame, frame_with_token, frame_without_token
@@ -37,6 +38,8 @@ Place = Literal["token", "user"]
 """Where a string stands: where the modes' tokens stand, or before the prompt in the user's turn, with no
 system message."""
 ASKED = "asked"
+LOGITS = 64
+"""Rows whose logits are held at a time."""
 REUSED = 16
 """Tokens that all rows begin with from which on they are run once: fewer cost less than the pass."""
 
@@ -97,6 +100,10 @@ class Asking:
 
     def points(self, rows: Sequence[Ids]) -> Float:
         """(m, d) coordinates of rows in the space of the headline margin, or the state where it has none."""
+        return self.coordinates(self.states(rows))
+
+    def states(self, rows: Sequence[Ids]) -> NDArray[np.float32]:
+        """(m, d) final states of rows."""
         reuse = self.batching.reuse_prefix and len(rows) > 1 and len(shared_prefix(rows)) >= REUSED
         on_cpu = input_device(self.checkpoint.model).type == "cpu"
         plan = make_plan(
@@ -125,7 +132,7 @@ class Asking:
                 states[list(batch.rows)] = of_batch
                 self.advance(len(batch.rows))
         assert states is not None
-        return self.coordinates(states)
+        return states
 
     def as_slope_of_states(self, slope: Float) -> Float:
         """(m, D) gradients in the space of `points` as gradients (m, d) by the final states."""
@@ -140,6 +147,15 @@ class Asking:
         """(n, k, d) points of all prompts under all modes."""
         points = self.points(self.live)
         return points.reshape(len(self.prompts), len(self.modes.names), -1)
+
+    def predicted(self) -> tuple[str, float]:
+        """Text of the token that most live rows predict, as secret as a live one, and the share that do."""
+        states = self.states(self.live)
+        parts = np.array_split(states, 1 + len(states) // LOGITS)
+        first = np.concatenate([self.head(part).argmax(axis=1) for part in parts])
+        ids, counts = np.unique(first, return_counts=True)
+        text = decoder(self.checkpoint.tokenizer)([int(ids[counts.argmax()])])
+        return text, float(counts.max() / len(first))
 
     def answers(self, rows: Sequence[Ids], length: int) -> list[str]:
         """What the model says to rows, at most `length` tokens each. As secret as a token it may hold."""

@@ -21,7 +21,7 @@ from margin.experiments.found import Found, claim
 from margin.experiments.found import keep_found as write_found
 from margin.experiments.neighbourhood import DIGITS, Judge
 from margin.experiments.parts import Progress, steps
-from margin.experiments.subject import SecrecyOptions, Subject
+from margin.experiments.subject import SecrecyOptions, Subject, warn_where_undecided
 from margin.inputs.attacks import SHIPPED, load_attacks
 from margin.inputs.chat import Chat
 from margin.inputs.modes import ModeSet
@@ -210,6 +210,7 @@ def secrecy(
             )
             subjects[whose] = Subject(asked_one, asked)
         record = _placed(record, subjects["checkpoint"], folder)
+        warn_where_undecided(subjects["checkpoint"])
         for part, step in steps(subjects, requests, own, judging, found, progress).items():
             if part in record.parts and not (keep_found is not None and part in FINDS):
                 continue

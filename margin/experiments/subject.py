@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,13 +15,15 @@ from numpy.typing import NDArray
 from margin.analysis.openings import Openings
 from margin.analysis.robustness.assignment import assign
 from margin.arguments import named, require_count, require_level
-from margin.errors import MarginError
+from margin.errors import MarginError, MarginWarning
 from margin.inputs.modes import ModeSet
+from margin.inputs.moment import NEARLY_ALL, opens_thought, undecided
 from margin.inputs.prompts import PromptSet
 from margin.stats.clusters import Clusters, make_clusters
 from margin.stats.design import Design, make_design
 from margin.stats.folds import prompt_folds
 from margin.stats.seeds import generator
+from margin.text import shown
 
 if TYPE_CHECKING:
     from margin.capture.openings import Asking, Place
@@ -157,6 +160,18 @@ class Subject:
         """(n, m) depth of each prompt with its own m strings."""
         points = self.asking.points(self.rows_of_own(strings, prompts))
         return openings.depth(points, np.repeat(prompts, len(strings[0]))).reshape(len(prompts), -1)
+
+
+def warn_where_undecided(live: Subject) -> None:
+    """A `MarginWarning` where live rows open a thought: what is opened is told by where they end."""
+    token, share = live.asking.predicted()
+    if share >= NEARLY_ALL and opens_thought(token):
+        warnings.warn(
+            f"{undecided(shown(token), share)}, and what is said to open a mode may not: pass "
+            "--response-prefix with what comes before the answer",
+            MarginWarning,
+            stacklevel=3,
+        )
 
 
 def _in_turns(unit: NDArray[np.intp], units: NDArray[np.intp]) -> NDArray[np.intp]:

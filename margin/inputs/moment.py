@@ -93,11 +93,21 @@ def all_alike(token: str, share: float, asked: str) -> str:
     >>> all_alike("<think>", 1.0, "first")
     "every row predicts '<think>': nothing is decided there yet; use --measure-after thought"
     """
-    rows = "every row" if share == 1 else f"{share:.1%} of rows"
-    if asked == FIRST and (THINKS.search(token) or "channel" in token):
+    if asked == FIRST and opens_thought(token):
         todo = "use --measure-after thought"
     elif not token.strip():
         todo = f"use --measure-after TEXT, or --response-prefix, with {token!r} at its end"
     else:
         todo = "use --measure-after TEXT with the text after which answers part"
-    return f"{rows} predict{'s' if share == 1 else ''} {token!r}: nothing is decided there yet; {todo}"
+    return f"{undecided(token, share)}; {todo}"
+
+
+def opens_thought(token: str) -> bool:
+    """Whether the text of a token is that of a mark which opens a thought."""
+    return bool(THINKS.search(token)) or "channel" in token
+
+
+def undecided(token: str, share: float) -> str:
+    """What it means that nearly every row predicts one and the same token."""
+    rows = "every row" if share == 1 else f"{share:.1%} of rows"
+    return f"{rows} predict{'s' if share == 1 else ''} {token!r}: nothing is decided there yet"

@@ -10,13 +10,14 @@ from typing import Any
 
 from margin.errors import LONGEST, MarginError
 from margin.inputs.modes import ModeSet
+from margin.inputs.moment import opens_thought, undecided
 from margin.run.run import Run
 from margin.stats.estimate import Estimate
 from margin.study.robustness import robustness
 from margin.study.sections.decoys import Decoys
 from margin.study.settings import Settings
 from margin.study.study import Study
-from margin.text import brief
+from margin.text import brief, shown
 
 SAM, ABOVE, LEAK = "eval_sam", "eval_sam_above_decoys", "eval_leak"
 """Names of what is logged. Trainers show eval_ apart from the training's own numbers, and may choose the best
@@ -70,6 +71,15 @@ def reason_without_tokens(error: BaseException, modes: ModeSet) -> str:
     """Why a model was not measured, in a short line without a live token, safe to print."""
     reason = str(error) if isinstance(error, MarginError) else f"{type(error).__name__}: {error}"
     return brief(modes.redact(reason), LONGEST)
+
+
+def warn_where_undecided(run: Run) -> None:
+    """Warn where nearly all rows of a run open a thought."""
+    if (alike := run.manifest.one_token) is not None and opens_thought(alike.token):
+        warn(
+            f"{undecided(shown(alike.token), alike.share)}; what comes after a thought is measured of saved "
+            "checkpoints, by margin sweep --measure-after thought"
+        )
 
 
 def warn(text: str) -> None:
