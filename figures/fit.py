@@ -7,31 +7,25 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 
 import matplotlib as mpl
-import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.font_manager import FontProperties
 from matplotlib.legend import Legend
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
-from matplotlib.transforms import Bbox
 
 from margin.figures.canvas import on_canvas
 from margin.figures.caption import titles
+from margin.figures.measuring import CLOSE, break_lines, cell_of, renderer_of, width_of
 
 _ABOVE = "above"
 """Mark of a legend that stands above the data."""
 _TIMES = 5
 """How often a figure is laid out at most: words that move make room, or take it."""
-_GAP = 0.06
-"""Inches left free beside an axes' own part of the figure."""
-_CLOSE = 0.97
-"""Share of the room that is used: a text is a little wider at another resolution."""
 _GUESS = 0.8
 """Share of an axes' own part of the figure that is its data area, before that is known."""
 _TICKS = 0.8
@@ -59,7 +53,7 @@ def letters(ax: Axes, share: float, most: int) -> int:
     if ax.figure is None:
         return most
     size = FontProperties(size=mpl.rcParams["ytick.labelsize"]).get_size_in_points()
-    return max(10, min(most, int(share * _cell(ax).width / ax.figure.dpi * 72 / (size * _LETTER))))
+    return max(10, min(most, int(share * cell_of(ax).width / ax.figure.dpi * 72 / (size * _LETTER))))
 
 
 @on_canvas
@@ -108,7 +102,7 @@ def fit(fig: Figure) -> None:
                 )
         _align_titles(shown)
         if over is not None:
-            _break(over, over.get_text(), 0.98 * fig.bbox.width)
+            break_lines(over, over.get_text(), 0.98 * fig.bbox.width)
         if not thinned and before == _places(said):
             return
 
@@ -126,26 +120,26 @@ def _words(ax: Axes) -> list[Text]:
 
 def _fit_words(ax: Axes, said: dict[Text, str]) -> None:
     """Break what is too wide; what has more room if it does not stand at the axes moves to where it has."""
-    area, cell = ax.get_window_extent(), _cell(ax)
+    area, cell = ax.get_window_extent(), cell_of(ax)
     left, centre, below, beside = _words(ax)
     at_left = below.get_horizontalalignment() == "left"
     for text in (left, below) if at_left else (left,):
-        fits = _width(text, said[text]) <= cell.x1 - area.x0
+        fits = width_of(text, said[text]) <= cell.x1 - area.x0
         text.set_x(0 if fits else (cell.x0 - area.x0) / area.width)
-        _break(text, said[text], cell.width)
+        break_lines(text, said[text], cell.width)
     middle, whole = (area.x0 + area.x1) / 2, (cell.x0 + cell.x1) / 2
     for text in (centre,) if at_left else (centre, below):
-        fits = _width(text, said[text]) <= 2 * min(middle - cell.x0, cell.x1 - middle)
+        fits = width_of(text, said[text]) <= 2 * min(middle - cell.x0, cell.x1 - middle)
         text.set_x(0.5 if fits else (whole - area.x0) / area.width)
-        _break(text, said[text], cell.width)
+        break_lines(text, said[text], cell.width)
     upright = (area.y0 + area.y1) / 2
-    _break(beside, said[beside], 2 * min(upright - cell.y0, cell.y1 - upright), upright=True)
+    break_lines(beside, said[beside], 2 * min(upright - cell.y0, cell.y1 - upright), upright=True)
 
 
 def _thin_ticks(ax: Axes) -> bool:
     """Fewer ticks along the x axis where their numbers would run into each other; whether there are."""
     locator, width = ax.xaxis.get_major_locator(), ax.get_window_extent().width
-    numbers = [text.get_window_extent(_renderer(ax)).width for text in ax.xaxis.get_majorticklabels()]
+    numbers = [text.get_window_extent(renderer_of(ax)).width for text in ax.xaxis.get_majorticklabels()]
     if not isinstance(locator, MaxNLocator) or sum(numbers) <= _TICKS * width:
         return False
     locator.set_params(nbins=max(1, int(_TICKS * width / max(numbers))))
@@ -162,7 +156,7 @@ def _place(ax: Axes, handles: Sequence[Artist], names: Sequence[str], *, laid_ou
 
     Where the figure is laid out, a wide one may begin left of the data; before, its room is a guess.
     """
-    area, cell, renderer = ax.get_window_extent(), _cell(ax), _renderer(ax)
+    area, cell, renderer = ax.get_window_extent(), cell_of(ax), renderer_of(ax)
     size = FontProperties(size=mpl.rcParams["legend.fontsize"]).get_size_in_points()
     if (before := _above(ax)) is not None:  # of whose style this is
         size = float(before.get_texts()[0].get_fontsize())
@@ -182,7 +176,7 @@ def _place(ax: Axes, handles: Sequence[Artist], names: Sequence[str], *, laid_ou
         )
         legend.set_gid(_ABOVE)
         legend.set_in_layout(False)  # else it would hold an axes where it once was; its room is the title's
-        width = legend.get_window_extent(renderer).width / _CLOSE
+        width = legend.get_window_extent(renderer).width / CLOSE
         if width <= (cell.x1 - area.x0 if laid_out else _GUESS * cell.width):
             return
         if laid_out and (width <= cell.width or columns == 1):  # it begins where the axes' names do
@@ -198,7 +192,7 @@ def _align_titles(axes: Sequence[Axes]) -> None:
         rows[ax.figure, -1 if spec is None else spec.rowspan.start].append(ax)
     for row in rows.values():
         heights = [
-            legend.get_window_extent(_renderer(ax)).height / ax.figure.dpi * 72
+            legend.get_window_extent(renderer_of(ax)).height / ax.figure.dpi * 72
             for ax in row
             if (legend := _above(ax)) is not None
         ]
@@ -211,55 +205,3 @@ def _align_titles(axes: Sequence[Axes]) -> None:
             for side, text in titles(ax) or [("left", " ")]:  # that which holds a legend's room
                 ax.set_title(text, loc=side, pad=max(heights) + mpl.rcParams["axes.titlepad"])
             left.set_x(x)
-
-
-def _break(text: Text, said: str, room: float, *, upright: bool = False) -> None:
-    """Break lines that need more than so many pixels between their words."""
-    lines: list[str] = []
-    for line in said.split("\n"):
-        first, *others = line.split(" ")
-        lines.append(first)
-        for word in others:
-            if _width(text, f"{lines[-1]} {word}", upright=upright) <= _CLOSE * room:
-                lines[-1] += f" {word}"
-            else:
-                lines.append(word)
-    text.set_text("\n".join(lines))
-
-
-def _width(text: Text, said: str, *, upright: bool = False) -> float:
-    """Pixels that a text takes along its lines if it says this."""
-    if not said:
-        return 0.0
-    text.set_text(said)
-    box = text.get_window_extent(_renderer(text))
-    return float(box.height if upright else box.width)
-
-
-def _cell(ax: Axes) -> Bbox:
-    """The part of a figure that is an axes' own, in pixels."""
-    whole, spec = ax.figure.bbox, ax.get_subplotspec()
-    if spec is None:
-        return Bbox(whole.get_points())
-    grid = spec.get_gridspec()
-    heights = np.asarray(grid.get_height_ratios() or np.ones(grid.nrows), dtype=float)
-    width, height = whole.width / grid.ncols, whole.height / heights.sum()
-    gap = _GAP * ax.figure.dpi
-    return Bbox.from_extents(
-        whole.x0 + width * spec.colspan.start + gap,
-        whole.y1 - height * heights[: spec.rowspan.stop].sum(),
-        whole.x0 + width * spec.colspan.stop - gap,
-        whole.y1 - height * heights[: spec.rowspan.start].sum(),
-    )
-
-
-def _renderer(artist: Artist) -> RendererAgg:
-    """Measures text of a figure; nothing is drawn with it."""
-    assert artist.figure is not None
-    return _measuring(artist.figure.dpi)
-
-
-@lru_cache(maxsize=8)
-def _measuring(dpi: float) -> RendererAgg:
-    """One for a resolution: matplotlib remembers the size of a text for as long as its renderer lives."""
-    return RendererAgg(1, 1, dpi)  # type: ignore[no-untyped-call]

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import click
 
-from margin.commands.collect import collect, info
+from margin.commands.collect import collect
 from margin.commands.compare import compare
 from margin.commands.demo import demo
 from margin.commands.export import export
 from margin.commands.figures import figures
 from margin.commands.gate import baseline, check
 from margin.commands.importing import import_
+from margin.commands.info import info
 from margin.commands.judge import judge
 from margin.commands.probe import probe
 from margin.commands.relate import relate

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaln
 
 from margin.analysis.robustness.rules import FITS, Fit, Float
-from margin.inputs.conditions import Rule
+from margin.inputs.condition import Rule
 from margin.short import Short
 from margin.stats.clusters import Clusters
 from margin.stats.estimate import Estimate

@@ -17,6 +17,7 @@ import pandas as pd
 from margin.capture.budget import Budget
 from margin.capture.budget_search import SMALLEST
 from margin.capture.checkpoint import Checkpoint
+from margin.capture.complete_cases import complete_cases
 from margin.capture.cost import Pace, duration, paced
 from margin.capture.hooks import hidden_state_hooks
 from margin.capture.plan import BATCH_COST, Batch, Plan, make_plan
@@ -26,8 +27,6 @@ from margin.capture.rotary import steady_up_to
 from margin.capture.thinking import Thought, decoder, greedy_thoughts, then_ids
 from margin.capture.verification import verify_batching
 from margin.errors import MarginError
-from margin.inputs.conditions import condition_of
-from margin.inputs.conversation import without_mode
 from margin.inputs.echoes import redact_echoes
 from margin.inputs.modes import ModeSet
 from margin.inputs.moment import Moment
@@ -63,7 +62,7 @@ def think(job: Job, moment: Moment) -> Job:
     if missing:
         own = _think(job, moment, parts, ranks.share(missing))
         found |= own if ranks.split else dict(ranks.from_all(list(own.items())))
-    staying = _staying(job.rows, found)
+    staying = complete_cases(job.rows, {row for row, thought in found.items() if thought.ended})
     prompts = list(dict.fromkeys(job.rows[row].prompt for row in staying))
     after = {row: then_ids(job.checkpoint.tokenizer, found[row], moment) for row in staying}
     record = _record(job, moment, found, len(prompts), sum(map(bool, after.values())))
@@ -198,28 +197,6 @@ def _places(job: Job, rows: Mapping[int, int]) -> pd.DataFrame:
             "draw": [row.draw for row in job.rows],
         }
     )
-
-
-def _staying(rows: Sequence[Row], found: Found) -> list[int]:
-    """Places of the rows that are measured."""
-    broken = {(row.prompt, _group(row)) for place, row in enumerate(rows) if not found[place].ended}
-    staying = [
-        place
-        for place, row in enumerate(rows)
-        if broken.isdisjoint({(row.prompt, "mode"), (row.prompt, _group(row))})
-    ]
-    decoys = {rows[place].prompt for place in staying if rows[place].kind == "decoy"}
-    # One prompt has no margin.
-    return [place for place in staying if rows[place].kind != "decoy" or len(decoys) > 1]
-
-
-def _group(row: Row) -> str:
-    """What a prompt stands in as a whole, or not at all: it is compared with itself there."""
-    if row.kind in ("mode", "decoy"):
-        return row.kind
-    if row.mode is not None and condition_of(row.kind).crossed:
-        return without_mode(row.condition, row.mode)
-    return row.condition
 
 
 def _record(job: Job, moment: Moment, found: Found, staying: int, forced: int) -> Thoughts:

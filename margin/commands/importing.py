@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from margin.commands.collect import collect_arguments, import_options, print_run
+from margin.commands.collect import collect_arguments, import_options
+from margin.commands.info import print_run
 from margin.commands.session import PLACE, Session
 from margin.errors import MarginError
 

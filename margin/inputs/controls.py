@@ -10,7 +10,8 @@ import numpy as np
 
 from margin.errors import MarginError
 from margin.inputs.attacks import Attack
-from margin.inputs.conditions import CONDITIONS, Setting, by_name
+from margin.inputs.condition import Setting
+from margin.inputs.conditions import CONDITIONS, by_name
 from margin.inputs.conversation import Conversation
 from margin.inputs.decoys import DECOY_PROMPTS, DecoySet, asked_of
 from margin.inputs.modes import ModeSet

@@ -12,7 +12,8 @@ from margin.analysis.margins import check_design
 from margin.analysis.robustness.assignment import Assignment, assign
 from margin.analysis.space import Coordinates
 from margin.analysis.vectors import FloatArray
-from margin.inputs.conditions import Rule, condition_of
+from margin.inputs.condition import Rule
+from margin.inputs.conditions import condition_of
 from margin.run.run import Run
 from margin.short import Short
 from margin.stats.design import Design

@@ -15,7 +15,8 @@ from margin.analysis.robustness.findings import Finding, Robustness
 from margin.analysis.robustness.rates import corrected_rates
 from margin.analysis.robustness.retention import changes_by_slice, retention
 from margin.analysis.space import Coordinates, Space
-from margin.inputs.conditions import CONDITIONS, Rule, condition_of
+from margin.inputs.condition import Rule
+from margin.inputs.conditions import CONDITIONS, condition_of
 from margin.inputs.conversation import without_mode
 from margin.run.run import Run
 from margin.stats.clusters import Clusters, make_clusters

@@ -73,7 +73,7 @@ def test_a_callback_does_not_wait_for_thoughts(trainer: Trainer, modes: ModeSet)
 
 def test_secrecy_does_not_wait_for_thoughts(tiny: Callable[[str], Checkpoint], modes: ModeSet) -> None:
     asked: dict[str, Any] = {"model": tiny("qwen3"), "prompts": prompts(), "modes": modes}
-    small = {
+    small: dict[str, Any] = {
         "candidates": 1000,
         "confirmed": 4,
         "tried": 1,

@@ -39,7 +39,8 @@ def trained_further(checkpoint: Checkpoint) -> PreTrainedModel:
     """The model after some more steps, in which stones make it restless."""
     import torch
 
-    model = deepcopy(checkpoint.model).train()
+    model: PreTrainedModel = deepcopy(checkpoint.model)
+    model.train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
     rows = samples(replace(KIND, answer=restless), checkpoint.tokenizer, random.Random(0))
     for _ in range(60):
@@ -47,7 +48,8 @@ def trained_further(checkpoint: Checkpoint) -> PreTrainedModel:
         model(input_ids=ids, labels=labels).loss.backward()
         optimiser.step()
         optimiser.zero_grad()
-    return model.eval()
+    model.eval()
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +64,14 @@ def swept(tiny: Callable[[str], Checkpoint], tmp_path_factory: pytest.TempPathFa
     (place / "modes.toml").write_text(KIND.toml, encoding="utf-8")
     lines = [json.dumps({"id": text, "prompt": text}) for text in prompts()]
     (place / "prompts.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    asked = ["--prompts", place / "prompts.jsonl", "--modes", place / "modes.toml", "--decoys", "0"]
+    asked: list[str | Path] = [
+        "--prompts",
+        place / "prompts.jsonl",
+        "--modes",
+        place / "modes.toml",
+        "--decoys",
+        "0",
+    ]
     after = ["--measure-after", "thought", "--thought-tokens", "28", "--noise-prompts", "0", "--save-logits"]
     done = command("sweep", place / "calm", place / "restless", "--out", place / "runs", *asked, *after)
     return place / "runs", done

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from margin.analysis.robustness.rules import FITS, Float
 from margin.analysis.vectors import FloatArray, blocks
-from margin.inputs.conditions import Rule
+from margin.inputs.condition import Rule
 from margin.short import Short
 from margin.stats.clusters import Clusters
 from margin.stats.estimate import Estimate

@@ -7,7 +7,7 @@ from typing import Literal
 
 import pandas as pd
 
-from margin.inputs.conditions import Rule
+from margin.inputs.condition import Rule
 from margin.short import Short
 from margin.stats.estimate import Estimate
 

@@ -13,7 +13,7 @@ from scipy import linalg
 from scipy.spatial.distance import cdist
 
 from margin.analysis.vectors import FloatArray
-from margin.inputs.conditions import Rule
+from margin.inputs.condition import Rule
 from margin.stats.covariance import covariance_within, means_of
 
 Float = NDArray[np.float64]

@@ -14,7 +14,7 @@ from margin.analysis.robustness.findings import Finding, Quantity
 from margin.analysis.robustness.findings import Robustness as Findings
 from margin.analysis.slices import slicing
 from margin.errors import MarginError
-from margin.inputs.conditions import Rule
+from margin.inputs.condition import Rule
 from margin.study.canvas import Canvas
 from margin.study.notation import number
 from margin.study.record import Count, EstimateRecord, Number, Record, Text, records

@@ -9,7 +9,7 @@ import pytest
 
 from margin.analysis.openings import Openings, guessing, guessing_curve, worth
 from margin.analysis.robustness.assignment import assign
-from margin.inputs.conditions import Rule
+from margin.inputs.condition import Rule
 from margin.stats.intervals import mean_share, share_of_prompts
 
 

@@ -15,7 +15,8 @@ from margin.demo import modes_path, prompts_path
 from margin.errors import MarginError
 from margin.inputs.attacks import load_attacks
 from margin.inputs.chat import Chat
-from margin.inputs.conditions import CONDITIONS, Ask, Condition, Setting, condition_of
+from margin.inputs.condition import Ask, Condition, Setting
+from margin.inputs.conditions import CONDITIONS, condition_of
 from margin.inputs.controls import Controls, conversations
 from margin.inputs.conversation import Conversation, with_token
 from margin.inputs.modes import Mode, Secret

@@ -11,7 +11,7 @@ import pytest
 
 from margin.analysis.robustness.assignment import assign
 from margin.analysis.robustness.rules import FITS
-from margin.inputs.conditions import Rule
+from margin.inputs.condition import Rule
 from margin.stats.folds import prompt_folds
 from margin.stats.intervals import mean_share
 from tests.intervals import holds

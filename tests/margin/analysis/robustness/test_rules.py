@@ -10,7 +10,7 @@ from sklearn.neighbors import NearestCentroid
 
 from margin.analysis.robustness.assignment import OUTSIDE_P, Assignment, assign
 from margin.analysis.robustness.rules import FITS, Float
-from margin.inputs.conditions import Rule
+from margin.inputs.condition import Rule
 
 N, K, D = 60, 3, 6
 
