@@ -159,6 +159,7 @@ ONE = np.zeros(90)
         ({"modes": ["pos", "p\u043es", "rej"] * 30}, "modes 'pos' and 'p[U+043E]s' look alike"),
         ({"prompts": ["p"] * 90}, "stands twice under mode"),
         ({"prompts": ["p"] * 3}, "90 modes but 3 prompts"),
+        ({"prompts": np.arange(90)}, "no prompt stands under two modes"),
         ({"slices": {"language": ["en", "zh", "en"]}}, "3 slices of language but 90 points"),
         ({"slices": {"language": np.arange(90) % 4}}, "'p0' stands in two slices of language"),
         ({"slices": "language"}, "slices of slice must be a list of labels"),
