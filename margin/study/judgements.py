@@ -15,7 +15,7 @@ from margin.inputs.expected import is_refusing
 from margin.inputs.spellings import marked, seen
 from margin.run.run import Run
 from margin.short import Short
-from margin.text import brief
+from margin.text import brief, shown
 
 SCORES: Mapping[str, tuple[float, float]] = {
     "constructive": (0, 2),
@@ -211,6 +211,8 @@ def expecting(
             f"no label is called {REFUSAL!r} (there are {known}): say which is expected of a mode"
         )
     for name, label in given.items():
+        if not isinstance(label, str):
+            raise MarginError(f"expected of mode {name!r} is {shown(label)}, which is no text: give a label")
         require_meant(label, labels | ({REFUSAL, ANSWER} if tells else set()), f"expected of mode {name!r}")
     refusing = refusal_modes or [mode for mode in modes if is_refusing(mode)]
     expected = {}
