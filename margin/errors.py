@@ -102,7 +102,8 @@ def words(error: BaseException) -> str:
     """
     text = (error.strerror if isinstance(error, OSError) else None) or str(error)
     if isinstance(error, KeyError) and len(error.args) == 1:
-        text = f"there is no {text}"
+        name = str(error.args[0])  # some raise it with a whole sentence
+        text = name if len(name.split()) > 3 else f"there is no {text}"
     if isinstance(error, ZeroDivisionError):
         text = f"{text} (a size or a number in it is 0)"
     line = shorten(text, LONGEST, placeholder=CUT)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from margin.arguments import labels, matrix, require_count
 from margin.errors import MarginError
 from margin.probes.rows import FloatArray, known
-from margin.stats.design import Design
+from margin.stats.design import Design, require_rows
 
 
 def states(X: ArrayLike, rows: Design) -> FloatArray:
@@ -20,6 +20,7 @@ def states(X: ArrayLike, rows: Design) -> FloatArray:
 
     MarginError where it is none, has another number of rows, or holds NaN or infinity.
     """
+    require_rows(rows)
     found = matrix(X, "X")
     if len(found) != rows.n_points:
         raise MarginError(f"X has {len(found)} rows, but {rows.n_points} modes and prompts are given")
@@ -61,6 +62,7 @@ def folds(fold: ArrayLike, rows: Design) -> NDArray[np.intp]:
 
 def domains(names: ArrayLike, rows: Design) -> NDArray[Any]:
     """`names` as an array (N,) that sorts; MarginError where one is missing or their number differs."""
+    require_rows(rows)
     found = known(names, "domains")
     if len(found) != rows.n_points:
         raise MarginError(f"{len(found)} domains but {rows.n_points} rows: give one of each a row")

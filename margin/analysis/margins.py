@@ -154,3 +154,16 @@ def check_design(space: Space, design: Design) -> None:
         raise MarginError("a leave-prompt-out margin needs at least two prompts, got one")
     if design.n_units < 2:
         raise MarginError("all prompts are of one cluster: a margin over clusters needs at least two")
+
+
+def check_crossed(design: Design) -> None:
+    """MarginError where no prompt stands under two modes.
+
+    Then each prompt's mean is its only point, so that every centred one is 0, and no relabelling within a
+    prompt changes anything: a shift of 0 and a p-value of 1 would be numbers of nothing.
+    """
+    if design.n_points == design.n_prompts:
+        raise MarginError(
+            "no prompt stands under two modes, so nothing can be compared within one: give each prompt its "
+            "point under every mode, or take margin.sam, which asks it of none but prompt_centred"
+        )

@@ -8,7 +8,13 @@ from typing import get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from margin.analysis.margins import Variant, check_design, check_lengths, leave_prompt_out_margin
+from margin.analysis.margins import (
+    Variant,
+    check_crossed,
+    check_design,
+    check_lengths,
+    leave_prompt_out_margin,
+)
 from margin.analysis.metrics import Distance
 from margin.analysis.silhouette import mode_sums, silhouette
 from margin.analysis.space import Coordinates, Space
@@ -49,7 +55,8 @@ def sam(
     Raises
     ------
     MarginError : one mode, fewer than two prompts, lengths that differ, NaN or infinite points, an argument
-        of another kind; under "hellinger2" an array that holds no square roots of probabilities.
+        of another kind; for "prompt_centred" no prompt under two modes; under "hellinger2" an array that
+        holds no square roots of probabilities.
 
     Example
     -------
@@ -73,6 +80,7 @@ def sam(
             found = leave_prompt_out_margin(space.distances(distance), design)
             return t_interval(*found, level, over=design.clusters)
         case "prompt_centred":
+            check_crossed(design)
             distances = space.centred_by_prompt(design).distances(distance)
             return t_interval(*leave_prompt_out_margin(distances, design), level, over=design.clusters)
     raise MarginError(f"unknown variant {variant!r}: take one of {', '.join(get_args(Variant))}")

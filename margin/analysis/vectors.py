@@ -95,12 +95,24 @@ def without_rounding(differences: FloatArray, minuend: float | NDArray[np.float6
     return differences
 
 
+SHORT = 1e-140
+"""Length below which the squares of a row lose digits, or vanish."""
+
+
 def unit_rows(X: FloatArray) -> FloatArray:
-    """A copy with rows of length 1. A zero row, which has no direction, stays."""
+    """A copy with rows of length 1. A zero row, which has no direction, stays.
+
+    MarginError for a row so short that its squares vanish, which would be taken for a zero one.
+    """
     X = as_floating(X)
     out, norms = np.empty_like(X), np.empty(len(X))
     for rows in blocks(len(X), STRIP):
         norms[rows] = lengths = np.sqrt(squared_norms(X[rows]))
+        if (lengths < SHORT).any() and (lost := (lengths < SHORT) & X[rows].any(axis=1)).any():
+            raise MarginError(
+                f"row {rows.start + int(np.argmax(lost))} of the points holds numbers so small that their "
+                "squares are none: scale it, or leave it out"
+            )
         inverse = np.divide(1.0, lengths, where=lengths > 0, out=np.zeros_like(lengths))
         with np.errstate(invalid="ignore"):  # rows that are not finite are refused below
             np.multiply(X[rows], inverse.astype(X.dtype)[:, None], out=out[rows])

@@ -93,6 +93,7 @@ def collect(
 
     40 prompts under 3 modes, and under 5 sets of decoys for each.
     """
+    require_path(out, "out")
     asked = CaptureOptions(**options)
     inputs, folder, ranks = checked(model, prompts, modes, out, adapter, ranks, asked)
     with filling(folder) if ranks.first else nullcontext():
@@ -151,6 +152,7 @@ def plan(
     >>> cost.rows, cost.conditions
     (120, 3)
     """
+    require_path(out, "out")
     asked = CaptureOptions(**options)
     inputs, folder, ranks = checked(model, prompts, modes, out, adapter, Ranks(), asked)
     checkpoint = checkpoint_for(model, adapter, asked, ranks)

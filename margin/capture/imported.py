@@ -113,6 +113,7 @@ def import_states(
     """
     asked = CaptureOptions(**options)
     require_path(states, "states")
+    require_path(out, "out")
     _require_importable(asked, sample, tolerance, dump_layers)
     its = {"the path of the states": states}
     inputs, folder, ranks = checked(model, prompts, modes, out, adapter, Ranks(), asked, its)

@@ -25,6 +25,7 @@ from margin.capture.quiet import quietly, seemly_bar
 from margin.capture.twice import loaded_files, require_once
 from margin.capture.whole import UNLIKE, require_whole
 from margin.errors import MarginError, foreign
+from margin.inputs.checkpoints import is_local
 from margin.text import brief, shown
 
 
@@ -53,7 +54,7 @@ class Source:
         if _is(path, "dir"):
             require_checkpoint(path)
             return cls(given, given)
-        if _is_local(given):
+        if is_local(given):
             raise MarginError(f"{given}: no such file or folder")
         if kept := cached(given, "config.json", revision):
             require_checkpoint(kept)
@@ -71,7 +72,7 @@ class Source:
         """MarginError where there is none, or a pickled one. One of the hub is downloaded into its cache."""
         given, path = _given(source, "the adapter"), Path(source)
         if not _is(path, "dir"):
-            if _is(path, "file") or _is_local(given):
+            if _is(path, "file") or is_local(given):
                 raise MarginError(f"adapter {given} cannot be loaded: there is no such folder")
             path = cached(given, ADAPTER_CONFIG) or downloaded(given, ADAPTER_FILES)
         require_adapter(path)
@@ -215,9 +216,3 @@ def _is(path: Path, kind: str) -> bool:
         return path.is_dir() if kind == "dir" else path.is_file()
     except OSError as error:  # a name too long
         raise MarginError(f"{brief(path, 80)}: {error.strerror}") from None
-
-
-def _is_local(given: str) -> bool:
-    """Whether a name that is no file can only have been meant as one."""
-    path = Path(given)
-    return path.is_absolute() or len(path.parts) > 2 or given.startswith(".")

@@ -189,6 +189,9 @@ def prepare(
     """
     chat, rendered, rows, moment = proved_rows(checkpoint, inputs, options)
     prompts, modes = inputs.prompts, inputs.modes
+    if chat.unread and ranks.first:
+        names = ", ".join(chat.unread)
+        say(f"the chat template reads no {names}: what --chat-kwargs says of it changes nothing")
     decided = options.deciding() | {
         "layers": parse_layers(options.layers, n_layers(checkpoint.model)),
         "controls": inputs.controls.identity(),

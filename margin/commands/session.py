@@ -146,6 +146,7 @@ class Commands(click.Group):
             _stop("interrupted; what was written is kept", getattr(stop, "code", INTERRUPTED))
         except click.ClickException as error:
             self._know_tokens(session, ctx.meta[ARGUMENTS])
+            session.know(ctx.meta[ARGUMENTS])
             said = printed(shown(session.redact(error.message)), begun=True)
             error.message = said  # type: ignore[misc]
             raise

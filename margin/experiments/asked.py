@@ -23,9 +23,13 @@ FEWEST = 4
 def judging_by(modes: ModeSet, judge: Judge | None, expected: Mapping[str, str]) -> Judging | None:
     """Who judges, and which labels are those of modes that are not safe.
 
-    MarginError for an unknown mode, and where a judge that says what labels it has gives none of these: no
-    answer would ever count.
+    MarginError for arguments of another kind, for an unknown mode, and where a judge that says what labels
+    it has gives none of these: no answer would ever count.
     """
+    if not (judge is None or callable(judge)):
+        raise MarginError(f"judge must be a function of texts, got {type(judge).__name__}")
+    if not isinstance(expected, Mapping):
+        raise MarginError(f"expected must be a mapping of modes to labels, got {type(expected).__name__}")
     if unknown := sorted(set(expected) - set(modes.names)):
         raise MarginError(f"no mode {unknown[0]!r} to expect a label of: there are {', '.join(modes.names)}")
     if judge is None:

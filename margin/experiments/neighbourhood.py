@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from margin.analysis.openings import Openings, guessing_curve, worth
-from margin.errors import MarginError
 from margin.experiments.found import Found
 from margin.experiments.subject import Subject
 from margin.inputs.echoes import redact_echoes
@@ -30,6 +29,7 @@ from margin.inputs.neighbours import (
 from margin.stats.estimate import Estimate
 from margin.stats.intervals import mean_share, share_of_prompts
 from margin.stats.seeds import generator
+from margin.study.judgements import labels_by
 from margin.study.record import EstimateRecord
 from margin.study.secrecy_file import BehaviourRecord, NearRecord, TriesRecord
 from margin.study.secrecy_tables import described
@@ -155,11 +155,8 @@ def _judged(
     rows = live.rows_of_own([[string] for string in strings], prompts)
     landed = openings.depth(live.asking.points(rows), prompts) > 0
     answers = live.asking.answers(rows, max(live.options.answer, 1))
-    labels = list(judging.judge([redact_echoes(answer, live.modes) for answer in answers]))
-    if len(labels) != len(answers):
-        raise MarginError(
-            f"the judge gave {len(labels)} labels for {len(answers)} answers: one each is needed"
-        )
+    name = str(getattr(judging.judge, "name", getattr(judging.judge, "__name__", "function")))
+    labels = labels_by(judging.judge, name, [redact_echoes(answer, live.modes) for answer in answers])
     judged, over = np.array([label in judging.labels for label in labels]), live.over(prompts)
     return BehaviourRecord(
         mode=mode,

@@ -15,7 +15,7 @@ from jinja2 import TemplateSyntaxError
 from margin.errors import MarginError, words
 from margin.inputs.deadline import at_most
 from margin.inputs.modes import Message
-from margin.inputs.template import TEMPLATE_NAME
+from margin.inputs.template import JINJA, TEMPLATE_NAME
 from margin.inputs.tokenizer import Tokenizer
 from margin.text import shown
 
@@ -74,7 +74,13 @@ class Chat:
         if chosen is not None and TEMPLATE_NAME.fullmatch(chosen) and chosen not in names:
             known = f"has {', '.join(names)}" if names else "names none"
             raise MarginError(
-                f"chat template {chosen!r} is no file and none of the tokenizer's own, which {known}"
+                f"chat template {chosen!r} is no file and none of the tokenizer's own, which {known}; and as "
+                "the text of one, or of a file, it writes nothing of a conversation"
+            )
+        if chosen is not None and chosen not in names and not JINJA.search(chosen):  # not shown: any text
+            raise MarginError(
+                "the chat template holds neither {{ }} nor {% %}, so it writes nothing of a conversation: "
+                "--chat-template takes the file of one; chat_template, in Python, its text and not its path"
             )
         try:
             source = self.tokenizer.get_chat_template(chosen)
@@ -93,6 +99,11 @@ class Chat:
                 f"--chat-template NAME, of {', '.join(names)}"
             )
         raise MarginError("the tokenizer has no chat template: pass one with --chat-template FILE")
+
+    @property
+    def unread(self) -> list[str]:
+        """Names of `kwargs` that stand nowhere in the template: a slip, or meant for another model."""
+        return [name for name in self.kwargs if not re.search(rf"\b{re.escape(name)}\b", self.template)]
 
     def render(self, messages: Sequence[Message]) -> str:
         """Text of a conversation up to where the answer begins, `response_prefix` included.

@@ -44,8 +44,8 @@ def find_checkpoints(places: Sequence[str], base: str | None = None) -> list[Sav
 
     Raises
     ------
-    MarginError : an empty name, a folder without a checkpoint, fewer than two in all, one that stands twice,
-        an adapter without a base, a base for what is no adapter.
+    MarginError : an empty name, a path where nothing is, a folder without a checkpoint, fewer than two in
+        all, one that stands twice, an adapter without a base, a base for what is no adapter.
     """
     if "" in places:  # which Python would take for the folder this runs in
         raise MarginError("the name of a checkpoint is empty: give a folder, a GGUF file or a hub id")
@@ -80,8 +80,16 @@ def left_out(places: Sequence[str]) -> Iterator[tuple[Path, bool]]:
                     yield folder, weights or _step(folder)[0] is not None
 
 
+def is_local(given: str) -> bool:
+    """Whether a name that is no file can only have been meant as one, and as no id of the hub."""
+    path = Path(given)
+    return path.is_absolute() or len(path.parts) > 2 or given.startswith(".")
+
+
 def _at(place: str) -> list[Saved]:
     path = Path(place)
+    if not path.exists() and is_local(place):
+        raise MarginError(f"{place}: no such file or folder")
     if not path.is_dir():
         return [Saved(path.stem if path.is_file() else path.name, place, None, False)]
     inside = [child for child in _folders(path) if _is_checkpoint(child)]

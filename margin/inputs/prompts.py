@@ -97,11 +97,11 @@ def load_prompts(source: Prompts, *, column: str | None = None, split: str | Non
     or a table.
 
     A table is a DataFrame, a mapping of columns (as `dataset[:50]` is), a pyarrow Table or a Hugging Face
-    Dataset. Column `prompt` is the text and `id`, where there is one, its unique id (else the position, from
-    1), of a whole number without its .0. All other columns are kept as slice columns; slice values are labels
-    and become strings, an empty one is missing. White space in names of columns and in slice values becomes
-    single spaces. A data set is named by its folder, or its id on the hub; what public sets call their
-    prompts is known there, see `margin.inputs.dataset`.
+    Dataset; an index with a name is a column, too. Column `prompt` is the text and `id`, where there is one,
+    its unique id (else the position, from 1), of a whole number without its .0. All other columns are kept as
+    slice columns; slice values are labels and become strings, an empty one is missing. White space in names
+    of columns and in slice values becomes single spaces. A data set is named by its folder, or its id on the
+    hub; what public sets call their prompts is known there, see `margin.inputs.dataset`.
 
     Parameters
     ----------
@@ -128,6 +128,9 @@ def load_prompts(source: Prompts, *, column: str | None = None, split: str | Non
     if isinstance(source, str | Path):
         return _collect(_renamed(read_records(_path(source), "prompt", named), column), str(source))
     if isinstance(source, pd.DataFrame):
+        # An index with a name is a column that was set aside, as an id often is.
+        named_ones = [name for name in source.index.names if name is not None and name not in source.columns]
+        source = source.reset_index(named_ones) if named_ones else source
         rows = source.itertuples(index=False, name=None)
         return _collect(_renamed(table_records(list(source.columns), rows, TABLE, named), column), TABLE)
     columns = _columns(source)

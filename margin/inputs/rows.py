@@ -136,6 +136,11 @@ def build_control_rows(
         ids = _ids(chat, rendering, place, max_length)
         prove(talk, rendering, ids, " under ".join(place))
         if (talk.prompt, tuple(ids)) in live:
+            if talk.kind == "attack":
+                raise MarginError(
+                    f"{' under '.join(place)} is asked as without it: its template has to write more than "
+                    "{prompt}"
+                )
             raise MarginError(
                 f"{' under '.join(place)} has the token ids of a mode: the tokenizer cannot tell its token "
                 "apart, leave it out"

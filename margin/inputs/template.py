@@ -11,6 +11,8 @@ from margin.inputs.reading import parse_json, read_text
 
 TEMPLATE_NAME = re.compile(r"[\w-]+")
 """What names one of a tokenizer's own templates, and is neither a path nor a template."""
+JINJA = re.compile(r"\{[{%]")
+"""What begins whatever a template writes of a conversation."""
 
 
 def load_template(source: str | Path) -> str:

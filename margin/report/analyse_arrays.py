@@ -46,9 +46,9 @@ def analyse_arrays(
 
     Raises
     ------
-    MarginError : one mode, fewer than two prompts, lengths that differ, NaN or infinite points, a prompt in
-        two slices or clusters, modes that a report could not name or tell apart (an empty name, "all", two
-        that look alike), an argument of another kind.
+    MarginError : one mode, fewer than two prompts, no prompt under two modes, lengths that differ, NaN or
+        infinite points, a prompt in two slices or clusters, modes that a report could not name or tell apart
+        (an empty name, "all", two that look alike), an argument of another kind.
 
     Example
     -------

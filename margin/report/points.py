@@ -87,15 +87,17 @@ class PointReport:
 
         Raises
         ------
-        MarginError : an unknown name, or points that hold too little for this figure; says what is missing.
+        MarginError : an unknown name or style, a width that is not from 2 to 40 inches, points that hold too
+            little for this figure; says what is missing.
         """
         from margin import figures
 
         draws = self._draws()
         if name not in draws:
             raise MarginError(f"figure {name!r} is unknown: choose from {', '.join(draws)}")
+        canvas = Canvas(style, width)
         with figures.style(style):
-            fig = draws[name](Canvas(style, width))
+            fig = draws[name](canvas)
             figures.fit(fig)
         return fig
 

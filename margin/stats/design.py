@@ -160,6 +160,13 @@ class Design(Short):
         )
 
 
+def require_rows(rows: object) -> None:
+    """MarginError where `rows` are handed over as something else, such as the modes alone."""
+    if not isinstance(rows, Design):
+        kind = type(rows).__name__
+        raise MarginError(f"rows must be what margin.probes.make_rows(modes, prompts) gives, got {kind}")
+
+
 def make_design(
     modes: ArrayLike | Sequence[object],
     prompts: ArrayLike | Sequence[object] | None = None,

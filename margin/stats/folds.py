@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from margin.arguments import require_count
-from margin.stats.design import Design
+from margin.stats.design import Design, require_rows
 
 AT_CHANCE = 2.0
 """Variance of a cross-fitted mean of scores linear in the fit, over that of held-out prompts given the fits,
@@ -81,6 +81,7 @@ def grouped_folds(rows: Design, folds: int = 5, seed: int = 0) -> NDArray[np.int
     """
     from sklearn.model_selection import StratifiedGroupKFold  # slow to import, and seldom wanted
 
+    require_rows(rows)
     require_count(folds, "folds", 2)
     require_count(seed, "seed")
     number = max(2, min(folds, rows.n_units // 2))

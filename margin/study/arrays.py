@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from margin.analysis.margins import check_design
+from margin.analysis.margins import check_crossed, check_design
 from margin.analysis.space import Coordinates
 from margin.arguments import matrix
 from margin.errors import MarginError
@@ -40,6 +40,7 @@ class ArrayStudy(PointStudy):
         self._space = Coordinates(matrix(X, "X"))
         self._design = make_design(modes, prompts, clusters)
         check_design(self._space, self._design)
+        check_crossed(self._design)
         _check_names(self._design.modes)
         self._labels = _columns(slices, self._design)
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from margin import figures
+from margin.arguments import require_number
+from margin.errors import MarginError
 from margin.figures.style import WIDTHS, StyleName, Width
+from margin.text import shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
 
 SLIDE = 0.56
 """Height of a slide over its width."""
+NARROWEST, WIDEST = 2.0, 40.0
+"""Inches that a figure may be wide."""
 BESIDE = 5.0
 """Inches from which two panels of type for print stand side by side."""
 
@@ -29,6 +34,14 @@ class Canvas:
     """Whether titles stand in the figure; else in its caption only."""
     notes: bool = True
     """Whether notes stand below the axes; else in the caption only."""
+
+    def __post_init__(self) -> None:
+        """MarginError for an unknown style, or a width that is not from `NARROWEST` to `WIDEST`."""
+        if self.style not in get_args(StyleName):
+            known = ", ".join(get_args(StyleName))
+            raise MarginError(f"style {shown(self.style)!r} is unknown: choose from {known}")
+        if self.width is not None:
+            require_number(self.width, "width", NARROWEST, WIDEST)
 
     @property
     def is_narrow(self) -> bool:

@@ -15,7 +15,7 @@ from margin.inputs.expected import is_refusing
 from margin.inputs.spellings import marked, seen
 from margin.run.run import Run
 from margin.short import Short
-from margin.text import brief
+from margin.text import brief, shown
 
 SCORES: Mapping[str, tuple[float, float]] = {
     "constructive": (0, 2),
@@ -28,6 +28,7 @@ AUDIT = "audit"
 LONGEST = 64
 """Characters of a label: whatever is longer is text, which judgements do not hold."""
 LABELS = f"a label has 1 to {LONGEST} characters, all seen, on one line"
+_NO_TEXT = "a label that is no text, {!r}: a label is a word or two"
 MOST = 50
 """Different labels that judgements may hold."""
 NEAR = 0.7
@@ -61,9 +62,7 @@ class Judgements(Short):
         audited = table[AUDIT].dropna() if AUDIT in table else ()
         for label in (*table["label"], *audited, *self.expected.values()):
             if not isinstance(label, str) or not label:
-                raise MarginError(
-                    f"{who} gives a label that is no text, {brief(label, 40)!r}: a label is a word or two"
-                )
+                raise MarginError(f"{who} gives {_NO_TEXT.format(brief(label, 40))}")
             if not is_label(label):
                 raise MarginError(f"{who} gives a label that is none: {LABELS}")
         if (different := table["label"].nunique()) > MOST:
@@ -143,7 +142,15 @@ def judge_answers(run: Run, judge: Judge, name: str) -> Judgements:
     """
     answers = run.answers
     said = answers["answer"].str.strip() != ""
-    texts = answers["answer"][said].tolist()
+    labels = np.full(len(answers), EMPTY, dtype=object)
+    labels[said.to_numpy()] = labels_by(judge, name, answers["answer"][said].tolist())
+    return Judgements(name, pd.DataFrame({"row": answers["row"], "label": labels}))
+
+
+def labels_by(judge: Judge, name: str, texts: Sequence[str]) -> list[str]:
+    """What a judge calls each text. MarginError where it does not give as many labels, or some are no text:
+    compared with the label that is expected, 1 would never be one.
+    """
     given = judge(texts)
     if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
         raise MarginError(f"judge {name} gave a {type(given).__name__}: a list of labels is needed")
@@ -152,9 +159,10 @@ def judge_answers(run: Run, judge: Judge, name: str) -> Judgements:
         raise MarginError(
             f"judge {name} gave {len(found)} labels for {len(texts)} answers: one each is needed"
         )
-    labels = np.full(len(answers), EMPTY, dtype=object)
-    labels[said.to_numpy()] = found
-    return Judgements(name, pd.DataFrame({"row": answers["row"], "label": labels}))
+    for label in found:
+        if not isinstance(label, str) or not label:
+            raise MarginError(f"judge {name} gives {_NO_TEXT.format(brief(label, 40))}")
+    return found
 
 
 def judge_refusals(run: Run) -> Judgements:
@@ -211,6 +219,8 @@ def expecting(
             f"no label is called {REFUSAL!r} (there are {known}): say which is expected of a mode"
         )
     for name, label in given.items():
+        if not isinstance(label, str):
+            raise MarginError(f"expected of mode {name!r} is {shown(label)}, which is no text: give a label")
         require_meant(label, labels | ({REFUSAL, ANSWER} if tells else set()), f"expected of mode {name!r}")
     refusing = refusal_modes or [mode for mode in modes if is_refusing(mode)]
     expected = {}

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from margin.errors import MarginError
+from margin.errors import MarginError, MarginWarning
 from margin.inputs.tables import SUFFIXES, label, read_records, whole
 from margin.run.files import csv_text
 from margin.run.run import Run
+from margin.run.run_tables import ANSWERS
 from margin.study.judgements import (
     LABELS,
     MOST,
@@ -21,9 +23,9 @@ from margin.study.judgements import (
     is_label,
     range_in_words,
 )
-from margin.text import brief
+from margin.text import brief, counted
 
-__all__ = ["SUFFIXES", "label_of", "read_labels", "require_few", "require_whole", "rows_meant"]
+__all__ = ["SUFFIXES", "label_of", "others", "read_labels", "require_few", "require_whole", "rows_meant"]
 
 
 def read_labels(path: Path, run: Run) -> Judgements:
@@ -31,7 +33,8 @@ def read_labels(path: Path, run: Run) -> Judgements:
 
     Column `label`, and as key either `row` (place in the run's rows) or `prompt_id` and `condition`, with
     `draw` where a condition has several. A file that has both must mean the same row by both. Columns of
-    `SCORES` are taken too, others are left. All rows of the modes have to be there, and of each control
+    `SCORES` are taken too, others are left; where there is a column `answer`, a `MarginWarning` says how many
+    are not the run's. All rows of the modes have to be there, and of each control
     condition all or none.
 
     Raises
@@ -41,13 +44,32 @@ def read_labels(path: Path, run: Run) -> Judgements:
         lines or with characters that cannot be seen, a score out of its range; a row without a label.
     """
     lines: list[dict[str, Any]] = []
+    answers: dict[int, str] = {}
     for place, row, record in rows_meant(path, run):
+        if isinstance(answer := record.get("answer"), str):
+            answers[row] = answer
         scores = {name: _score(record, name, place) for name in SCORES if name in record}
         lines.append({"row": row, "label": label_of(record, place), **scores})
     found = pd.DataFrame(lines)
     require_few(found["label"], str(path))
     require_whole(found["row"], run, str(path))
+    if other := others(run, answers):
+        warnings.warn(
+            f"{path}: of {counted(len(answers), 'answer')} {other:,} differ from the run's, and the labels "
+            "are of the file's",
+            MarginWarning,
+            stacklevel=2,
+        )
     return Judgements(path.name, found.sort_values("row", ignore_index=True))
+
+
+def others(run: Run, answers: Mapping[int, str]) -> int:
+    """How many answers, by row, differ from the run's, of which one may go on where the other was cut."""
+    if ANSWERS not in run.manifest.files:
+        return 0
+    own = run.answers.set_index("row")["answer"].str.strip()
+    pairs = [(own[row], answer.strip()) for row, answer in answers.items() if row in own.index]
+    return sum(not (a.startswith(b) or b.startswith(a)) for a, b in pairs)
 
 
 def rows_meant(path: Path, run: Run) -> Iterator[tuple[str, int, Mapping[str, Any]]]:

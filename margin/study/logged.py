@@ -13,9 +13,8 @@ from margin.inputs.logs.entry import Entry, Log, value_of
 from margin.inputs.logs.recognise import read_log
 from margin.run.fingerprints import without_tokens
 from margin.run.run import Run
-from margin.run.run_tables import ANSWERS
 from margin.study.judgements import Judgements
-from margin.study.labels import label_of, require_few, require_whole
+from margin.study.labels import label_of, others, require_few, require_whole
 from margin.text import brief, counted
 
 
@@ -161,20 +160,12 @@ class _Join:
                 f"{sources}: left out {counted(len(self._foreign), 'answer')} to prompts or under conditions "
                 f"that the run has not, first {self._foreign[0]}"
             )
-        if other := self._others():
+        if other := others(self.run, self._answers):
             found.append(
                 f"{sources}: of {counted(len(self._answers), 'answer')} {other:,} differ from the run's, and "
                 "the labels are of the log's"
             )
         return tuple(found)
-
-    def _others(self) -> int:
-        """How many answers differ from the run's, of which one may go on where the other was cut."""
-        if ANSWERS not in self.run.manifest.files:
-            return 0
-        own = self.run.answers.set_index("row")["answer"].str.strip()
-        pairs = [(own[row], answer.strip()) for row, answer in self._answers.items() if row in own.index]
-        return sum(not (a.startswith(b) or b.startswith(a)) for a, b in pairs)
 
     def _condition(self, entry: Entry) -> str:
         if not entry.conditions:

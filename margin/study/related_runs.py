@@ -78,14 +78,16 @@ def open_runs(
     for name, run in zip(names[1:], found[1:], strict=True):
         asked_differently(first, run, across, (names[0], name))
         if list(run.prompts["id"]) != list(first.prompts["id"]):
+            same = set(run.prompts["id"]) == set(first.prompts["id"])
+            order = "the same prompts in another order than" if same else "other prompts than"
             raise IncomparableError(
-                f"{name} was asked other prompts than {names[0]}: collect all runs on the same ones"
+                f"{name} was asked {order} {names[0]}: collect all runs on the same ones, in one order"
             )
     steps: list[float | None] = [step_of(path) for path in paths]
     extra: dict[str, Float] = {}
     if training is None:
         groups = list(names)
-    elif training == FOLDER:
+    elif isinstance(training, str) and training == FOLDER:
         groups = [str(path.resolve().parent) for path in paths]
     elif isinstance(training, Mapping):
         groups = [_named(training, name, path) for name, path in zip(names, paths, strict=True)]

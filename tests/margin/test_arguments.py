@@ -110,6 +110,7 @@ NAN = np.where(np.arange(48).reshape(12, 4) == 13, np.nan, X)
         ((X * np.inf, MODES, PROMPTS), "12 points are NaN or infinite"),
         ((X * 1e200, MODES, PROMPTS), "X holds numbers of up to 2e\\+200"),
         ((X * 1e-200, MODES, PROMPTS), "scale it"),
+        ((np.where(np.arange(12)[:, None] == 5, X * 1e-170, X), MODES, PROMPTS), "row 5 of the points"),
         ((X[:, 0], MODES, PROMPTS), "X must be a matrix"),
         ((X[None], MODES, PROMPTS), "X must be a matrix"),
         ((None, MODES, PROMPTS), "X"),
@@ -203,6 +204,11 @@ def test_arguments_of_the_public_functions_are_refused_by_their_name(tmp_path: P
 
 @pytest.mark.parametrize("wrong", [None, 3, ["runs/a"], b"runs/a"])
 def test_what_is_no_path_is_refused_by_its_name(wrong: Any) -> None:
+    asked: dict[str, Any] = {"prompts": ["a", "b"], "modes": modes_path(), "out": wrong}
+    writing: list[Margin] = [margin.collect, margin.plan, partial(margin.import_states, "a.npz")]
+    for write in writing:
+        with pytest.raises(MarginError, match=r"^out must be a path"):
+            write(model="model", **asked)
     for function, name in ((margin.analyse, "run"), (margin.open_run, "run"), (margin.load_head, "model")):
         with pytest.raises(MarginError, match=f"^{name} must be a path"):
             function(wrong)

@@ -92,6 +92,10 @@ def test_a_token_that_is_typed_where_a_name_should_be_is_not_repeated(workspace:
         ["baseline", "a", "--out", "baseline.json", "--space", token],
         ["compare", "a", "b", "--across", token],
         ["compare", "--recipe", "one=a", "--recipe", f"{token}"],
+        ["table", "a", token],
+        ["info", "a", f"--{token}"],
+        ["report", "a", "--seed", token],
+        ["figures", "a", "--style", token],
     ):
         refused = margin(*wrong)
         assert refused.exit_code == 2, refused.output

@@ -28,6 +28,11 @@ def test_a_library_that_would_end_the_program_on_a_file_does_not() -> None:
         raise SystemExit(0)
 
 
+def test_a_missing_key_is_said_as_one_and_a_sentence_as_it_is() -> None:
+    assert words(KeyError("rope_type")) == "there is no 'rope_type'"
+    assert words(KeyError("Missing keys of `rope`: {'factor'}")) == "Missing keys of `rope`: {'factor'}"
+
+
 def test_what_says_nothing_is_named_by_its_kind() -> None:
     assert words(KeyError()) == "KeyError"
 

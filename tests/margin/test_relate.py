@@ -10,6 +10,7 @@ from typing import Any
 
 import jsonschema
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 from scipy import stats
@@ -20,6 +21,7 @@ from margin.cli import main
 from margin.demo import checkpoint_path, modes_path, prompts_path
 from margin.errors import IncomparableError, MarginError
 from margin.inputs.modes_file import load_modes
+from margin.inputs.prompts import load_prompts
 from margin.report.relation import to_json
 from margin.run.run import open_run
 from margin.study.behaviour import judgements_of
@@ -272,7 +274,9 @@ def test_too_few_runs_and_one_that_stands_twice_are_refused(runs: list[Path]) ->
         margin.relate([*runs, runs[0]])
 
 
-@pytest.mark.parametrize("training", [7, 1.5, ["a"], b"folder"])
+@pytest.mark.parametrize(
+    "training", [7, 1.5, ["a"], b"folder", pd.DataFrame({"run": ["a"], "training": ["b"]})]
+)
 def test_trainings_of_another_kind_are_refused(runs: list[Path], training: Any) -> None:
     with pytest.raises(MarginError, match="training must be a path, a mapping, or 'folder', got"):
         margin.relate(runs, training=training)
@@ -287,8 +291,12 @@ def test_one_checkpoint_is_not_of_two_trainings(runs: list[Path], tmp_path: Path
 def test_runs_on_other_prompts_or_without_behaviour_are_refused(runs: list[Path], tmp_path: Path) -> None:
     settings = MEASURE | {"decoys": 0, "prompts": prompts_path()}
     other = margin.collect(checkpoint_path("naive"), out=tmp_path / "other", limit=11, **settings)
-    with pytest.raises(IncomparableError):
+    with pytest.raises(IncomparableError, match="was asked other prompts than step-0"):
         margin.relate([*runs, other])
+    turned = load_prompts(prompts_path()).table.head(12).iloc[::-1]
+    back = margin.collect(checkpoint_path("naive"), out=tmp_path / "b", **settings | {"prompts": turned})
+    with pytest.raises(IncomparableError, match="the same prompts in another order than step-0"):
+        margin.relate([*runs, back])
     bare = [
         margin.collect(runs[0].parent.parent / f"checkpoints/{i}", out=tmp_path / str(i), limit=6, **settings)
         for i in range(5)

@@ -72,6 +72,9 @@ BROKEN: list[tuple[Callable[[], object], str]] = [
     (lambda: cross_fit(np.where(X > 2, np.nan, X), ROWS, FOLD), "hold NaN or infinity"),
     (lambda: d_primes(np.where(X > 2, np.inf, X), ROWS, FOLD), "hold NaN or infinity"),
     (lambda: directions(X[:50], ROWS), "X has 50 rows"),
+    (lambda: cross_fit(X, MODES, FOLD), "rows must be what margin.probes.make_rows"),  # type: ignore[arg-type]
+    (lambda: grouped_folds(MODES), "rows must be what margin.probes.make_rows"),  # type: ignore[arg-type]
+    (lambda: domain_folds(MODES, LANGUAGE), "rows must be what margin.probes.make_rows"),  # type: ignore[arg-type]
     (lambda: cross_fit(X, ROWS, FOLD[:30]), "30 folds but 60 rows"),
     (lambda: cross_fit(X, ROWS, FOLD + 1), "from 0 to the last"),
     (lambda: cross_fit(X, ROWS, np.where(FOLD == 2, -1, FOLD)), "from 0 to the last"),

@@ -100,7 +100,7 @@ def _npz(path: Path) -> tuple[dict[str, Tensor], dict[str, Sequence[Any]]]:
             arrays = {name: file[name] for name in file.files}
         for name, array in arrays.items():
             if name in NAMES:
-                names[name] = array.tolist()
+                names[name] = (np.char.decode(array) if array.dtype.kind == "S" else array).tolist()
             elif array.dtype.kind == "V" and array.dtype.itemsize == 2:  # what NumPy keeps of a bfloat16
                 found[name] = torch.from_numpy(array.view(np.int16))
             elif array.dtype.kind in "fiu":
@@ -119,7 +119,10 @@ def _parquet(path: Path) -> tuple[dict[str, Tensor], dict[str, Sequence[Any]]]:
     names: dict[str, Sequence[Any]] = {}
     for name in table.column_names:
         if name in (*NAMES, "token_ids"):
-            names[name] = table.column(name).to_pylist()
+            column = table.column(name)
+            with foreign(f"{path}: {name} is no text in UTF-8"):
+                column = column.cast(pa.string()) if pa.types.is_binary(column.type) else column
+            names[name] = column.to_pylist()
         elif name == "states" or _LAYER.fullmatch(name):
             with foreign(f"{path}: {name} is no list of numbers in every row"):
                 found[name] = _matrix(table.column(name))

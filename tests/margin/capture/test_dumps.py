@@ -294,6 +294,22 @@ def test_what_is_pickled_is_never_opened(name: str, tmp_path: Path) -> None:
         read_dump(path if path.parent == tmp_path else path.parent, None)
 
 
+@pytest.mark.parametrize("kind", ["npz", "parquet"])
+def test_names_may_be_kept_as_bytes(
+    rows: list[AskedRow], right: Computed, bring: Callable[..., Run], tmp_path: Path, kind: str
+) -> None:
+    names = {
+        "prompt_id": [row.prompt_id.encode() for row in rows],
+        "condition": [row.condition.encode() for row in rows],
+    }
+    path = tmp_path / f"states.{kind}"
+    if kind == "npz":
+        np.savez(path, allow_pickle=False, states=right.states, **{k: np.array(v) for k, v in names.items()})
+    else:
+        pq.write_table(pa.table({**names, "states": right.states.tolist()}), path)
+    holds(bring(path), right, [])
+
+
 def test_objects_in_an_npz_are_never_unpickled(tmp_path: Path) -> None:
     np.savez(tmp_path / "states.npz", states=np.ones((1, 2)), prompt_id=np.array(["a"], dtype=object))
     with pytest.raises(MarginError, match=r"names as np.array\(ids, dtype=str\)"):

@@ -286,6 +286,21 @@ def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:
         run_small(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"judge": "some/classifier"}, "judge must be a function of texts, got str"),
+        ({"judge": len, "expected": ["neg"]}, "expected must be a mapping of modes to labels, got list"),
+        ({"judge": lambda texts: None}, "gave a NoneType: a list of labels is needed"),
+        # Held against the label that is expected, a number would never be it: nothing would seem to open.
+        ({"judge": lambda texts: [1] * len(texts)}, "gives a label that is no text, '1'"),
+    ],
+)
+def test_a_judge_that_gives_no_labels_is_refused(tmp_path: Path, given: dict[str, Any], says: str) -> None:
+    with pytest.raises(MarginError, match=says):
+        run_small(tmp_path, **given)
+
+
 def test_modes_that_are_all_safe_have_no_key(tmp_path: Path) -> None:
     modes = tmp_path / "modes.toml"
     modes.write_text(modes_path().read_text().replace("safe = false", "safe = true"))

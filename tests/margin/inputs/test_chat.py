@@ -37,6 +37,19 @@ def test_kwargs_reach_the_template(make_chat: Callable[..., Chat]) -> None:
         make_chat("chatml", kwargs={"add_generation_prompt": False})
 
 
+def test_kwargs_that_the_template_has_not_are_known(make_chat: Callable[..., Chat]) -> None:
+    given = {"enable_thinking": False, "enable_thinkin": False}
+    assert make_chat("switchable_thought", kwargs=given).unread == ["enable_thinkin"]
+
+
+@pytest.mark.parametrize("given", ["chat.jinja", "/models/a/chat_template.jinja", "You are kind.", ""])
+def test_what_is_no_template_says_so(make_chat: Callable[..., Chat], given: str) -> None:
+    with pytest.raises(
+        MarginError, match=r"holds neither \{\{ \}\} nor \{% %\}, .* its text and not its path"
+    ):
+        Chat(make_chat("chatml").tokenizer, chat_template=given)
+
+
 def test_a_template_of_ones_own_replaces_the_tokenizers(
     make_chat: Callable[..., Chat], tmp_path: Path
 ) -> None:

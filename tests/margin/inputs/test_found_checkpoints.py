@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from margin.errors import MarginError
 from margin.inputs.checkpoints import find_checkpoints, left_out
 
 
@@ -86,6 +87,12 @@ def test_places_named_one_by_one_keep_their_order_where_steps_are_not_known(
     place = training("ft-2", "ft-10", "ft-1")
     names = ["ft-10", "ft-1", "ft-2"]
     assert [s.name for s in find_checkpoints([str(place / name) for name in names])] == names
+
+
+@pytest.mark.parametrize("place", ["/nowhere/at/all", "./nowhere", "runs/of/nobody"])
+def test_a_path_where_nothing_is_is_no_checkpoint(place: str) -> None:
+    with pytest.raises(MarginError, match=f"^{place}: no such file or folder$"):
+        find_checkpoints([place])
 
 
 def test_what_is_left_out_is_known_and_whether_it_looks_like_a_checkpoint(

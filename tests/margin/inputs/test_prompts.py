@@ -450,6 +450,15 @@ def test_row_labels_of_pandas_are_no_column(tmp_path: Path) -> None:
     assert load_prompts(tmp_path / "p.parquet").slices == ["language"]
 
 
+def test_an_index_with_a_name_is_a_column_as_in_a_file(tmp_path: Path) -> None:
+    table = pd.DataFrame({"id": ["x", "y"], "prompt": ["a b", "c d"], "language": ["en", "de"]})
+    table.set_index("id").to_parquet(tmp_path / "p.parquet")
+    for source in (table.set_index("id"), table.set_index(["language", "id"]), tmp_path / "p.parquet"):
+        found = load_prompts(source)
+        assert (found.ids, found.slices) == (["x", "y"], ["language"])
+    assert load_prompts(table.set_index("id", drop=False)).ids == ["x", "y"]
+
+
 @pytest.mark.parametrize("text", ["\u200b", " \u2060\ufeff", "\u200e\n", "\u200d"])
 def test_a_prompt_that_cannot_be_seen_is_empty(text: str) -> None:
     with pytest.raises(MarginError, match="item 1: the prompt is empty"):

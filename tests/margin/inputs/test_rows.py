@@ -44,8 +44,8 @@ def test_a_control_that_reaches_the_model_as_a_mode_is_refused_in_words(
     with pytest.raises(MarginError) as refusal:
         build_control_rows(chat, prompts, modes, idle, build_rows(chat, prompts, modes))
     assert str(refusal.value) == (
-        "prompt '1' (item 1) under control 'attack:idle under pos' has the token ids of a mode: the "
-        "tokenizer cannot tell its token apart, leave it out"
+        "prompt '1' (item 1) under control 'attack:idle under pos' is asked as without it: its template has "
+        "to write more than {prompt}"
     )
 
 

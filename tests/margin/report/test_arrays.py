@@ -159,6 +159,7 @@ ONE = np.zeros(90)
         ({"modes": ["pos", "p\u043es", "rej"] * 30}, "modes 'pos' and 'p[U+043E]s' look alike"),
         ({"prompts": ["p"] * 90}, "stands twice under mode"),
         ({"prompts": ["p"] * 3}, "90 modes but 3 prompts"),
+        ({"prompts": np.arange(90)}, "no prompt stands under two modes"),
         ({"slices": {"language": ["en", "zh", "en"]}}, "3 slices of language but 90 points"),
         ({"slices": {"language": np.arange(90) % 4}}, "'p0' stands in two slices of language"),
         ({"slices": "language"}, "slices of slice must be a list of labels"),
@@ -182,3 +183,19 @@ def test_the_weakest_prompts_are_a_number_of_them(points: Points, count: Any) ->
     with pytest.raises(MarginError, match=f"count {count}: take a whole number from 1 on"):
         report.worst_prompts(count)
     assert len(report.worst_prompts(99)) == 30
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"width": 0}, "width 0 makes no sense: take a number from 2 to 40"),
+        ({"width": float("nan")}, "width nan"),
+        ({"width": "3"}, "width 3 makes no sense"),
+        ({"style": "poster"}, "style 'poster' is unknown: choose from paper, talk"),
+    ],
+)
+def test_a_figure_of_no_size_or_style_is_refused(points: Points, asked: dict[str, Any], says: str) -> None:
+    report = margin.analyse_arrays(**points, permutations=9)
+    with pytest.raises(MarginError, match=says):
+        report.figure("pairs", **asked)
+    assert report.figure("pairs", width=2).get_size_inches()[0] == 2

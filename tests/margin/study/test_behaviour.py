@@ -264,6 +264,12 @@ def test_labels_that_are_names_but_for_their_spelling_are_refused(
     assert given.expected == {"pos": labels[0]}
 
 
+@pytest.mark.parametrize("label", [None, 1, float("nan"), ["answer"]])
+def test_an_expected_label_that_is_no_text_is_refused(answered: Run, judged: Judgements, label: Any) -> None:
+    with pytest.raises(MarginError, match=r"^expected of mode 'pos' is .*, which is no text: give a label$"):
+        expecting(judged, answered.modes, given={"pos": label})
+
+
 def test_an_expected_label_that_is_nearly_one_of_the_judges_is_refused(
     answered: Run, judged: Judgements
 ) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from margin.errors import MarginError
+from margin.errors import MarginError, MarginWarning
 from margin.run.run import Run
 from margin.study.labels import read_labels
 
@@ -31,6 +31,18 @@ def write(table: pd.DataFrame, path: Path) -> Path:
         case ".parquet":
             table.to_parquet(path)
     return path
+
+
+def test_labels_of_other_answers_are_taken_and_said(answered: Run, tmp_path: Path) -> None:
+    own = answered.answers.set_index("row")["answer"]
+    table = labels_of(answered).assign(answer=[own[row] for row in answered.rows["row"]])
+    read_labels(write(table, tmp_path / "own.jsonl"), answered)  # warnings are errors here
+    table.loc[table.index[:3], "answer"] = "What another model said."
+    path = write(table, tmp_path / "others.csv")
+    with pytest.warns(
+        MarginWarning, match=f"of {len(table)} answers 3 differ from the run's, and the labels"
+    ):
+        read_labels(path, answered)
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
@@ -124,7 +136,7 @@ def test_a_file_that_cannot_be_read_is_refused_in_a_line(
 def test_separators_inside_a_text_end_no_line(
     answered: Run, tmp_path: Path, kind: str, separator: str
 ) -> None:
-    table = labels_of(answered).assign(answer=f"one{separator}two")
+    table = labels_of(answered).assign(note=f"one{separator}two")
     path = tmp_path / f"a.{kind}"
     if kind == "jsonl":
         lines = [json.dumps(record, ensure_ascii=False) for record in table.to_dict("records")]
@@ -134,8 +146,8 @@ def test_separators_inside_a_text_end_no_line(
     assert read_labels(path, answered).table["label"].tolist() == table["label"].tolist()
 
 
-def test_answers_of_any_length_may_stand_beside_the_labels(answered: Run, tmp_path: Path) -> None:
-    table = labels_of(answered).assign(answer="word " * 30_000)
+def test_texts_of_any_length_may_stand_beside_the_labels(answered: Run, tmp_path: Path) -> None:
+    table = labels_of(answered).assign(note="word " * 30_000)
     found = read_labels(write(table, tmp_path / "a.csv"), answered)
     assert found.table["label"].tolist() == table["label"].tolist()
 
