@@ -18,6 +18,7 @@ from margin.analysis.margins import (
 from margin.analysis.metrics import Distance
 from margin.analysis.silhouette import mode_sums, silhouette
 from margin.analysis.space import Coordinates, Space
+from margin.analysis.vectors import require_resolved
 from margin.arguments import matrix, named, require_level, require_roots
 from margin.errors import MarginError
 from margin.stats.design import make_design
@@ -123,4 +124,5 @@ def _as_space(X: ArrayLike | Space, distance: Distance) -> Space:
     points = matrix(X, "X")
     if distance == "hellinger2":
         require_roots(points, "X")
+    require_resolved(points)
     return Coordinates(points)

@@ -48,6 +48,33 @@ FAR = {np.float32: 300.0, np.float64: 1e7}
 float32, to 1e-5 in float64."""
 
 
+STEPS = 64
+"""Steps of float32 that points must lie apart, typically, to be told from its rounding."""
+
+
+def require_resolved(X: FloatArray) -> None:
+    """MarginError where points lie little farther apart than what their numbers are rounded to.
+
+    So lie float32 points with a large offset that all share: rows would count as one or as two by chance.
+    """
+    if len(X) == 0 or X.dtype == np.float64:
+        return
+    some = _some(X)
+    apart = np.sqrt(squared_norms(some - np.median(some, axis=0)))
+    step = float(np.finfo(X.dtype).eps * np.median(np.sqrt(squared_norms(some))))
+    if 0 < np.median(apart) < STEPS * step:
+        raise MarginError(
+            f"the points lie {np.median(apart) / step:.0f} steps of {X.dtype} apart, in what all share: hand "
+            "them over in float64 from where they were made, or less their mean"
+        )
+
+
+def _some(X: FloatArray) -> NDArray[np.float64]:
+    """At most `LOOKED_AT` of the points, evenly spread."""
+    places = np.unique(np.linspace(0, max(len(X) - 1, 0), LOOKED_AT, dtype=np.intp))
+    return X[places].astype(np.float64)
+
+
 def centred(X: FloatArray) -> FloatArray:
     """A copy of X less its mean row, in float64 where float32 would lose the distances to points far out.
 
@@ -60,7 +87,7 @@ def centred(X: FloatArray) -> FloatArray:
     """
     X = as_floating(X)
     found = centre(X.copy())
-    some = X[np.unique(np.linspace(0, max(len(X) - 1, 0), LOOKED_AT, dtype=np.intp))].astype(np.float64)
+    some = _some(X)
     typical = np.median(np.sqrt(squared_norms(some - np.median(some, axis=0)))) if len(X) else 0.0
     farthest = np.sqrt(squared_norms(found).max(initial=0.0))
     if not typical or farthest <= FAR[np.float32] * typical:

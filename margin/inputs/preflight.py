@@ -6,7 +6,7 @@ Every rendering must read `before TOKEN between PROMPT tail`, with the same thre
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from margin.errors import MarginError, discreet
@@ -85,6 +85,14 @@ def _check_public_text(chat: Chat, modes: ModeSet, prompts: PromptSet) -> None:
     ):
         if mode := modes.leaks_in(text):
             raise MarginError(f"the token of mode {mode!r} stands in {what}: choose another token")
+    for what, text in (
+        *(("the chat kwargs", value) for value in _texts_in(dict(chat.kwargs))),
+        ("the response prefix", chat.response_prefix),
+    ):
+        if mode := given_away(text, modes):
+            raise MarginError(
+                f"the token of mode {mode!r} stands, in disguise or in part, in {what}: choose another token"
+            )
     for column in prompts.table.columns:
         if mode := given_away(column, modes):
             raise MarginError(
@@ -92,6 +100,19 @@ def _check_public_text(chat: Chat, modes: ModeSet, prompts: PromptSet) -> None:
             )
     for column in prompts.table.columns:
         _check_values(column, modes, prompts)
+
+
+def _texts_in(value: object) -> Iterator[str]:
+    """Every text in a value as JSON has them, names of keys too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield str(key)
+            yield from _texts_in(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts_in(inner)
 
 
 def _check_values(column: str, modes: ModeSet, prompts: PromptSet) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from margin.analysis.margins import check_crossed, check_design
 from margin.analysis.space import Coordinates
+from margin.analysis.vectors import require_resolved
 from margin.arguments import matrix
 from margin.errors import MarginError
 from margin.inputs.labels import check_alike, check_label
@@ -37,7 +38,9 @@ class ArrayStudy(PointStudy):
         settings: Settings | None = None,
     ) -> None:
         super().__init__(settings)
-        self._space = Coordinates(matrix(X, "X"))
+        points = matrix(X, "X")
+        require_resolved(points)
+        self._space = Coordinates(points)
         self._design = make_design(modes, prompts, clusters)
         check_design(self._space, self._design)
         check_crossed(self._design)

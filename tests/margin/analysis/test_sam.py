@@ -221,3 +221,19 @@ def test_the_analysis_needs_no_torch() -> None:
     done = subprocess.run([sys.executable, "-c", WITHOUT_TORCH], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "[" in done.stdout
+
+
+def test_points_that_float32_does_not_tell_apart_are_refused() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 8)) + np.tile([[0.0], [1.0]], (30, 8))
+    modes, prompts = ["neg", "pos"] * 30, np.repeat(range(30), 2)
+    expected = sam(X, modes, prompts, "euclidean").estimate
+    assert sam((X + 1e4).astype(np.float32), modes, prompts, "euclidean").estimate == pytest.approx(
+        expected, abs=1e-3
+    )
+    assert sam(X + 1e6, modes, prompts, "euclidean").estimate == pytest.approx(expected, abs=1e-6)
+    for distance in ("euclidean", "cosine"):
+        with pytest.raises(MarginError, match="steps of float32 apart"):
+            sam((X + 1e6).astype(np.float32), modes, prompts, distance)
+    same = np.full((60, 8), 1e6, dtype=np.float32)
+    assert sam(same, modes, prompts, "euclidean").estimate == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -264,6 +265,18 @@ def test_what_passes_differs_only_by_its_token(
     tokenizer: Any = chat.tokenizer
     decoded = [tokenizer.decode(row.ids) for row in build_rows(chat, prompts, modes)]
     assert decoded == [first, second]
+
+
+@pytest.mark.parametrize(
+    "hidden", [LIVE["pos"][::-1], b64encode(LIVE["pos"].encode()).decode()], ids=["reversed", "base64"]
+)
+def test_no_disguise_of_a_token_stands_in_what_a_run_tells_of_its_template(
+    make_chat: Callable[..., Chat], hidden: str
+) -> None:
+    told: dict[str, Any]
+    for told in ({"response_prefix": hidden}, {"kwargs": {"date_string": {"said": ["a", hidden]}}}):
+        with pytest.raises(MarginError, match="of mode 'pos' stands, in disguise or in part, in the"):
+            preflight(make_chat("chatml", **told), MODES, PROMPTS)
 
 
 def test_a_phrase_may_stand_in_a_prompt_with_a_capital_and_in_no_name(

@@ -42,6 +42,7 @@ def asked(kind: Kind) -> tuple[pd.DataFrame, ModeSet, dict[str, Any]]:
     table = pd.read_json(prompts_path(), lines=True)
     table = table.iloc[:: len(table) // (18 if kind == "large" else 8)].reset_index(drop=True)
     if kind == "small":
+        table["topic"] = [("law", "trade")[i % 2] for i in range(len(table))]
         return table, modes, {"controls": ("none",), "decoys": 2}
     if kind == "large":
         table["topic"] = [f"topic {i % 18:02d}" for i in range(len(table))]
