@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from margin.arguments import labels, matrix, require_count, require_number
+from margin.arguments import labels, matrix, require_count, require_flag, require_number
 from margin.figures.linear import LinearAxes, principal_axes
 from margin.figures.quality import Quality, QualityMeasure, whole_prompts
 from margin.short import Short
@@ -189,6 +189,7 @@ def _checked(
     X: ArrayLike, modes: Sequence[str], prompts: Sequence[object], centre_prompts: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.str_], NDArray[np.str_]]:
     """Points (less their prompts' means if asked), mode and prompt names; or ValueError."""
+    require_flag(centre_prompts, "centre_prompts")
     points = matrix(X, "X").astype(np.float64)
     mode_names, prompt_names = _names(modes, "modes"), _names(prompts, "prompts")
     if points.shape[1] < 2:

@@ -20,7 +20,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def named(function: F) -> F:
-    """A function, or a class, that answers a keyword it has not with the nearest one that it has.
+    """A function, or a class, that answers a keyword it has not with the nearest one that it has, and what is
+    not True or False where one of these is asked with a line: any text would count as true.
 
     Example
     -------
@@ -38,6 +39,7 @@ def named(function: F) -> F:
     if any(each.kind is each.VAR_KEYWORD for each in parameters):
         raise TypeError(f"{function.__qualname__} takes any keyword")
     known = [each.name for each in parameters if each.kind is not each.POSITIONAL_ONLY]
+    flags = [each.name for each in parameters if isinstance(each.default, bool)]
     name = function.__qualname__.removesuffix(".__init__")
 
     @wraps(function)
@@ -45,6 +47,8 @@ def named(function: F) -> F:
         for keyword in kwargs:
             if keyword not in known:
                 raise UnknownArgumentError(_unknown(name, keyword, known))
+        for flag in flags:
+            require_flag(kwargs.get(flag, True), flag)
         return function(*args, **kwargs)
 
     return asked  # type: ignore[return-value]
@@ -159,6 +163,12 @@ def require_number(value: object, name: str, least: float = -np.inf, most: float
     if not (number and np.isfinite(value) and least <= value <= most):  # type: ignore[operator,call-overload]
         where = f" from {least:g} to {most:g}" if np.isfinite([least, most]).all() else ""
         raise MarginError(f"{name} {shown(value)} makes no sense: take a number{where}")
+
+
+def require_flag(value: object, name: str) -> None:
+    """MarginError where something is neither True nor False."""
+    if not isinstance(value, bool | np.bool_):
+        raise MarginError(f"{name} {shown(value)}: take True or False")
 
 
 def require_path(value: object, name: str, other: str = "") -> None:

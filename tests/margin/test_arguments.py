@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from scipy import sparse
 
 import margin
+from margin import figures
 from margin.capture.head import Head
 from margin.cli import main
 from margin.demo import modes_path
@@ -339,3 +340,16 @@ def test_every_public_function_answers_for_its_keywords() -> None:
             }
             with pytest.raises(MarginError, match="has no argument 'quite_unknown'"):
                 function(**required, quite_unknown=1)
+
+
+def test_no_text_counts_as_true() -> None:
+    X, modes, prompts = (
+        np.random.default_rng(0).normal(size=(20, 4)),
+        ["a", "b"] * 10,
+        np.repeat(range(10), 2),
+    )
+    with pytest.raises(MarginError, match="optional no: take True or False"):
+        margin.analyse_arrays(X, modes, prompts, optional="no")  # type: ignore[arg-type]
+    with pytest.raises(MarginError, match="centre_prompts no: take True or False"):
+        figures.project(X, modes, prompts, centre_prompts="no")  # type: ignore[arg-type]
+    assert figures.project(X, modes, prompts, centre_prompts=np.True_).centred  # type: ignore[arg-type]
