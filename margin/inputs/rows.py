@@ -60,6 +60,7 @@ def build_rows(chat: Chat, prompts: PromptSet, modes: ModeSet, max_length: int |
         by id and line.
     """
     frame = frame_with_token(chat, modes)
+    _require_room(chat, frame.head("") + frame.tail, "what the chat template itself writes", max_length)
     reader = Reader(chat, frame)
     for mode in modes.modes:
         reader.check_token(mode.token.reveal(), f"the token of mode {mode.name!r}")

@@ -93,14 +93,17 @@ def test_none_is_said_where_a_token_may_stand_for_any_number(name: str) -> None:
     assert fewest_tokens(ALL[name], "=" * 100_000) == 0
 
 
+class Untouched(PreTrainedTokenizerFast):
+    """A tokenizer that is asked of nothing long."""
+
+    def __call__(self, text: str, **how: object) -> object:
+        assert len(text) < 10_000
+        return super().__call__(text, **how)
+
+
 def test_a_prompt_of_megabytes_is_refused_before_it_is_tokenised(
     make_chat: Callable[..., Chat], modes: ModeSet
 ) -> None:
-    class Untouched(PreTrainedTokenizerFast):
-        def __call__(self, text: str, **how: object) -> object:
-            assert len(text) < 10_000
-            return super().__call__(text, **how)
-
     chat = make_chat("chatml")
     chat.tokenizer.__class__ = Untouched  # type: ignore[assignment]
     texts = ["hello", "how long " * 1_000_000]
@@ -108,3 +111,13 @@ def test_a_prompt_of_megabytes_is_refused_before_it_is_tokenised(
     said = r"has 9,000,000 characters, which are \d{3},\d{3} tokens at least, the model's context is 300"
     with pytest.raises(MarginError, match=rf"^prompt 'long' \(.* row 2\) {said}: shorten or remove it$"):
         build_rows(chat, prompts, modes, 300)
+
+
+def test_a_template_that_writes_megabytes_is_refused_before_they_are_tokenised(
+    make_chat: Callable[..., Chat], modes: ModeSet
+) -> None:
+    plain = make_chat("chatml")
+    chat = Chat(plain.tokenizer, chat_template="{{ 'a' * 5000000 }}" + plain.template)
+    chat.tokenizer.__class__ = Untouched  # type: ignore[assignment]
+    with pytest.raises(MarginError, match=r"^what the chat template itself writes has 5,000,\d+ characters"):
+        build_rows(chat, load_prompts(["a", "b"]), modes, 300)
