@@ -10,13 +10,16 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from margin.analysis.separation.paired import points_by_prompt
-from margin.analysis.vectors import FloatArray
+from margin.analysis.vectors import FloatArray, blocks
 from margin.errors import MarginError
 from margin.stats.covariance import covariance_within, means_of
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.folds import LINEAR_IN_SIGN, repetition, signal_share
 from margin.stats.intervals import proportion
+
+PROMPTS = 512
+"""Prompts scored at a time: the memory beside the input stays small."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +99,9 @@ def discriminant_scores(training: FloatArray, points: FloatArray) -> NDArray[np.
     means = means_of(X, places)
     covariance = covariance_within(X, places, means)
     weights = linalg.solve(covariance, means.T, assume_a="pos")
-    scores: NDArray[np.float64] = points @ weights - np.einsum("kd,dk->k", means, weights) / 2
-    return scores
+    scores = np.concatenate([points[some] @ weights for some in blocks(len(points), PROMPTS)])
+    found: NDArray[np.float64] = scores - np.einsum("kd,dk->k", means, weights) / 2
+    return found
 
 
 def _ranked(
