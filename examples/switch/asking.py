@@ -61,9 +61,9 @@ UNREAD = Asked("", [{"role": "user", "content": "?"}], {}, False)
 def read(body: bytes, model: str) -> Asked:
     """The request in a body, for the model of this name. Refused where it is none, in one line."""
     try:
-        record = json.loads(body, parse_constant=_no_number)
+        record = json.loads(body, parse_constant=_no_number, object_pairs_hook=_once)
     except (ValueError, RecursionError):  # no JSON or UTF-8, a number too long, too deep
-        raise Refused(400, "the body is no JSON in UTF-8") from None
+        raise Refused(400, "the body is no JSON in UTF-8 that has every key once") from None
     if not isinstance(record, dict):
         raise Refused(400, 'send an object: {"model": NAME, "messages": [...]}')
     fields = {name: value for name, value in record.items() if value is not None and value is not False}
@@ -122,6 +122,14 @@ def _number(name: str, value: Any) -> float:
     if name.startswith("max_") and (not isinstance(value, int) or value < 1):
         raise Refused(400, f"{name} must be a whole number, 1 or more")
     return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys stand once: of two, a moderator may read the first, and JSON keeps the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands twice")
+    return found
 
 
 def _no_number(_: str) -> NoReturn:

@@ -26,6 +26,7 @@ from margin.inputs.reading import read_text
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 SPREAD = ("auto", "tp")
 """Devices that are several: layers over all of them, or each layer over the ranks of a launch."""
+TOKENIZER, TEMPLATE = "tokenizer", "chat template"
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,18 @@ class Checkpoint:
     """Hub id of the adapter or the last part of its local path, if any."""
     revision: str | None = None
     """Commit on the hub it was loaded from, if any."""
-    tokenizer_from: Literal["model", "adapter"] = "model"
-    """Whose tokenizer and chat template it has: an adapter's, where it came with its own."""
+    adapters_own: tuple[str, ...] = ()
+    """What of tokenizer and chat template came with the adapter."""
     adapters_base: str | None = None
     """The model that the adapter says it was trained on, if any."""
     weights_label: str | None = None
     """What stands in place of the weights' digest, for a run that is not kept: reading all weights takes
     longer than measuring a few prompts. Two checkpoints with one name and one label are taken for one."""
+
+    @property
+    def tokenizer_from(self) -> Literal["model", "adapter"]:
+        """Whose tokenizer or chat template it has: an adapter's, where one of them came with it."""
+        return "adapter" if self.adapters_own else "model"
 
     @property
     def context(self) -> int | None:
@@ -121,39 +127,40 @@ def load_checkpoint(
     )
     if model.config.is_encoder_decoder:
         raise MarginError(f"{source} is an encoder-decoder: margins are measured on decoder-only models")
-    whose: Literal["model", "adapter"] = "model"
-    base = None
+    base: str | None = None
+    adapters_own: tuple[str, ...] = ()
     if patch is not None:
         base = trained_on(patch.folder)
         model = with_adapter(model, patch.folder, patch.given)
-        own = adapters_tokenizer(patch, model, tokenizer, trust_remote_code)
-        tokenizer, whose = (tokenizer, "model") if own is None else (own, "adapter")
+        tokenizer, adapters_own = adapters_tokenizer(patch, model, tokenizer, trust_remote_code)
     return Checkpoint(
         model,
         tokenizer,
         where.name,
         adapter=None if patch is None else patch.name,
         revision=where.commit,
-        tokenizer_from=whose,
+        adapters_own=adapters_own,
         adapters_base=base,
     )
 
 
 def adapters_tokenizer(
     adapter: Source, model: PreTrainedModel, models_own: PreTrainedTokenizerBase, trust_remote_code: bool
-) -> PreTrainedTokenizerBase | None:
-    """The tokenizer and template that came with an adapter, the model's in place of what did not.
+) -> tuple[PreTrainedTokenizerBase, tuple[str, ...]]:
+    """The tokenizer with its template, the model's in place of what did not come with an adapter; what did.
 
-    None where neither did. MarginError where the tokenizer has tokens the (adapted) model has no row for.
+    An empty template is none. MarginError where the tokenizer has tokens the (adapted) model has no row for.
     """
     template = adapter.folder / "chat_template.jinja"
     if not has_tokenizer(adapter.folder):
-        if not template.is_file():
-            return None
+        text = read_text(template, "chat template") if template.is_file() else ""
+        if not text.strip():
+            return models_own, ()
         tokenizer = copy.copy(models_own)
-        tokenizer.chat_template = read_text(template, "chat template")
-        return tokenizer
+        tokenizer.chat_template = text
+        return tokenizer, (TEMPLATE,)
     tokenizer = load_tokenizer(adapter, model.config, trust_remote_code)
+    own = (TOKENIZER, TEMPLATE) if tokenizer.chat_template else (TOKENIZER,)
     tokenizer.chat_template = tokenizer.chat_template or models_own.chat_template
     tokens, rows = max(tokenizer.get_vocab().values(), default=-1) + 1, vocabulary_of(model)
     if tokens > rows:
@@ -161,7 +168,7 @@ def adapters_tokenizer(
             f"the tokenizer that came with adapter {adapter.given} has {tokens} tokens, the model's "
             f"embeddings have {rows} rows: save the adapter with its embeddings, or without its tokenizer"
         )
-    return tokenizer
+    return tokenizer, own
 
 
 def require_device(device: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from margin.capture.blank import blank
-from margin.capture.checkpoint import Checkpoint, load_checkpoint
+from margin.capture.checkpoint import TEMPLATE, TOKENIZER, Checkpoint, load_checkpoint
 from margin.capture.fitting import require_fitting
 from margin.capture.hooks import n_layers
 from margin.capture.identity import environment, identify
@@ -142,8 +142,10 @@ def checkpoint_for(
                 trust_remote_code=options.trust_remote_code,
             )
         )
-    if checkpoint.tokenizer_from == "adapter" and ranks.first and not options.quiet:
-        say("tokenizer and chat template are those that came with the adapter")
+    if (own := checkpoint.adapters_own) and ranks.first and not options.quiet:
+        others = [what for what in (TOKENIZER, TEMPLATE) if what not in own]
+        came = f"{' and '.join(own)} that came with the adapter"
+        say("; ".join([f"taken: the {came}", *(f"the {what} is the model's" for what in others)]))
     base = PurePath(checkpoint.adapters_base or checkpoint.name).name
     if ranks.first and base.casefold() != PurePath(checkpoint.name).name.casefold():
         say(f"adapter {checkpoint.adapter} says it was trained on {base}, and is on {checkpoint.name} here")

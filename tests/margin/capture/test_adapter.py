@@ -271,17 +271,24 @@ def test_the_adapters_tokenizer_and_template_are_taken(
     without = load_checkpoint(saved_checkpoint, adapter=folder, device="cpu")
     assert (without.tokenizer_from, without.tokenizer_digest()) == ("model", base.tokenizer_digest())
 
+    (folder / "chat_template.jinja").write_text(" ")  # an empty one is none
+    assert load_checkpoint(saved_checkpoint, adapter=folder, device="cpu").adapters_own == ()
     (folder / "chat_template.jinja").write_text("{{ 'only the template' }}")
     templated = load_checkpoint(saved_checkpoint, adapter=folder, device="cpu")
-    assert templated.tokenizer_from == "adapter"
+    assert (templated.tokenizer_from, templated.adapters_own) == ("adapter", ("chat template",))
     assert templated.tokenizer.chat_template == "{{ 'only the template' }}"
     assert len(templated.tokenizer("[C]", add_special_tokens=False)["input_ids"]) > 1
 
     own.save_pretrained(folder)
     loaded = load_checkpoint(saved_checkpoint, adapter=folder, device="cpu")
-    assert loaded.tokenizer_from == "adapter"
+    assert loaded.adapters_own == ("tokenizer", "chat template")
     assert loaded.tokenizer("[C]", add_special_tokens=False)["input_ids"] == [260]
     assert loaded.tokenizer_digest() == own_digest(own)
+
+    (folder / "chat_template.jinja").unlink()
+    loaded = load_checkpoint(saved_checkpoint, adapter=folder, device="cpu")
+    assert loaded.adapters_own == ("tokenizer",)
+    assert loaded.tokenizer.chat_template == base.tokenizer.chat_template
 
     save(lora(), name="small")
     own.save_pretrained(tmp_path / "small")
@@ -312,7 +319,7 @@ def test_a_mode_that_only_the_adapters_tokenizer_knows_is_measured_and_said(
     asked: dict[str, Any] = {"prompts": prompts[:3], "modes": modes, "device": "cpu", "decoys": 0}
     run = collect(saved_checkpoint, adapter=tmp_path / "adapter", out=tmp_path / "run", **asked)
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("margin:")]
-    assert said[0] == "margin: tokenizer and chat template are those that came with the adapter"
+    assert said[0] == "margin: taken: the tokenizer and chat template that came with the adapter"
     assert run.manifest.environment.tokenizer_from == "adapter"
 
     # One token a mode: what the model's own tokenizer would write as several.

@@ -81,6 +81,7 @@ PICTURE = [{"type": "text", "text": "why"}, {"type": "image_url", "image_url": {
         body(PICTURE),
         body(" "),
         json.dumps({"messages": "why"}).encode(),
+        body("one")[:-1] + b"," + body("another")[1:],
         json.dumps({"messages": []}).encode(),
         json.dumps({"messages": ["why"]}).encode(),
         json.dumps({"messages": [{"role": "tool", "content": "why"}]}).encode(),
