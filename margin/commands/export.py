@@ -60,7 +60,7 @@ def export(
     from margin.report.analyse import analyse
     from margin.report.exports.points import write_points
     from margin.report.exports.records import write_records
-    from margin.report.share import require_new, write_shareable
+    from margin.report.share import require_apart, require_new, write_shareable
     from margin.run.run import open_run
     from margin.streams import written
 
@@ -75,6 +75,8 @@ def export(
     if text and not points:
         raise MarginError("--text is of --points: numbers over prompts have none")
     report = analyse(open_run(run), cluster=cluster)
+    if not points:
+        require_apart(out, run)
     require_new(out)
     files = write_shareable(report, out) if shareable else []
     files += write_records(report, kinds, out) if kinds else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -116,7 +117,12 @@ def _natural(name: str) -> tuple[list[str | int], str]:
 
 
 def _saved(folder: Path, source: str) -> Saved:
-    return Saved(folder.resolve().name, source, _step(folder)[0], _is_adapter(folder))
+    return Saved(_given(folder).name, source, _step(folder)[0], _is_adapter(folder))
+
+
+def _given(folder: Path) -> Path:
+    """The whole path by the names it was given: of a link its own, which says what its target may not."""
+    return Path(os.path.abspath(folder))
 
 
 def step_of(folder: Path) -> int | None:
@@ -132,7 +138,7 @@ def _step(folder: Path) -> tuple[int | None, bool]:
             return step, False
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         pass  # there is none, or it is none of the Trainer's: the name tells
-    name = folder.resolve().name
+    name = _given(folder).name
     if name.isdecimal() and len(name) <= 18:
         return int(name), False
     counted = {what.lower(): int(number) for what, number in _COUNTED.findall(name)}
@@ -154,7 +160,7 @@ def _named_apart(found: list[Saved]) -> list[Saved]:
     """Checkpoints of one name, from several trainings, take their parent folder's before it."""
     names = [saved.name for saved in found]
     longer = [
-        replace(saved, name=f"{Path(saved.source).resolve().parent.name}-{saved.name}")
+        replace(saved, name=f"{_given(Path(saved.source)).parent.name}-{saved.name}")
         if names.count(saved.name) > 1
         else saved
         for saved in found

@@ -30,9 +30,10 @@ def write_shareable(report: Report, out: Path) -> list[Path]:
 
     Raises
     ------
-    MarginError : `out` holds something already.
+    MarginError : `out` holds something already, or lies in the run's folder.
     UnwritableError : it cannot be made, or a file of it not written.
     """
+    require_apart(out, report.run.path)
     require_new(out)
     kept = shareable(report)
     contents = {
@@ -51,6 +52,12 @@ def write_shareable(report: Report, out: Path) -> list[Path]:
         except MarginError:  # the run holds nothing to draw there
             continue
     return written
+
+
+def require_apart(out: Path, run: Path) -> None:
+    """MarginError where a folder for what is handed on lies in that of the run, which nobody else may read."""
+    if out.resolve().is_relative_to(run.resolve()):
+        raise MarginError(f"{out} lies within {run}, which is not to be handed on: choose a folder elsewhere")
 
 
 def require_new(out: Path) -> None:

@@ -57,6 +57,17 @@ def test_the_order_and_the_steps_by_their_names(
     assert [saved.name for saved in found] == list(ordered)
 
 
+def test_links_have_the_names_that_people_gave_them(training: Callable[..., Path], tmp_path: Path) -> None:
+    folder = training("hf", "other")
+    (links := tmp_path / "links").mkdir()
+    for name, target in {"step-100": "hf", "step-200": "other"}.items():
+        (links / name).symlink_to(folder / target)
+    assert [(one.name, one.step) for one in find_checkpoints([str(links)])] == [
+        ("step-100", 100),
+        ("step-200", 200),
+    ]
+
+
 def test_the_trainers_own_state_says_more_than_a_name(training: Callable[..., Path]) -> None:
     place = training("best", "last", "checkpoint-7", states={"best": {"global_step": 300}, "last": {}})
     assert [(s.name, s.step) for s in find_checkpoints([str(place)])] == [

@@ -215,3 +215,11 @@ def test_nothing_is_written_beside_what_is_there(run: Run, tmp_path: Path, flag:
     assert done.exit_code == 2
     assert "choose a new folder" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["other"]
+
+
+@pytest.mark.parametrize("flag", ["--inspect", "--shareable"])
+def test_nothing_to_hand_on_is_written_into_the_run(run: Run, flag: str) -> None:
+    done = margin("export", run.path, "--out", run.path / "shared", flag)
+    assert done.exit_code == 2
+    assert "which is not to be handed on: choose a folder elsewhere" in done.stderr
+    assert not (run.path / "shared").exists()
