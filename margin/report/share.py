@@ -55,7 +55,7 @@ def write_shareable(report: Report, out: Path) -> list[Path]:
 
 
 def require_apart(out: Path, run: Path) -> None:
-    """MarginError where a folder for what is handed on lies in that of the run, which nobody else may read."""
+    """MarginError where a folder for what is handed on lies in the run's, which nobody else may read."""
     if out.resolve().is_relative_to(run.resolve()):
         raise MarginError(f"{out} lies within {run}, which is not to be handed on: choose a folder elsewhere")
 
