@@ -168,7 +168,7 @@ def require_number(value: object, name: str, least: float = -np.inf, most: float
 def require_flag(value: object, name: str) -> None:
     """MarginError where something is neither True nor False."""
     if not isinstance(value, bool | np.bool_):
-        raise MarginError(f"{name} {shown(value)}: take True or False")
+        raise MarginError(f"{name} {shown(value)}: take true or false")
 
 
 def require_path(value: object, name: str, other: str = "") -> None:

@@ -348,8 +348,8 @@ def test_no_text_counts_as_true() -> None:
         ["a", "b"] * 10,
         np.repeat(range(10), 2),
     )
-    with pytest.raises(MarginError, match="optional no: take True or False"):
+    with pytest.raises(MarginError, match="optional no: take true or false"):
         margin.analyse_arrays(X, modes, prompts, optional="no")  # type: ignore[arg-type]
-    with pytest.raises(MarginError, match="centre_prompts no: take True or False"):
+    with pytest.raises(MarginError, match="centre_prompts no: take true or false"):
         figures.project(X, modes, prompts, centre_prompts="no")  # type: ignore[arg-type]
     assert figures.project(X, modes, prompts, centre_prompts=np.True_).centred  # type: ignore[arg-type]
