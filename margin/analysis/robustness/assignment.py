@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from margin.analysis.distances import ROWS
 from margin.analysis.robustness.rules import FITS, Float
 from margin.analysis.vectors import FloatArray, blocks
 from margin.inputs.condition import Rule
@@ -18,8 +19,6 @@ from margin.stats.intervals import mean_share
 
 RELIABLE = 0.9
 """Balanced accuracy on points of known mode under which a rule's rates are indicative only."""
-ROWS = 2048
-"""Points placed at a time: the memory beside them stays small."""
 OUTSIDE_P = 0.05
 """Conformal p-value under which a point is outside: at most this share of a mode's own points are."""
 
