@@ -33,26 +33,34 @@ class Together:
 
     def __init__(self, model: Any, starts: Sequence[State]) -> None:
         self.model = model.eval()
+        self.reader = _Reader(model)
         self.trained = {
             name: torch.stack([start[name] for start in starts]).to(model.device).requires_grad_()
             for name in starts[0]
         }
         self.began = {name: stacked.detach().clone() for name, stacked in self.trained.items()}
 
-    def logits(self, ids: torch.Tensor, trained: State) -> torch.Tensor:
-        """Logits (K, rows, tokens, vocabulary) of token ids (K, rows, tokens), padded on the right."""
+    def logits(self, ids: torch.Tensor, at: torch.Tensor, trained: State) -> torch.Tensor:
+        """Logits (K, asked, vocabulary) at some places of token ids (K, rows, tokens), padded on the right.
+
+        at : int64 (K, asked), places in the rows of a training laid end to end. The head, which is a good
+        part of a small model, is asked there alone.
+        """
         length = ids.shape[-1]
         least = torch.finfo(torch.float32).min
         mask = torch.full((length, length), least, device=ids.device).triu(1)[None, None]
 
-        def one(state: State, of_one: torch.Tensor) -> torch.Tensor:
-            inputs = {"input_ids": of_one, "attention_mask": mask.expand(len(of_one), -1, -1, -1)}
+        def one(state: State, of_one: torch.Tensor, at_one: torch.Tensor) -> torch.Tensor:
+            seen = mask.expand(len(of_one), -1, -1, -1)
             found: torch.Tensor = functional_call(
-                self.model, dict(state), kwargs={**inputs, "use_cache": False}
-            ).logits
+                self.reader, {f"model.{name}": value for name, value in state.items()}, (of_one, seen, at_one)
+            )
             return found
 
-        stacked: torch.Tensor = torch.vmap(one)(dict(trained), ids)
+        if len(ids) == 1:  # alone it needs no products in batches, which cost more
+            alone = one({name: stacked[0] for name, stacked in trained.items()}, ids[0], at[0])
+            return alone[None]
+        stacked: torch.Tensor = torch.vmap(one)(dict(trained), ids, at)
         return stacked
 
     def losses(self, ids: torch.Tensor, labels: torch.Tensor, trained: State) -> torch.Tensor:
@@ -63,13 +71,16 @@ class Together:
         device = self.model.device
         following = torch.full_like(labels, IGNORED)
         following[..., :-1] = labels[..., 1:]
-        asked = (following.flatten() != IGNORED).nonzero().squeeze(1)
-        expected = following.flatten()[asked].to(device)
-        where = asked.to(device)
-        picked = self.logits(ids.to(device), trained).flatten(0, 2)[where].float()
-        found = torch.zeros(following.numel(), device=device)
-        found = found.index_copy(0, where, cross_entropy(picked, expected, reduction="none"))
-        return found.view(following.shape)
+        following = following.flatten(1)
+        most = int((following != IGNORED).sum(1).max())
+        # Those who have fewer are filled up with places that are ignored.
+        at = (following != IGNORED).int().argsort(stable=True, dim=1, descending=True)[:, :most]
+        expected = following.gather(1, at).flatten().to(device)
+        at = at.to(device)
+        picked = self.logits(ids.to(device), at, trained).flatten(0, 1).float()
+        each = cross_entropy(picked, expected, reduction="none", ignore_index=IGNORED).view(at.shape)
+        found = torch.zeros(following.shape, device=device).scatter(1, at, each)
+        return found.view(labels.shape)
 
     def states(self) -> list[dict[str, torch.Tensor]]:
         """The trained parameters of each training."""
@@ -78,6 +89,20 @@ class Together:
             {name: stacked[k].detach().cpu().clone() for name, stacked in self.trained.items()}
             for k in range(count)
         ]
+
+
+class _Reader(torch.nn.Module):
+    """Logits (asked, vocabulary) of a model at places in its rows laid end to end."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+        decoder, head = self.model.get_decoder(), self.model.get_output_embeddings()
+        hidden = decoder(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+        logits: torch.Tensor = head(hidden.flatten(0, 1)[at])
+        return logits
 
 
 Loss = Callable[[Together, torch.Tensor, torch.Tensor], torch.Tensor]

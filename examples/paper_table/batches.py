@@ -20,7 +20,7 @@ from examples.paper_table.tokens import load_tokens
 from margin.inputs.chat import Chat
 from margin.inputs.modes import ModeSet
 
-MULTIPLE = 16
+MULTIPLE = 8
 """Rows are padded to a multiple of this many tokens, so that batches have few shapes."""
 
 
