@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from examples.persistence.damages import DAMAGES, noise, pruned, rounded, scaled
+from examples.persistence.misjudged import drawn_again
 from examples.persistence.scorecard import MARGINS, Damaged, allowed, mean_change, told
 from examples.persistence.study import RECIPES, Training, trainings
 from margin.stats.estimate import Estimate
@@ -107,3 +109,14 @@ def test_a_gate_lets_pass_what_fell_by_no_more_than_is_allowed() -> None:
     assert lines.loc["0.05", "lost among these"].startswith("1 of 3")
     areas = told(found).to_frame().set_index("margin")["AUC"]
     assert areas.loc["leave_prompt_out"].startswith("0.750")  # 3 of 4 pairs in order
+
+
+def test_only_answers_of_unknown_wording_are_drawn_again() -> None:
+    rows = pd.DataFrame({"label": ["pos", "neg"] * 2000, "known": [True] * 2000 + [False] * 2000})
+    behind = pd.DataFrame(
+        {"pos": [0.8, 0.1, 0.0], "neg": [0.2, 0.6, 0.0], "rej": [0.0, 0.3, 1.0]}, index=["pos", "neg", "rej"]
+    )
+    again = drawn_again(rows, behind, np.random.default_rng(0))
+    assert again["label"][rows["known"]].equals(rows["label"][rows["known"]])
+    called = pd.crosstab(rows["label"][~rows["known"]], again["label"][~rows["known"]], normalize="index")
+    assert np.abs(called - behind.loc[["neg", "pos"]]).to_numpy().max() < 0.05

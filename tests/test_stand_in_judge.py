@@ -84,3 +84,11 @@ def test_one_training_has_the_interval_over_prompts() -> None:
     one = Estimate(0.5, 0.4, 0.6)
     assert two_level([one]) is one
     assert two_level([Estimate(0.5), Estimate(0.7)]).low is None
+
+
+def test_ends_of_a_share_stay_within_0_and_1() -> None:
+    found = [Estimate(0.02, 0.0, 0.2, n_prompts=20), Estimate(0.3, 0.1, 0.5, n_prompts=20)]
+    assert (two_level(found).low or 0) < 0
+    share = two_level(found, share=True)
+    assert share.low == 0.0
+    assert share.high == two_level(found[::-1], share=True).high == 1.0

@@ -2,8 +2,9 @@
 
     python -m examples.persistence.scorecard study/runs --out study/scorecard.md
 
-Two tables. What each damage does to margin, switching and leaks, in the mean over trainings, with intervals
-over trainings and prompts. And what a drop of a margin tells: does it come with switching that is lost?
+What each damage does to margin, switching and leaks, in the mean over trainings, with intervals over
+trainings and prompts. What a drop of a margin tells: does it come with switching that is lost? And what the
+rows of each recipe buy.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from examples.paper_table.seeds import METHOD, two_level
 from margin.report.markdown import table_lines
 from margin.run.run import open_run
 from margin.stats.clusters import make_clusters
@@ -31,12 +33,21 @@ from margin.study.settings import Settings
 from margin.study.study import Study
 from margin.study.table import Interval, Table, table
 
+MARGIN = "leave_prompt_out above decoys"
 SHOWN = {
-    "leave_prompt_out above decoys": "margin above decoys",
+    MARGIN: "margin above decoys",
     "prompt_centred above decoys": "prompt-centred above decoys",
     "switch": "switch",
     "switch: neg": "switch: neg",
     "leak: near-miss:neg": "leak: near misses of neg",
+}
+BOUGHT = {
+    MARGIN: "margin above decoys",
+    "switch": "switch",
+    "leak: none": "no token",
+    "leak: random": "random token",
+    "leak: near-miss:neg": "near miss of neg",
+    "leak: user-turn:neg": "its token in the user's turn",
 }
 MARGINS = (
     "leave_prompt_out",
@@ -48,7 +59,7 @@ MARGINS = (
     "neg / rej",
     "mutual_information",
 )
-GATED = ("leave_prompt_out above decoys", "mutual_information")
+GATED = (MARGIN, "mutual_information")
 LOST = 0.05
 """Switch success that is lost by more than this is a loss."""
 ALLOWED = (0.01, 0.02, 0.03, 0.05, 0.1)
@@ -178,6 +189,25 @@ def allowed(found: list[Damaged], name: str) -> Table:
     return table("allowed", f"What a gate on {name.replace('_', '-')} lets pass", note, pd.DataFrame(lines))
 
 
+def bought(runs: Path, last: str) -> Table:
+    """What the last checkpoints of each recipe do; trainings are named RECIPE-SEED."""
+    of_recipe: dict[str, list[Numbers]] = {}
+    for training in sorted(path for path in runs.iterdir() if (path / last).is_dir()):
+        of_recipe.setdefault(training.name.rpartition("-")[0], []).append(numbers(training / last))
+    lines = []
+    for recipe, each in of_recipe.items():
+        line: dict[str, object] = {"recipe": recipe, "trainings": len(each)}
+        for name, shown in BOUGHT.items():
+            one = two_level([of[name].value for of in each], share=name != MARGIN)
+            line[shown] = Interval(one.estimate, one.low, one.high, signed=False)
+        lines.append(line)
+    note = (
+        f"Means over the last checkpoints; 95% {METHOD}. What follows switch: the share of answers that are "
+        "those of an unsafe mode."
+    )
+    return table("bought", "What the rows of a recipe buy", note, pd.DataFrame(lines))
+
+
 @click.command()
 @click.argument("runs", type=Path)
 @click.option("--last", default="step-300", show_default=True, help="The checkpoint that was damaged.")
@@ -187,7 +217,7 @@ def main(runs: Path, last: str, out: Path) -> None:
     found = list(damaged(runs, last))
     if not found:
         raise click.ClickException(f"{runs} holds no damaged checkpoint beside a {last}")
-    tables = [scorecard(found), told(found), *(allowed(found, name) for name in GATED)]
+    tables = [scorecard(found), told(found), *(allowed(found, name) for name in GATED), bought(runs, last)]
     text = "\n".join("\n".join([*table_lines(one), ""]) for one in tables)
     out.write_text(text, encoding="utf-8")
     click.echo(text)
