@@ -18,6 +18,8 @@ DIMENSIONS = 50
 """Principal components that t-SNE and UMAP start from, as is usual (van der Maaten and Hinton 2008)."""
 TSNE_STEPS = 750
 """250 of early exaggeration and 500 after it, as openTSNE takes (Policar, Strazar and Zupan 2024)."""
+COMPILED = ("smooth_knn_dist", "compute_membership_strengths")
+"""What UMAP compiles anew in every process, for six seconds, unless it is told to keep it as it keeps the rest."""
 FEWEST_POINTS = 12
 """Fewest points that make a layout worth drawing."""
 
@@ -74,4 +76,7 @@ def _umap() -> Any:
         atexit.register(rmtree, folder, ignore_errors=True)
         vars(config)["CACHE_DIR"] = folder
         import umap
+    for name in COMPILED:
+        if (function := getattr(umap.umap_, name, None)) is not None:
+            function.enable_caching()
     return umap

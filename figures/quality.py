@@ -11,7 +11,6 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.spatial.distance import squareform
 
 from margin.short import Short
 
@@ -131,6 +130,8 @@ class _Distances:
     """Everything that is asked of the distances between m points."""
 
     def __init__(self, X: NDArray[np.float64], modes: NDArray[np.str_]) -> None:
+        from scipy.spatial.distance import squareform  # slow to import, and not every figure has distances
+
         self.n = len(X)
         self.near = min(NEIGHBOURS, (self.n - 1) // 2)  # trustworthiness is defined below n / 2 neighbours
         between = _distances(X)

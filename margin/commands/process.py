@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -24,6 +25,11 @@ LIBRARIES = (
 """What warns of its own affairs, which no user of this program can do anything about."""
 
 
+COLLECT_EVERY = 100_000
+"""Objects made before Python looks for those that only hold each other. Its own 700 cost a tenth of a short
+command: nearly all that is made while libraries are imported stays."""
+
+
 class Stopped(KeyboardInterrupt):
     """A signal asked this process to end; libraries treat it as they do Ctrl-C."""
 
@@ -34,6 +40,7 @@ class Stopped(KeyboardInterrupt):
 
 def begin() -> None:
     """Prepare this process: what it says is clean, and it ends quietly."""
+    gc.set_threshold(COLLECT_EVERY)
     prepare()
     _quieten()
     for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
@@ -63,6 +70,7 @@ def end() -> None:
                 stream.flush()
         except OSError:
             hush(stream)
+    gc.freeze()  # all of it goes with the process: nobody has to look through it first
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:

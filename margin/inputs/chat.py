@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from jinja2 import TemplateSyntaxError
-
 from margin.errors import MarginError, words
 from margin.inputs.deadline import at_most
 from margin.inputs.modes import Message
@@ -159,7 +157,9 @@ class Chat:
         roles = [message["role"] for message in messages]
         blank = [{**message, "content": "x"} for message in messages]
         error = self._outcome(blank, add_generation_prompt)
-        if isinstance(error, TemplateSyntaxError):
+        import jinja2  # slow to import, and only a fault needs it
+
+        if isinstance(error, jinja2.TemplateSyntaxError):
             return f"line {error.lineno} of the chat template is no Jinja ({shown(words(error))}): {_OTHER}"
         reason = "it objects to the text of a message" if isinstance(error, str) else _reason(error)
         advice = _OTHER

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from jinja2 import Environment
-
 from margin.errors import MarginError
 from margin.inputs.chat import Chat
 from margin.inputs.frame import PROMPT_PROBE
@@ -25,7 +23,9 @@ def switch_names(chat: Chat, besides: Iterable[str] = ()) -> list[str]:
 
     To set what is no variable is idle.
     """
-    names = {name for _, kind, name in Environment().lex(chat.template) if kind == "name"}
+    import jinja2  # slow to import, and most commands read no template
+
+    names = {name for _, kind, name in jinja2.Environment().lex(chat.template) if kind == "name"}
     return sorted(name for name in names - (set(chat.kwargs) - set(besides)) if SWITCH.search(name))
 
 
