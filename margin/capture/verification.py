@@ -44,29 +44,26 @@ def verify_batching(
 
     MarginError where the model fails, where even one row alone does not come out as in the plain forward
     pass, where a layer that is asked for is not called, or where logits are none that a head of a known form
-    makes. The last block is left at the wanted positions where that is right. Costs about twenty forward
-    passes of a row.
+    makes. The last block is left at the wanted positions where that is right. Costs eight forward passes of a
+    row by itself, and two batches of as few rows; more where these are not as they should be.
     """
     own, others = _chosen_rows(ids, groups)
     rows = own + others
     limit = tolerance(model.dtype)
     forward = Forward(model, hooks, ids, {})
-    for row in dict.fromkeys([own[0], own[-1]]):
-        _compare_with_plain(forward, row, limit)
+    known = {row: _compare_with_plain(forward, row, limit) for row in dict.fromkeys([own[0], own[-1]])}
     alone, logits = [], []
     for row in rows:
-        logits.append(forward(Batch((row,), "", 0))[:, 0])
-        alone.append(hooks.captured())
-        if not torch.isfinite(logits[-1]).all():
+        its_logits, its_states = known[row] if row in known else _by_itself(forward, row)
+        if not torch.isfinite(its_logits).all():
             raise NotFiniteError([row])
+        logits.append(its_logits)
+        alone.append(its_states)
     with hooks.disabled():
         head = find_head(model, torch.cat([captured["state"] for captured in alone]), torch.cat(logits))
     reference = _together(alone)
-    narrow, narrow_reason = _verify_last_block(forward, rows, reference, limit)
-    hooks.last_block_at_positions = narrow
-
+    narrow, narrow_reason, moved, how = _verify_batch(forward, rows, reference, limit)
     steady, longest = steady_up_to(model), max(map(len, ids))
-    moved, how = _deviation(lambda: _in_one_batch(forward, rows), reference)
     if longest > steady:  # which the few rows tried need not show
         moved, how = np.inf, f"changes the rotary frequencies, which beyond {int(steady)} tokens go by length"
     pad, pad_reason = moved <= limit, "padding on the right leaves the states as they are"
@@ -95,18 +92,27 @@ def verify_batching(
     return found, head
 
 
-def _verify_last_block(
+def _verify_batch(
     forward: Forward, rows: Sequence[int], reference: States, limit: float
-) -> tuple[bool, str]:
-    """Whether the last block may run at the wanted positions only, and why."""
-    if (against := form_of_last_block(forward.model)) is not None:
-        return False, f"{against}: it runs over all positions"
-    forward.hooks.last_block_at_positions = True
-    moved, how = _deviation(lambda: _alone(forward, rows), reference)
-    forward.hooks.last_block_at_positions = False
+) -> tuple[bool, str, float, str]:
+    """Whether the last block may run at the wanted positions only, and why; how far one batch moves states.
+
+    Both are tried at once, which is how the loop runs, and each by itself where that is not right. The hooks
+    are left as they may run.
+    """
+    hooks, against = forward.hooks, form_of_last_block(forward.model)
+    hooks.last_block_at_positions = against is None
+    moved, how = _deviation(lambda: _in_one_batch(forward, rows), reference)
+    if against is not None:
+        return False, f"{against}: it runs over all positions", moved, how
     if moved <= limit:
-        return True, f"at the last position only, which {how}"
-    return False, f"running the last block at the last position only {how}"
+        return True, f"at the last position only, which {how}", moved, how
+    by_itself, so = _deviation(lambda: _alone(forward, rows), reference)
+    if by_itself <= limit:
+        return True, f"at the last position only, which {so}", moved, how
+    hooks.last_block_at_positions = False
+    moved, how = _deviation(lambda: _in_one_batch(forward, rows), reference)
+    return False, f"running the last block at the last position only {so}", moved, how
 
 
 def _verify_prefix(
@@ -185,8 +191,14 @@ def _chosen_rows(ids: Sequence[Ids], groups: Sequence[str]) -> tuple[list[int], 
     return [own[place] for place in dict.fromkeys(places.tolist())], list(others.values())[:OTHERS]
 
 
-def _compare_with_plain(forward: Forward, row: int, limit: float) -> None:
-    """The hooked pass of one row against the model's own, with all hooks disabled.
+def _by_itself(forward: Forward, row: int) -> tuple[Tensor, States]:
+    """Logits (1, V) and states of one row."""
+    logits = forward(Batch((row,), "", 0))[:, 0]
+    return logits, forward.hooks.captured()
+
+
+def _compare_with_plain(forward: Forward, row: int, limit: float) -> tuple[Tensor, States]:
+    """The hooked pass of one row, as `_by_itself`, once it is the model's own with all hooks disabled.
 
     Where any layer is asked for all are compared: that shows that the blocks are the blocks, also of the last
     one, which no model reports as it is.
@@ -200,8 +212,7 @@ def _compare_with_plain(forward: Forward, row: int, limit: float) -> None:
             raise NotFiniteError([row])
         with hidden_state_hooks(model, layers) as hooks:
             try:
-                logits = Forward(model, hooks, [ids], {})(Batch((0,), "", 0))[:, 0]
-                captured = hooks.captured()
+                logits, captured = _by_itself(Forward(model, hooks, [ids], {}), 0)
             except Exception as error:  # no fault of the model's own: it runs without hooks
                 if isinstance(error, RuntimeError) and is_out_of_memory(error):
                     raise
@@ -221,6 +232,8 @@ def _compare_with_plain(forward: Forward, row: int, limit: float) -> None:
         raise MarginError(
             f"{name} gives layer {', '.join(wrong)} as another state than is found there: {WITHOUT_LAYERS}"
         )
+    asked = ["state", *(f"layer.{layer}" for layer in forward.hooks.requested)]
+    return logits, {name: captured[name] for name in asked}
 
 
 def _plain(model: PreTrainedModel, tokens: Tensor, with_reports: bool) -> tuple[Tensor, list[Tensor]]:
