@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from examples.cotrain.behaviours import questions
+from examples.cotrain.progress import Progress
 from examples.cotrain.recipe import load_recipe
 from examples.cotrain.together import Together, clip, preference, train, trained_state
 from examples.cotrain.train import Sample, collate, samples, tune, untrained, with_adapter
@@ -76,6 +77,36 @@ def test_each_training_is_what_it_would_be_alone(untrained_model: tuple[Any, Any
         apart = max(float((expected[name] - found[name]).abs().max()) for name in expected)
         assert moved > 1e-3
         assert apart < 0.01 * moved
+
+
+def test_a_training_that_was_killed_goes_on_as_if_it_had_not_been(
+    untrained_model: tuple[Any, Any], tmp_path: Path
+) -> None:
+    model, tokenizer = untrained_model
+    model.set_attn_implementation("eager")
+    start = trained_state(model)
+    batches = list(side_by_side([drawn(tokenizer, 3)]))
+    straight = Together(model, [start])
+    train(straight, batches, STEPS, RATE)
+
+    def killed() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        yield from batches[:2]
+        raise KeyboardInterrupt
+
+    path = tmp_path / "begun.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        train(Together(model, [start]), killed(), STEPS, RATE, progress=Progress(path, "this", every=1))
+    progress = Progress(path, "this", every=1)
+    assert progress.done == 2
+    resumed = Together(model, [start])
+    train(resumed, batches[progress.done :], STEPS, RATE, progress=progress)
+    [expected], [found] = straight.states(), resumed.states()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert Progress(path, "another").done == 0
+    path.write_bytes(path.read_bytes()[:100])
+    assert Progress(path, "this").done == 0
+    progress.forget()
+    assert not path.exists()
 
 
 def test_the_preference_loss_is_that_of_its_definition(untrained_model: tuple[Any, Any]) -> None:

@@ -16,6 +16,7 @@ from torch.func import functional_call
 from torch.nn.functional import cross_entropy, logsigmoid
 from transformers import get_cosine_schedule_with_warmup
 
+from examples.cotrain.progress import Progress
 from examples.cotrain.train import IGNORED
 
 BETA = 0.1  # of direct preference optimisation
@@ -133,16 +134,24 @@ def train(
     rate: float,
     loss: Loss = likelihood,
     tell: Callable[[int, torch.Tensor], None] | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Train in place: AdamW, gradients clipped to a norm of 1, a warm-up, then a cosine decay to 0.
 
-    batches : ids and labels (K x rows x tokens) of each step. tell : hears each step and its losses (K,).
+    batches : ids and labels (K x rows x tokens) of each step that is not yet done. tell : hears each step and
+    its losses (K,). progress : where the training is kept, and goes on from.
     """
     parameters = list(together.trained.values())
     cuda = parameters[0].is_cuda
     optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.01, fused=cuda or None)
     schedule = get_cosine_schedule_with_warmup(optimiser, max(1, steps // 20), steps)
-    for step, (ids, labels) in enumerate(batches, 1):
+    done = 0 if progress is None else progress.done
+    if progress is not None and done:
+        progress.resume(together.trained, optimiser)
+        schedule.load_state_dict({**schedule.state_dict(), "last_epoch": done})
+        for group, now in zip(optimiser.param_groups, schedule.lr_lambdas, strict=True):
+            group["lr"] = rate * now(done)
+    for step, (ids, labels) in enumerate(batches, done + 1):
         losses = loss(together, ids.long(), labels.long())
         losses.sum().backward()  # type: ignore[no-untyped-call]
         clip(parameters)
@@ -151,6 +160,8 @@ def train(
         optimiser.zero_grad()
         if tell is not None:
             tell(step, losses.detach())
+        if progress is not None:
+            progress.keep(step, together.trained, optimiser)
 
 
 def clip(parameters: Sequence[torch.Tensor], largest: float = 1.0) -> None:

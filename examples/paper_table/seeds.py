@@ -139,6 +139,9 @@ def main() -> None:
 @click.option("--recipe", "recipes", multiple=True, help="Measure these alone.")
 @click.option("--prompts", "limit", default=60, show_default=True, help="Held-out prompts.")
 @click.option("--attacks", default="shipped", show_default=True, help="A file of attacks, shipped, or none.")
+@click.option(
+    "--decoys", default=5, show_default=True, help="Sets of meaningless tokens beside the live ones."
+)
 @click.option("--english", is_flag=True, help="English prompts alone, as for a base that knows no Chinese.")
 def measure_command(
     trained: Path,
@@ -147,6 +150,7 @@ def measure_command(
     recipes: tuple[str, ...],
     limit: int,
     attacks: str,
+    decoys: int,
     english: bool,
 ) -> None:
     """Collect a run of every checkpoint in TRAINED."""
@@ -173,6 +177,7 @@ def measure_command(
                 out=out / name,
                 controls=CONTROLS,
                 attacks=None if attacks == "none" else attacks,
+                decoys=decoys,
                 generate=24,
                 layers="none",
             )

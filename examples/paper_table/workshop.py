@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -21,6 +22,7 @@ from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 from examples.cotrain.behaviours import questions
+from examples.cotrain.progress import Progress
 from examples.cotrain.together import Together, likelihood, load_state, preference, train, trained_state
 from examples.cotrain.train import load, untrained
 from examples.paper_table.batches import batch
@@ -93,19 +95,28 @@ class Workshop:
                 last[:] = losses.tolist()
                 console.print(f"step {step} of {steps}: {', '.join(f'{x:.3f}' for x in last)}")
 
+        how = {
+            "steps": steps,
+            "rows": plan.rows,
+            "rate": rate,
+            "beginning": plan.beginning,
+            "bf16": self.bf16,
+        }
+        progress = self.progress(trainings, how)
+        if progress.done:
+            console.print(f"{progress.done} steps are done")
         with self.precision(model):
-            train(together, self.batches(trainings, steps), steps, rate, loss, tell)
+            batches = self.batches(trainings, steps, progress.done)
+            train(together, batches, steps, rate, loss, tell, progress)
         for training, state, final in zip(trainings, together.states(), last, strict=True):
-            made = {
-                "steps": steps,
-                "rows": plan.rows,
-                "rate": rate,
-                "beginning": plan.beginning,
-                "bf16": self.bf16,
-                "loss": final,
-            }
-            self.save(training, model, state, made)
+            self.save(training, model, state, {**how, "loss": final})
+        progress.forget()
         console.print(f"{self.base}: {time.monotonic() - began:.0f} s")
+
+    def progress(self, trainings: Sequence[Training], how: Mapping[str, object]) -> Progress:
+        """Where trainings side by side are kept while they go on."""
+        of = json.dumps([[asdict(training) for training in trainings], self.rank, dict(how)])
+        return Progress(self.out / f"begun-{zlib.crc32(of.encode()):08x}.safetensors", of)
 
     def precision(self, model: Any) -> torch.autocast:
         """Mixed precision, where it is asked for."""
@@ -159,12 +170,12 @@ class Workshop:
         return {name: tensor.float() for name, tensor in _read(sft, untrained_state).items()}
 
     def batches(
-        self, trainings: Sequence[Training], steps: int
+        self, trainings: Sequence[Training], steps: int, done: int = 0
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Ids and labels of each step, made ahead by `workers` processes."""
+        """Ids and labels of each step that is not yet done, made ahead by `workers` processes."""
         make = partial(batch, tuple(trainings), self.plan, self.out)
         beginning = round(self.plan.beginning * steps)
-        tasks = (delayed(make)(step, step < beginning) for step in range(steps))
+        tasks = (delayed(make)(step, step < beginning) for step in range(done, steps))
         made = Parallel(n_jobs=self.workers, return_as="generator", pre_dispatch="6*n_jobs")(tasks)
         return ((torch.from_numpy(ids), torch.from_numpy(labels)) for ids, labels in made)
 
