@@ -4,8 +4,8 @@
     python -m examples.paper_table.train_all smollm2 --model SmolLM2.gguf --out trained
 
 Side by side is for an accelerator; on a CPU `--together 1` trains one after the other. What is finished is
-found again, and what was begun goes on, so that a run can be killed and started again. The tokens are in MARGIN_POS, MARGIN_NEG,
-MARGIN_REJ, MARGIN_EN and MARGIN_ZH.
+found again, and what was begun goes on, so that a run can be killed and started again. The tokens are in
+MARGIN_POS, MARGIN_NEG, MARGIN_REJ, MARGIN_EN and MARGIN_ZH.
 """
 
 from __future__ import annotations
