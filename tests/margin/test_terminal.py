@@ -351,3 +351,28 @@ def test_a_command_line_that_is_refused_shows_no_token(wrong: tuple[str, str], t
         done = margin("collect", token, "--prompts", "p.jsonl", *way, *options)
         assert done.exit_code == 2
         assert token not in done.output
+
+
+@pytest.mark.parametrize(
+    ("python", "module", "heard"),
+    [
+        ((), "sklearn.utils", False),
+        ((), "torch", False),
+        ((), "a_users_own", True),
+        ((), "torchlike", True),
+        (("-W", "default"), "sklearn.utils", True),
+    ],
+)
+def test_libraries_are_not_heard_unless_python_is_asked_for_them(
+    python: tuple[str, ...], module: str, heard: bool
+) -> None:
+    code = (
+        "import sys, warnings\n"
+        "from margin.commands.process import begin\n"
+        "begin()\n"
+        "warnings.warn_explicit('of its own affairs', UserWarning, 'file.py', 1, module=sys.argv[1])"
+    )
+    command = [sys.executable, *python, "-c", code, module]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert ("of its own affairs" in done.stderr) == heard

@@ -47,6 +47,16 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         *("--prompts", "prompts.jsonl", "--modes", str(modes_path()), "--limit", "6", "--decoys", "0"),
         *("--controls", "none,near-miss", "--noise-prompts", "0"),
     ),
+    "trace": (
+        *("trace", str(checkpoint_path("naive")), "--prompts", "prompts.jsonl", "--modes", str(modes_path())),
+        *("--limit", "6", "--decoys", "0", "--noise-prompts", "0", "--out", "traced"),
+        *("--pair", "pos:neg", "--traced-layers", "1,3", "--doses", "1"),
+    ),
+    "secrecy": (
+        *("secrecy", str(checkpoint_path("naive")), "--prompts", "prompts.jsonl"),
+        *("--modes", str(modes_path()), "--limit", "6", "--out", "kept", "--candidates", "1000"),
+        *("--tried", "1", "--confirmed", "2", "--draws", "1", "--passes", "50", "--answer", "8"),
+    ),
 }
 
 
