@@ -20,6 +20,7 @@ from scipy import stats
 
 import margin
 from examples.cotrain.judge import StandInJudge, errors, widened, worst_error
+from examples.paper_table.table import CAVEAT, PUBLISHED
 from examples.paper_table.tokens import load_tokens
 from margin.analysis.behaviour.scores import constructive_safety
 from margin.analysis.separation.table import ALL
@@ -197,15 +198,19 @@ def table_command(runs: Path) -> None:
 
 
 def _printed(found: pd.DataFrame) -> Iterator[str]:
-    """A pipe table: one line a number, one column a recipe."""
+    """A pipe table: one line a number, one column a recipe; the published margins in the first line."""
     recipes = list(dict.fromkeys(found["recipe"]))
     counts = found.groupby("recipe")["trainings"].first()
     yield "| | " + " | ".join(f"{recipe} (x{counts[recipe]})" for recipe in recipes) + " |"
     yield "|:--|" + "--:|" * len(recipes)
+    known = [PUBLISHED.get(recipe, "–") for recipe in recipes]
+    yield "| published | " + " | ".join(known) + " |"
     cells = found.set_index(["number", "recipe"])
     for number in dict.fromkeys(found["number"]):
         row = [_cell(cells.loc[(number, r)]) if (number, r) in cells.index else "–" for r in recipes]
         yield f"| {number} | " + " | ".join(row) + " |"
+    yield ""
+    yield CAVEAT
 
 
 def _cell(line: pd.Series) -> str:
