@@ -19,7 +19,7 @@ DIMENSIONS = 50
 TSNE_STEPS = 750
 """250 of early exaggeration and 500 after it, as openTSNE takes (Policar, Strazar and Zupan 2024)."""
 COMPILED = ("smooth_knn_dist", "compute_membership_strengths")
-"""What UMAP compiles anew in every process, for six seconds, unless it is told to keep it as it keeps the rest."""
+"""What UMAP compiles in every process, for six seconds, unless it is told to keep it as it keeps the rest."""
 FEWEST_POINTS = 12
 """Fewest points that make a layout worth drawing."""
 
