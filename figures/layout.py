@@ -77,6 +77,7 @@ def _umap() -> Any:
         vars(config)["CACHE_DIR"] = folder
         import umap
     for name in COMPILED:
-        if (function := getattr(umap.umap_, name, None)) is not None:
-            function.enable_caching()
+        keep = getattr(getattr(umap.umap_, name, None), "enable_caching", None)
+        if keep is not None:  # nothing is compiled under NUMBA_DISABLE_JIT
+            keep()
     return umap

@@ -160,7 +160,7 @@ def train(
         optimiser.zero_grad()
         if tell is not None:
             tell(step, losses.detach())
-        if progress is not None:
+        if progress is not None and step < steps:  # what is done is saved as a whole
             progress.keep(step, together.trained, optimiser)
 
 

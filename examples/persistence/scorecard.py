@@ -51,7 +51,7 @@ BOUGHT = {
 }
 MARGINS = (
     "leave_prompt_out",
-    "leave_prompt_out above decoys",
+    MARGIN,
     "prompt_centred",
     "prompt_centred above decoys",
     "pos / neg",
