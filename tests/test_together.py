@@ -58,11 +58,14 @@ def side_by_side(
         )
 
 
+@pytest.mark.parametrize("seeds", [(0, 1), (0,)], ids=["two", "one"])
 @pytest.mark.parametrize("adapters", [False, True])
-def test_each_training_is_what_it_would_be_alone(untrained_model: tuple[Any, Any], adapters: bool) -> None:
+def test_each_training_is_what_it_would_be_alone(
+    untrained_model: tuple[Any, Any], adapters: bool, seeds: tuple[int, ...]
+) -> None:
     _, tokenizer = untrained_model
     starts, alone, batches = [], [], []
-    for seed in (0, 1):
+    for seed in seeds:
         model, _ = untrained(questions(100, 0), 0 if adapters else seed, random.Random(0))
         model = with_adapter(model, seed) if adapters else model
         starts.append(trained_state(model))

@@ -16,6 +16,7 @@ from torch.func import functional_call
 from torch.nn.functional import cross_entropy, logsigmoid
 from transformers import get_cosine_schedule_with_warmup
 
+from examples.cotrain.packed import Layout, packed_attention
 from examples.cotrain.progress import Progress
 from examples.cotrain.train import IGNORED
 
@@ -47,22 +48,31 @@ class Together:
         at : int64 (K, asked), places in the rows of a training laid end to end. The head, which is a good
         part of a small model, is asked there alone.
         """
+        if len(ids) == 1:  # alone it needs no products in batches, nor rows of one length
+            _, rows, length = ids.shape
+            layout = Layout.up_to(at[0], rows, length)
+            alone = {name: stacked[0] for name, stacked in trained.items()}
+            packed, asked = ids[0].flatten()[layout.places], layout.packed(at[0])
+            with packed_attention(self.model):
+                return self._read(alone, packed[None], asked, layout.positions[None], layout=layout)[None]
         length = ids.shape[-1]
         least = torch.finfo(torch.float32).min
         mask = torch.full((length, length), least, device=ids.device).triu(1)[None, None]
+        positions = torch.arange(length, device=ids.device)[None]
 
         def one(state: State, of_one: torch.Tensor, at_one: torch.Tensor) -> torch.Tensor:
             seen = mask.expand(len(of_one), -1, -1, -1)
-            found: torch.Tensor = functional_call(
-                self.reader, {f"model.{name}": value for name, value in state.items()}, (of_one, seen, at_one)
-            )
-            return found
+            return self._read(state, of_one, at_one, positions, attention_mask=seen)
 
-        if len(ids) == 1:  # alone it needs no products in batches, which cost more
-            alone = one({name: stacked[0] for name, stacked in trained.items()}, ids[0], at[0])
-            return alone[None]
         stacked: torch.Tensor = torch.vmap(one)(dict(trained), ids, at)
         return stacked
+
+    def _read(
+        self, state: State, ids: torch.Tensor, at: torch.Tensor, positions: torch.Tensor, **attention: Any
+    ) -> torch.Tensor:
+        named = {f"model.{name}": value for name, value in state.items()}
+        found: torch.Tensor = functional_call(self.reader, named, (ids, at, positions), attention)
+        return found
 
     def losses(self, ids: torch.Tensor, labels: torch.Tensor, trained: State) -> torch.Tensor:
         """Negative log-likelihood (K, rows, tokens) of each next token; 0 where its label is ignored.
@@ -99,10 +109,12 @@ class _Reader(torch.nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, ids: torch.Tensor, mask: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, ids: torch.Tensor, at: torch.Tensor, positions: torch.Tensor, **attention: Any
+    ) -> torch.Tensor:
         decoder, head = self.model.get_decoder(), self.model.get_output_embeddings()
-        hidden = decoder(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
-        logits: torch.Tensor = head(hidden.flatten(0, 1)[at])
+        found = decoder(input_ids=ids, position_ids=positions, use_cache=False, **attention)
+        logits: torch.Tensor = head(found.last_hidden_state.flatten(0, 1)[at])
         return logits
 
 
