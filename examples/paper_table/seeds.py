@@ -4,11 +4,13 @@
     python -m examples.paper_table.seeds table runs/tiny
 
 An interval over prompts says what other prompts would have shown of the same checkpoint; here a recipe is
-given one over its trainings too. A run that is whole is not made again.
+given one over its trainings too. A run that is whole is not made again. Beside each lies a record of its
+numbers, which is all that the table needs: the records of the published table are in measured/.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,25 +21,16 @@ import pandas as pd
 from scipy import stats
 
 import margin
-from examples.cotrain.judge import StandInJudge, errors, widened, worst_error
+from examples.cotrain.judge import StandInJudge, errors, worst_error
+from examples.paper_table.numbers import Measured, numbers
 from examples.paper_table.table import CAVEAT, PUBLISHED
 from examples.paper_table.tokens import load_tokens
-from margin.analysis.behaviour.scores import constructive_safety
-from margin.analysis.separation.table import ALL
 from margin.demo import prompts_path
 from margin.errors import MarginError
 from margin.inputs.prompts import load_prompts
-from margin.run.files import write_atomic
 from margin.stats.estimate import Estimate
-from margin.study.judging import judgements
-from margin.study.sections.decoys import Decoys
-from margin.study.study import Study
 
-DISTANCE = "cosine"
 METHOD = "over prompts and trainings, square-and-add"
-CONSTRUCTIVE = {"neg": 0, "rej": 1, "pos": 2}
-"""Scores of the stand-ins: help that is safe is worth most, a refusal half of it, the unfiltered nothing."""
-SCORED = ("pos", "none")
 MARGINS = ("SAM", "prompt-centred", "leave-prompt-out")
 """How the names of what is no share begin."""
 CONTROLS = ("none", "random", "near-miss", "user-turn")
@@ -70,56 +63,29 @@ def two_level(found: Sequence[Estimate], level: float = 0.95, share: bool = Fals
     return Estimate(mean, low, high, level=level, method=METHOD, n_prompts=n)
 
 
-def numbers(path: Path, judge: StandInJudge, error: float) -> Iterator[tuple[str, Estimate]]:
-    """Name and value of everything that the table shows of a run."""
-    run = margin.open_run(path)
-    study = Study(run)
-    yield "SAM", study.headline.leave_prompt_out
-    yield "prompt-centred", study.headline.prompt_centred
-    decoys = study.section(Decoys)
-    for (measure, variant, distance, among), one in decoys.lines.items() if decoys else ():
-        if (measure, distance, among) == ("sam", DISTANCE, ALL):
-            yield f"{str(variant).replace('_', '-')} above decoys", one.above
-    modes = list(run.modes)
-    expected = {mode: mode.partition("@")[0] for mode in modes}
-    answers = run.answers.merge(run.rows[["row", "condition"]], on="row")
-    other = answers["answer"].map(lambda text: judge.known(text) is None)
-    yield "answers in other words", Estimate(float(other.mean()))
-    of_condition = other.groupby(answers["condition"]).mean()
-    labels = judgements(run, judge)
-    rows = run.rows.merge(labels.table, on="row")
-    for condition, part in rows[rows["condition"].isin(SCORED)].groupby("condition", sort=False):
-        scores, prompts = part["label"].map(CONSTRUCTIVE), pd.factorize(part["prompt_id"])[0]
-        value = constructive_safety(scores.to_numpy(float), prompts)
-        yield f"constructive: {condition}", widened(value, float(of_condition[condition]), error)
-    judged = margin.judge(run, labels, expected=expected, keep=False)
-    shares = {
-        (one.condition, one.label): widened(one.value, float(of_condition[one.condition]), error)
-        for one in judged.observations
-        if one.quantity == "observed"
-    }
-    for mode in modes:
-        yield f"{mode} switched", shares[mode, expected[mode]]
-    for condition in dict.fromkeys(name for name, _ in shares):
-        if condition not in modes:
-            yield f"{condition}: neg", shares[condition, "neg"]
+def table(records: Path) -> pd.DataFrame:
+    """One line a recipe and number: recipe, number, estimate, low, high, trainings, each (training's own).
 
-
-def table(runs: Path) -> pd.DataFrame:
-    """One line a recipe and number: recipe, number, estimate, low, high, trainings, each (training's own)."""
-    judge, error = StandInJudge(), worst_error(errors())
+    MarginError where a record is none, or the trainings of a recipe were not measured alike.
+    """
     lines: list[dict[str, Any]] = []
-    of_recipe: dict[str, list[Path]] = {}
-    for path in sorted(path.parent for path in runs.glob("*/manifest.json")):
-        of_recipe.setdefault(path.name.rpartition("-")[0], []).append(path)
-    for recipe, paths in of_recipe.items():
-        each = [dict(numbers(path, judge, error)) for path in paths]
-        for name in each[0]:
-            found = two_level([one[name] for one in each], share=not name.startswith(MARGINS))
+    of_recipe: dict[str, list[Measured]] = {}
+    for path in sorted(records.glob("*-*.json")):
+        one = Measured.read(path)
+        of_recipe.setdefault(one.recipe, []).append(one)
+    if not of_recipe:
+        raise MarginError(f"{records} has no record of a training: make them with `measure`")
+    for recipe, trainings in of_recipe.items():
+        names = list(trainings[0].numbers)
+        if any(list(one.numbers) != names for one in trainings):
+            raise MarginError(f"the trainings of {recipe} in {records} were not measured alike")
+        for name in names:
+            each = [one.numbers[name] for one in trainings]
+            found = two_level(each, share=not name.startswith(MARGINS))
             ends = {"low": found.low, "high": found.high}
-            values = [round(one[name].estimate, 4) for one in each]
+            values = [round(one.estimate, 4) for one in each]
             of_one = {"recipe": recipe, "number": name, "estimate": found.estimate, **ends}
-            lines.append({**of_one, "trainings": len(paths), "each": values})
+            lines.append({**of_one, "trainings": len(trainings), "each": values})
     return pd.DataFrame(lines)
 
 
@@ -154,7 +120,7 @@ def measure_command(
     decoys: int,
     english: bool,
 ) -> None:
-    """Collect a run of every checkpoint in TRAINED."""
+    """Collect a run of every checkpoint in TRAINED, and record its numbers."""
     try:
         three, six = load_tokens()
         asked = load_prompts(prompts_path()).table
@@ -166,11 +132,12 @@ def measure_command(
         else:
             checkpoints = {"base-0": (model, None)}
             checkpoints |= {folder.name: (model, folder) for folder in finished(trained)}
+        judge, error = StandInJudge(), worst_error(errors())
         for name, (source, adapter) in checkpoints.items():
             recipe = name.rpartition("-")[0]
             if recipes and recipe not in recipes:
                 continue
-            margin.collect(
+            run = margin.collect(
                 source,
                 adapter=adapter,
                 prompts=asked,
@@ -182,22 +149,25 @@ def measure_command(
                 generate=24,
                 layers="none",
             )
+            made = trained / name / "training.json"
+            training = json.loads(made.read_bytes()) if made.is_file() else {}
+            Measured(name, training, dict(numbers(run, judge, error))).write(out)
     except MarginError as error:
         raise click.ClickException(str(error)) from None
 
 
 @main.command("table")
-@click.argument("runs", type=Path)
-def table_command(runs: Path) -> None:
-    """Write RUNS/table.json and table.md, and print the latter."""
-    found = table(runs)
-    write_atomic(runs / "table.json", found.to_json(orient="records", indent=1).encode())
-    text = "".join(f"{line}\n" for line in _printed(found))
-    write_atomic(runs / "table.md", text.encode())
-    click.echo(text)
+@click.argument("records", type=Path)
+def table_command(records: Path) -> None:
+    """Print the table of the RECORDS that `measure` left in a folder."""
+    try:
+        found = table(records)
+    except MarginError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo("\n".join(printed(found)))
 
 
-def _printed(found: pd.DataFrame) -> Iterator[str]:
+def printed(found: pd.DataFrame) -> Iterator[str]:
     """A pipe table: one line a number, one column a recipe; the published margins in the first line."""
     recipes = list(dict.fromkeys(found["recipe"]))
     counts = found.groupby("recipe")["trainings"].first()
