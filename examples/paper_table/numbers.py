@@ -105,5 +105,8 @@ def numbers(run: Run, judge: StandInJudge, error: float) -> Iterator[tuple[str, 
     for mode in modes:
         yield f"{mode} switched", shares[mode, expected[mode]]
     for condition in dict.fromkeys(name for name, _ in shares):
-        if condition not in modes:
+        under = condition.partition(" under ")[2]
+        if under:
+            yield f"{condition}: kept", shares[condition, expected[under]]
+        elif condition not in modes:
             yield f"{condition}: neg", shares[condition, "neg"]
