@@ -46,21 +46,17 @@ def test_what_makes_no_table_is_said_in_a_line(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "no record" in result.output
     (tmp_path / "naive-0.json").write_text('{"numbers": 3}')
-    with pytest.raises(MarginError, match="naive-0.json is no record"):
+    with pytest.raises(MarginError, match=r"naive-0\.json is no record"):
         table(tmp_path)
     one("naive-0", SAM=0.1).write(tmp_path)
     one("naive-1", share=0.1).write(tmp_path)
-    with pytest.raises(MarginError, match="naive .* not measured alike"):
+    with pytest.raises(MarginError, match=r"naive .* not measured alike"):
         table(tmp_path)
 
 
-@pytest.mark.parametrize("base", BASES, ids=lambda path: path.name)
-def test_the_readme_shows_what_the_records_hold(base: Path) -> None:
-    shown = (PAPER_TABLE / "README.md").read_text(encoding="utf-8").partition("## Over trainings")[2]
-    lines = list(printed(table(base)))
-    head, rows = lines[0], set(lines)
-    after = shown.partition(head)[2]
-    assert after, f"no table of {base.name}"
-    body = after.partition("\n\n")[0].strip().splitlines()
-    assert len(body) > 10
-    assert set(body) <= rows
+def test_the_readme_shows_what_the_records_hold() -> None:
+    text = (PAPER_TABLE / "README.md").read_text(encoding="utf-8").partition("## Over trainings")[2]
+    shown = [line for line in text.splitlines() if line.startswith("| ")]
+    held = [line for base in BASES for line in printed(table(base))]
+    assert set(shown) <= set(held)
+    assert {line for line in held if line.startswith("| |")} <= set(shown)

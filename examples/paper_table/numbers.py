@@ -64,7 +64,7 @@ class Measured:
             record = json.loads(path.read_bytes())
             numbers = {name: Estimate(**one) for name, one in record["numbers"].items()}
             return cls(path.stem, record["training"], numbers)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise MarginError(f"{path} is no record of a training: measure it again") from None
 
 

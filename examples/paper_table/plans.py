@@ -33,7 +33,7 @@ class Plan:
 PLANS = {
     "smollm2": Plan(3, 600, 16, 1e-3, 120, 1e-4, 3000, beginning=0.4, english=True),
     "tiny": Plan(
-        5, 3000, 32, 2e-3, 200, 1e-4, 2000, beginning=0.0, english=False, recipes=(*RECIPES, *ABLATIONS)
+        5, 1500, 32, 2e-3, 200, 1e-4, 2000, beginning=0.0, english=False, recipes=(*RECIPES, *ABLATIONS)
     ),
 }
 

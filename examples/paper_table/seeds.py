@@ -23,6 +23,7 @@ from scipy import stats
 import margin
 from examples.cotrain.judge import StandInJudge, errors, worst_error
 from examples.paper_table.numbers import Measured, numbers
+from examples.paper_table.plans import DPO
 from examples.paper_table.table import CAVEAT, PUBLISHED
 from examples.paper_table.tokens import load_tokens
 from margin.demo import prompts_path
@@ -33,6 +34,8 @@ from margin.stats.estimate import Estimate
 METHOD = "over prompts and trainings, square-and-add"
 MARGINS = ("SAM", "prompt-centred", "leave-prompt-out")
 """How the names of what is no share begin."""
+ORDER = ("base", "sft", DPO, "baseline", "naive", "cotrained")
+"""Of the columns; other recipes come after them."""
 CONTROLS = ("none", "random", "near-miss", "user-turn")
 
 
@@ -168,18 +171,20 @@ def table_command(records: Path) -> None:
 
 
 def printed(found: pd.DataFrame) -> Iterator[str]:
-    """A pipe table: one line a number, one column a recipe; the published margins in the first line."""
-    recipes = list(dict.fromkeys(found["recipe"]))
-    counts = found.groupby("recipe")["trainings"].first()
-    yield "| | " + " | ".join(f"{recipe} (x{counts[recipe]})" for recipe in recipes) + " |"
-    yield "|:--|" + "--:|" * len(recipes)
-    known = [PUBLISHED.get(recipe, "–") for recipe in recipes]
-    yield "| published | " + " | ".join(known) + " |"
+    """Pipe tables, a line a number and a column a recipe; recipes whose numbers are the same share one."""
+    numbers_of = found.groupby("recipe")["number"].agg(tuple)
+    ordered = sorted(numbers_of.index, key=lambda recipe: (*ORDER, recipe).index(recipe))
     cells = found.set_index(["number", "recipe"])
-    for number in dict.fromkeys(found["number"]):
-        row = [_cell(cells.loc[(number, r)]) if (number, r) in cells.index else "–" for r in recipes]
-        yield f"| {number} | " + " | ".join(row) + " |"
-    yield ""
+    for names in dict.fromkeys(numbers_of[ordered]):
+        recipes = [recipe for recipe in ordered if numbers_of[recipe] == names]
+        trained = [f"{recipe} (x{cells.loc[(names[0], recipe), 'trainings']})" for recipe in recipes]
+        yield "| | " + " | ".join(trained) + " |"
+        yield "|:--|" + "--:|" * len(recipes)
+        if PUBLISHED.keys() & set(recipes):
+            yield "| published | " + " | ".join(PUBLISHED.get(recipe, "–") for recipe in recipes) + " |"
+        for name in names:
+            yield f"| {name} | " + " | ".join(_cell(cells.loc[(name, recipe)]) for recipe in recipes) + " |"
+        yield ""
     yield CAVEAT
 
 
