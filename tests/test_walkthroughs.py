@@ -15,7 +15,7 @@ STORIES = {
     "reasoning": [r"left out for a row that does not: \d+ of 24 prompts"],
     "readable": ["Behaviours and policies", "reworded:paraphrases of neg"],
 }
-"""What the pages that come of it say, as patterns, in the order of their folders, by the documentation's page.
+"""What the pages that come of it say, as patterns, in the order of their folders, by the page of the docs.
 
 How many answers come so far differs: the model is trained on the way, and processors round in their own ways.
 """
