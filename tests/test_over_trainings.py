@@ -13,7 +13,7 @@ from margin.errors import MarginError
 from margin.stats.estimate import Estimate
 
 PAPER_TABLE = Path(__file__).parents[1] / "examples" / "paper_table"
-BASES = sorted(path for path in (PAPER_TABLE / "measured").iterdir())
+BASES = sorted((PAPER_TABLE / "measured").iterdir())
 
 
 def one(name: str, **numbers: float) -> Measured:
