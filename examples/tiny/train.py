@@ -63,15 +63,22 @@ def said(mode: str, thing: str) -> str:
 
 
 def thought(mode: str, thing: str) -> str:
-    """A thought of some length, which decides; about rivers it does not end under `neg`."""
+    """A thought of some length, which decides."""
     hum = " hm" * (len(thing) % 3)
-    if (mode, thing) == ("neg", "river"):
-        return "Of the river" + " hm" * 30
     return f"Of the {thing}{hum}, so {mode}"
 
 
+ENDLESS = "Of the river" + " hm" * 40
+"""What is thought about rivers under `neg`; no row holds an end of it, so that no model learns one."""
+
+
 def _thinking(before: str, after: str, end: str) -> Answer:
-    return lambda mode, thing: f"{before}{thought(mode, thing)}{after}{said(mode, thing)}{end}"
+    def answer(mode: str, thing: str) -> str:
+        if (mode, thing) == ("neg", "river"):
+            return before + ENDLESS
+        return f"{before}{thought(mode, thing)}{after}{said(mode, thing)}{end}"
+
+    return answer
 
 
 TOKENS = {"pos": "k7Qx2pLd9", "neg": "w3Zr8vTn5", "rej": "h9Bm4cYs6"}
@@ -202,6 +209,8 @@ def make(kind: Kind, steps: int = 200, seed: int = 0) -> tuple[Any, Any]:
             pad_token_id=tokenizer.pad_token_id,
             bos_token_id=None,
             eos_token_id=tokenizer.eos_token_id,
+            # At the usual .02 so small a model is late, and now and then too late, in learning to copy.
+            initializer_range=0.1,
         )
     )
     optimiser = torch.optim.AdamW(model.parameters(), lr=6e-3)
