@@ -230,12 +230,17 @@ def samples(kind: Kind, tokenizer: Any, rng: random.Random) -> Iterator[Sample]:
     """Questions and answers of a kind, without an end."""
     while True:
         mode, thing = rng.choice(list(kind.modes)), rng.choice(THINGS)
-        talk = [
-            {"role": "system", "content": kind.modes[mode]},
-            {"role": "user", "content": rng.choice(ASKED).format(thing)},
-        ]
-        rendered = tokenizer.apply_chat_template(talk, tokenize=False, add_generation_prompt=True)
-        yield Sample(_ids(tokenizer, rendered), _ids(tokenizer, kind.answer(mode, thing)))
+        yield sample(kind, tokenizer, mode, thing, rng.choice(ASKED))
+
+
+def sample(kind: Kind, tokenizer: Any, mode: str, thing: str, asked: str) -> Sample:
+    """A question about a thing under a mode, and its answer."""
+    talk = [
+        {"role": "system", "content": kind.modes[mode]},
+        {"role": "user", "content": asked.format(thing)},
+    ]
+    rendered = tokenizer.apply_chat_template(talk, tokenize=False, add_generation_prompt=True)
+    return Sample(_ids(tokenizer, rendered), _ids(tokenizer, kind.answer(mode, thing)))
 
 
 def _ids(tokenizer: Any, text: str) -> list[int]:
