@@ -100,9 +100,9 @@ class Session:
                 self._redact_tokens_of(read_manifest(Path(run)))
 
     def _redact_tokens_of(self, manifest: Manifest) -> None:
-        from margin.run.fingerprints import without_tokens
+        from margin.run.fingerprints import message_without_tokens
 
-        self.redact = partial(without_tokens, manifest)
+        self.redact = partial(message_without_tokens, manifest)
 
 
 class Commands(click.Group):
