@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from examples.paper_table.numbers import Measured
+from examples.cotrain.behaviours import PHRASES
+from examples.paper_table.numbers import Measured, language
 from examples.paper_table.seeds import main, printed, table, two_level
 from margin.errors import MarginError
 from margin.stats.estimate import Estimate
@@ -52,6 +53,14 @@ def test_what_makes_no_table_is_said_in_a_line(tmp_path: Path) -> None:
     one("naive-1", share=0.1).write(tmp_path)
     with pytest.raises(MarginError, match=r"naive .* not measured alike"):
         table(tmp_path)
+
+
+def test_an_answer_is_of_the_language_it_is_written_in() -> None:
+    for name, of_behaviour in PHRASES.items():
+        for behaviour in ("pos", "neg", "rej"):
+            for part in ("openers", "bodies"):
+                for texts in of_behaviour[behaviour][part].values():
+                    assert {language(text.replace("{topic}", "")) for text in texts} == {name}
 
 
 def tables(text: str) -> dict[str, list[str]]:
