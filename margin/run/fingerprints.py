@@ -10,8 +10,9 @@ from margin.inputs.modes import fingerprint
 from margin.run.manifest import Manifest
 
 _WORD = re.compile(r"[^\W_]+")
-_STOPS = " \t'\"`.,:;()[]{}<>=!?"
-_QUOTED = re.compile(r"'([^'\n]*)'|\"([^\"\n]*)\"")
+_QUOTED = re.compile(r"(?<!\w)'([^'\n]*)'|\"([^\"\n]*)\"")
+_QUOTES = " \t'\"`()[]{}<>"
+_STOPS = ".,:;"
 
 
 def mode_of_token(manifest: Manifest, text: str) -> str | None:
@@ -20,7 +21,9 @@ def mode_of_token(manifest: Manifest, text: str) -> str | None:
     One word in 65,536 has the fingerprint of a token and is none.
     """
     known = _known(manifest)
-    return next((known[mark] for word in _words(text) if (mark := fingerprint(word)) in known), None)
+    return next(
+        (known[mark] for word in filter(None, _words(text)) if (mark := fingerprint(word)) in known), None
+    )
 
 
 def without_tokens(manifest: Manifest, text: str) -> str:
@@ -31,20 +34,16 @@ def without_tokens(manifest: Manifest, text: str) -> str:
 def message_without_tokens(manifest: Manifest, message: str) -> str:
     """`without_tokens` of what the program says itself, as in an error that quotes a file.
 
-    What it quotes counts, too, of several words or one. Less is lost by chance: no token is a whole message
-    or a path from the root of this machine, the parts of which are words of their own.
+    What it quotes counts, too, of several words or one, and each part of a path. Less is lost by chance: no
+    token is a whole message, or a path that begins at folders of this machine.
     """
-    spaced = (word for word in message.split() if not _is_path(word))
-    of_paths = (part for word in message.split() if _is_path(word) for part in word.split(os.sep))
-    quoted = (found for pair in _QUOTED.findall(message) for found in pair if found and not _is_path(found))
-    return _without(
-        manifest, message, (form for word in (*quoted, *spaced, *of_paths) for form in _forms(word))
-    )
+    quoted = (found for pair in _QUOTED.findall(message) for found in pair)
+    return _without(manifest, message, (form for word in (*quoted, *message.split()) for form in _said(word)))
 
 
 def _without(manifest: Manifest, text: str, words: Iterable[str]) -> str:
     known = _known(manifest)
-    for word in sorted(set(words), key=len, reverse=True):
+    for word in sorted(dict.fromkeys(filter(None, words)), key=len, reverse=True):
         if (mark := fingerprint(word)) in known:
             text = text.replace(word, f"[token of {known[mark]}]")
     return text
@@ -58,11 +57,27 @@ def _known(manifest: Manifest) -> dict[str, str]:
     }
 
 
+def _said(word: str) -> Iterator[str]:
+    """What a token may stand as in a word of a message: a name, an option, what is set, a part of a path."""
+    parts = word.split(os.sep)
+    for part in parts if _is_path(word) else dict.fromkeys((word, *parts)):
+        yield from _forms(part)
+        bare = part.strip(_QUOTES).rstrip(_STOPS).strip(_QUOTES)  # what ends in "=" keeps it, as base64 does
+        for form in (bare, bare.lstrip("-"), bare.partition("=")[2]):
+            yield from (form, *_stems(form))
+
+
 def _is_path(word: str) -> bool:
-    """Whether a word begins at a folder of this machine's root, as no token does."""
-    root, _, rest = word.strip(_STOPS).partition(os.sep)
-    first, more, _ = rest.partition(os.sep)
-    return not root and bool(more) and bool(first) and os.path.isdir(os.sep + first)
+    """Whether a word begins at two folders, one in the other, that this machine has, as no token does."""
+    root, *folders = word.strip(_QUOTES).split(os.sep)[:3]
+    return not root and len(folders) == 2 and all(folders) and os.path.lexists(os.sep + os.sep.join(folders))
+
+
+def _stems(name: str) -> Iterator[str]:
+    """A file's name without its suffix, and without two."""
+    for _ in range(2):
+        name = name.rpartition(".")[0]
+        yield name
 
 
 def _words(text: str) -> Iterator[str]:
@@ -72,7 +87,5 @@ def _words(text: str) -> Iterator[str]:
 
 
 def _forms(word: str) -> Iterator[str]:
-    """A word as it is, without quotes and stops, without a file's suffix, and its letters and digits."""
-    bare = word.strip(_STOPS)
-    forms = (word.strip(), bare, bare.rpartition(".")[0], *_WORD.findall(word))
-    yield from dict.fromkeys(form for form in forms if form)
+    """A word as it is, without quotes and stops, and its letters and digits."""
+    yield from (word.strip(), word.strip(_QUOTES + _STOPS + "=!?"), *_WORD.findall(word))

@@ -11,7 +11,7 @@ import pandas as pd
 from margin.errors import MarginError
 from margin.inputs.logs.entry import Entry, Log, value_of
 from margin.inputs.logs.recognise import read_log
-from margin.run.fingerprints import without_tokens
+from margin.run.fingerprints import message_without_tokens
 from margin.run.run import Run
 from margin.study.judgements import Judgements
 from margin.study.labels import label_of, others, require_few, require_whole
@@ -80,7 +80,7 @@ def read_logs(logs: Mapping[str | None, Path], run: Run, score: str | None = Non
     )
     table = join.table(sources)
     said = (recognised, join.warnings(sources))
-    told = (tuple(without_tokens(run.manifest, line) for line in lines) for lines in said)
+    told = (tuple(message_without_tokens(run.manifest, line) for line in lines) for lines in said)
     return Logged(Judgements(called, table), *told)
 
 
