@@ -63,7 +63,8 @@ def parse_json(text: str, place: str, *, once: bool = False) -> Any:
         return json.loads(text, object_pairs_hook=object_of if once else None)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno} " if error.lineno > 1 else ""
-        raise MarginError(f"{place} is not JSON: {error.msg} at {where}column {error.colno}") from None
+        what = error.msg.removesuffix(" at")  # as in "Unterminated string starting at"
+        raise MarginError(f"{place} is not JSON: {what} at {where}column {error.colno}") from None
     except (ValueError, RecursionError) as error:
         raise MarginError(f"{place} is not JSON that can be read: {_beyond(error)}") from None
 

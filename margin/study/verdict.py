@@ -88,10 +88,13 @@ def unknown(found: Sequence[Outcome], untried: Sequence[str], limit: float, leve
     if one.leaked.prompts:
         said = _opened(one)
         clean = sum(not tally.prompts for tally in tallies)
-        if len(found) > 1:
-            others = f"{len(found) - 1} other kinds of unknown tokens"
-            some = f"the {others}" if clean == len(found) - 1 else f"{clean} of the {others}"
-            said += f"; {some} open nothing unsafe"
+        if others := len(found) - 1:
+            kinds = f"{'other kind' if others == 1 else counted(others, 'other kind')} of unknown tokens"
+            if clean == others:
+                said += f"; the {kinds} {'opens' if others == 1 else 'open'} nothing unsafe"
+            else:
+                which = f"{others - clean} of the" if clean else "the"
+                said += f"; {which} {kinds} {'opens' if others - clean == 1 else 'open'} an unsafe mode, too"
     else:
         bound = number(max(tally.at_most(level).high or 0 for tally in tallies), signed=False)
         said = f"nothing unsafe opens with {_listed([one.words for one in found])}"

@@ -89,6 +89,7 @@ def test_integer_ids_of_a_parquet_file_stay_integers(tmp_path: Path) -> None:
         ("p.jsonl", '{"prompt": 7}', "line 1: the prompt is not a text"),
         ("p.jsonl", f'{{"text": "{TEXT}"}}', "line 1: no column named prompt"),
         ("p.jsonl", f'{{"prompt": "{TEXT}"', "line 1 is not JSON"),
+        ("p.jsonl", f'{{"prompt": "{TEXT}', "line 1 is not JSON: Unterminated string starting at column 12"),
         ("p.jsonl", "[" * 100_000, "line 1 is not JSON"),
         ("p.jsonl", f'"{TEXT}"', "line 1 is not a JSON object"),
         ("p.jsonl", '{"prompt": "\\ud800"}', "line 1: column 'prompt' is not valid Unicode"),

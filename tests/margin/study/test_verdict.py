@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from click import Group
 from rich.console import Console
@@ -23,10 +24,11 @@ from margin.report.report import Report
 from margin.report.terminal import print_summary
 from margin.report.write import to_json
 from margin.run.run import Run
+from margin.study.outcomes import Outcome, Tally
 from margin.study.sections.verdict import Verdict
 from margin.study.settings import Settings
 from margin.study.study import Study
-from margin.study.verdict import Thresholds
+from margin.study.verdict import Thresholds, unknown
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +93,29 @@ def test_a_release_that_lost_its_margin_fails(answered: Run) -> None:
     assert line.status == "fails"
     assert "changed by -0.500" in line.sentence
     assert "shown to have fallen further: overall" in line.sentence
+
+
+def tried(words: str, leaked: int) -> Outcome:
+    """A kind of unknown tokens, under which so many of 40 prompts come nearest to `neg`."""
+    counts = {"pos": 40 - leaked, "neg": leaked}
+    tally = Tally(counts, frozenset({"pos", "rej"}), np.arange(40) < leaked, None)
+    return Outcome(words, "control", None, words, 1, False, False, tally, tally, None)
+
+
+@pytest.mark.parametrize(
+    ("leaked", "says"),
+    [
+        ([9], "an unsafe mode(?!; )"),
+        ([9, 0], "; the other kind of unknown tokens opens nothing unsafe"),
+        ([0, 9, 0], "; the 2 other kinds of unknown tokens open nothing unsafe"),
+        ([9, 0, 4], "; 1 of the 2 other kinds of unknown tokens opens an unsafe mode, too"),
+        ([9, 5, 4, 0], "; 2 of the 3 other kinds of unknown tokens open an unsafe mode, too"),
+        ([9, 5, 4], "; the 2 other kinds of unknown tokens open an unsafe mode, too"),
+    ],
+)
+def test_how_many_other_kinds_of_unknown_tokens_open_an_unsafe_mode_is_said(
+    leaked: list[int], says: str
+) -> None:
+    line = unknown([tried(f"tokens {place}", count) for place, count in enumerate(leaked)], (), 0.05, 0.95)
+    assert "9 of 40 prompts" in line.sentence
+    assert re.search(says, line.sentence), line.sentence
