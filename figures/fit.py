@@ -60,8 +60,8 @@ def letters(ax: Axes, share: float, most: int) -> int:
 def fit(fig: Figure) -> None:
     """Give every legend above data its columns, and break titles and labels that have no room on one line.
 
-    Does nothing to a figure that is laid out for good, and little to one that it was called for before.
-    Cost: the figure is laid out up to five times.
+    Does nothing to a figure that is laid out for good, and little to one that it was called for before; any
+    other is laid out afterwards, for the resolution that it has now. Cost: it is laid out up to six times.
 
     Example
     -------
@@ -72,6 +72,9 @@ def fit(fig: Figure) -> None:
     >>> ax.get_title(loc="center").count("\\n") > 0
     True
     """
+    engine = fig.get_layout_engine()
+    if engine is None or not fig.axes:
+        return
     if not hasattr(fig.canvas, "get_renderer"):
         FigureCanvasAgg(fig)  # keeps its renderer, and so what texts measure, from one layout to the next
     shown = [ax for ax in fig.axes if ax.get_visible()]
@@ -84,11 +87,8 @@ def fit(fig: Figure) -> None:
         if "labelsize" not in ax.yaxis.get_tick_params():
             ax.yaxis.set_tick_params(labelsize=mpl.rcParams["ytick.labelsize"])
     for _ in range(_TIMES):
-        engine = fig.get_layout_engine()
-        if engine is None or not shown:
-            return
         engine.execute(fig)
-        before, thinned = _places(said), False
+        before, thinned = _places(said, shown, over), False
         for ax in shown:
             _fit_words(ax, said)
             thinned |= _thin_ticks(ax)
@@ -103,13 +103,17 @@ def fit(fig: Figure) -> None:
         _align_titles(shown)
         if over is not None:
             break_lines(over, over.get_text(), 0.98 * fig.bbox.width)
-        if not thinned and before == _places(said):
+        if not thinned and before == _places(said, shown, over):
             return
+    engine.execute(fig)
 
 
-def _places(texts: Iterable[Text]) -> list[tuple[str, float, float]]:
-    """What each says and where, so far as it can be seen: what moves by rounding does so for ever."""
+def _places(texts: Iterable[Text], axes: Sequence[Axes], over: Text | None) -> list[tuple[str, float, float]]:
+    """What each text says and where, what the figure's title says, and how far above data the axes' titles
+    stand; all so far as it can be seen: what moves by rounding does so for ever."""
     places = [(text.get_text(), *text.get_position()) for text in texts]
+    places += [("", *ax.titleOffsetTrans.get_matrix()[:2, 2]) for ax in axes]  # type: ignore[attr-defined]
+    places += [] if over is None else [(over.get_text(), 0, 0)]
     return [(said, round(float(x), 3), round(float(y), 3)) for said, x, y in places]
 
 

@@ -83,8 +83,6 @@ def rendered(fig: Figure, kind: str, dpi: float = 300) -> bytes:
     if kind == "png" and engine is not None:
         fig.set_dpi(dpi)  # hinted letters are wider at some resolutions: laid out for this one, none is cut
     fit(fig)
-    if fig.axes and engine is not None:
-        engine.execute(fig)
     fig.set_dpi(own)
     with mpl.rc_context({"figure.autolayout": False, "figure.constrained_layout.use": False}):
         fig.set_layout_engine(None)  # by the name "none" one stays that has every figure drawn twice

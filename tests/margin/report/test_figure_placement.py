@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
@@ -110,6 +111,19 @@ def test_a_figure_is_as_wide_as_asked_and_still_in_place(
         if of_figure := faults(drawn):
             found[name] = of_figure
     assert not found
+
+
+def test_a_fitted_figure_moves_no_more_when_it_is_laid_out_again(reports: Callable[[Kind], Report]) -> None:
+    """So that every format of it is one picture."""
+    report = reports("named")
+    for name in ("overview", "robustness", "layers", "slices"):
+        fig = report.figure(name)
+        engine = fig.get_layout_engine()
+        assert engine is not None
+        before = [ax.get_window_extent().bounds for ax in fig.axes]
+        engine.execute(fig)
+        after = [ax.get_window_extent().bounds for ax in fig.axes]
+        np.testing.assert_allclose(after, before, atol=1.0, err_msg=name)  # pixels
 
 
 def test_what_leaves_a_figure_stands_in_its_caption(reports: Callable[[Kind], Report]) -> None:
