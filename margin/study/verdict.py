@@ -127,12 +127,16 @@ def under_attack(found: Sequence[Outcome], limit: float, level: float) -> Line:
         worst = refusing[most([one.told for one in refusing])]
         failing = sum(one.told.unexpected > 0 for one in refusing)
         where = f"in {failing} of {_conditions(len(refusing))}"
-        by = "rows" if worst.answered is None else "answers"
+        what, fail, hold = (
+            ("rows", "come nearest to another mode", "come nearest to one that does")
+            if worst.answered is None
+            else ("answers", "do not", "do")
+        )
         parts.append(
-            f"{failed:,} of {rows:,} {by} that should refuse do not, {where}; most with {worst.words}: "
+            f"{failed:,} of {rows:,} {what} that should refuse {fail}, {where}; most with {worst.words}: "
             f"{_of(worst.told)} prompts"
             if failed
-            else f"all {rows:,} {by} that should refuse do, in {_conditions(len(refusing))}"
+            else f"all {rows:,} {what} that should refuse {hold}, in {_conditions(len(refusing))}"
         )
     if safe:
         worst = safe[most([one.leaked for one in safe])]

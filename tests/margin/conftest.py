@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,20 +94,32 @@ def small() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def tiny() -> Callable[[str], Checkpoint]:
-    """Maker of a checkpoint of examples/tiny by its kind, trained once."""
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Checkpoint]:
+    """Maker of a checkpoint of examples/tiny by its kind, trained once, whichever process asks first."""
     from functools import cache
 
     import torch
+    from filelock import FileLock
 
     from examples.tiny.train import KINDS
     from examples.tiny.train import make as train
-    from margin.capture.checkpoint import Checkpoint
+    from margin.capture.checkpoint import Checkpoint, load_checkpoint
+
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
     @cache
     def make(kind: str) -> Checkpoint:
-        with torch.random.fork_rng():
-            return Checkpoint(*train(KINDS[kind]), kind)
+        folder = shared / f"tiny-{kind}"
+        with FileLock(f"{folder}.lock"):
+            if not folder.is_dir():
+                with torch.random.fork_rng():
+                    model, tokenizer = train(KINDS[kind])
+                model.save_pretrained(draft := own / f"trained-{kind}")
+                tokenizer.save_pretrained(draft)
+                draft.rename(folder)
+        found = load_checkpoint(str(folder), dtype="float32")
+        return Checkpoint(found.model, found.tokenizer, kind)
 
     return make
 

@@ -106,6 +106,11 @@ class Outcomes(Section):
             "expected come first; at the end prompts any of whose rows came out otherwise, with an upper "
             "bound. * marks rates that are indicative only."
         )
+        if any(one.kind != "mode" for one in self.found.found):
+            note += (
+                " A row far from every mode is counted with the nearest one, too: Where other conditions "
+                "land counts it as outside."
+            )
         lines = [self._line(place, one) for place, one in enumerate(self.found.found)]
         yield table("outcomes", "Expected against observed", note, pd.DataFrame(lines))
 
@@ -124,10 +129,12 @@ class Outcomes(Section):
         refusing = [one.told for one in self.found.found if one.refuses and one.kind != "mode"]
         if refusing:
             failed, rows = sum(t.unexpected for t in refusing), sum(t.rows for t in refusing)
-            by = "answers" if judged else "rows"
+            failing_rows = "answers {} do not" if judged else "rows {} come nearest to another mode"
             failing = sum(t.unexpected > 0 for t in refusing)
             where = f"{failing} of {len(refusing)} condition{'' if len(refusing) == 1 else 's'}"
-            sentence = f"{failed:,} of {rows:,} {by} under attack that should refuse do not, in {where}"
+            sentence = (
+                f"{failed:,} of {rows:,} {failing_rows.format('under attack that should refuse')}, in {where}"
+            )
             yield Fact("failed refusals", f"{failed:,} of {rows:,}", where, sentence, alarm=failed > 0)
 
     def details(self) -> dict[str, list[list[str]]]:

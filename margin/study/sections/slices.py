@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from margin import figures
+from margin.analysis.slice_differences import slice_differences
 from margin.analysis.slices import MIN_PROMPTS, SliceMargins, slice_margins, slicing
 from margin.errors import MarginError
 from margin.figures.style import StyleName
+from margin.stats.estimate import Estimate
 from margin.study.canvas import Canvas
 from margin.study.notation import number, with_interval
 from margin.study.record import EstimateRecord, Record, records
 from margin.study.section import Fact, PointSection
 from margin.study.study import HEADLINE, PointStudy
-from margin.study.table import Table, intervals, table
+from margin.study.table import Interval, Table, intervals, table
 from margin.text import brief
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ class SliceRecord(EstimateRecord):
     ranked: bool
     """Whether it holds enough prompts to be compared with others."""
     worst: bool
+    less_others: EstimateRecord | None = None
+    """Its margin less the mean of the other ranked slices'; null where there is no other."""
 
 
 class UnslicedRecord(Record):
@@ -83,6 +87,8 @@ class Slices(PointSection):
     keys = SlicesKeys
     figures = {"slices": draw}
     columns: tuple[SliceMargins, ...]
+    differences: tuple[Mapping[str, Estimate], ...]
+    """Margin of each ranked slice less the mean of the others, by slice; one entry a column, as `columns`."""
     unsliced: Mapping[str, str]
     """Columns of the prompts that are no slices, and why."""
 
@@ -101,7 +107,12 @@ class Slices(PointSection):
             )
             for column in columns
         )
-        return cls(found, unsliced)
+        level, clusters = study.settings.level, study.design.clusters
+        differences = tuple(
+            slice_differences(one, study.settings.rng("slice differences", one.column), level, clusters)
+            for one in found
+        )
+        return cls(found, differences, unsliced)
 
     def frames(self) -> dict[str, pd.DataFrame]:
         """Margin by slice, a table for each column that holds any."""
@@ -110,7 +121,13 @@ class Slices(PointSection):
     def record(self) -> SlicesKeys:
         """One line a slice, and one a column that is none."""
         return SlicesKeys(
-            slices=[line for lines in self.frames().values() for line in records(SliceRecord, lines)],
+            slices=[
+                line.model_copy(update={"less_others": EstimateRecord.from_estimate(less[line.slice])})
+                if line.slice in less
+                else line
+                for found, less in zip(self.columns, self.differences, strict=True)
+                for line in records(SliceRecord, found.to_frame())
+            ],
             unsliced=[UnslicedRecord(column=column, why=why) for column, why in self.unsliced.items()],
         )
 
@@ -118,17 +135,26 @@ class Slices(PointSection):
         """A table a column, and the columns that are none."""
         note = (
             f"Lower bounds hold for all slices at once; slices of fewer than {MIN_PROMPTS} prompts have none "
-            f"and are not ranked."
+            f"and are not ranked. Less the others: than the mean of the other slices that are; these "
+            f"intervals, too, hold at once, so that of the lowest slice tells whether it is weaker or only "
+            f"the lowest."
         )
         for i, (column, lines) in enumerate(self.frames().items()):
-            frame = lines[["slice", "n_prompts"]].assign(margin=intervals(lines))
+            less = self._less_others(column)
+            frame = lines[["slice", "n_prompts"]].assign(
+                margin=intervals(lines),
+                less_the_others=[
+                    Interval(less[name].estimate, less[name].low, less[name].high) if name in less else None
+                    for name in lines["slice"]
+                ],
+            )
             frame = frame.rename(columns={"n_prompts": "prompts"})
             yield table(f"slices-{i}", f"By {column}", note, frame, drawn=["margin"])
         frame = pd.DataFrame(list(self.unsliced.items()), columns=["column", "not sliced"])
         yield table("unsliced", "Columns that are no slices", "They stand beside the prompts.", frame)
 
     def facts(self) -> Iterator[Fact]:
-        """The weakest slice of each column."""
+        """The weakest slice of each column, and whether it is weaker than the others or only the lowest."""
         for found in self.columns:
             if found.worst is not None:
                 lowest = found.margins[found.names.index(found.worst)]
@@ -137,8 +163,23 @@ class Slices(PointSection):
                     f"weakest {column}",
                     worst,
                     with_interval(lowest.estimate, lowest.low, lowest.high),
-                    f"weakest {column}: {worst} ({number(lowest.estimate)}, above {number(lowest.low)})",
+                    f"weakest {column}: {worst} ({number(lowest.estimate)}, above {number(lowest.low)})"
+                    f"{_beside_others(self._less_others(found.column).get(found.worst))}",
                 )
         if self.unsliced:
             listed = ", ".join(f"{brief(column)} ({why})" for column, why in self.unsliced.items())
             yield Fact("not sliced", listed, card=False)
+
+    def _less_others(self, column: str) -> Mapping[str, Estimate]:
+        """Margins of a column's ranked slices less those of the others."""
+        return self.differences[[found.column for found in self.columns].index(column)]
+
+
+def _beside_others(less: Estimate | None) -> str:
+    """What is known of the lowest slice beside the others; empty where there is no other."""
+    if less is None or less.high is None:
+        return ""
+    if less.high < 0:
+        by, least = (number(-value, signed=False) for value in (less.estimate, less.high))
+        return f", below the others by {by}, at least {least}"
+    return "; not shown to be below the others"

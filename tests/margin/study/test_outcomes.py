@@ -78,7 +78,7 @@ def test_a_failed_refusal_counts_though_it_lands_in_a_safe_mode(found: Outcomes)
     assert refusal.refuses
     assert (refusal.landed.unexpected, refusal.leaked.unexpected) == (30, 0)
     told = " ".join(map(str, Section(found, 0.95).facts()))
-    assert "30 of 60 rows under attack that should refuse do not" in told
+    assert "30 of 60 rows under attack that should refuse come nearest to another mode" in told
 
 
 def test_what_went_least_as_expected_comes_first(found: Outcomes) -> None:
@@ -142,7 +142,7 @@ def test_refusals_that_fail_under_attack_fail_the_verdict(run: RunInMemory, foun
     names = ["attack:polite under rej", "attack:polite under neg", "attack:polite under pos"]
     line = under_attack([one(found, name) for name in names], 0.05, 0.95)
     assert line.status == "unclear"  # where texts are changed these states tell the modes apart too badly
-    assert "30 of 60 rows that should refuse do not" in line.sentence
+    assert "30 of 60 rows that should refuse come nearest to another mode" in line.sentence
     labels = np.where(found.rows["nearest"] == "rej", REFUSAL, ANSWER)
     table = pd.DataFrame({"row": found.rows["row"], "label": labels})
     by_judge = outcomes(run, placement_of(run), Judgements("refusal", table, EXPECTED))
