@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from margin.figures.tables import escape_latex
 from margin.study.table import Table
 
-
 _MINUS = re.compile(r"(?<!\w)-(?=\d)")
 
 
