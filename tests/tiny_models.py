@@ -7,6 +7,7 @@ one needs beside them stands in `BESIDE`, and why.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -146,7 +147,7 @@ def _shrunk(kind: type[PreTrainedConfig], beside: dict[str, Any]) -> PreTrainedC
     """A configuration by its class, its parts likewise."""
     default = kind()
     # What is made out of others is no field; given too, it would stand against them.
-    stated = {field.name: vars(default).get(field.name) for field in dataclasses.fields(kind)}
+    stated = {name: vars(default).get(name) for name in _settings(kind)}
     sizes = {
         name: size
         for name, size in (SIZES | TOKENS).items()
@@ -161,6 +162,13 @@ def _shrunk(kind: type[PreTrainedConfig], beside: dict[str, Any]) -> PreTrainedC
         if isinstance(part := getattr(default, name, None), PreTrainedConfig)
     }
     return kind(**sizes | parts | {name: value for name, value in beside.items() if name not in parts})
+
+
+def _settings(kind: type[PreTrainedConfig]) -> list[str]:
+    """Names of what a configuration is made of: transformers before 5.4 has them in its `__init__` alone."""
+    if dataclasses.is_dataclass(kind):
+        return [field.name for field in dataclasses.fields(kind)]
+    return list(inspect.signature(kind.__init__).parameters)
 
 
 def tiny_model(model_type: str, seed: int = 0) -> PreTrainedModel:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -43,3 +44,14 @@ def cache_of(model: PreTrainedModel, output: Any) -> Any:
     """The cache in a model's output; None where there is none."""
     name = cache_argument(model)
     return None if name is None else getattr(output, name, None)
+
+
+def keys_after(cache: Any, length: int, layer: int) -> int:
+    """How many keys a block attends to when `length` tokens have been added to what its cache holds.
+
+    Releases before 5.4 ask for the tokens' places, not for their number.
+    """
+    size: Any = length
+    if "cache_position" in inspect.signature(cache.get_mask_sizes).parameters:
+        size = torch.arange(length) + cache.get_seq_length(layer)
+    return int(cache.get_mask_sizes(size, layer)[0])

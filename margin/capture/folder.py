@@ -25,6 +25,11 @@ _SIZE = re.compile(r"^(num|n)_|_(size|dim|heads|layers|embeddings|window|rank)$"
 """Keys of config.json that are whole numbers."""
 _NUMBER = re.compile(r"_(eps|epsilon|theta|base|factor|scale|scaling|multiplier|dropout|range|capping|id)$")
 """Keys of config.json that are numbers."""
+_STANDARD = re.compile(
+    r"^(num_(hidden_layers|attention_heads|key_value_heads)|(hidden|intermediate|vocab)_size|head_dim"
+    r"|max_position_embeddings)$"
+)
+"""Keys of config.json that mean the same wherever they stand: no text that is a word can be meant."""
 
 
 def require_checkpoint(folder: Path) -> None:
@@ -59,11 +64,12 @@ def _require_written_as_numbers(settings: Mapping[str, Any], config: Path, above
     for key, value in settings.items():
         if isinstance(value, Mapping):
             _require_written_as_numbers(value, config, f"{above}{key}.")
-        elif isinstance(value, str) and (_SIZE.search(key) or _NUMBER.search(key)) and _is_number(value):
-            number = value.strip()
-            raise MarginError(
-                f"{config} sets {shown(above + key)} to a text, {shown(value)!r}: write {number}"
-            )
+        elif isinstance(value, str) and (_SIZE.search(key) or _NUMBER.search(key)):
+            if _is_number(value) or _STANDARD.search(key):
+                number = value.strip() if _is_number(value) else "a whole number"
+                raise MarginError(
+                    f"{config} sets {shown(above + key)} to a text, {shown(value)!r}: write {number}"
+                )
         elif isinstance(value, float) and value.is_integer() and _SIZE.search(key):
             raise MarginError(f"{config} sets {shown(above + key)} to {value}: write {int(value)}")
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from transformers import Cache, PreTrainedModel
 
-from margin.capture.calling import arguments_of
+from margin.capture.calling import arguments_of, keys_after
 from margin.capture.hooks import decoder_blocks
 from margin.capture.last_block import KERNELS
 from margin.errors import MarginError
@@ -211,7 +211,7 @@ def _without_span(
         length = hidden.shape[1]
         seen = 0 if cache is None else int(cache.get_seq_length(index))
         if mask is None:  # the kernel would have masked what lies behind each position
-            n_keys = length if cache is None else int(cache.get_mask_sizes(length, index)[0])
+            n_keys = length if cache is None else keys_after(cache, length, index)
         elif isinstance(mask, Tensor) and mask.ndim == 4 and mask.shape[2] == length:
             n_keys = mask.shape[3]
         else:

@@ -28,8 +28,10 @@ from margin.errors import MarginError
 KERNELS = ("sdpa", "eager")
 """Attention implementations that take any mask."""
 NEEDED = {"hidden_states", "attention_mask"}
-KNOWN = NEEDED | {"position_embeddings", "position_ids", "use_cache", "output_attentions", "kwargs"}
-"""Arguments of a block, beside its cache, whose meaning at one position is known."""
+PLACES = {"attention_mask", "position_embeddings", "position_ids", "cache_position"}
+KNOWN = NEEDED | PLACES | {"use_cache", "output_attentions", "kwargs"}
+"""Arguments of a block, beside its cache, whose meaning at one position is known. `cache_position` tells the
+cache where to write, which is done when the block is stopped: what answers in its place does not read it."""
 
 
 class _HandedOverError(Exception):
@@ -81,7 +83,7 @@ def last_block_hook(model: PreTrainedModel, hooks: HiddenStateHooks) -> Iterator
     whole, cache = block.forward, str(cache_argument(block))
 
     def forward(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Any:
-        others = kwargs.keys() - {"attention_mask", "position_embeddings", "position_ids"}
+        others = kwargs.keys() - PLACES
         unknown = bool(args) or any(isinstance(kwargs[name], Tensor) for name in others)
         leaves_out = hooks.positions.shape[1] < hidden_states.shape[1]
         if not (hooks.enabled and hooks.last_block_at_positions and leaves_out) or unknown:

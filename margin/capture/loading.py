@@ -116,6 +116,8 @@ def load_config(source: Source, trust_remote_code: bool) -> Any:
     weights = str(getattr(config, "transformers_weights", None) or "model.safetensors")
     if not weights.endswith((".safetensors", ".safetensors.index.json")):
         raise MarginError(f"{what}: config.json names {shown(weights)}, only safetensors is read")
+    if Path(weights).name != weights:
+        raise MarginError(f"{what}: config.json names {shown(weights)}, which is no file of its own folder")
     return config
 
 

@@ -26,7 +26,7 @@ from margin.capture.calling import arguments_of, cache_argument, call
 from margin.capture.forwards import replaced_forwards
 from margin.capture.hooks import HiddenStateHooks, decoder_blocks, head_module
 from margin.capture.interventions import as_mask
-from margin.capture.last_block import KERNELS, KNOWN, NEEDED
+from margin.capture.last_block import KERNELS, KNOWN, NEEDED, PLACES
 from margin.capture.placement import input_device
 from margin.errors import MarginError
 
@@ -154,7 +154,7 @@ class Replay:
             return self._again(index, hidden_states)
         if self._recorded is None:
             return whole(hidden_states, *args, **kwargs)
-        others = kwargs.keys() - {"attention_mask", "position_embeddings", "position_ids", cache}
+        others = kwargs.keys() - PLACES - {cache}
         if args or any(isinstance(kwargs[name], Tensor) for name in others):
             raise ValueError("a block is called in another way than is known")
         listening = _Listening(kwargs.get(cache))

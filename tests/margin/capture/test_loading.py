@@ -106,7 +106,7 @@ def test_weights_that_end_too_soon_are_refused(saved_checkpoint: Path, tmp_path:
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"num_hidden_layers": "three"}, "num_hidden_layers"),
+        ({"num_hidden_layers": "three"}, "sets num_hidden_layers to a text, 'three': write a whole number"),
         ({"num_hidden_layers": -1}, "not of that model are model.layers.0"),
         ({"hidden_size": -64}, "negative dimension"),
         ({"hidden_size": 10**12}, "cannot be loaded"),
@@ -121,7 +121,7 @@ def test_weights_that_end_too_soon_are_refused(saved_checkpoint: Path, tmp_path:
         ({"rope_parameters": {"rope_theta": "5"}}, "sets rope_parameters.rope_theta to a text, '5': write 5"),
         ({"rms_norm_eps": "1e-6"}, "config.json sets rms_norm_eps to a text, '1e-6': write 1e-6"),
         ({"hidden_act": "\ud800"}, "cannot be loaded"),
-        ({"max_position_embeddings": "x"}, "max_position_embeddings"),
+        ({"max_position_embeddings": "x"}, "max_position_embeddings to a text, 'x': write a whole"),
         (
             {"rope_parameters": {"rope_type": "nope"}},
             "cannot be loaded: config.json has rope_parameters.rope_type 'nope', which",
@@ -130,7 +130,7 @@ def test_weights_that_end_too_soon_are_refused(saved_checkpoint: Path, tmp_path:
         ({"dtype": "float99"}, "float99"),
         ({"transformers_weights": "pytorch_model.bin"}, "only safetensors is read"),
         ({"transformers_weights": "adapter_model.bin"}, "only safetensors is read"),
-        ({"transformers_weights": "../other.safetensors"}, "inside the model directory"),
+        ({"transformers_weights": "../other.safetensors"}, "no file of its own folder"),
     ],
 )
 def test_a_configuration_that_means_nothing_is_refused_in_a_line(
