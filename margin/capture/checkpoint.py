@@ -71,15 +71,33 @@ class Checkpoint:
         return weights_digest(self.model) if self.weights_label is None else self.weights_label
 
     def tokenizer_digest(self) -> str:
-        """SHA-256 over all that decides how text becomes ids."""
+        """SHA-256 over all that decides how text becomes ids.
+
+        Not over padding and truncation: a tokenizer keeps those of its latest call, and sets them anew.
+        """
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
-        rules = backend.to_str() if backend is not None else sorted(self.tokenizer.get_vocab().items())
+        rules = _rules(backend) if backend is not None else sorted(self.tokenizer.get_vocab().items())
         special = {name: str(token) for name, token in self.tokenizer.special_tokens_map.items()}
         return hashlib.sha256(json.dumps([rules, special], sort_keys=True).encode()).hexdigest()
 
     def evaluating(self) -> AbstractContextManager[None]:
         """The model without dropout and gradients, and as it was afterwards."""
         return evaluating(self.model)
+
+
+def _rules(backend: Any) -> str:
+    """A fast tokenizer's rules as text; it is left as it was."""
+    padding, truncation = backend.padding, backend.truncation
+    try:
+        backend.no_padding()
+        backend.no_truncation()
+        rules: str = backend.to_str()
+        return rules
+    finally:
+        if padding is not None:
+            backend.enable_padding(**padding)
+        if truncation is not None:
+            backend.enable_truncation(**truncation)
 
 
 def load_checkpoint(

@@ -36,6 +36,17 @@ def test_a_saved_checkpoint_is_the_same_checkpoint(
     assert loaded.tokenizer_digest() == made.tokenizer_digest()
 
 
+def test_a_tokenizer_that_has_padded_is_the_same_tokenizer(saved_checkpoint: Path) -> None:
+    checkpoint = load_checkpoint(saved_checkpoint, device="cpu")
+    unused, backend = checkpoint.tokenizer_digest(), getattr(checkpoint.tokenizer, "backend_tokenizer")  # noqa: B009
+    backend.enable_padding(length=20, direction="left")
+    backend.enable_truncation(20, stride=3)
+    as_it_was = backend.to_str()
+    assert checkpoint.tokenizer_digest() == unused
+    assert backend.to_str() == as_it_was
+    assert (backend.padding["length"], backend.truncation["stride"]) == (20, 3)
+
+
 def test_a_checkpoint_goes_by_a_name_that_does_not_tell_where_it_lies(
     saved_checkpoint: Path, make_checkpoint: MakeCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
