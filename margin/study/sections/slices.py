@@ -135,9 +135,9 @@ class Slices(PointSection):
         """A table a column, and the columns that are none."""
         note = (
             f"Lower bounds hold for all slices at once; slices of fewer than {MIN_PROMPTS} prompts have none "
-            f"and are not ranked. Less the others: than the mean of the other slices that are; these "
-            f"intervals, too, hold at once, so that of the lowest slice tells whether it is weaker or only "
-            f"the lowest."
+            f"and are not ranked. Less the others: minus the mean of the other ranked slices. "
+            "These intervals hold at once, too: the lowest slice is weaker than the others where its "
+            "interval lies below 0, else it is only the lowest."
         )
         for i, (column, lines) in enumerate(self.frames().items()):
             less = self._less_others(column)
