@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from margin.analysis.influence import SilhouetteMean, influence
 from margin.analysis.margins import check_design
@@ -14,12 +15,14 @@ from margin.analysis.silhouette import mode_sums, silhouette
 from margin.analysis.space import Space
 from margin.errors import MarginError
 from margin.short import Short
+from margin.stats.clusters import Clusters
 from margin.stats.design import Design
 from margin.stats.estimate import Estimate
 from margin.stats.multiplicity import simultaneous_estimates
 
 MIN_PROMPTS = 30
-"""Prompts a slice needs for its bound to hold; smaller slices are shown without one, and never ranked."""
+"""Prompts (effective clusters of them) a slice needs for its bound to hold; smaller slices are shown without
+one, and never ranked."""
 
 MOST_SLICES = 50
 """A column with more values than this is no slicing (an author, a date) and is left out."""
@@ -80,8 +83,8 @@ class SliceMargins(Short):
 
 
 def is_ranked(margin: Estimate) -> bool:
-    """Whether a slice holds enough prompts (or clusters of them) to be compared with others."""
-    return (margin.n_prompts if margin.n_clusters is None else margin.n_clusters) >= MIN_PROMPTS
+    """Whether a slice holds enough prompts (or clusters) to be compared with others: it has a bound."""
+    return margin.low is not None
 
 
 def slice_margins(
@@ -102,6 +105,8 @@ def slice_margins(
     ----------
     column : values by prompt id (index); prompts without a value belong to no slice.
     level : probability with which the lower bounds of all slices of at least `MIN_PROMPTS` hold at once.
+        Where prompts come in clusters, effective ones count (n^2 / sum n_g^2): a large cluster among single
+        prompts is most of what a slice's margin depends on, and nothing tells how far such clusters vary.
 
     Raises
     ------
@@ -133,7 +138,7 @@ def slice_margins(
         for g, part in enumerate(parts)
     ]
     U = influence(distances, sums, parts)
-    bounded = [g for g, margin in enumerate(margins) if is_ranked(margin)]
+    bounded = [g for g in range(len(values)) if _units(codes == g, design.clusters) >= MIN_PROMPTS]
     if bounded:
         bounds = simultaneous_estimates(
             [margins[g].estimate for g in bounded],
@@ -151,3 +156,8 @@ def slice_margins(
     return SliceMargins(
         str(column.name), names, tuple(margins), pd.DataFrame(U, index=prompts, columns=list(names))
     )
+
+
+def _units(prompts: NDArray[np.bool_], clusters: Clusters | None) -> float:
+    """Prompts (effective clusters of them) that a slice holds."""
+    return float(np.sum(prompts)) if clusters is None else clusters.part(prompts).effective
