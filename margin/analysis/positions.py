@@ -73,13 +73,11 @@ def position_curve(
     for position, space, design in spaces:
         prompts = prompts if positions else pd.Index(design.prompt_ids)
         name = space.name
-        n, here = units[0] if units else design.n_units, design.n_units
-        few = np.sqrt(here * (n - 1) / ((here - 1) * n))  # the standard error counts all prompts, not these
         over, spread = design.clusters if not positions else over, np.zeros((len(prompts), 2))
         found = []
         for variant, points in enumerate((space, space.centred_by_prompt(design))):
             margin, influence = leave_prompt_out_margin(points.distances(distance), design)
-            spread[prompts.get_indexer(pd.Index(design.prompt_ids)), variant] = few * influence
+            spread[prompts.get_indexer(pd.Index(design.prompt_ids)), variant] = influence
             found.append(margin)
         positions.append(position)
         margins.append((found[0], found[1]))

@@ -62,6 +62,8 @@ class SliceMargins(Short):
     """Leave-prompt-out margin of each slice; ranked ones have a simultaneous lower bound (`high` is None)."""
     influence: pd.DataFrame
     """Influence of every prompt (index: prompt id), as a neighbour where it is outside, on each slice."""
+    clusters: Clusters | None = None
+    """The clusters of all prompts; None where they are independent."""
 
     @property
     def worst(self) -> str | None:
@@ -154,7 +156,11 @@ def slice_margins(
             margins[g] = bound
     names = tuple(str(value) for value in values)
     return SliceMargins(
-        str(column.name), names, tuple(margins), pd.DataFrame(U, index=prompts, columns=list(names))
+        str(column.name),
+        names,
+        tuple(margins),
+        pd.DataFrame(U, index=prompts, columns=list(names)),
+        design.clusters,
     )
 
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from margin.stats.clusters import Clusters
 from margin.stats.estimate import Estimate
-from margin.stats.intervals import PROPORTION, jackknife_variance, proportion
+from margin.stats.intervals import PROPORTION, proportion
 from margin.stats.quantiles import normal_tail, t_quantile
 
 Side = Literal["both", "lower"]
@@ -49,6 +49,7 @@ def simultaneous_estimates(
     side: Side = "both",
     n_prompts: ArrayLike | None = None,
     n_clusters: ArrayLike | None = None,
+    degrees: ArrayLike | None = None,
     draws: int = 10_000,
     over: Clusters | None = None,
 ) -> list[Estimate]:
@@ -60,11 +61,11 @@ def simultaneous_estimates(
     influence : (n, G) their influences by prompt; what they share makes the intervals narrower than
         Bonferroni's.
     side : "both" for intervals; "lower" for lower bounds (`high` is then None).
-    n_prompts : (G,) prompts each statistic rests on; the Gaussian critical value is carried over to Student's
-        t with that number less one, since a standard error from few prompts is itself uncertain. All n unless
-        given.
+    n_prompts : (G,) prompts each statistic rests on, which correct its standard error. All n unless given.
     over : which prompts come in clusters; influences are then summed by cluster.
     n_clusters : (G,) clusters each statistic rests on, as n_prompts; all of `over` unless given.
+    degrees : (G,) degrees of freedom of the standard errors, each one fewer than its prompts (clusters)
+        unless given: the Gaussian critical value is carried over to Student's t with these.
 
     Cost: (n + draws) G^2.
 
@@ -79,9 +80,10 @@ def simultaneous_estimates(
         sizes = np.broadcast_to(
             len(influence) if n_clusters is None else np.asarray(n_clusters), values.shape
         )
-    se = np.sqrt(jackknife_variance(influence))
+    fewer = np.maximum(sizes - 1, 1)
+    se = np.sqrt(sizes / fewer * np.sum(influence**2, axis=0))
     critical = _critical_value(influence, rng, level, side, draws)
-    half = -t_quantile(normal_tail(critical), np.maximum(sizes - 1, 1)) * se
+    half = -t_quantile(normal_tail(critical), fewer if degrees is None else np.asarray(degrees)) * se
     return [
         Estimate(
             estimate=float(v),

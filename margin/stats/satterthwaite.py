@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def satterthwaite(parts: Sequence[tuple[float, int]]) -> tuple[float, float]:
+def satterthwaite(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
     """Standard error of a sum of independent variances, and its degrees of freedom.
 
     Satterthwaite (1946), "An approximate distribution of estimates of variance components".

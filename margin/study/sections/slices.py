@@ -107,9 +107,8 @@ class Slices(PointSection):
             )
             for column in columns
         )
-        level, clusters = study.settings.level, study.design.clusters
         differences = tuple(
-            slice_differences(one, study.settings.rng("slice differences", one.column), level, clusters)
+            slice_differences(one, study.settings.rng("slice differences", one.column), study.settings.level)
             for one in found
         )
         return cls(found, differences, unsliced)
@@ -133,11 +132,14 @@ class Slices(PointSection):
 
     def tables(self) -> Iterator[Table]:
         """A table a column, and the columns that are none."""
-        note = (
-            f"Lower bounds hold for all slices at once; slices of fewer than {MIN_PROMPTS} prompts have none "
-            f"and are not ranked. Less the others: minus the mean of the other ranked slices. "
-            "These intervals hold at once, too: the lowest slice is weaker than the others where its "
-            "interval lies below 0, else it is only the lowest."
+        bounds = (
+            f"Lower bounds hold for all slices of the column at once; slices of fewer than {MIN_PROMPTS} "
+            "prompts have none and are not ranked."
+        )
+        beside = (
+            " Less the others: minus the mean of the other ranked slices. These intervals hold at once, too: "
+            "the lowest slice is weaker than the others where its interval lies below 0, else it is only the "
+            "lowest."
         )
         for i, (column, lines) in enumerate(self.frames().items()):
             less = self._less_others(column)
@@ -149,7 +151,9 @@ class Slices(PointSection):
                 ],
             )
             frame = frame.rename(columns={"n_prompts": "prompts"})
-            yield table(f"slices-{i}", f"By {column}", note, frame, drawn=["margin"])
+            yield table(
+                f"slices-{i}", f"By {column}", bounds + (beside if less else ""), frame, drawn=["margin"]
+            )
         frame = pd.DataFrame(list(self.unsliced.items()), columns=["column", "not sliced"])
         yield table("unsliced", "Columns that are no slices", "They stand beside the prompts.", frame)
 

@@ -221,7 +221,7 @@ def test_a_slice_of_single_prompts_and_one_large_cluster_is_not_ranked() -> None
     assert [margin.n_clusters for margin in found.margins] == [31, 60]
     assert [margin.low is None for margin in found.margins] == [True, False]
     assert found.worst == "even"
-    assert slice_differences(found, np.random.default_rng(0), over=design.clusters) == {}
+    assert slice_differences(found, np.random.default_rng(0)) == {}
 
 
 def test_one_cluster_is_refused_with_a_reason() -> None:

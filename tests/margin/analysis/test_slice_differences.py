@@ -35,17 +35,22 @@ def test_a_slice_is_set_against_the_mean_of_the_others() -> None:
     rng = np.random.default_rng(0)
     found, _ = run(150, rng)
     margins = {name: margin.estimate for name, margin in zip(found.names, found.margins, strict=True)}
+    sizes = {name: margin.n_prompts for name, margin in zip(found.names, found.margins, strict=True)}
+    corrected = found.influence * [np.sqrt(sizes[name] / (sizes[name] - 1)) for name in found.influence]
     for name, less in slice_differences(found, rng).items():
         others = [margin for other, margin in margins.items() if other != name]
         assert less.estimate == pytest.approx(margins[name] - np.mean(others))
-        influence = found.influence.drop(columns=name).mean(axis=1)
-        by_prompt = found.influence[name] - influence
+        by_prompt = corrected[name] - corrected.drop(columns=name).mean(axis=1)
         assert less.se == pytest.approx(np.sqrt(150 / 149 * np.square(by_prompt).sum()))
 
 
 def test_two_slices_differ_from_each_other_alike() -> None:
     rng = np.random.default_rng(0)
-    a, b = slice_differences(run(100, rng, drawn=2)[0], rng).values()
+    prompts = WHERE.prompts(200, rng)
+    design = WHERE.design(prompts)
+    few = pd.Series(["few"] * 40 + ["many"] * 160, index=list(design.prompt_ids), name="topic")
+    found = slice_margins(Coordinates(WHERE.points(prompts, 1.0, rng)), design, few, rng)
+    a, b = slice_differences(found, rng).values()
     assert a.estimate == -b.estimate
     assert a.low is not None
     assert a.high is not None

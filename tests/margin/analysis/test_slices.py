@@ -67,7 +67,7 @@ def test_bounds_rest_on_the_derivative_in_the_prompts_weights() -> None:
         )
         U = (up - down) / 2e-4
         assert_allclose(found.influence[name], U, atol=1e-7)
-        assert margin.se == pytest.approx(np.sqrt(64 / 63 * np.sum(np.square(U))), rel=1e-5)
+        assert margin.se == pytest.approx(np.sqrt(32 / 31 * np.sum(np.square(U))), rel=1e-5)
         assert margin.se is not None
         widths = (margin.estimate - lower(margin)) / margin.se
         assert stats.t.isf(0.05, 31) < widths < stats.t.isf(0.05 / 2, 31) * 1.02
