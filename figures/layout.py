@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_limits
 
 DIMENSIONS = 50
 """Principal components that t-SNE and UMAP start from, as is usual (van der Maaten and Hinton 2008)."""
@@ -50,7 +51,8 @@ def layout(points: NDArray[np.float64], method: Literal["tsne", "umap"], seed: i
     model = _umap().UMAP(
         n_neighbors=k, init="pca", random_state=seed, n_jobs=1, precomputed_knn=(neighbours, distances)
     )
-    with warnings.catch_warnings():
+    # It sets the threads of OpenMP, which torch shares, to all cores, and leaves them so.
+    with threadpool_limits(), warnings.catch_warnings():
         # That without its own index it could not place new points later, which nobody asks of it.
         warnings.filterwarnings("ignore", message="precomputed_knn", category=UserWarning)
         return np.asarray(model.fit_transform(points), dtype=np.float64)

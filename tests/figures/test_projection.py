@@ -127,6 +127,17 @@ def test_the_same_seed_gives_the_same_picture(points: Make, method: Any) -> None
     )
 
 
+def test_umap_leaves_torch_its_number_of_threads(points: Make) -> None:
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        project(*points(n=25), "umap")
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_seed_range_has_a_row_for_each_seed(points: Make) -> None:
     table = seed_range(*points(n=15), "tsne", seeds=(0, 1, 2))
     assert list(table["seed"]) == [0, 1, 2]
