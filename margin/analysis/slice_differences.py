@@ -45,6 +45,7 @@ def slice_differences(
     margins = [found.margins[place] for place in ranked]
     sizes = np.array([margin.n_clusters or margin.n_prompts for margin in margins], dtype=float)
     less_others = np.where(np.eye(G, dtype=bool), 1.0, -1.0 / (G - 1))
+    # A slice's variance is corrected for its own size: that of the whole run is nearly 1.
     influence = found.influence.iloc[:, ranked].to_numpy() * np.sqrt(sizes / (sizes - 1))
     variances = [(margin.se or 0.0) ** 2 for margin in margins]
     differences = simultaneous_estimates(

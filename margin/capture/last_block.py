@@ -29,6 +29,7 @@ KERNELS = ("sdpa", "eager")
 """Attention implementations that take any mask."""
 NEEDED = {"hidden_states", "attention_mask"}
 PLACES = {"attention_mask", "position_embeddings", "position_ids", "cache_position"}
+"""Those of them that differ between positions."""
 KNOWN = NEEDED | PLACES | {"use_cache", "output_attentions", "kwargs"}
 """Arguments of a block, beside its cache, whose meaning at one position is known. `cache_position` tells the
 cache where to write, which is done when the block is stopped: what answers in its place does not read it."""

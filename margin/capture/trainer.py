@@ -61,7 +61,7 @@ def _require_gatherable(trainer: Trainer) -> None:
             f"the first FSDP spreads the model over processes: set version 2 in fsdp_config, or {instead}"
         )
     others = [getattr(trainer.accelerator, "parallelism_config", None)]
-    if getattr(trainer, "is_distributed_loading_by_transformers", False):  # as its later releases say it
+    if getattr(trainer, "is_distributed_loading_by_transformers", False):  # which older releases do not say
         others.append(getattr(getattr(trainer.model, "config", None), "distributed_config", None))
     sizes = [getattr(one, f"{way}_size", None) or 1 for one in others for way in _NOT_GATHERED]
     sizes.append(getattr(trainer.model, "tp_size", None) or 1)
